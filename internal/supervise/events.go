@@ -1,0 +1,132 @@
+package supervise
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// Event is something the loop did or saw. Observers switch on its type.
+type Event interface{ event() }
+
+// Worker names one process.
+type Worker struct {
+	Generation, Slot, Pid int
+}
+
+type (
+	// RestartAsked comes with every request for a restart.
+	RestartAsked struct {
+		Cause   string
+		Pending bool // it waits until the attempt under way is decided
+	}
+	// RestartRefused is a request that came after one to stop.
+	RestartRefused struct{ Cause string }
+	// AutoRestart is the clock asking.
+	AutoRestart struct {
+		After  time.Duration
+		Forced bool // although old workers are still there
+	}
+	// Started is a new worker process, not yet proven.
+	Started struct{ Worker }
+	// AttemptFailed tells that a starting generation is given up.
+	AttemptFailed struct {
+		Failure
+		Pause time.Duration // until the next attempt; negative: there is none
+		// Decided tells that no restart asked for since the attempt began is
+		// pending: whoever waits for a restart waits for this answer.
+		Decided bool
+	}
+	// GaveUp follows the last AttemptFailed when attempts are bounded.
+	GaveUp struct {
+		Attempts int
+		Serving  bool // an older generation serves on
+	}
+	// WentLive tells that all workers of a generation are proven.
+	WentLive struct {
+		Generation int
+		Asked      bool // by a restart; false at the start and after a crash
+		Old        []Worker
+		Delay      time.Duration // until the old ones are told to go
+	}
+	// Retiring is the moment at which old workers are told to go.
+	Retiring struct {
+		Workers []Worker
+		Signal  os.Signal
+	}
+	// Died is a worker gone.
+	Died struct {
+		Worker
+		Status int   // raw wait status
+		State  State // of its generation
+		Proven bool  // it had proved itself
+		Stop   bool  // all workers were told to stop
+	}
+	// RefillFailed tells that a worker of the live generation could not be
+	// started in the place of one that died; the others serve on.
+	RefillFailed struct{ Failure }
+	// StopAsked comes with every request to stop. A repeated one changes
+	// nothing.
+	StopAsked struct {
+		Cause    string
+		Signal   os.Signal
+		Repeated bool
+		Workers  []Worker
+	}
+	// Killed tells that a worker did not go in time and was sent KILL.
+	Killed struct {
+		Worker
+		After time.Duration
+	}
+	// SignalFailed tells that a worker could not be sent a signal.
+	SignalFailed struct {
+		Worker
+		Signal os.Signal
+		Err    error
+	}
+	// Serving lists the live and the retiring workers in ascending order
+	// of generation and slot, each time that the list has changed.
+	Serving struct{ Workers []Worker }
+)
+
+func (RestartAsked) event()   {}
+func (RestartRefused) event() {}
+func (AutoRestart) event()    {}
+func (Started) event()        {}
+func (AttemptFailed) event()  {}
+func (GaveUp) event()         {}
+func (WentLive) event()       {}
+func (Retiring) event()       {}
+func (Died) event()           {}
+func (RefillFailed) event()   {}
+func (StopAsked) event()      {}
+func (Killed) event()         {}
+func (SignalFailed) event()   {}
+func (Serving) event()        {}
+
+// Failure is why an attempt to start a worker failed. As an error it is the
+// answer to the restart that asked for it.
+type Failure struct {
+	Worker     // Pid is 0 if the process could not be started at all
+	Status int // raw wait status, if Err is nil
+	Lived  time.Duration
+	Err    error // why the process could not be started
+}
+
+func (f *Failure) Error() string {
+	if f.Err != nil {
+		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
+	}
+	return fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
+		f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// DescribeStatus puts a raw wait status into words, as wait(2) lays it out.
+func DescribeStatus(status int) string {
+	if sig := status & 0x7f; sig != 0 {
+		return fmt.Sprintf("killed by signal %d", sig)
+	}
+	return fmt.Sprintf("exit code %d", status>>8)
+}

@@ -1,0 +1,290 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// world is a superdaemon in a synctest bubble whose processes are made up. It
+// checks the invariants that can be seen from outside at every step.
+type world struct {
+	t      testing.TB
+	sup    *Supervisor
+	start  time.Time
+	cancel context.CancelFunc
+
+	result    chan error
+	mu        sync.Mutex  // what follows, against spawns at the same time
+	procs     []*fakeProc // every process there ever was
+	events    []Event
+	serving   []Worker
+	liveGen   int // the newest generation that went live
+	stopped   bool
+	failed    bool      // it ends by itself
+	restarted time.Time // when a restart was last asked for and not refused
+
+	failSpawn  error         // what the next spawns return
+	slowSpawn  time.Duration // how long they take
+	blockOn    time.Duration // how long the loop's next event keeps it busy
+	settings   Settings
+	spawns     map[int][]time.Time // by slot, when they began
+	generation int                 // the newest spawned
+}
+
+type fakeProc struct {
+	w       *world
+	id      Worker
+	began   time.Time
+	exit    chan int
+	waited  int
+	gone    bool
+	signals []os.Signal
+}
+
+func (p *fakeProc) Pid() int { return p.id.Pid }
+
+func (p *fakeProc) Wait() int {
+	p.waited++
+	assert.Equal(p.w.t, 1, p.waited, "invariant 2: process %v waited for twice", p.id)
+	return <-p.exit
+}
+
+func (p *fakeProc) Signal(sig os.Signal) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	assert.NotContains(p.w.t, p.signals, sig, "invariant 5: %v signalled again", p.id)
+	p.signals = append(p.signals, sig)
+	if sig == retireSignal {
+		p.w.checkRetire(p)
+	}
+	return nil
+}
+
+// The purposes are told apart by their signals.
+const (
+	retireSignal = syscall.SIGUSR1
+	abortSignal  = syscall.SIGUSR2
+	stopSignal   = syscall.SIGTERM
+)
+
+// checkRetire is invariant 1.
+func (w *world) checkRetire(p *fakeProc) {
+	assert.Greater(w.t, w.liveGen, p.id.Generation, "invariant 1: no newer generation is live")
+	newer := 0
+	for _, q := range w.procs {
+		if q.id.Generation == w.liveGen && !q.gone && time.Since(q.began) >= w.sup.config.Interval {
+			newer++
+		}
+	}
+	assert.GreaterOrEqual(w.t, newer, w.sup.config.Workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
+}
+
+func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	assert.False(w.t, w.stopped, "invariant 4: spawn after a stop")
+	if last := w.spawns[slot]; len(last) > 0 {
+		assert.GreaterOrEqual(w.t, now.Sub(last[len(last)-1]), w.sup.config.Interval, "invariant 8: slot %d", slot)
+	}
+	w.spawns[slot] = append(w.spawns[slot], now)
+	w.generation = max(w.generation, generation)
+	if now.After(w.restarted) || now.Equal(w.restarted) {
+		w.restarted = time.Time{}
+	}
+	err := w.failSpawn
+	if w.slowSpawn > 0 {
+		w.mu.Unlock()
+		<-time.After(w.slowSpawn)
+		w.mu.Lock()
+	}
+	if err != nil {
+		return nil, Settings{}, err
+	}
+	p := &fakeProc{w: w, id: Worker{generation, slot, 100 + len(w.procs)}, began: time.Now(), exit: make(chan int, 1)}
+	w.procs = append(w.procs, p)
+	return p, w.settings, nil
+}
+
+func (w *world) observe(e Event) {
+	if w.blockOn > 0 {
+		<-time.After(w.blockOn)
+		w.blockOn = 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, e)
+	switch e := e.(type) {
+	case Serving:
+		w.serving = e.Workers
+	case WentLive:
+		w.liveGen = e.Generation
+	case StopAsked:
+		w.stopped = true
+	case AttemptFailed: // of the first, by a program that cannot be run
+		w.failed = w.failed || e.Generation == 1 && e.Err != nil
+	case GaveUp:
+		w.failed = w.failed || !e.Serving
+	}
+}
+
+// simulate runs what in a bubble, in which a supervisor has just started its
+// first generation. At its end everything is stopped and accounted for.
+func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, result: make(chan error, 1)}
+		if prepare != nil {
+			prepare(w)
+		}
+		c.Spawner, c.Observe = w, w.observe
+		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
+		if c.Interval == 0 {
+			c.Interval = time.Second
+		}
+		w.sup = New(c)
+		ctx, cancel := context.WithCancel(t.Context())
+		w.cancel = cancel
+		defer cancel()
+		go func() { w.result <- w.sup.Run(ctx, stopSignal) }()
+		synctest.Wait()
+		what(w)
+		w.finish()
+	})
+}
+
+// finish stops what still runs and checks that nothing is left.
+func (w *world) finish() {
+	w.cancel()
+	synctest.Wait()
+	for _, p := range w.alive() {
+		w.exit(p, 15)
+	}
+	w.sleep(time.Minute) // slow spawns
+	for _, p := range w.alive() {
+		w.exit(p, 15)
+	}
+	select {
+	case <-w.result:
+	default:
+		w.t.Error("Run has not returned although all workers are gone")
+	}
+	for _, p := range w.procs {
+		assert.Equal(w.t, 1, p.waited, "invariant 2: process %v not waited for", p.id)
+	}
+}
+
+func (w *world) sleep(d time.Duration) {
+	w.locked(func() {}) // what the test has read so far happens before what comes
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func (w *world) locked(what func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what()
+}
+
+func (w *world) exit(p *fakeProc, status int) {
+	p.gone = true
+	p.exit <- status
+	synctest.Wait()
+	w.checkServing()
+}
+
+// checkServing is invariant 7, as far as the loop is concerned.
+func (w *world) checkServing() {
+	for _, s := range w.serving {
+		i := slices.IndexFunc(w.procs, func(p *fakeProc) bool { return p.id == s })
+		assert.False(w.t, w.procs[i].gone, "invariant 7: %v is listed and gone", s)
+	}
+}
+
+func (w *world) alive() []*fakeProc {
+	var ps []*fakeProc
+	for _, p := range w.procs {
+		if !p.gone {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// worker finds the newest process of a generation and slot.
+func (w *world) worker(generation, slot int) *fakeProc {
+	for _, p := range slices.Backward(w.procs) {
+		if p.id.Generation == generation && p.id.Slot == slot {
+			return p
+		}
+	}
+	w.t.Fatalf("no worker in generation %d, slot %d", generation, slot)
+	return nil
+}
+
+func (w *world) restart() <-chan error {
+	w.locked(func() {
+		if !w.stopped && !w.failed {
+			w.restarted = time.Now()
+		}
+	})
+	reply := w.sup.Restart("test")
+	synctest.Wait()
+	return reply
+}
+
+func (w *world) stop() {
+	w.sup.Stop("test", stopSignal)
+	synctest.Wait()
+}
+
+// lives lists "generation.slot" of all processes that are there.
+func (w *world) lives() []string {
+	var ids []string
+	for _, p := range w.alive() {
+		ids = append(ids, fmt.Sprintf("%d.%d", p.id.Generation, p.id.Slot))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// served lists "generation.slot" of what the status file would hold.
+func (w *world) served() []string {
+	ids := []string{}
+	for _, s := range w.serving {
+		ids = append(ids, fmt.Sprintf("%d.%d", s.Generation, s.Slot))
+	}
+	return ids
+}
+
+// seen returns the events of type E so far.
+func seen[E Event](w *world) []E {
+	var es []E
+	for _, e := range w.events {
+		if e, ok := e.(E); ok {
+			es = append(es, e)
+		}
+	}
+	return es
+}
+
+// answered returns what a restart was told, or errSilence.
+func answered(reply <-chan error) error {
+	select {
+	case err := <-reply:
+		return err
+	default:
+		return errSilence
+	}
+}
+
+var errSilence = errors.New("not answered yet")

@@ -1,0 +1,122 @@
+package supervise
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// FuzzLoop plays event sequences against the loop. Each byte is an event: its
+// low three bits say which, the rest how much. The first says how the
+// supervisor is set up. The invariants are asserted by world as it goes, and
+// here after every event.
+func FuzzLoop(f *testing.F) {
+	f.Add([]byte{0, 0x00, 0x21, 0x02, 0x03})
+	f.Add([]byte{1, 0x00, 0x01, 0x01, 0x0a, 0x00, 0x02, 0x06})
+	f.Add([]byte{0x2e, 0x02, 0x00, 0xfa, 0x05, 0x00, 0x01, 0x12, 0x05, 0x04, 0x02, 0x02, 0x03, 0x01})
+	f.Add([]byte{0x55, 0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) == 0 || len(script) > 64 {
+			return
+		}
+		c := Config{Workers: 1 + int(script[0]&3), Attempts: int(script[0] >> 2 & 3)}
+		if script[0]&0x10 != 0 {
+			c.KillTimeout = 3 * time.Second
+		}
+		simulate(t, c, func(w *world) {
+			if script[0]&0x20 != 0 {
+				w.settings.KillOldDelay = 2 * time.Second
+			}
+			if script[0]&0x40 != 0 {
+				w.slowSpawn = 300 * time.Millisecond
+			}
+		}, func(w *world) {
+			for _, event := range script[1:] {
+				w.play(event&7, int(event>>3))
+				synctest.Wait()
+				w.checkStarting()
+				if w.over() {
+					return
+				}
+			}
+			w.checkRestarted()
+		})
+	})
+}
+
+func (w *world) play(event byte, n int) {
+	switch event {
+	case 0:
+		w.restart()
+	case 1: // the nth process dies
+		if alive := w.alive(); len(alive) > 0 {
+			w.exit(alive[n%len(alive)], n<<8)
+		}
+	case 2:
+		w.sleep(time.Duration(n+1) * 100 * time.Millisecond)
+	case 3:
+		if n == 31 {
+			w.stop()
+		}
+	case 4: // spawns fail from now on, or no longer
+		w.locked(func() {
+			if w.failSpawn == nil && len(w.procs) > 0 {
+				w.failSpawn = errors.New("cannot start")
+			} else {
+				w.failSpawn = nil
+			}
+		})
+	case 5: // all that were told to go do
+		for _, p := range w.alive() {
+			if len(p.signals) > 0 {
+				w.exit(p, 15)
+			}
+		}
+	case 6:
+		w.sleep(time.Duration(n) * 10 * time.Second)
+	case 7:
+		w.locked(func() { w.settings.AutoRestart = time.Duration(n) * 5 * time.Second })
+	}
+}
+
+// over tells that Run has returned.
+func (w *world) over() bool {
+	select {
+	case err := <-w.result:
+		w.result <- err
+		assert.Empty(w.t, w.alive(), "invariant 2: processes left when Run returned")
+		return true
+	default:
+		return false
+	}
+}
+
+// checkStarting is invariant 4: of the generations with unsignalled processes
+// that never went live, there is at most one.
+func (w *world) checkStarting() {
+	starting := map[int]bool{}
+	for _, p := range w.alive() {
+		if p.id.Generation > w.liveGen && len(p.signals) == 0 {
+			starting[p.id.Generation] = true
+		}
+	}
+	assert.LessOrEqual(w.t, len(starting), 1, "invariant 4: generations %v start at once", starting)
+}
+
+// checkRestarted is invariant 3.
+func (w *world) checkRestarted() {
+	if w.stopped || w.failed {
+		return
+	}
+	w.locked(func() { w.failSpawn = nil })
+	for range 40 { // whatever is starting proves itself, and then the pending one begins
+		w.sleep(time.Second)
+	}
+	if w.over() {
+		return
+	}
+	assert.Zero(w.t, w.restarted, "invariant 3: a restart was forgotten")
+}

@@ -1,0 +1,99 @@
+package supervise
+
+import "time"
+
+// State is where a generation stands. It only ever moves from Starting to Live
+// and on to Retired, or from Starting to Failed.
+type State int
+
+const (
+	Starting State = iota // its workers are being started, or proving themselves
+	Live                  // it serves
+	Retired               // a newer one serves; its workers are told to go, or will be
+	Failed                // it did not come up; the rest of its workers are told to go
+)
+
+func (s State) String() string {
+	return [...]string{"starting", "live", "retired", "failed"}[s]
+}
+
+// generation is one attempt to serve with Config.Workers new processes.
+type generation struct {
+	number   int
+	state    State
+	asked    bool           // a restart asked for it
+	slots    []*worker      // nil where a worker is missing
+	retireAt time.Time      // when Retired: its workers are told to go then; zero: not before the next success
+	waiting  []chan<- error // who is told when this attempt is decided
+}
+
+// worker is one process, from the decision to spawn it until its exit.
+type worker struct {
+	generation *generation
+	slot       int
+	process    Process // nil while it is being spawned
+	began      time.Time
+	proven     bool
+	told       purpose   // what it was sent
+	killAt     time.Time // zero: never
+}
+
+// purpose is a reason to send a worker a signal, as a bit set: a worker is
+// signalled once per purpose.
+type purpose uint8
+
+const (
+	toRetire purpose = 1 << iota
+	toAbort
+	toStop
+	toKill
+)
+
+func (w *worker) id() Worker {
+	id := Worker{Generation: w.generation.number, Slot: w.slot}
+	if w.process != nil {
+		id.Pid = w.process.Pid()
+	}
+	return id
+}
+
+// empty tells that no worker is there, not even one being spawned.
+func (g *generation) empty() bool {
+	for _, w := range g.slots {
+		if w != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// whole tells that every worker is there and proven.
+func (g *generation) whole() bool {
+	for _, w := range g.slots {
+		if w == nil || !w.proven {
+			return false
+		}
+	}
+	return true
+}
+
+// pace spaces the spawns of one slot, or the attempts of the whole supervisor.
+type pace struct {
+	last     time.Time // of the last spawn
+	failures int       // in a row
+}
+
+// next is the earliest time for another spawn: one interval after the last,
+// and under repeated failure twice as much each time, up to a cap.
+func (p pace) next(interval time.Duration) time.Time {
+	if p.last.IsZero() {
+		return p.last
+	}
+	pause := interval
+	for range p.failures - 1 {
+		if pause *= 2; pause >= maxPause {
+			break
+		}
+	}
+	return p.last.Add(min(pause, max(interval, maxPause)))
+}

@@ -1,0 +1,233 @@
+package supervise
+
+import (
+	"os"
+	"slices"
+	"time"
+)
+
+// settle does everything that the state and the clock call for, and sets the
+// alarm for what they will call for later. It runs after every message; each
+// step is idempotent, and a step only enables those after it.
+func (l *loop) settle() {
+	l.now = time.Now()
+	l.alarm = time.Time{}
+	if l.stopping {
+		l.signalAll(l.stopWhy, l.stopSignal, l.generations())
+	} else {
+		l.prove()
+		l.promote()
+		l.retire()
+		l.autoRestart()
+		l.begin()
+		l.refill()
+	}
+	l.abort()
+	l.kill()
+	l.publish()
+	l.timer.Stop()
+	if !l.alarm.IsZero() {
+		l.timer.Reset(l.alarm.Sub(l.now))
+	}
+}
+
+// due reports whether t has come, and if not sees to it that settle runs then.
+func (l *loop) due(t time.Time) bool {
+	if !t.After(l.now) {
+		return true
+	}
+	if l.alarm.IsZero() || t.Before(l.alarm) {
+		l.alarm = t
+	}
+	return false
+}
+
+// prove marks the workers that have lived through the interval.
+func (l *loop) prove() {
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == nil {
+			continue
+		}
+		for _, w := range g.slots {
+			if w == nil || w.process == nil || w.proven || !l.due(w.began.Add(l.Interval)) {
+				continue
+			}
+			w.proven = true
+			l.refills[w.slot].failures = 0
+		}
+	}
+}
+
+// promote makes the starting generation the live one when all its workers are
+// proven.
+func (l *loop) promote() {
+	g := l.starting
+	if g == nil || !g.whole() {
+		return
+	}
+	old := l.live
+	l.starting, l.live, g.state, l.restedAt = nil, g, Live, l.now
+	l.attempts.failures = 0
+	if old != nil {
+		old.state = Retired
+		l.leaving = append(l.leaving, old)
+	}
+	for _, g := range l.leaving {
+		if g.state == Retired && g.retireAt.IsZero() {
+			g.retireAt = l.now.Add(l.settings.KillOldDelay)
+		}
+	}
+	l.Observe(WentLive{
+		Generation: g.number,
+		Asked:      g.asked,
+		Old:        l.unsignalled(l.leaving),
+		Delay:      l.settings.KillOldDelay,
+	})
+	l.tell(g.waiting, nil)
+	g.waiting = nil
+}
+
+// retire tells the workers of old generations to go, as long as the live one
+// is whole: were one of its workers gone, an old one may be all that serves.
+func (l *loop) retire() {
+	if l.live == nil || !l.live.whole() {
+		return
+	}
+	var ripe []*generation
+	for _, g := range l.leaving {
+		if g.state == Retired && !g.retireAt.IsZero() && l.due(g.retireAt) {
+			ripe = append(ripe, g)
+		}
+	}
+	if workers := l.unsignalled(ripe); len(workers) > 0 {
+		l.Observe(Retiring{workers, l.RetireSignal})
+		l.signalAll(toRetire, l.RetireSignal, ripe)
+	}
+}
+
+// unsignalled lists the workers of retired generations not yet told to go.
+func (l *loop) unsignalled(gs []*generation) []Worker {
+	return list(gs, func(w *worker) bool {
+		return w.generation.state == Retired && w.told&toRetire == 0
+	})
+}
+
+// autoRestart asks for a restart when the last one is long ago: once old
+// workers are gone, or whether they are or not after twice the time.
+func (l *loop) autoRestart() {
+	after := l.settings.AutoRestart
+	if after <= 0 || l.live == nil || l.starting != nil || l.wanted {
+		return
+	}
+	forced := l.due(l.restedAt.Add(2 * after))
+	if !forced && (!l.due(l.restedAt.Add(after)) || len(l.leaving) > 0) {
+		return
+	}
+	l.Observe(AutoRestart{after, forced})
+	l.wanted, l.asked = true, true
+}
+
+// begin starts the generation that is wanted, when the pace allows. Without
+// any worker one is always wanted.
+func (l *loop) begin() {
+	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
+		l.wanted = true
+	}
+	if !l.wanted || l.starting != nil || !l.due(l.attempts.next(l.Interval)) {
+		return
+	}
+	l.number++
+	l.starting = &generation{
+		number:  l.number,
+		asked:   l.asked,
+		slots:   make([]*worker, l.Workers),
+		waiting: l.waiting,
+	}
+	l.wanted, l.asked, l.waiting = false, false, nil
+	for slot := range l.starting.slots {
+		l.spawn(l.starting, slot)
+	}
+}
+
+// refill starts a worker in each empty slot of the live generation.
+func (l *loop) refill() {
+	if l.live == nil {
+		return
+	}
+	for slot, w := range l.live.slots {
+		if w == nil && l.due(l.refills[slot].next(l.Interval)) {
+			l.spawn(l.live, slot)
+		}
+	}
+}
+
+// spawn starts a worker in the background, since starting a program reads
+// files; the answer comes by mail.
+func (l *loop) spawn(g *generation, slot int) {
+	w := &worker{generation: g, slot: slot}
+	g.slots[slot] = w
+	l.refills[slot].last = l.now
+	l.attempts.last = l.now
+	l.pending++
+	go func() {
+		process, settings, err := l.Spawner.Spawn(g.number, slot)
+		l.mail <- spawned{w, process, settings, err}
+	}()
+}
+
+// abort tells what is left of failed generations to go.
+func (l *loop) abort() {
+	for _, g := range l.leaving {
+		if g.state == Failed {
+			l.signalAll(toAbort, l.AbortSignal, []*generation{g})
+		}
+	}
+}
+
+// signalAll signals each worker of gs that was not yet signalled for this
+// purpose.
+func (l *loop) signalAll(why purpose, sig os.Signal, gs []*generation) {
+	for _, g := range gs {
+		for _, w := range g.slots {
+			if w == nil || w.process == nil || w.told&why != 0 {
+				continue
+			}
+			w.told |= why
+			l.signal(w, sig)
+			if l.KillTimeout > 0 && w.killAt.IsZero() {
+				w.killAt = l.now.Add(l.KillTimeout)
+			}
+		}
+	}
+}
+
+func (l *loop) signal(w *worker, sig os.Signal) {
+	if err := w.process.Signal(sig); err != nil {
+		l.Observe(SignalFailed{w.id(), sig, err})
+	}
+}
+
+// kill ends workers that were told to go and are still there.
+func (l *loop) kill() {
+	for _, g := range l.generations() {
+		for _, w := range g.slots {
+			if w == nil || w.killAt.IsZero() || w.told&toKill != 0 || !l.due(w.killAt) {
+				continue
+			}
+			w.told |= toKill
+			l.Observe(Killed{w.id(), l.KillTimeout})
+			l.signal(w, os.Kill)
+		}
+	}
+}
+
+// publish tells the observer who serves, when that has changed.
+func (l *loop) publish() {
+	serving := list(l.generations(), func(w *worker) bool {
+		return w.generation.state == Live || w.generation.state == Retired
+	})
+	if !slices.Equal(serving, l.serving) {
+		l.serving = serving
+		l.Observe(Serving{serving})
+	}
+}

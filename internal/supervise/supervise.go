@@ -1,0 +1,153 @@
+// Package supervise is the superdaemon's one loop: it decides when worker
+// processes are started, when a new generation has proved itself, and when an
+// old one is told to go.
+//
+// One goroutine owns all state. Whatever happens reaches it as a message: a
+// request, a worker started, a worker gone, the alarm of its one timer. It
+// acts through a [Spawner] and tells what it did through [Config.Observe], and
+// knows nothing of the operating system, so that the whole life of a
+// superdaemon runs in a testing/synctest bubble. loop.go holds the table of
+// states and events.
+package supervise
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// MinInterval is the shortest time a worker has to live to have proved itself,
+// and the shortest time between two spawns in one slot. With less, a program
+// that fails at once would be taken as good.
+const MinInterval = 100 * time.Millisecond
+
+// maxPause caps the growing pause between failing attempts, for intervals
+// shorter than it: an outage is not prolonged by more than this.
+const maxPause = 10 * time.Second
+
+// ErrStopping is what a restart gets that was asked for too late.
+var ErrStopping = errors.New("the superdaemon is stopping")
+
+// Process is a running worker.
+type Process interface {
+	Pid() int
+	// Signal sends a signal. A process that has ended meanwhile is no error.
+	Signal(os.Signal) error
+	// Wait blocks until the process has ended, and returns its raw wait
+	// status. It is called exactly once.
+	Wait() int
+}
+
+// Settings are read anew for every worker that is started.
+type Settings struct {
+	KillOldDelay time.Duration // from a generation's success to the retire signal
+	AutoRestart  time.Duration // restart so long after the last success; 0: never
+}
+
+// Spawner starts workers. Spawn is called outside the loop, so it may block,
+// and may be called for several slots at once. Generations count from 1, slots
+// from 0.
+type Spawner interface {
+	Spawn(generation, slot int) (Process, Settings, error)
+}
+
+// Config says what to supervise, and how.
+type Config struct {
+	Spawner Spawner
+	// Observe hears of everything the loop does, in order, from the loop's own
+	// goroutine: it must not block. It may be nil.
+	Observe func(Event)
+
+	Workers      int           // processes in a generation, at least 1
+	Interval     time.Duration // see MinInterval
+	Attempts     int           // failed attempts in a row before giving up; 0: never give up
+	RetireSignal os.Signal     // tells the workers of an old generation to go
+	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
+	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
+}
+
+// Supervisor runs generations of workers. Its methods may be called from any
+// goroutine; Restart and Stop only once Run has been called.
+type Supervisor struct {
+	config Config
+	mail   chan message
+	done   chan struct{}
+}
+
+// New returns a Supervisor that has not started anything yet.
+func New(c Config) *Supervisor {
+	c.Workers = max(c.Workers, 1)
+	c.Interval = max(c.Interval, MinInterval)
+	if c.Observe == nil {
+		c.Observe = func(Event) {}
+	}
+	return &Supervisor{config: c, mail: make(chan message), done: make(chan struct{})}
+}
+
+// Run starts the first generation and supervises until the last worker is
+// gone. It must be called once. When ctx ends, the workers are stopped with
+// stopSignal. The result is nil after a stop, and otherwise says why the
+// supervisor could not go on: the first worker could not be started, or the
+// attempts were used up with no worker left to serve.
+func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
+	defer close(s.done)
+	return newLoop(s).run(ctx, stopSignal)
+}
+
+// Restart asks for a new generation. The result, nil once a generation begun
+// after the call is live, arrives on the channel, which needs no reader. Until
+// the workers' attempts are bounded, it tells of the first that fails. cause
+// is for the log.
+func (s *Supervisor) Restart(cause string) <-chan error {
+	reply := make(chan error, 1)
+	if !s.post(restartAsked{cause, reply}) {
+		reply <- ErrStopping
+	}
+	return reply
+}
+
+// Stop sends sig to all workers, for good. It does not wait: Run returns when
+// they are gone. cause is for the log.
+func (s *Supervisor) Stop(cause string, sig os.Signal) {
+	s.post(stopAsked{cause, sig})
+}
+
+// post hands m to the loop and reports whether there still was one.
+func (s *Supervisor) post(m message) bool {
+	select {
+	case s.mail <- m:
+		return true
+	case <-s.done:
+		return false
+	}
+}
+
+// message is what the loop's mailbox takes.
+type message interface{ message() }
+
+type (
+	restartAsked struct {
+		cause string
+		reply chan<- error
+	}
+	stopAsked struct {
+		cause  string
+		signal os.Signal
+	}
+	spawned struct { // the answer to each Spawn
+		worker   *worker
+		process  Process
+		settings Settings
+		err      error
+	}
+	exited struct { // the answer to each Wait
+		worker *worker
+		status int
+	}
+)
+
+func (restartAsked) message() {}
+func (stopAsked) message()    {}
+func (spawned) message()      {}
+func (exited) message()       {}
