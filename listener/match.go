@@ -1,0 +1,138 @@
+package listener
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+type kind int
+
+const (
+	stream kind = iota
+	datagram
+)
+
+// socket is what the kernel says of an inherited descriptor.
+type socket struct {
+	kind kind
+	addr netip.AddrPort // not valid for a unix socket
+	path string         // of a unix socket
+}
+
+// network returns the name that package net has for such a socket.
+func (s socket) network() string {
+	switch {
+	case !s.addr.IsValid() && s.kind == datagram:
+		return "unixgram"
+	case !s.addr.IsValid():
+		return "unix"
+	}
+	name := "tcp"
+	if s.kind == datagram {
+		name = "udp"
+	}
+	if s.addr.Addr().Is4() {
+		return name + "4"
+	}
+	return name + "6"
+}
+
+// candidate is an inherited socket: what start_server says, and the kernel.
+type candidate struct {
+	Listener
+	socket
+}
+
+// find returns the one of ports that is meant by network and address, by the
+// rules that Listen documents.
+func find(ports []Listener, network, address string) (Listener, error) {
+	var candidates []candidate
+	for _, port := range ports {
+		s, err := inspect(port)
+		if err != nil {
+			return nil, err
+		}
+		if own := s.network(); own == network || strings.TrimRight(own, "46") == network {
+			candidates = append(candidates, candidate{port, s})
+		}
+	}
+	search := findIP
+	if strings.HasPrefix(network, "unix") {
+		search = findPath
+	}
+	i, err := search(candidates, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("not among the inherited sockets %s", List(ports))
+	}
+	return candidates[i].Listener, nil
+}
+
+func findPath(candidates []candidate, _, path string) (int, error) {
+	path = filepath.Clean(path)
+	return slices.IndexFunc(candidates, func(c candidate) bool {
+		named, ok := c.Listener.(UnixListener)
+		return ok && filepath.Clean(named.Path) == path || filepath.Clean(c.path) == path
+	}), nil
+}
+
+func findIP(candidates []candidate, network, address string) (int, error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return -1, err
+	}
+	port, err := net.LookupPort(network, service)
+	if err != nil {
+		return -1, err
+	}
+	i := slices.IndexFunc(candidates, func(c candidate) bool {
+		named, ok := c.Listener.(TCPListener)
+		return ok && named.Port == port && sameHost(named.Addr, host)
+	})
+	if i >= 0 {
+		return i, nil
+	}
+	// Only a socket with the right port is worth a query to the name server.
+	rightPort := func(c candidate) bool { return int(c.addr.Port()) == port }
+	if !slices.ContainsFunc(candidates, rightPort) {
+		return -1, nil
+	}
+	addrs, err := resolve(host)
+	if err != nil {
+		return -1, err
+	}
+	return slices.IndexFunc(candidates, func(c candidate) bool {
+		return rightPort(c) && slices.Contains(addrs, c.addr.Addr())
+	}), nil
+}
+
+// sameHost reports whether the host that was asked for is the one in a name.
+func sameHost(named, asked string) bool {
+	if asked == "" {
+		return named == anyIPv4 || named == "::"
+	}
+	return strings.EqualFold(named, asked)
+}
+
+// resolve returns the addresses of host; of no host, the two that mean all.
+func resolve(host string) ([]netip.Addr, error) {
+	if host == "" {
+		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	for i, addr := range addrs {
+		// A link-local socket's zone is a number to the kernel: leave it out.
+		addrs[i] = addr.Unmap().WithZone("")
+	}
+	return addrs, nil
+}

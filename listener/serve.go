@@ -1,0 +1,116 @@
+package listener
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// wakeInterval is how long a listener may take to stop accepting.
+const wakeInterval = 100 * time.Millisecond
+
+// Serve serves HTTP on the listeners until the process gets SIGTERM or ctx
+// ends, then drains and returns nil. Without listeners it serves on all that
+// [ListenAll] returns or, if SERVER_STARTER_PORT is unset or empty, binds
+// srv.Addr (":http" if that is empty) as [Listen] does. For TLS, wrap each
+// listener by tls.NewListener and pass it. Serve closes the listeners.
+//
+// Draining loses no connection that was accepted. The listeners are closed
+// first; connections yet to come wait in the shared queue for another
+// generation. Responses then say "Connection: close". A new connection has 5
+// seconds to send the header of its first request, and one that is kept alive
+// 1 second for that of its next; each request that comes in time is served to
+// its end. There is no limit for a request that is being served: srv's timeouts
+// or start_server's kill timeout, if any, set one. A request that takes longer
+// than a second hears of the drain through srv.RegisterOnShutdown. Hijacked
+// connections are not waited for. Further SIGTERMs while draining do nothing.
+//
+// Serve owns srv from the call on: it replaces, and calls, its Handler,
+// ConnState and ConnContext, and shuts it down at the end, so srv cannot be
+// used again. The signal is caught only while Serve runs.
+//
+// Serve returns an error at once if it has nothing to serve on. If a listener
+// fails while serving, all are drained before the error is returned;
+// http.ErrServerClosed is such an error if srv was shut down by someone else.
+func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) error {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	defer signal.Stop(terminated)
+
+	if len(listeners) == 0 {
+		var err error
+		if listeners, err = defaultListeners(srv.Addr); err != nil {
+			return err
+		}
+	}
+	d := newDrainer(srv)
+	served := make(chan error, len(listeners))
+	for _, ln := range listeners {
+		go func() { served <- srv.Serve(ln) }()
+	}
+
+	var failure error
+	serving := len(listeners)
+	select {
+	case <-terminated:
+	case <-ctx.Done():
+	case failure = <-served:
+		serving--
+	}
+
+	// Not by srv.Shutdown: from its beginning on, net/http drops a request
+	// whose header it is still reading.
+	d.begin()
+	closeAll(listeners, served, serving)
+	d.wait() // every accepted connection is known to d by now
+	if err := srv.Shutdown(context.Background()); err != nil && failure == nil {
+		return err
+	}
+	return failure
+}
+
+// closeAll closes the listeners and waits until none of the n that are still
+// served accepts.
+//
+// A superdaemon that clears O_NONBLOCK when it spawns, as other ports in Go do,
+// leaves a worker in an accept(2) that blocks, and its Close with it, until a
+// connection comes. So one is made, again if another process accepts it.
+func closeAll(listeners []net.Listener, served <-chan error, n int) {
+	for _, ln := range listeners {
+		go ln.Close()
+	}
+	wake := time.NewTicker(wakeInterval)
+	defer wake.Stop()
+	for n > 0 {
+		select {
+		case <-served:
+			n--
+		case <-wake.C:
+			for _, ln := range listeners {
+				addr := ln.Addr()
+				if conn, err := net.DialTimeout(addr.Network(), addr.String(), wakeInterval); err == nil {
+					conn.Close()
+				}
+			}
+		}
+	}
+}
+
+func defaultListeners(addr string) ([]net.Listener, error) {
+	if GetPortsSpecification() != "" {
+		return ListenAll()
+	}
+	if addr == "" {
+		addr = ":http"
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("bind %s: %w", addr, err)
+	}
+	return []net.Listener{ln}, nil
+}
