@@ -1,0 +1,28 @@
+// Package fdenv tells a worker, in its environment, which sockets it has
+// inherited and at which descriptors.
+package fdenv
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Socket is a socket as a worker sees it.
+type Socket struct {
+	Name string // as the superdaemon was given it: PORT, HOST:PORT, [ADDR]:PORT or a path
+	FD   int
+}
+
+// ServerStarter is how Server::Starter tells of sockets: NAME=FD joined by
+// semicolons, set and empty when there are none. The generation counts every
+// attempt (Server::Starter's documentation, "ENVIRONMENT VARIABLES").
+func ServerStarter(sockets []Socket, generation int) []string {
+	pairs := make([]string, len(sockets))
+	for i, s := range sockets {
+		pairs[i] = s.Name + "=" + strconv.Itoa(s.FD)
+	}
+	return []string{
+		"SERVER_STARTER_PORT=" + strings.Join(pairs, ";"),
+		"SERVER_STARTER_GENERATION=" + strconv.Itoa(generation),
+	}
+}

@@ -1,0 +1,70 @@
+// Package logsink is where the output of a superdaemon and its workers goes: a
+// file, or the standard input of a command that is kept running.
+package logsink
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Sink is an open log. Workers are given its file as their stdout and stderr,
+// so nothing stands between them and their log.
+type Sink struct {
+	file    *os.File
+	command *command // nil for a file
+}
+
+// Open opens the log that spec names: a file, which is appended to, or after a
+// "|" a command, whose stdin it becomes. died is told whenever the command has
+// ended, by its raw wait status, or cannot be started again; it may be called
+// from any goroutine.
+func Open(spec string, died func(pid, status int, err error)) (*Sink, error) {
+	line, piped := strings.CutPrefix(strings.TrimSpace(spec), "|")
+	if !piped {
+		f, err := os.OpenFile(spec, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("log file: %w", err)
+		}
+		return &Sink{file: f}, nil
+	}
+	if strings.TrimSpace(line) == "" {
+		return nil, fmt.Errorf("log file %q: the command is missing", spec)
+	}
+	file, c, err := startCommand(line, died)
+	if err != nil {
+		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
+	}
+	return &Sink{file, c}, nil
+}
+
+// File is the open file to write to. It belongs to the Sink.
+func (s *Sink) File() *os.File { return s.file }
+
+// drainTime bounds how long Close waits for a command.
+const drainTime = 5 * time.Second
+
+// Close lets go of the log. With a command it waits, for five seconds at most,
+// until that has read everything and ended, as it does once no worker holds
+// the log either.
+func (s *Sink) Close() error {
+	err := s.file.Close()
+	if s.command != nil {
+		err = errors.Join(err, s.command.drain(drainTime))
+	}
+	return err
+}
+
+// shellWords are what makes a command line more than words between blanks.
+const shellWords = "$&*(){}[]'\";\\|?<>~`\n#=%"
+
+// argv is the command line as arguments: a plain one is run as it is, so that
+// no shell is needed nor stands between; any other one by the shell.
+func argv(line string) []string {
+	if strings.ContainsAny(line, shellWords) {
+		return []string{"/bin/sh", "-c", line}
+	}
+	return strings.Fields(line)
+}

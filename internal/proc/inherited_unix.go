@@ -1,0 +1,26 @@
+//go:build unix
+
+package proc
+
+import (
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// SealInherited marks every descriptor from 3 on close-on-exec. Go opens its
+// own that way; those that this process was started with by mistake, a lock or
+// somebody's pipe, would otherwise live on in each worker.
+func SealInherited() error {
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package proc
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// pidfd is a handle on a child (pidfd_open(2)). It becomes readable when the
+// child has ended, so that Go's poller waits for any number of children with
+// no thread each, and it never comes to mean another process.
+type pidfd struct{ file *os.File }
+
+func sysProcAttr(c Command, handle *int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: c.Group, PidFD: handle}
+}
+
+// newPidfd takes over the descriptor that fork gave. It is nil before Linux 5.4.
+func newPidfd(fd int) *pidfd {
+	if fd < 0 {
+		return nil
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil
+	}
+	return &pidfd{os.NewFile(uintptr(fd), "pidfd")}
+}
+
+// await blocks until the process has ended, or does nothing where it cannot.
+func (p *pidfd) await() {
+	if p == nil {
+		return
+	}
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	// A poller that cannot watch it gives an error, and wait4 blocks instead.
+	_ = conn.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, _ := unix.Poll(fds, 0)
+		return n > 0
+	})
+}
+
+func (p *pidfd) signal(pid int, sig syscall.Signal) error {
+	if p == nil {
+		return syscall.Kill(pid, sig)
+	}
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	if err := conn.Control(func(fd uintptr) {
+		result = unix.PidfdSendSignal(int(fd), sig, nil, 0)
+	}); err != nil {
+		return syscall.ESRCH // closed: it was waited for
+	}
+	return result
+}
+
+func (p *pidfd) close() {
+	if p != nil {
+		p.file.Close()
+	}
+}

@@ -1,0 +1,21 @@
+//go:build unix && !linux
+
+package proc
+
+import "syscall"
+
+// pidfd is Linux's handle on a process. Here a process is known by its number,
+// and waiting for it takes a thread.
+type pidfd struct{}
+
+func sysProcAttr(c Command, _ *int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: c.Group}
+}
+
+func newPidfd(int) *pidfd { return nil }
+
+func (*pidfd) await() {}
+
+func (*pidfd) signal(pid int, sig syscall.Signal) error { return syscall.Kill(pid, sig) }
+
+func (*pidfd) close() {}

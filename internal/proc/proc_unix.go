@@ -1,0 +1,88 @@
+//go:build unix
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process is a process that was started and is to be waited for once.
+type Process struct {
+	pid   int
+	pidfd *pidfd // nil where the system has none
+}
+
+// Start starts the command. It returns once the program is being executed, or
+// says why it is not.
+//
+// It is syscall.ForkExec and not os/exec, because os.File.Fd, through which
+// that takes descriptors, has set the file blocking, which all workers that
+// share it would feel.
+func Start(c Command) (*Process, error) {
+	path, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	files := make([]uintptr, len(c.Files))
+	for i, fd := range c.Files {
+		files[i] = uintptr(fd) // -1: closed in the child
+	}
+	handle := -1
+	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: sysProcAttr(c, &handle)}
+	pid, err := syscall.ForkExec(path, c.Args, attr)
+	if err != nil {
+		return nil, fmt.Errorf("program %q: %w%s", c.Args[0], err, hint(err))
+	}
+	return &Process{pid: pid, pidfd: newPidfd(handle)}, nil
+}
+
+// hint says what the bare error of execve(2) leaves out for a file that is
+// there and executable.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return "; its interpreter, named in its first line or its ELF header, is missing"
+	case errors.Is(err, syscall.ENOEXEC):
+		return "; it is neither a program for this machine nor a script with a #! line"
+	}
+	return ""
+}
+
+func accessExecute(path string) error {
+	return unix.Access(path, unix.X_OK)
+}
+
+// Pid is the process's number.
+func (p *Process) Pid() int { return p.pid }
+
+// Signal sends a signal. A process that has ended meanwhile is no error.
+func (p *Process) Signal(sig os.Signal) error {
+	number, ok := sig.(syscall.Signal)
+	if !ok {
+		return fmt.Errorf("signal %v is not known to this system", sig)
+	}
+	err := p.pidfd.signal(p.pid, number)
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// Wait blocks until the process has ended, and returns its raw wait status as
+// wait(2) has it. It must be called once.
+func (p *Process) Wait() int {
+	p.pidfd.await()
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(p.pid, &status, 0, nil)
+		if !errors.Is(err, syscall.EINTR) {
+			p.pidfd.close()
+			return int(status)
+		}
+	}
+}

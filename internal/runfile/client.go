@@ -1,0 +1,91 @@
+package runfile
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// poll is how often a waiting client looks at the files.
+const poll = 10 * time.Millisecond
+
+// Restart sends HUP to the superdaemon that holds the pid file, and blocks
+// until its status file lists a newer generation than before and no other. It
+// fails when the attempt does, when the superdaemon goes away, or when ctx
+// ends; what it saw last is in the error.
+func Restart(ctx context.Context, pidFile, statusFile string) error {
+	pid, err := Owner(pidFile)
+	if err != nil {
+		return err
+	}
+	before, err := ReadStatus(statusFile)
+	if err != nil {
+		return err
+	}
+	if err := signal(pid, syscall.SIGHUP); err != nil {
+		return err
+	}
+	for last := before; ; {
+		if err := wait(ctx); err != nil {
+			return fmt.Errorf("no newer generation is serving alone yet: %w; last seen in the status file: %s", err, last)
+		}
+		now, err := ReadStatus(statusFile)
+		if err != nil {
+			return err
+		}
+		if now.Newest() > before.Newest() && now.Alone() {
+			return nil
+		}
+		if now.RenewedSince(last) {
+			return fmt.Errorf("restart failed: the new worker did not stay up, and start_server (pid:%d) goes on trying; still serving: %s; its log says more", pid, now)
+		}
+		if owner, _ := Owner(pidFile); owner != pid {
+			return fmt.Errorf("start_server (pid:%d) has ended instead of restarting; last seen in the status file: %s", pid, last)
+		}
+		last = now
+	}
+}
+
+// Stop sends TERM to the superdaemon that holds the pid file, and blocks until
+// it has let go of it, or ctx ends. started is told the pid first.
+func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
+	pid, err := Owner(pidFile)
+	if err != nil {
+		return err
+	}
+	started(pid)
+	if err := signal(pid, syscall.SIGTERM); err != nil {
+		return err
+	}
+	for {
+		if owner, _ := Owner(pidFile); owner != pid {
+			return nil
+		}
+		if err := wait(ctx); err != nil {
+			return fmt.Errorf("start_server (pid:%d) still holds pid file %q: %w", pid, pidFile, err)
+		}
+	}
+}
+
+func signal(pid int, sig syscall.Signal) error {
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Signal(sig)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot signal start_server (pid:%d): %w", pid, err)
+	}
+	return nil
+}
+
+// wait blocks for one poll, or says that ctx has ended.
+func wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(poll):
+		return nil
+	}
+}

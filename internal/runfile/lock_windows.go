@@ -1,0 +1,12 @@
+package runfile
+
+import (
+	"errors"
+	"os"
+)
+
+func lock(*os.File) (bool, error) {
+	return false, errors.New("pid files are not supported on Windows")
+}
+
+func alive(int) bool { return false }

@@ -1,0 +1,173 @@
+package runfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Entry is a line of the status file: a worker that serves.
+type Entry struct{ Generation, Pid int }
+
+// StatusFile is written whole and renamed into place, so that a reader never
+// sees half of it.
+type StatusFile struct {
+	path    string
+	entries []Entry
+	made    bool
+}
+
+// NewStatusFile prepares for writing at path; nothing is written yet.
+func NewStatusFile(path string) (*StatusFile, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("status file: %w", err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("status file: %q is not a directory", filepath.Dir(path))
+	}
+	return &StatusFile{path: path}, nil
+}
+
+// Write replaces the file's content, a line GENERATION:PID each.
+func (s *StatusFile) Write(entries []Entry) error {
+	s.entries = entries
+	return s.Renew()
+}
+
+// Renew replaces the file by one with the same content, which is the news
+// that a restart has failed, for a client that waits for it.
+func (s *StatusFile) Renew() error {
+	var text bytes.Buffer
+	for _, e := range s.entries {
+		fmt.Fprintf(&text, "%d:%d\n", e.Generation, e.Pid)
+	}
+	if err := replace(s.path, text.Bytes()); err != nil {
+		return fmt.Errorf("status file: %w", err)
+	}
+	s.made = true
+	return nil
+}
+
+// replace writes a new file beside path and renames it.
+func replace(path string, text []byte) error {
+	temp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	err := writeNew(temp, text)
+	if errors.Is(err, fs.ErrExist) { // left behind by a process of the same pid
+		if err = os.Remove(temp); err == nil {
+			err = writeNew(temp, text)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return nil
+}
+
+func writeNew(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// Remove removes the file if it was made.
+func (s *StatusFile) Remove() error {
+	if !s.made {
+		return nil
+	}
+	s.made = false
+	return os.Remove(s.path)
+}
+
+// Status is what a status file said at one moment.
+type Status struct {
+	Entries []Entry
+	info    fs.FileInfo
+}
+
+// ReadStatus reads a status file. A file that is not there yet is an empty
+// status.
+func ReadStatus(path string) (Status, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Status{}, nil
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("status file: %w", err)
+	}
+	defer f.Close()
+	var s Status
+	var text bytes.Buffer
+	if s.info, err = f.Stat(); err == nil {
+		_, err = text.ReadFrom(f)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("status file: %w", err)
+	}
+	for line := range strings.Lines(text.String()) {
+		line = strings.TrimSpace(line)
+		generation, pid, _ := strings.Cut(line, ":")
+		g, errG := strconv.Atoi(generation)
+		p, errP := strconv.Atoi(pid)
+		if errG != nil || errP != nil {
+			return Status{}, fmt.Errorf("status file %q holds the line %q, which is not GENERATION:PID", path, line)
+		}
+		s.Entries = append(s.Entries, Entry{g, p})
+	}
+	return s, nil
+}
+
+// Newest is the highest generation listed, 0 if there is none.
+func (s Status) Newest() int {
+	newest := 0
+	for _, e := range s.Entries {
+		newest = max(newest, e.Generation)
+	}
+	return newest
+}
+
+// Alone tells that one generation is listed, and no other.
+func (s Status) Alone() bool {
+	for _, e := range s.Entries {
+		if e.Generation != s.Entries[0].Generation {
+			return false
+		}
+	}
+	return len(s.Entries) > 0
+}
+
+// RenewedSince tells that s is another file than old, and says the same: see
+// StatusFile.Renew.
+func (s Status) RenewedSince(old Status) bool {
+	if s.info == nil || s.String() != old.String() {
+		return false
+	}
+	return old.info == nil || !os.SameFile(s.info, old.info) || !s.info.ModTime().Equal(old.info.ModTime())
+}
+
+func (s Status) String() string {
+	if len(s.Entries) == 0 {
+		return "no worker"
+	}
+	var words []string
+	for _, e := range s.Entries {
+		words = append(words, fmt.Sprintf("%d:%d", e.Generation, e.Pid))
+	}
+	return strings.Join(words, " ")
+}

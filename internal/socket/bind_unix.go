@@ -1,0 +1,198 @@
+//go:build unix
+
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The sockets are made with socket(2), bind(2) and listen(2) rather than by
+// package net: that would make them nonblocking and MPTCP, register them with
+// Go's poller, so that the superdaemon wakes for every connection, and choose
+// the backlog, and each of these would then have to be undone.
+
+func (s *Socket) bind(o Options) error {
+	var err error
+	if s.Path != "" {
+		err = s.bindPath(o)
+	} else {
+		err = s.bindPort(o)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("cannot bind %s %q: %w; stop what uses it, or choose another one", s.kind(), s.Text, err)
+	case errors.Is(err, unix.EACCES) && s.Path == "":
+		return fmt.Errorf("cannot bind port %q: %w; ports below 1024 need root or CAP_NET_BIND_SERVICE", s.Text, err)
+	}
+	return fmt.Errorf("cannot bind %s %q: %w", s.kind(), s.Text, err)
+}
+
+func (s *Socket) bindPort(o Options) error {
+	addr, err := s.resolve()
+	if err != nil {
+		return err
+	}
+	family, kind := unix.AF_INET, unix.SOCK_STREAM
+	if addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	if s.UDP {
+		kind = unix.SOCK_DGRAM
+	}
+	if err := s.create(family, kind); err != nil {
+		return err
+	}
+	if family == unix.AF_INET6 {
+		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			return os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
+		}
+	}
+	// With SO_REUSEADDR on both, Linux lets a second UDP socket bind the port
+	// and steal its packets; set after bind(2) the flag is there all the same,
+	// and a second start fails.
+	reuse := func() error {
+		return os.NewSyscallError("setsockopt(SO_REUSEADDR)", unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	}
+	if !s.UDP {
+		if err := reuse(); err != nil {
+			return err
+		}
+	}
+	if err := unix.Bind(s.fd, sockaddr(addr)); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	if s.UDP {
+		err = reuse()
+	} else {
+		err = s.listen(o)
+	}
+	if err != nil {
+		return err
+	}
+	return s.readName()
+}
+
+// bindPath binds a unix socket with mode 0777. The mode is set before
+// listen(2), when nobody can connect yet, and not with umask(2), which belongs
+// to the whole process.
+func (s *Socket) bindPath(o Options) error {
+	info, err := os.Lstat(s.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return errors.New("the path is taken by something that is not a socket, which is not removed")
+	default:
+		if o.Removing != nil {
+			o.Removing(s.Path)
+		}
+		if err := os.Remove(s.Path); err != nil {
+			return err
+		}
+	}
+	if err := s.create(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
+		return err
+	}
+	if err := unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.Path}); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(s.Path, &st); err != nil {
+		return os.NewSyscallError("stat", err)
+	}
+	s.dev, s.ino = uint64(st.Dev), st.Ino
+	if err := os.Chmod(s.Path, 0o777); err != nil {
+		return err
+	}
+	s.Name, s.Addr = s.Path, &net.UnixAddr{Name: s.Path, Net: "unix"}
+	return s.listen(o)
+}
+
+// create makes the socket, which no program started meanwhile inherits.
+func (s *Socket) create(family, kind int) error {
+	syscall.ForkLock.RLock()
+	fd, err := unix.Socket(family, kind, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	s.fd = fd
+	return nil
+}
+
+func (s *Socket) listen(o Options) error {
+	backlog := o.Backlog
+	if backlog == 0 {
+		backlog = unix.SOMAXCONN
+	}
+	return os.NewSyscallError("listen", unix.Listen(s.fd, backlog))
+}
+
+// readName learns the real port, which the caller may have left open.
+func (s *Socket) readName() error {
+	sa, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
+	}
+	var addr netip.AddrPort
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		addr = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).WithZone(s.IP.Zone()), uint16(sa.Port))
+	}
+	s.Name = s.name(addr.Port())
+	if s.UDP {
+		s.Addr = net.UDPAddrFromAddrPort(addr)
+	} else {
+		s.Addr = net.TCPAddrFromAddrPort(addr)
+	}
+	return nil
+}
+
+func sockaddr(addr netip.AddrPort) unix.Sockaddr {
+	if addr.Addr().Is4() {
+		return &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
+	}
+	return &unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port()), ZoneId: zone(addr.Addr().Zone())}
+}
+
+func zone(name string) uint32 {
+	if i, err := net.InterfaceByName(name); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+// Close closes the sockets and removes the paths that are still ours. It may
+// be called more than once.
+func (s *Set) Close() error {
+	var faults []error
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		if socket.fd < 0 {
+			continue
+		}
+		var st unix.Stat_t
+		if socket.ino != 0 && unix.Lstat(socket.Path, &st) == nil && uint64(st.Dev) == socket.dev && st.Ino == socket.ino {
+			faults = append(faults, os.Remove(socket.Path))
+		}
+		faults = append(faults, os.NewSyscallError("close", unix.Close(socket.fd)))
+		socket.fd = -1
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,10 @@
+package socket
+
+import "errors"
+
+func (s *Socket) bind(Options) error {
+	return errors.New("sockets cannot be handed to workers on Windows")
+}
+
+// Close does nothing: there are no sockets.
+func (s *Set) Close() error { return nil }

@@ -1,0 +1,99 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// Socket is a bound socket. The open file behind it is blocking from the
+// start and its flags are never touched again: O_NONBLOCK is shared with every
+// worker that ever got it.
+type Socket struct {
+	Spec
+	Name string   // as SERVER_STARTER_PORT has it, with the real port
+	FD   int      // where the worker finds it
+	Addr net.Addr // where it is bound
+
+	fd       int // ours
+	dev, ino uint64
+}
+
+// Set is all sockets of a superdaemon. The zero Set has none.
+type Set struct {
+	Sockets []Socket
+}
+
+// Options are what all sockets of a set share.
+type Options struct {
+	Backlog int // for listen(2); 0: the system's SOMAXCONN
+	// MaxFiles is how many descriptors a worker may have; 0: no limit is known.
+	MaxFiles uint64
+	// Removing is told of an existing socket file before it is removed.
+	Removing func(path string)
+}
+
+// spareFiles is what a worker at least needs beside its sockets.
+const spareFiles = 16
+
+// Bind binds all sockets, or none: an error says which could not be bound, and
+// why. Looking up a host name may take as long as the resolver does.
+func Bind(specs []Spec, o Options) (*Set, error) {
+	set := &Set{}
+	highest := 2
+	for i, fd := range number(specs) {
+		set.Sockets = append(set.Sockets, Socket{Spec: specs[i], FD: fd, fd: -1})
+		highest = max(highest, fd)
+	}
+	if o.MaxFiles > 0 && uint64(highest+spareFiles) >= o.MaxFiles {
+		return nil, fmt.Errorf("%d sockets reach up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
+			len(specs), highest, o.MaxFiles, highest+1024)
+	}
+	for i := range set.Sockets {
+		if err := set.Sockets[i].bind(o); err != nil {
+			return nil, errors.Join(err, set.Close())
+		}
+	}
+	return set, nil
+}
+
+// Table is what a worker gets: our descriptor for each of its numbers from 0
+// on, -1 where there is none. 0, 1 and 2 are those given unless a socket is
+// pinned there.
+func (s *Set) Table(stdin, stdout, stderr int) []int {
+	table := []int{stdin, stdout, stderr}
+	for _, socket := range s.Sockets {
+		for len(table) <= socket.FD {
+			table = append(table, -1)
+		}
+		table[socket.FD] = socket.fd
+	}
+	return table
+}
+
+// resolve finds the address to bind: for a host name its first IPv4 address.
+func (s *Spec) resolve() (netip.AddrPort, error) {
+	if s.IP.IsValid() {
+		return netip.AddrPortFrom(s.IP, s.Port), nil
+	}
+	ip, err := net.ResolveIPAddr("ip4", s.Host)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr, _ := netip.AddrFromSlice(ip.IP.To4())
+	return netip.AddrPortFrom(addr, s.Port), nil
+}
+
+// name is how the worker is told of the socket, port being the real one.
+func (s *Spec) name(port uint16) string {
+	switch {
+	case s.Path != "":
+		return s.Path
+	case s.Host == "":
+		return fmt.Sprint(port)
+	case s.IP.Is6():
+		return fmt.Sprintf("[%s]:%d", s.Host, port)
+	}
+	return fmt.Sprintf("%s:%d", s.Host, port)
+}
