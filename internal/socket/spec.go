@@ -13,8 +13,8 @@ import (
 
 // Spec is one socket asked for.
 type Spec struct {
-	Text string // as given, for messages
-	Host string // as given, without the brackets; "" is 0.0.0.0
+	Text string     // as given, for messages
+	Host string     // as given, without the brackets; "" is 0.0.0.0
 	IP   netip.Addr // invalid for a host name
 	Port uint16
 	UDP  bool

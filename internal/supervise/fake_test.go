@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,10 +71,15 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 
 // The purposes are told apart by their signals.
 const (
-	retireSignal = syscall.SIGUSR1
-	abortSignal  = syscall.SIGUSR2
-	stopSignal   = syscall.SIGTERM
+	retireSignal fakeSignal = "retire"
+	abortSignal  fakeSignal = "abort"
+	stopSignal   fakeSignal = "stop"
 )
+
+type fakeSignal string
+
+func (fakeSignal) Signal()          {}
+func (s fakeSignal) String() string { return string(s) }
 
 // checkRetire is invariant 1.
 func (w *world) checkRetire(p *fakeProc) {
@@ -237,7 +241,7 @@ func (w *world) restart() <-chan error {
 			w.restarted = time.Now()
 		}
 	})
-	reply := w.sup.Restart("test")
+	reply := w.sup.Restart(w.t.Context(), "test")
 	synctest.Wait()
 	return reply
 }

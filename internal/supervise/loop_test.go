@@ -256,7 +256,7 @@ func TestAKnownDeathBeatsTheClock(t *testing.T) {
 		w.sleep(time.Second)
 		w.restart()
 		w.blockOn = 2 * time.Second // the loop is kept busy past the end of the interval,
-		w.sup.Restart("test")
+		w.sup.Restart(w.t.Context(), "test")
 		w.exit(w.worker(2, 0), broken) // in which the worker dies
 		w.sleep(3 * time.Second)
 		assert.Len(t, seen[AttemptFailed](w), 1)

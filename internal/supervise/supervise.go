@@ -96,13 +96,13 @@ func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 }
 
 // Restart asks for a new generation. The result, nil once a generation begun
-// after the call is live, arrives on the channel, which needs no reader. Until
-// the workers' attempts are bounded, it tells of the first that fails. cause
-// is for the log.
-func (s *Supervisor) Restart(cause string) <-chan error {
+// after the call is live, arrives on the channel, which needs no reader. Unless
+// attempts are bounded it tells of the first one that fails. cause is for the
+// log. Before Run it blocks, until ctx ends.
+func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan error {
 	reply := make(chan error, 1)
-	if !s.post(restartAsked{cause, reply}) {
-		reply <- ErrStopping
+	if err := s.post(ctx, restartAsked{cause, reply}); err != nil {
+		reply <- err
 	}
 	return reply
 }
@@ -110,16 +110,18 @@ func (s *Supervisor) Restart(cause string) <-chan error {
 // Stop sends sig to all workers, for good. It does not wait: Run returns when
 // they are gone. cause is for the log.
 func (s *Supervisor) Stop(cause string, sig os.Signal) {
-	s.post(stopAsked{cause, sig})
+	_ = s.post(context.Background(), stopAsked{cause, sig}) // over is as good as stopped
 }
 
-// post hands m to the loop and reports whether there still was one.
-func (s *Supervisor) post(m message) bool {
+// post hands m to the loop, unless that is over or ctx is.
+func (s *Supervisor) post(ctx context.Context, m message) error {
 	select {
 	case s.mail <- m:
-		return true
+		return nil
 	case <-s.done:
-		return false
+		return ErrStopping
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

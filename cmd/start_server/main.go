@@ -1,0 +1,101 @@
+// Command start_server is a superdaemon for hot-deploying server programs, a
+// port of Perl's Server::Starter.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+)
+
+const version = "1.0.0"
+
+// The exit codes, as the help explains them.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	report := daemonReport()
+	if report != nil {
+		stderr = report
+	}
+	o, err := parse(args)
+	if err != nil {
+		return fail(stderr, exitUsage, err)
+	}
+	switch {
+	case o.Help:
+		o.writeHelp(stdout)
+		return exitOK
+	case o.Version:
+		fmt.Fprintln(stdout, "start_server (go-server-starter)", version)
+		return exitOK
+	case o.Restart, o.Stop:
+		return o.client(stderr)
+	}
+	s, err := starter.New(o.config(stderr))
+	if err != nil {
+		return fail(stderr, exitUsage, err)
+	}
+	if o.Daemonize && report == nil {
+		return daemonize(stderr)
+	}
+	if err := s.Listen(); err != nil {
+		return fail(stderr, exitError, err)
+	}
+	if report != nil {
+		report.ready()
+	}
+	if err := s.Run(context.Background()); err != nil {
+		return fail(stderr, exitError, err)
+	}
+	return exitOK
+}
+
+// fail writes each line of err, and returns code.
+func fail(stderr io.Writer, code int, err error) int {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "start_server: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return code
+}
+
+// client carries out --restart or --stop.
+func (o *options) client(stderr io.Writer) int {
+	ctx := context.Background()
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, timedOut(o.timeout))
+		defer cancel()
+	}
+	var err error
+	if o.Restart {
+		err = runfile.Restart(ctx, o.PidFile, o.StatusFile)
+	} else {
+		err = runfile.Stop(ctx, o.PidFile, func(pid int) {
+			fmt.Fprintf(stderr, "stop_server (pid:%d) stopping now (pid:%d)...\n", os.Getpid(), pid)
+		})
+	}
+	if err != nil {
+		return fail(stderr, exitError, err)
+	}
+	return exitOK
+}
+
+func timedOut(after time.Duration) error {
+	return errors.New("timed out after " + after.String())
+}

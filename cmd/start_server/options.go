@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jessevdk/go-flags"
+	"github.com/lestrrat/go-server-starter"
+)
+
+// options is the command line. The tags drive parsing and help.
+type options struct {
+	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [HOST:][u]PORT[=FD]. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. Repeatable, also as a comma list"`
+	Path         []string `long:"path" value-name:"PATH" description:"unix stream socket to bind; repeatable"`
+	Backlog      string   `long:"backlog" value-name:"N" description:"listen(2) backlog (default: SOMAXCONN)"`
+	Dir          string   `long:"dir" value-name:"PATH" description:"working directory of the program, followed anew at every start of it"`
+	Interval     string   `long:"interval" value-name:"SECONDS" description:"a new worker that lives this long has started; also the least time between two attempts (default: 1, at least 0.1)"`
+	KillOldDelay string   `long:"kill-old-delay" value-name:"SECONDS" description:"wait between a new worker's success and the old workers' signal; also KILL_OLD_DELAY (default: 0, or 5 with --enable-auto-restart)"`
+	KillTimeout  string   `long:"kill-timeout" value-name:"SECONDS" description:"KILL a worker that is still there so long after it was told to go (default: never)"`
+
+	SignalOnHUP  string `long:"signal-on-hup" value-name:"NAME" description:"signal for old workers at a restart (default: TERM)"`
+	SignalOnTERM string `long:"signal-on-term" value-name:"NAME" description:"signal for all workers when start_server gets TERM (default: TERM)"`
+
+	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time; also ENABLE_AUTO_RESTART=1"`
+	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" description:"time from the last success to an automatic restart; also AUTO_RESTART_INTERVAL (default: 360)"`
+
+	EnvDir     string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
+	PidFile    string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
+	StatusFile string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
+	LogFile    string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, or \"| command\""`
+	Daemonize  bool   `long:"daemonize" description:"run in the background; needs --log-file"`
+
+	Restart bool   `long:"restart" description:"restart the start_server that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
+	Stop    bool   `long:"stop" description:"stop the start_server that holds --pid-file: send it TERM, and wait until it is gone"`
+	Timeout string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever)"`
+
+	Help    bool `long:"help" description:"print this help"`
+	Version bool `long:"version" description:"print the version"`
+
+	command []string
+	parser  *flags.Parser
+	set     starter.Config // what the texts above were parsed to
+	timeout time.Duration
+}
+
+const usage = "[options] -- program [args...]"
+
+const epilogue = `
+SECONDS may have a fraction or a unit: 2, 0.5, 300ms. NAME is a signal's name
+in any case, with or without SIG.
+
+Signals: HUP starts a new generation of the program beside the running one,
+which is told to go when the new one has started. TERM, INT and QUIT stop all
+workers (INT by TERM, QUIT by QUIT), and then start_server.
+
+Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
+            1  it failed: a port in use, a program that cannot be started, a
+               restart that failed, or that took longer than --timeout
+            2  the command line is wrong; nothing was touched
+`
+
+// parse reads the command line. The error names every fault, a line each.
+func parse(args []string) (*options, error) {
+	o := &options{}
+	o.parser = flags.NewNamedParser("start_server", flags.PassDoubleDash|flags.PassAfterNonOption)
+	o.parser.Usage = usage
+	if _, err := o.parser.AddGroup("Options", "", o); err != nil {
+		return nil, err
+	}
+	args, err := o.spellOut(args)
+	if err != nil {
+		return nil, err
+	}
+	if o.command, err = o.parser.ParseArgs(args); err != nil {
+		return nil, fmt.Errorf("%w; see start_server --help", err)
+	}
+	return o, o.check()
+}
+
+func (o *options) check() error {
+	if o.Help || o.Version {
+		return nil
+	}
+	var faults []error
+	fault := func(option string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("--%s: %w", option, err))
+		}
+	}
+	duration := func(option, text string, d *time.Duration) bool {
+		if text == "" {
+			return false
+		}
+		var err error
+		*d, err = starter.ParseDuration(text)
+		fault(option, err)
+		return true
+	}
+	signal := func(option, text string, sig *os.Signal) {
+		if text != "" {
+			var err error
+			*sig, err = starter.ParseSignal(text)
+			fault(option, err)
+		}
+	}
+	c := &o.set
+	if duration("interval", o.Interval, &c.Interval) {
+		c.Interval = max(c.Interval, starter.MinInterval)
+	}
+	var delay time.Duration
+	if duration("kill-old-delay", o.KillOldDelay, &delay) {
+		c.KillOldDelay = &delay
+	}
+	duration("kill-timeout", o.KillTimeout, &c.KillTimeout)
+	if duration("auto-restart-interval", o.AutoRestartInterval, &c.AutoRestartInterval) && c.AutoRestartInterval == 0 {
+		fault("auto-restart-interval", errors.New("0 would restart without end"))
+	}
+	duration("timeout", o.Timeout, &o.timeout)
+	signal("signal-on-hup", o.SignalOnHUP, &c.SignalOnHUP)
+	signal("signal-on-term", o.SignalOnTERM, &c.SignalOnTERM)
+	if o.Backlog != "" {
+		n, err := strconv.Atoi(o.Backlog)
+		if err != nil || n <= 0 || n > 1<<31-1 {
+			err = fmt.Errorf("%q is not a number from 1 to %d", o.Backlog, 1<<31-1)
+		}
+		c.Backlog = n
+		fault("backlog", err)
+	}
+	switch {
+	case o.Restart && o.Stop:
+		faults = append(faults, errors.New("--restart and --stop exclude each other"))
+	case o.Restart && (o.PidFile == "" || o.StatusFile == ""):
+		faults = append(faults, errors.New("--restart needs --pid-file and --status-file"))
+	case o.Stop && o.PidFile == "":
+		faults = append(faults, errors.New("--stop needs --pid-file"))
+	case o.Daemonize && o.LogFile == "":
+		faults = append(faults, errors.New("--daemonize needs --log-file"))
+	}
+	return errors.Join(faults...)
+}
+
+// config is what the library is told.
+func (o *options) config(log io.Writer) starter.Config {
+	c := o.set
+	c.Command = o.command
+	c.Ports, c.Paths = o.Port, o.Path
+	c.Dir, c.EnvDir = o.Dir, o.EnvDir
+	c.EnableAutoRestart = o.EnableAutoRestart
+	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
+	c.Log = log
+	c.HandleSignals = true
+	c.RedirectOutput = o.LogFile != ""
+	return c
+}
+
+func (o *options) writeHelp(w io.Writer) {
+	o.parser.WriteHelp(w)
+	fmt.Fprint(w, epilogue)
+}
+
+// spellOut writes options in full that are given as Perl's Getopt::Long takes
+// them: with one dash, in any case, or cut to an unambiguous beginning. Init
+// scripts do.
+func (o *options) spellOut(args []string) ([]string, error) {
+	var full []string
+	for i := 0; i < len(args); i++ {
+		if len(args[i]) < 2 || args[i][0] != '-' || args[i] == "--" {
+			return append(full, args[i:]...), nil
+		}
+		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		option, err := o.find(strings.ToLower(name))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; see start_server --help", args[i], err)
+		}
+		arg := "--" + option.LongName
+		_, isSwitch := option.Value().(bool)
+		switch {
+		case hasValue:
+			arg += "=" + value
+		case isSwitch:
+		case i+1 == len(args):
+			return nil, fmt.Errorf("--%s: its value is missing", option.LongName)
+		default:
+			i++
+			arg += "=" + args[i]
+		}
+		full = append(full, arg)
+	}
+	return full, nil
+}
+
+// find returns the option of that name, or the only one that begins so.
+func (o *options) find(name string) (*flags.Option, error) {
+	var found []*flags.Option
+	for _, group := range o.parser.Groups() {
+		for _, option := range group.Options() {
+			if option.LongName == name {
+				return option, nil
+			}
+			if strings.HasPrefix(option.LongName, name) {
+				found = append(found, option)
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, errors.New("no such option")
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, option := range found {
+		names = append(names, "--"+option.LongName)
+	}
+	return nil, fmt.Errorf("ambiguous: %s", strings.Join(names, ", "))
+}

@@ -1,0 +1,127 @@
+package starter
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// MinInterval is the shortest Interval there is.
+const MinInterval = supervise.MinInterval
+
+// Config says what to run, on which sockets, and how to replace it. The fields
+// are named as the options of start_server; the zero value of each is its
+// default.
+type Config struct {
+	// Command is the server program and its arguments. It is looked up in
+	// the PATH of the worker's environment, from Dir.
+	Command []string
+
+	Ports []string // to bind: [HOST:][u]PORT[=FD], also several joined by commas
+	Paths []string // unix stream sockets to bind
+	// Backlog is that of listen(2). 0: SOMAXCONN.
+	Backlog int
+
+	// Dir is each worker's working directory, resolved anew at each start.
+	Dir string
+	// Interval is how long a new worker lives before it has started, and the
+	// least time between two attempts. 0: one second; less than MinInterval
+	// is taken as that.
+	Interval time.Duration
+	// KillOldDelay is the wait between a new worker's success and the old
+	// workers' signal. nil: 0, or 5 s with automatic restarts.
+	KillOldDelay *time.Duration
+	// KillTimeout is how long a worker may take to go after it was told to,
+	// before it gets KILL. 0: for ever.
+	KillTimeout time.Duration
+
+	SignalOnHUP  os.Signal // to old workers at a restart. nil: TERM
+	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
+
+	EnableAutoRestart   bool          // restart by time
+	AutoRestartInterval time.Duration // 0: 360 s
+
+	PidFile    string // holds our pid, under flock(2), while we run
+	StatusFile string // lists the serving workers, a line GENERATION:PID each
+	// EnvDir is a directory whose files are variables for the workers, read
+	// at every start of one. It overrides the environment, and with that the
+	// three settings above that have a variable: ENABLE_AUTO_RESTART,
+	// AUTO_RESTART_INTERVAL and KILL_OLD_DELAY.
+	EnvDir string
+
+	// LogFile is where the log and the workers' stdout and stderr go: a file,
+	// or "| command". "": the log to Log, the workers' to our own.
+	LogFile string
+	// Log takes the log lines until LogFile is open. nil: os.Stderr.
+	Log io.Writer
+	// Env is the environment of the workers. nil: our own.
+	Env []string
+
+	// HandleSignals makes Run catch HUP (restart), TERM, INT and QUIT (stop),
+	// and ignore PIPE, USR1 and USR2.
+	HandleSignals bool
+	// RedirectOutput points our own stdout and stderr to LogFile as well.
+	RedirectOutput bool
+}
+
+// complete fills in defaults and checks everything that can be known without
+// touching the system. The error names every fault.
+func (c *Config) complete() ([]socket.Spec, error) {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+
+	if len(c.Command) == 0 {
+		fault("the server program is missing")
+	} else if strings.TrimSpace(c.Command[0]) == "" {
+		fault("the server program is empty")
+	}
+	for _, arg := range c.Command {
+		if strings.Contains(arg, "\x00") {
+			fault("argument %q holds a NUL, which no argument can", arg)
+		}
+	}
+	specs, err := socket.Parse(c.Ports, c.Paths)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	if c.Backlog < 0 {
+		fault("backlog %d is negative", c.Backlog)
+	}
+	for name, d := range map[string]time.Duration{
+		"interval": c.Interval, "auto-restart interval": c.AutoRestartInterval, "kill timeout": c.KillTimeout,
+	} {
+		if d < 0 {
+			fault("%s %v is negative", name, d)
+		}
+	}
+	if c.KillOldDelay != nil && *c.KillOldDelay < 0 {
+		fault("kill-old delay %v is negative", *c.KillOldDelay)
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Second
+	}
+	if c.SignalOnHUP == nil {
+		c.SignalOnHUP = syscall.SIGTERM
+	}
+	if c.SignalOnTERM == nil {
+		c.SignalOnTERM = syscall.SIGTERM
+	}
+	if c.Log == nil {
+		c.Log = os.Stderr
+	}
+	env := c.baseEnv()
+	if _, err := env.settings(); err != nil {
+		faults = append(faults, err)
+	}
+	if c.EnvDir == "" {
+		c.EnvDir = env.get(envDir)
+	}
+	return specs, errors.Join(faults...)
+}

@@ -1,0 +1,41 @@
+package starter
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxDuration is what the longest duration may be: a century is a mistake.
+const maxDuration = 100 * 365 * 24 * time.Hour
+
+// ParseDuration reads a duration as all options take it: seconds, also with a
+// fraction, or Go's units: "2", "0.5", "300ms", "1m30s". It is not negative,
+// and not longer than a hundred years.
+func ParseDuration(text string) (time.Duration, error) {
+	text = strings.TrimSpace(text)
+	seconds, err := strconv.ParseFloat(text, 64)
+	d := time.Duration(math.Round(seconds * float64(time.Second)))
+	if err != nil {
+		if d, err = time.ParseDuration(text); err != nil {
+			return 0, fmt.Errorf("%q is not a duration such as 2, 0.5 or 300ms", text)
+		}
+		seconds = d.Seconds()
+	}
+	switch {
+	case math.IsNaN(seconds):
+		return 0, fmt.Errorf("%q is not a duration such as 2, 0.5 or 300ms", text)
+	case seconds < 0:
+		return 0, fmt.Errorf("duration %q is negative", text)
+	case seconds > maxDuration.Seconds():
+		return 0, fmt.Errorf("duration %q is longer than a hundred years", text)
+	}
+	return d, nil
+}
+
+// seconds formats a duration as the log and the environment have it.
+func seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
+}

@@ -1,0 +1,159 @@
+package starter
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// The variables that options set, and an envdir overrides.
+const (
+	envDir          = "ENVDIR"
+	envAutoRestart  = "ENABLE_AUTO_RESTART"
+	envAutoInterval = "AUTO_RESTART_INTERVAL"
+	envKillOldDelay = "KILL_OLD_DELAY"
+)
+
+const (
+	defaultAutoInterval     = 360 * time.Second
+	defaultAutoKillOldDelay = 5 * time.Second
+)
+
+// environment is a list of NAME=VALUE in which no name stands twice.
+type environment []string
+
+// with returns a copy in which the pairs have replaced what was of their name.
+func (e environment) with(pairs ...string) environment {
+	replaced := func(have string) bool {
+		return slices.ContainsFunc(pairs, func(p string) bool { return sameName(p, have) })
+	}
+	return append(slices.DeleteFunc(slices.Clone(e), replaced), pairs...)
+}
+
+func sameName(a, b string) bool {
+	nameA, _, _ := strings.Cut(a, "=")
+	nameB, _, _ := strings.Cut(b, "=")
+	return nameA == nameB
+}
+
+func (e environment) get(name string) string {
+	for _, pair := range e {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// baseEnv is the environment that workers get, but for what an envdir holds
+// and what tells of the sockets: ours, with the variables that options set.
+func (c *Config) baseEnv() environment {
+	inherited := c.Env
+	if inherited == nil {
+		inherited = os.Environ()
+	}
+	var e environment
+	for _, pair := range inherited {
+		e = e.with(pair)
+	}
+	if c.EnvDir != "" {
+		e = e.with(envDir + "=" + c.EnvDir)
+	}
+	if c.EnableAutoRestart {
+		e = e.with(envAutoRestart + "=1")
+	}
+	if c.AutoRestartInterval != 0 {
+		e = e.with(envAutoInterval + "=" + seconds(c.AutoRestartInterval))
+	}
+	if c.KillOldDelay != nil {
+		e = e.with(envKillOldDelay + "=" + seconds(*c.KillOldDelay))
+	}
+	return e
+}
+
+// settings are those that the environment holds. The error names every bad
+// value; the default stands in for it.
+func (e environment) settings() (supervise.Settings, error) {
+	var faults []error
+	duration := func(name string, standard time.Duration) time.Duration {
+		text := e.get(name)
+		if text == "" {
+			return standard
+		}
+		d, err := ParseDuration(text)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+			return standard
+		}
+		return d
+	}
+	var s supervise.Settings
+	interval := duration(envAutoInterval, defaultAutoInterval)
+	if on := e.get(envAutoRestart); on == "" || on == "0" {
+		s.KillOldDelay = duration(envKillOldDelay, 0)
+	} else {
+		s.AutoRestart = interval
+		s.KillOldDelay = duration(envKillOldDelay, defaultAutoKillOldDelay)
+	}
+	return s, errors.Join(faults...)
+}
+
+// readEnvDir reads the variables that the files in dir are, as daemontools'
+// envdir does: a file's name is a variable, its first line the value.
+func readEnvDir(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("envdir: %w", err)
+	}
+	var pairs []string
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("envdir: %w", err)
+		} else if !info.Mode().IsRegular() || info.Size() == 0 {
+			continue
+		}
+		if strings.Contains(name, "=") {
+			return nil, fmt.Errorf("envdir: %q cannot name a variable, because of the =", path)
+		}
+		value, err := firstLine(path)
+		if err != nil {
+			return nil, fmt.Errorf("envdir: %w", err)
+		}
+		pairs = append(pairs, name+"="+value)
+	}
+	return pairs, nil
+}
+
+// maxValue is what execve(2) takes for one variable on Linux.
+const maxValue = 128 << 10
+
+func firstLine(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, maxValue)).ReadString('\n')
+	switch {
+	case err != nil && err != io.EOF:
+		return "", err
+	case len(line) == maxValue:
+		return "", fmt.Errorf("%s: its first line is longer than the %d bytes that a variable may have", path, maxValue)
+	case strings.Contains(line, "\x00"):
+		return "", fmt.Errorf("%s: its first line holds a NUL, which no variable can", path)
+	}
+	return strings.TrimSuffix(line, "\n"), nil
+}

@@ -1,0 +1,218 @@
+package starter
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// queue does one thing after the other, in a goroutine of its own, so that the
+// loop is never kept waiting by a log that nobody reads or a disk that hangs.
+type queue struct {
+	mu    sync.Mutex
+	todo  []func()
+	busy  bool
+	empty chan struct{} // closed when there is nothing to do; nil: nobody waits
+}
+
+func (q *queue) add(do func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.todo = append(q.todo, do)
+	if !q.busy {
+		q.busy = true
+		go q.work()
+	}
+}
+
+func (q *queue) work() {
+	for {
+		q.mu.Lock()
+		if len(q.todo) == 0 {
+			q.busy = false
+			if q.empty != nil {
+				close(q.empty)
+				q.empty = nil
+			}
+			q.mu.Unlock()
+			return
+		}
+		do := q.todo[0]
+		q.todo = q.todo[1:]
+		q.mu.Unlock()
+		do()
+	}
+}
+
+// flushTime bounds the wait for a log that nobody reads any more.
+const flushTime = 2 * time.Second
+
+// flush blocks until everything is done, but not for ever.
+func (q *queue) flush() {
+	q.mu.Lock()
+	if !q.busy {
+		q.mu.Unlock()
+		return
+	}
+	if q.empty == nil {
+		q.empty = make(chan struct{})
+	}
+	empty := q.empty
+	q.mu.Unlock()
+	select {
+	case <-empty:
+	case <-time.After(flushTime):
+	}
+}
+
+// logger writes log lines, in order, and blocks nobody.
+type logger struct {
+	queue
+	out io.Writer // touched in the queue only
+}
+
+func newLogger(out io.Writer) *logger { return &logger{out: out} }
+
+func (l *logger) printf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...) + "\n"
+	l.add(func() { io.WriteString(l.out, line) }) // whom could an error be told?
+}
+
+// redirect makes the lines to come go to out. Those before it are written.
+func (l *logger) redirect(out io.Writer) {
+	l.add(func() { l.out = out })
+	l.flush()
+}
+
+// commandDied tells of a log command that ended.
+func (l *logger) commandDied(pid, status int, err error) {
+	if err != nil {
+		l.printf("log command cannot be restarted: %v", err)
+		return
+	}
+	l.printf("log command %d died unexpectedly with status:%d, restarting", pid, status)
+}
+
+// observe tells the world what the loop does.
+func (s *Starter) observe(e supervise.Event) {
+	s.updateStatus(e)
+	if line := s.line(e); line != "" {
+		s.log.printf("%s", line)
+	}
+}
+
+// line is the log line of an event, "" if there is none. Operators grep for
+// these: they are the original's to the letter wherever it has the event.
+func (s *Starter) line(e supervise.Event) string {
+	switch e := e.(type) {
+	case supervise.RestartAsked:
+		if e.Pending {
+			return e.Cause + ", spawning a new worker as soon as the one that is starting has succeeded or failed"
+		}
+		return e.Cause + ", spawning a new worker"
+	case supervise.RestartRefused:
+		return e.Cause + " while stopping: ignored"
+	case supervise.AutoRestart:
+		if e.Forced {
+			return fmt.Sprintf("autorestart triggered (forced, interval=%s)", seconds(e.After))
+		}
+		return fmt.Sprintf("autorestart triggered (interval=%s)", seconds(e.After))
+	case supervise.Started:
+		return fmt.Sprintf("starting new worker %d", e.Pid)
+	case supervise.AttemptFailed:
+		return s.failureLine(e)
+	case supervise.RefillFailed:
+		return fmt.Sprintf("cannot start a worker: %v", e.Err)
+	case supervise.WentLive:
+		if !e.Asked && len(e.Old) == 0 {
+			return ""
+		}
+		line := fmt.Sprintf("new worker is now running, sending %s to old workers:%s", signalName(s.config.SignalOnHUP), pids(e.Old))
+		if e.Delay > 0 && len(e.Old) > 0 {
+			line += fmt.Sprintf("\nsleeping %s secs before killing old workers", seconds(e.Delay))
+		}
+		return line
+	case supervise.Retiring:
+		return "killing old workers"
+	case supervise.Died:
+		return diedLine(e)
+	case supervise.StopAsked:
+		if e.Repeated {
+			return fmt.Sprintf("%s again, still waiting for workers:%s", e.Cause, pids(e.Workers))
+		}
+		return fmt.Sprintf("%s, sending %s to all workers:%s", e.Cause, signalName(e.Signal), pids(e.Workers))
+	case supervise.Killed:
+		return fmt.Sprintf("worker %d is still there %s secs after it was told to go, sending KILL", e.Pid, seconds(e.After))
+	case supervise.SignalFailed:
+		return fmt.Sprintf("cannot send %s to worker %d: %v", signalName(e.Signal), e.Pid, e.Err)
+	}
+	return ""
+}
+
+func (s *Starter) failureLine(e supervise.AttemptFailed) string {
+	line := fmt.Sprintf("new worker %d seems to have failed to start, exit status:%d", e.Pid, e.Status)
+	if e.Err != nil {
+		line = fmt.Sprintf("new worker of generation %d failed to start: %v", e.Generation, e.Err)
+	}
+	if e.Pause > s.config.Interval {
+		line += fmt.Sprintf("\nsleeping %s secs before the next attempt", seconds(e.Pause.Round(100*time.Millisecond)))
+	}
+	return line
+}
+
+func diedLine(e supervise.Died) string {
+	switch {
+	case e.Stop:
+		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
+	case e.State == supervise.Live:
+		return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)
+	}
+	return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)
+}
+
+// pids joins the pids of workers.
+func pids(workers []supervise.Worker) string {
+	if len(workers) == 0 {
+		return "none"
+	}
+	var words []string
+	for _, w := range workers {
+		words = append(words, strconv.Itoa(w.Pid))
+	}
+	return strings.Join(words, ",")
+}
+
+// updateStatus keeps the status file. Failing is not fatal: the next change
+// tries again.
+func (s *Starter) updateStatus(e supervise.Event) {
+	if s.status == nil {
+		return
+	}
+	var update func() error
+	switch e := e.(type) {
+	case supervise.Serving:
+		var entries []runfile.Entry
+		for _, w := range e.Workers {
+			entries = append(entries, runfile.Entry{Generation: w.Generation, Pid: w.Pid})
+		}
+		update = func() error { return s.status.Write(entries) }
+	case supervise.AttemptFailed:
+		if !e.Decided {
+			return
+		}
+		update = s.status.Renew
+	default:
+		return
+	}
+	s.files.add(func() {
+		if err := update(); err != nil {
+			s.log.printf("%v: trying again at the next change", err)
+		}
+	})
+}

@@ -1,0 +1,259 @@
+// Package starter is a superdaemon as a library: it binds sockets once, runs a
+// server program on them, and replaces it by a newer generation without
+// refusing or dropping a connection. The command start_server is this package
+// with a command line.
+//
+// A [Starter] keeps no global state, changes no environment variable, never
+// exits the process, and catches signals only if asked, so a program may run
+// several. Two things it cannot keep to itself: descriptors that the process
+// inherited are marked close-on-exec, so that workers do not get them, and the
+// working directory, when Listen is called, is the one that relative paths
+// start from.
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/logsink"
+	"github.com/lestrrat/go-server-starter/internal/nofile"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// ErrStopping is what Restart returns once the Starter has been told to stop.
+var ErrStopping = supervise.ErrStopping
+
+// Starter is a superdaemon. Its methods may be called from any goroutine.
+type Starter struct {
+	config Config
+	specs  []socket.Spec
+	env    environment
+	sup    *supervise.Supervisor
+
+	mu      sync.Mutex // guards what follows, which Listen makes and Run closes
+	sockets *socket.Set
+	pid     *runfile.PidFile
+	status  *runfile.StatusFile
+	sink    *logsink.Sink
+	restore func() // gives us our own output back; nil: we have it
+	log     *logger
+	files   queue // what is written to the status file
+}
+
+// New checks the configuration and touches nothing. The error names every
+// fault that was found, a line each.
+func New(c Config) (*Starter, error) {
+	specs, err := c.complete()
+	if err != nil {
+		return nil, err
+	}
+	s := &Starter{config: c, specs: specs, env: c.baseEnv(), log: newLogger(c.Log)}
+	s.sup = supervise.New(supervise.Config{
+		Spawner:      spawner{s},
+		Observe:      s.observe,
+		Interval:     c.Interval,
+		RetireSignal: c.SignalOnHUP,
+		AbortSignal:  syscall.SIGTERM,
+		KillTimeout:  c.KillTimeout,
+	})
+	return s, nil
+}
+
+// Listen takes the pid file, binds the sockets and opens the log: all that may
+// fail before there is a worker. On an error nothing is left behind. Run calls
+// it unless that has been done. It may block on name resolution.
+func (s *Starter) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sockets != nil {
+		return nil
+	}
+	s.log.printf("start_server (pid:%d) starting now...", os.Getpid())
+	err := s.open()
+	if err != nil {
+		s.release()
+	}
+	return err
+}
+
+func (s *Starter) open() (err error) {
+	if err = proc.SealInherited(); err != nil {
+		return fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
+	}
+	// The pid file comes first: who holds it also holds the socket paths.
+	if s.config.PidFile != "" {
+		if s.pid, err = runfile.Hold(s.config.PidFile); err != nil {
+			return err
+		}
+	}
+	if s.config.StatusFile != "" {
+		if s.status, err = runfile.NewStatusFile(s.config.StatusFile); err != nil {
+			return err
+		}
+	}
+	env, err := s.workerEnv()
+	if err != nil {
+		return err
+	}
+	if err := (proc.Command{Args: s.config.Command, Env: env, Dir: s.config.Dir}).Check(); err != nil {
+		return err
+	}
+	sockets, err := socket.Bind(s.specs, socket.Options{
+		Backlog:  s.config.Backlog,
+		MaxFiles: nofile.Limit,
+		Removing: func(path string) { s.log.printf("removing existing socket file:%s", path) },
+	})
+	if err != nil {
+		return err
+	}
+	s.sockets = sockets
+	return s.openLog()
+}
+
+func (s *Starter) openLog() (err error) {
+	if s.config.LogFile == "" {
+		return nil
+	}
+	if s.sink, err = logsink.Open(s.config.LogFile, s.log.commandDied); err != nil {
+		return err
+	}
+	if s.config.RedirectOutput {
+		if s.restore, err = redirectOutput(s.sink.File()); err != nil {
+			return fmt.Errorf("cannot redirect output to the log: %w", err)
+		}
+	}
+	s.log.redirect(s.sink.File())
+	return nil
+}
+
+// Addrs are the addresses of the bound sockets, ports first, then paths, each
+// in the order given. It is nil before Listen and after Run.
+func (s *Starter) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sockets == nil {
+		return nil
+	}
+	var addrs []net.Addr
+	for _, socket := range s.sockets.Sockets {
+		addrs = append(addrs, socket.Addr)
+	}
+	return addrs
+}
+
+// Run runs the server program until ctx ends or, with HandleSignals, a signal
+// says so, and returns when the last worker is gone: nil then, and otherwise
+// why there is none. It must be called once.
+func (s *Starter) Run(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		s.log.flush()
+		return err
+	}
+	if s.config.HandleSignals {
+		defer s.handleSignals()()
+	}
+	err := s.sup.Run(ctx, s.config.SignalOnTERM)
+	s.files.flush()
+	if err != nil {
+		s.log.printf("giving up: %v", err)
+	}
+	s.log.printf("exiting")
+	s.log.flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.release())
+}
+
+// release undoes open, in reverse.
+func (s *Starter) release() error {
+	var faults []error
+	if s.restore != nil {
+		s.restore() // or a log command would never see the end
+	}
+	if s.sink != nil {
+		faults = append(faults, s.sink.Close())
+	}
+	if s.sockets != nil {
+		faults = append(faults, s.sockets.Close())
+	}
+	if s.status != nil {
+		faults = append(faults, s.status.Remove())
+	}
+	if s.pid != nil {
+		faults = append(faults, s.pid.Release())
+	}
+	s.restore, s.sink, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil
+	return errors.Join(faults...)
+}
+
+// Restart replaces the running generation by a new one, as HUP does, and
+// blocks until that is live, the attempt has failed, or ctx ends, which does
+// not take the request back. A request that comes while a generation is
+// starting is for the one after it. While Run is not running it blocks.
+func (s *Starter) Restart(ctx context.Context) error {
+	select {
+	case err := <-s.sup.Restart(ctx, "restart requested"):
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// spawner starts workers for the supervisor.
+type spawner struct{ *Starter }
+
+func (s spawner) Spawn(generation, _ int) (supervise.Process, supervise.Settings, error) {
+	env, err := s.workerEnv()
+	if err != nil {
+		return nil, supervise.Settings{}, err
+	}
+	settings, err := env.settings()
+	if err != nil {
+		s.log.printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
+	}
+	p, err := proc.Start(proc.Command{
+		Args:  s.config.Command,
+		Env:   env.with(fdenv.ServerStarter(s.names(), generation)...),
+		Dir:   s.config.Dir,
+		Files: s.sockets.Table(s.stdio()),
+	})
+	if err != nil {
+		return nil, supervise.Settings{}, err
+	}
+	return p, settings, nil
+}
+
+// workerEnv is the base environment with what the envdir holds now.
+func (s *Starter) workerEnv() (environment, error) {
+	if s.config.EnvDir == "" {
+		return s.env, nil
+	}
+	pairs, err := readEnvDir(s.config.EnvDir)
+	return s.env.with(pairs...), err
+}
+
+func (s *Starter) names() []fdenv.Socket {
+	var names []fdenv.Socket
+	for _, socket := range s.sockets.Sockets {
+		names = append(names, fdenv.Socket{Name: socket.Name, FD: socket.FD})
+	}
+	return names
+}
+
+// stdio are the descriptors that workers get as 0, 1 and 2.
+func (s *Starter) stdio() (stdin, stdout, stderr int) {
+	if s.sink == nil {
+		return 0, 1, 2
+	}
+	log := int(s.sink.File().Fd())
+	return 0, log, log
+}
