@@ -84,10 +84,9 @@ func (l *logger) printf(format string, args ...any) {
 	l.add(func() { io.WriteString(l.out, line) }) // whom could an error be told?
 }
 
-// redirect makes the lines to come go to out. Those before it are written.
+// redirect makes the lines to come go to out.
 func (l *logger) redirect(out io.Writer) {
 	l.add(func() { l.out = out })
-	l.flush()
 }
 
 // commandDied tells of a log command that ended.

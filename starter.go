@@ -22,7 +22,6 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/logsink"
-	"github.com/lestrrat/go-server-starter/internal/nofile"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
@@ -39,14 +38,15 @@ type Starter struct {
 	env    environment
 	sup    *supervise.Supervisor
 
-	mu      sync.Mutex // guards what follows, which Listen makes and Run closes
-	sockets *socket.Set
-	pid     *runfile.PidFile
-	status  *runfile.StatusFile
-	sink    *logsink.Sink
-	restore func() // gives us our own output back; nil: we have it
-	log     *logger
-	files   queue // what is written to the status file
+	mu       sync.Mutex // guards what follows, which Listen makes and Run closes
+	sockets  *socket.Set
+	pid      *runfile.PidFile
+	status   *runfile.StatusFile
+	sink     *logsink.Sink
+	restore  func() // gives us our own output back; nil: we have it
+	unhandle func() // leaves signals alone again; nil: they are
+	log      *logger
+	files    queue // what is written to the status file
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -78,8 +78,12 @@ func (s *Starter) Listen() error {
 		return nil
 	}
 	s.log.printf("start_server (pid:%d) starting now...", os.Getpid())
+	if s.config.HandleSignals {
+		s.unhandle = s.handleSignals() // from now on there is something to clean up
+	}
 	err := s.open()
 	if err != nil {
+		s.log.flush()
 		s.release()
 	}
 	return err
@@ -109,7 +113,6 @@ func (s *Starter) open() (err error) {
 	}
 	sockets, err := socket.Bind(s.specs, socket.Options{
 		Backlog:  s.config.Backlog,
-		MaxFiles: nofile.Limit,
 		Removing: func(path string) { s.log.printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
@@ -126,6 +129,7 @@ func (s *Starter) openLog() (err error) {
 	if s.sink, err = logsink.Open(s.config.LogFile, s.log.commandDied); err != nil {
 		return err
 	}
+	s.log.flush() // what was written so far is for whoever started us
 	if s.config.RedirectOutput {
 		if s.restore, err = redirectOutput(s.sink.File()); err != nil {
 			return fmt.Errorf("cannot redirect output to the log: %w", err)
@@ -155,11 +159,7 @@ func (s *Starter) Addrs() []net.Addr {
 // why there is none. It must be called once.
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
-		s.log.flush()
 		return err
-	}
-	if s.config.HandleSignals {
-		defer s.handleSignals()()
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
 	s.files.flush()
@@ -176,6 +176,9 @@ func (s *Starter) Run(ctx context.Context) error {
 // release undoes open, in reverse.
 func (s *Starter) release() error {
 	var faults []error
+	if s.unhandle != nil {
+		s.unhandle()
+	}
 	if s.restore != nil {
 		s.restore() // or a log command would never see the end
 	}
@@ -191,7 +194,7 @@ func (s *Starter) release() error {
 	if s.pid != nil {
 		faults = append(faults, s.pid.Release())
 	}
-	s.restore, s.sink, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil
+	s.unhandle, s.restore, s.sink, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)
 }
 
@@ -227,6 +230,12 @@ func (s spawner) Spawn(generation, _ int) (supervise.Process, supervise.Settings
 		Files: s.sockets.Table(s.stdio()),
 	})
 	if err != nil {
+		return nil, supervise.Settings{}, err
+	}
+	// Go has raised our own limit; what a worker has can be seen of one only.
+	if err := s.sockets.Fit(p.MaxFiles()); err != nil && generation == 1 {
+		_ = p.Signal(os.Kill)
+		p.Wait()
 		return nil, supervise.Settings{}, err
 	}
 	return p, settings, nil

@@ -19,3 +19,6 @@ func (*pidfd) await() {}
 func (*pidfd) signal(pid int, sig syscall.Signal) error { return syscall.Kill(pid, sig) }
 
 func (*pidfd) close() {}
+
+// MaxFiles is 0: another process's limit cannot be known here.
+func (*Process) MaxFiles() uint64 { return 0 }

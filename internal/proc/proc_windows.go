@@ -24,3 +24,6 @@ func (*Process) Signal(os.Signal) error { return nil }
 
 // Wait returns at once.
 func (*Process) Wait() int { return 0 }
+
+// MaxFiles is 0: there is no such limit.
+func (*Process) MaxFiles() uint64 { return 0 }

@@ -24,7 +24,7 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 	if err != nil {
 		return err
 	}
-	if err := signal(pid, syscall.SIGHUP); err != nil {
+	if err := send(pid, syscall.SIGHUP); err != nil {
 		return err
 	}
 	for last := before; ; {
@@ -56,7 +56,7 @@ func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 		return err
 	}
 	started(pid)
-	if err := signal(pid, syscall.SIGTERM); err != nil {
+	if err := send(pid, syscall.SIGTERM); err != nil {
 		return err
 	}
 	for {
@@ -69,7 +69,7 @@ func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 	}
 }
 
-func signal(pid int, sig syscall.Signal) error {
+func send(pid int, sig syscall.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err == nil {
 		err = p.Signal(sig)

@@ -178,6 +178,15 @@ func zone(name string) uint32 {
 	return 0
 }
 
+// maxFiles is how many descriptors we may have ourselves.
+func maxFiles() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return uint64(limit.Cur)
+}
+
 // Close closes the sockets and removes the paths that are still ours. It may
 // be called more than once.
 func (s *Set) Close() error {

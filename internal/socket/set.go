@@ -28,8 +28,6 @@ type Set struct {
 // Options are what all sockets of a set share.
 type Options struct {
 	Backlog int // for listen(2); 0: the system's SOMAXCONN
-	// MaxFiles is how many descriptors a worker may have; 0: no limit is known.
-	MaxFiles uint64
 	// Removing is told of an existing socket file before it is removed.
 	Removing func(path string)
 }
@@ -41,14 +39,11 @@ const spareFiles = 16
 // why. Looking up a host name may take as long as the resolver does.
 func Bind(specs []Spec, o Options) (*Set, error) {
 	set := &Set{}
-	highest := 2
 	for i, fd := range number(specs) {
 		set.Sockets = append(set.Sockets, Socket{Spec: specs[i], FD: fd, fd: -1})
-		highest = max(highest, fd)
 	}
-	if o.MaxFiles > 0 && uint64(highest+spareFiles) >= o.MaxFiles {
-		return nil, fmt.Errorf("%d sockets reach up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
-			len(specs), highest, o.MaxFiles, highest+1024)
+	if err := set.Fit(maxFiles()); err != nil {
+		return nil, err
 	}
 	for i := range set.Sockets {
 		if err := set.Sockets[i].bind(o); err != nil {
@@ -56,6 +51,20 @@ func Bind(specs []Spec, o Options) (*Set, error) {
 		}
 	}
 	return set, nil
+}
+
+// Fit says whether a worker that may have limit descriptors, RLIMIT_NOFILE, can
+// have these and some more. A limit of 0 is not known, and always fits.
+func (s *Set) Fit(limit uint64) error {
+	highest := 2
+	for _, socket := range s.Sockets {
+		highest = max(highest, socket.FD)
+	}
+	if limit == 0 || len(s.Sockets) == 0 || uint64(highest+spareFiles) < limit {
+		return nil
+	}
+	return fmt.Errorf("%d sockets reach up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
+		len(s.Sockets), highest, limit, highest+1024)
 }
 
 // Table is what a worker gets: our descriptor for each of its numbers from 0

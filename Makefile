@@ -1,0 +1,47 @@
+# make run and make test are all the set-up there is.
+
+PORT ?= 8080
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
+
+.PHONY: build run test lint cross fuzz bench clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/start_server ./examples/hello
+
+run: build
+	@echo
+	@echo "Serving on http://127.0.0.1:$(PORT)/, and Ctrl-C stops it. In another terminal, here:"
+	@echo
+	@echo "  curl http://127.0.0.1:$(PORT)/                   to see who answers"
+	@echo "  bin/start_server --restart $(FILES)"
+	@echo "                                                to hot-restart it"
+	@echo
+	bin/start_server --port=$(PORT) $(FILES) -- bin/hello
+
+# What the tests need and can be had is installed first; what cannot is skipped
+# by its test, which says so. With CI set nothing is skipped.
+test:
+	./e2e/install-servers
+	go test -race ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+
+cross:
+	for os in darwin windows; do GOOS=$$os go build ./... && GOOS=$$os go vet ./... || exit 1; done
+	GOARCH=arm64 go vet ./...
+
+FUZZTIME ?= 15s
+fuzz:
+	go test -run='^$$' -fuzz=FuzzLoop -fuzztime=$(FUZZTIME) ./internal/supervise
+	go test -run='^$$' -fuzz=FuzzParse -fuzztime=$(FUZZTIME) ./internal/socket
+	go test -run='^$$' -fuzz=FuzzParse -fuzztime=$(FUZZTIME) ./listener
+
+bench:
+	go run ./bench
+
+clean:
+	rm -rf bin

@@ -1,0 +1,93 @@
+package starter
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryFaultOfAConfigIsReportedAtOnce(t *testing.T) {
+	t.Parallel()
+	negative := -time.Second
+	s, err := New(Config{
+		Command:             []string{" ", "a\x00b"},
+		Ports:               []string{"70000,80=x", "[::1]"},
+		Paths:               []string{""},
+		Backlog:             -1,
+		Interval:            negative,
+		AutoRestartInterval: negative,
+		KillTimeout:         negative,
+		KillOldDelay:        &negative,
+		Env:                 []string{},
+	})
+	require.Error(t, err)
+	assert.Nil(t, s)
+	var lines []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		// The options that stand in variables too may be named by both.
+		if !strings.HasPrefix(line, "KILL_OLD_DELAY: ") && !strings.HasPrefix(line, "AUTO_RESTART_INTERVAL: ") {
+			lines = append(lines, line)
+		}
+	}
+	assert.ElementsMatch(t, []string{
+		"the server program is empty",
+		`argument "a\x00b" holds a NUL, which no argument can`,
+		`port "70000": "70000" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`,
+		`port "80=x": descriptor "x" is not a number from 0 to 1048575`,
+		`port "[::1]": the port is missing behind the address`,
+		"path: it is empty",
+		"backlog -1 is negative",
+		"interval -1s is negative",
+		"auto-restart interval -1s is negative",
+		"kill timeout -1s is negative",
+		"kill-old delay -1s is negative",
+	}, lines)
+}
+
+func TestOneFaultIsOneLine(t *testing.T) {
+	t.Parallel()
+	negative := -time.Second
+	fine := Config{Command: []string{"x"}, Env: []string{}}
+	for name, change := range map[string]func(*Config){
+		"the server program is missing":     func(c *Config) { c.Command = nil },
+		"the server program is empty":       func(c *Config) { c.Command = []string{""} },
+		"kill-old delay -1s is negative":    func(c *Config) { c.KillOldDelay = &negative },
+		"auto-restart interval -1s":         func(c *Config) { c.AutoRestartInterval = negative },
+		"KILL_OLD_DELAY: \"x\" is not":      func(c *Config) { c.Env = []string{"KILL_OLD_DELAY=x"} },
+		"AUTO_RESTART_INTERVAL: \"x\" is":   func(c *Config) { c.Env = []string{"AUTO_RESTART_INTERVAL=x"} },
+		"port \"80\": it is asked for twic": func(c *Config) { c.Ports = []string{"80,80"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := fine
+			change(&c)
+			_, err := New(c)
+			require.ErrorContains(t, err, name)
+			assert.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+func TestZeroConfigHasTheDefaults(t *testing.T) {
+	t.Parallel()
+	c := Config{Command: []string{"x"}, Env: []string{"A=1"}}
+	specs, err := c.complete()
+	require.NoError(t, err)
+	assert.Empty(t, specs)
+	assert.Equal(t, time.Second, c.Interval)
+	assert.Equal(t, "TERM", signalName(c.SignalOnHUP))
+	assert.Equal(t, "TERM", signalName(c.SignalOnTERM))
+	assert.NotNil(t, c.Log)
+	assert.Equal(t, environment{"A=1"}, c.baseEnv(), "what was not asked for is not told to the worker")
+}
+
+func TestNewLeavesTheConfigAlone(t *testing.T) {
+	t.Parallel()
+	c := Config{Command: []string{"x"}}
+	_, err := New(c)
+	require.NoError(t, err)
+	assert.Equal(t, Config{Command: []string{"x"}}, c)
+}

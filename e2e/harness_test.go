@@ -1,0 +1,268 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// deadline is how long anything that should happen may take on a noisy machine.
+const deadline = 30 * time.Second
+
+// poll is how often a test looks whether it has happened.
+const poll = 5 * time.Millisecond
+
+// What TestMain has built.
+var (
+	ours   string // start_server
+	hello  string // examples/hello
+	source string // the root of the repository
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "e2e")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	if source, err = filepath.Abs(".."); err != nil {
+		panic(err)
+	}
+	ours, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "hello")
+	for out, pkg := range map[string]string{ours: "./cmd/start_server", hello: "./examples/hello"} {
+		build := exec.Command("go", "build", "-o", out, pkg)
+		build.Dir = source
+		if text, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", pkg, err, text)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// needs finds a program, or skips the test, which in CI is a failure.
+func needs(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed, and in CI nothing is skipped", program)
+		}
+		t.Skipf("%s is not installed", program)
+	}
+	return path
+}
+
+// original is the Perl start_server, the oracle.
+func original(t *testing.T) string {
+	t.Helper()
+	path := needs(t, "/usr/bin/start_server")
+	head := make([]byte, 64)
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	f.Read(head)
+	require.Contains(t, string(head), "perl", "%s is not the original", path)
+	return path
+}
+
+// tempDir is a directory whose path is short enough for unix sockets.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ss")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// freePort is a TCP port that nobody uses at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+}
+
+// output collects what a process writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// daemon is a running start_server.
+type daemon struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	dir  string // its working directory, a temporary one
+	out  *output
+	gone chan struct{} // closed when it has been waited for
+}
+
+// start runs a start_server, ours or the original, in a new directory.
+func start(t *testing.T, binary string, args ...string) *daemon {
+	t.Helper()
+	return startIn(t, tempDir(t), nil, binary, args...)
+}
+
+// startIn runs it in dir, with more environment.
+func startIn(t *testing.T, dir string, env []string, binary string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, cmd: exec.Command(binary, args...), dir: dir, out: &output{}, gone: make(chan struct{})}
+	d.cmd.Dir = dir
+	d.cmd.Env = append(os.Environ(), env...)
+	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
+	// Workers that outlive it must not keep Wait from returning.
+	d.cmd.WaitDelay = time.Second
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, d.cmd.Start())
+	go func() {
+		d.cmd.Wait()
+		close(d.gone)
+	}()
+	t.Cleanup(d.cleanup)
+	return d
+}
+
+// cleanup ends it and everything it has started, whatever the test came to.
+func (d *daemon) cleanup() {
+	select {
+	case <-d.gone:
+	default:
+		d.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-d.gone:
+		case <-time.After(5 * time.Second):
+		}
+	}
+	syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
+	<-d.gone
+	if d.t.Failed() {
+		d.t.Logf("%s printed:\n%s", strings.Join(d.cmd.Args, " "), d.out)
+	}
+}
+
+func (d *daemon) signal(sig syscall.Signal) {
+	d.t.Helper()
+	require.NoError(d.t, d.cmd.Process.Signal(sig))
+}
+
+// exit waits until it is gone, and returns its exit code.
+func (d *daemon) exit() int {
+	d.t.Helper()
+	select {
+	case <-d.gone:
+	case <-time.After(deadline):
+		require.FailNow(d.t, "start_server does not exit", "it printed:\n%s", d.out)
+	}
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// stop ends it by TERM and checks that all is well with that.
+func (d *daemon) stop() {
+	d.t.Helper()
+	d.signal(syscall.SIGTERM)
+	require.Zero(d.t, d.exit(), "exit code after TERM; it printed:\n%s", d.out)
+}
+
+// sees waits until what it prints matches the pattern, n times, and returns
+// the first submatch of each.
+func (d *daemon) sees(n int, pattern string) []string {
+	d.t.Helper()
+	return seesIn(d.t, d.out.String, n, pattern)
+}
+
+func seesIn(t *testing.T, read func() string, n int, pattern string) []string {
+	t.Helper()
+	re := regexp.MustCompile("(?m)" + pattern)
+	var found [][]string
+	eventually(t, func() bool {
+		found = re.FindAllStringSubmatch(read(), -1)
+		return len(found) >= n
+	}, func() string { return fmt.Sprintf("%q seen %d times, not %d, in:\n%s", pattern, len(found), n, read()) })
+	var firsts []string
+	for _, f := range found {
+		firsts = append(firsts, f[min(1, len(f)-1)])
+	}
+	return firsts
+}
+
+// eventually polls until ok, or fails with what complain says.
+func eventually(t *testing.T, ok func() bool, complain func() string) {
+	t.Helper()
+	end := time.Now().Add(deadline)
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(end) {
+			require.FailNow(t, "it did not happen in time", "%s", complain())
+		}
+		<-tick.C
+	}
+}
+
+// worker is the pid of the nth worker that was started, from 1.
+func (d *daemon) worker(n int) int {
+	d.t.Helper()
+	pid, err := strconv.Atoi(d.sees(n, `^starting new worker (\d+)`)[n-1])
+	require.NoError(d.t, err)
+	return pid
+}
+
+// file reads a file in its directory, "" if there is none.
+func (d *daemon) file(name string) string {
+	text, _ := os.ReadFile(filepath.Join(d.dir, name))
+	return string(text)
+}
+
+// write makes a file in its directory.
+func (d *daemon) write(name, text string) {
+	d.t.Helper()
+	require.NoError(d.t, os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o755))
+}
+
+// alive tells whether a process is there and not a zombie.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
+}
+
+// isGone waits until a process is there no more.
+func isGone(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, func() bool { return !alive(pid) }, func() string { return fmt.Sprintf("process %d is still there", pid) })
+}

@@ -1,0 +1,162 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLogFile(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "log"), []byte("what was there\n"), 0o644))
+	d := startWorkersIn(t, dir, nil, ours, "--log-file=log")
+	read := func() string { return d.file("log") }
+	seesIn(t, read, 1, `^worker \d+ is up$`)
+	for _, fd := range []string{"1", "2"} {
+		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", d.cmd.Process.Pid, fd))
+		require.NoError(t, err)
+		assert.Equal(t, filepath.Join(dir, "log"), target, "its own output goes there too")
+	}
+	d.stop()
+	assert.Equal(t, fmt.Sprintf("start_server (pid:%d) starting now...\n", d.cmd.Process.Pid), d.out.String(), "before the log is open")
+	log := read()
+	assert.True(t, strings.HasPrefix(log, "what was there\nstarting new worker "), "appended, in:\n%s", log)
+	assert.True(t, strings.HasSuffix(log, "\nexiting\n"), log)
+}
+
+func TestLogCommand(t *testing.T) {
+	t.Parallel()
+	for name, line := range map[string]string{"plain words": "| tee -a log", "shell": "|sed -u s/^/L:/ >> log"} {
+		d := startWorkers(t, ours, "--log-file="+line)
+		seesIn(t, func() string { return d.file("log") }, 1, `^(L:)?worker \d+ is up$`)
+		d.stop()
+		assert.Regexp(t, `(?s)worker \d+ died, status:0\n(L:)?exiting\n$`, d.file("log"), "%s: the last line is there when start_server has gone", name)
+	}
+}
+
+// TestLoggerIsKilled has a worker count into a log command that is killed
+// again and again while it holds the only port.
+func TestLoggerIsKilled(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	port := freePort(t)
+	logger := filepath.Join(dir, "logger.sh")
+	// Reads and writes a line at a time, so that a kill hits between lines
+	// or loses the one line it was holding, which is told apart below.
+	require.NoError(t, os.WriteFile(logger, []byte("#!/bin/sh\necho $$ >> pids\nls -l /proc/$$/fd >> fds\nexec cat >> log\n"), 0o755))
+	count := filepath.Join(dir, "count.sh")
+	require.NoError(t, os.WriteFile(count, []byte("#!/bin/sh\ntrap 'exit 0' TERM\nfor i in $(seq 1 400); do echo \"line $i\"; sleep 0.01; done\necho done\nwhile :; do sleep 0.05; done\n"), 0o755))
+	d := startIn(t, dir, nil, ours, "--interval=0.2", "--port=127.0.0.1:"+port, "--log-file=| "+logger, "--", count)
+	for n := 1; n <= 3; n++ {
+		pids := seesIn(t, func() string { return d.file("pids") }, n, `^\d+$`)
+		pid, err := strconv.Atoi(pids[n-1])
+		require.NoError(t, err)
+		// Idle in its read, it has nothing in its hands that a kill could lose.
+		idle(t, pid)
+		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		seesIn(t, func() string { return d.file("pids") }, n+1, `^\d+$`)
+	}
+	seesIn(t, func() string { return d.file("log") }, 1, `^done$`)
+	d.stop()
+	log := d.file("log")
+	lost := 0
+	for i := 1; i <= 400; i++ {
+		if !strings.Contains(log, fmt.Sprintf("line %d\n", i)) {
+			lost++
+		}
+	}
+	assert.Zero(t, lost, "lines lost with three loggers killed")
+	assert.Equal(t, 3, strings.Count(log, "died unexpectedly with status:9, restarting"))
+	assert.NotContains(t, d.file("fds"), "socket:", "the logger holds no port")
+	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err, "the port is free again")
+	ln.Close()
+}
+
+// idle waits until a process sleeps in read(2) on a pipe.
+func idle(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		comm, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return err == nil && err2 == nil && string(comm) == "cat\n" && strings.Contains(string(stat), ") S ")
+	}, func() string { return fmt.Sprintf("process %d never rests", pid) })
+}
+
+func TestDaemonize(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	script := filepath.Join(dir, "worker.sh")
+	require.NoError(t, os.WriteFile(script, []byte(workerScript), 0o755))
+	port := freePort(t)
+	c := exec.Command(ours, "--daemonize", "--log-file=log", "--pid-file=pid", "--interval=0.2", "--port=127.0.0.1:"+port, "--", script)
+	c.Dir, c.Env = dir, append(os.Environ(), "TESTDIR="+dir)
+	began := time.Now()
+	text, err := c.CombinedOutput() // returns only when nobody holds our pipe any more
+	require.NoError(t, err, "%s", text)
+	pidText, err := os.ReadFile(filepath.Join(dir, "pid"))
+	require.NoError(t, err, "the pid file is there when the command returns")
+	pid, err := strconv.Atoi(strings.TrimSpace(string(pidText)))
+	require.NoError(t, err)
+	t.Cleanup(func() { syscall.Kill(-pid, syscall.SIGKILL) })
+	assert.Less(t, time.Since(began), deadline)
+	assert.Equal(t, fmt.Sprintf("start_server (pid:%d) starting now...\n", pid), string(text))
+
+	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err, "and it is bound")
+	conn.Close()
+	d := &daemon{t: t, dir: dir}
+	assert.NotContains(t, d.env(1), "START_SERVER_DAEMON_FD")
+	for _, p := range []int{pid, d.loggedWorker()} {
+		stdin, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", p))
+		require.NoError(t, err)
+		assert.Equal(t, "/dev/null", stdin)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(t, err)
+	assert.NotEqual(t, strconv.Itoa(syscall.Getpgrp()), strings.Fields(string(stat))[4], "a session of its own")
+
+	code, printed := command(t, dir, ours, "--stop", "--pid-file=pid")
+	assert.Zero(t, code, printed)
+	isGone(t, pid)
+}
+
+// loggedWorker is the pid of the first worker, from the file "log".
+func (d *daemon) loggedWorker() int {
+	pid, err := strconv.Atoi(seesIn(d.t, func() string { return d.file("log") }, 1, `^starting new worker (\d+)`)[0])
+	require.NoError(d.t, err)
+	return pid
+}
+
+func TestDaemonizeTellsTheCallerOfFaults(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	code, printed := command(t, dir, ours, "--daemonize", "--log-file=log", "--port="+ln.Addr().String(), "--", "sleep", "100")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, printed, "address already in use")
+	code, printed = command(t, dir, ours, "--daemonize", "--log-file=no/such/dir/log", "--", "sleep", "100")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, printed, "no such file or directory")
+	code, printed = command(t, dir, ours, "--daemonize", "--log-file=log", "--interval=x", "--", "sleep", "100")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, printed, `--interval: "x" is not a duration`)
+	code, printed = command(t, dir, ours, "--daemonize", "--", "sleep", "100")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, printed, "--daemonize needs --log-file")
+}

@@ -1,0 +1,167 @@
+package starter
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// envDirOf makes a directory of these files.
+func envDirOf(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	return dir
+}
+
+func TestEnvDirFileIsAVariable(t *testing.T) {
+	t.Parallel()
+	dir := envDirOf(t, map[string]string{
+		"PLAIN":    "value\n",
+		"LINES":    "first\nsecond\n",
+		"UNENDED":  "value",
+		"BLANKS":   " \tvalue \t\n",
+		"DOS":      "value\r\n",
+		"EQUALS":   "a=b=c\n",
+		"EMPTY":    "",
+		"BLANK":    "\nsecond\n",
+		".HIDDEN":  "value\n",
+		"..data":   "value\n",
+		"with.dot": "value\n",
+		"low":      "\xff\xfe\n",
+	})
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "DIRECTORY"), 0o755))
+	pairs, err := readEnvDir(dir)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{
+		"PLAIN=value", "LINES=first", "UNENDED=value", "BLANKS= \tvalue \t", "DOS=value\r",
+		"EQUALS=a=b=c", "BLANK=", "with.dot=value", "low=\xff\xfe",
+	}, pairs)
+}
+
+func TestEnvDirFollowsSymlinks(t *testing.T) {
+	t.Parallel()
+	dir := envDirOf(t, map[string]string{".real": "value\n"})
+	if err := os.Symlink(".real", filepath.Join(dir, "LINK")); err != nil {
+		t.Skip(err)
+	}
+	pairs, err := readEnvDir(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"LINK=value"}, pairs)
+}
+
+func TestEnvDirFaultIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"LONG":  strings.Repeat("x", maxValue),
+		"NUL":   "a\x00b\n",
+		"A=B":   "value\n",
+		"LONG2": strings.Repeat("x", 10*maxValue) + "\n",
+	} {
+		dir := envDirOf(t, map[string]string{name: text, "FINE": "value\n"})
+		_, err := readEnvDir(dir)
+		assert.ErrorContains(t, err, "envdir: ", name)
+		assert.ErrorContains(t, err, name)
+	}
+	_, err := readEnvDir(filepath.Join(t.TempDir(), "none"))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestOnlyTheFirstLineHasToBeShort(t *testing.T) {
+	t.Parallel()
+	dir := envDirOf(t, map[string]string{"A": "value\n" + strings.Repeat("x", 10*maxValue)})
+	pairs, err := readEnvDir(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"A=value"}, pairs)
+}
+
+func TestEnvDirIsReadAnew(t *testing.T) {
+	t.Parallel()
+	dir := envDirOf(t, map[string]string{"A": "1\n", "B": "file\n", "PATH": "/envdir\n"})
+	s, err := New(Config{Command: []string{"x"}, EnvDir: dir, Env: []string{"PATH=/bin", "B=env", "C=env"}})
+	require.NoError(t, err)
+	env, err := s.workerEnv()
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"A=1", "B=file", "C=env", "PATH=/envdir", "ENVDIR=" + dir}, env)
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "A")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "B")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "PATH"), []byte("/new\n"), 0o644))
+	env, err = s.workerEnv()
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"B=env", "C=env", "PATH=/new", "ENVDIR=" + dir}, env, "a file removed is a variable removed")
+}
+
+func TestEnvDirIsTakenFromTheEnvironmentToo(t *testing.T) {
+	t.Parallel()
+	dir := envDirOf(t, map[string]string{"A": "1\n"})
+	s, err := New(Config{Command: []string{"x"}, Env: []string{"ENVDIR=" + dir}})
+	require.NoError(t, err)
+	env, err := s.workerEnv()
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"A=1", "ENVDIR=" + dir}, env)
+}
+
+func TestOptionsSetTheirVariables(t *testing.T) {
+	t.Parallel()
+	delay := 1500 * time.Millisecond
+	c := Config{
+		Env:    []string{"KILL_OLD_DELAY=9", "A=1", "A=2", "ENABLE_AUTO_RESTART=0"},
+		EnvDir: "/env", EnableAutoRestart: true, AutoRestartInterval: time.Minute, KillOldDelay: &delay,
+	}
+	assert.Equal(t, environment{
+		"A=2", "ENVDIR=/env", "ENABLE_AUTO_RESTART=1", "AUTO_RESTART_INTERVAL=60", "KILL_OLD_DELAY=1.5",
+	}, c.baseEnv())
+}
+
+func TestWithLeavesTheOriginalAlone(t *testing.T) {
+	t.Parallel()
+	e := environment{"A=1", "AB=2", "C=3"}
+	assert.Equal(t, environment{"AB=2", "C=3", "A=4", "D=5"}, e.with("A=4", "D=5"))
+	assert.Equal(t, environment{"A=1", "AB=2", "C=3"}, e)
+	assert.Equal(t, "2", e.get("AB"))
+	assert.Empty(t, e.get("B"))
+}
+
+func TestSettingsComeFromTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		env  environment
+		want supervise.Settings
+	}{
+		{nil, supervise.Settings{}},
+		{environment{"KILL_OLD_DELAY=0.5"}, supervise.Settings{KillOldDelay: 500 * time.Millisecond}},
+		{environment{"AUTO_RESTART_INTERVAL=10"}, supervise.Settings{}},
+		{environment{"ENABLE_AUTO_RESTART=0"}, supervise.Settings{}},
+		{environment{"ENABLE_AUTO_RESTART="}, supervise.Settings{}},
+		{environment{"ENABLE_AUTO_RESTART=1"}, supervise.Settings{AutoRestart: 360 * time.Second, KillOldDelay: 5 * time.Second}},
+		{environment{"ENABLE_AUTO_RESTART=1", "KILL_OLD_DELAY=0", "AUTO_RESTART_INTERVAL=2"}, supervise.Settings{AutoRestart: 2 * time.Second}},
+	} {
+		got, err := c.env.settings()
+		assert.NoError(t, err)
+		assert.Equal(t, c.want, got, "%v", c.env)
+	}
+}
+
+func TestBadSettingsAreAllNamedAndTheDefaultStandsIn(t *testing.T) {
+	t.Parallel()
+	got, err := environment{"ENABLE_AUTO_RESTART=1", "KILL_OLD_DELAY=x", "AUTO_RESTART_INTERVAL=-1"}.settings()
+	assert.ErrorContains(t, err, `KILL_OLD_DELAY: "x" is not a duration`)
+	assert.ErrorContains(t, err, `AUTO_RESTART_INTERVAL: duration "-1" is negative`)
+	assert.Equal(t, supervise.Settings{AutoRestart: defaultAutoInterval, KillOldDelay: defaultAutoKillOldDelay}, got)
+}
+
+// An interval of 0 would restart without end, as the option of that name says.
+func TestAutoRestartIntervalOfZeroIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := environment{"ENABLE_AUTO_RESTART=1", "AUTO_RESTART_INTERVAL=0"}.settings()
+	assert.Error(t, err)
+}
