@@ -29,6 +29,22 @@ type (
 	}
 	// Started is a new worker process, not yet proven.
 	Started struct{ Worker }
+	// Proven is a worker that has proved itself.
+	Proven struct {
+		Worker
+		After time.Duration
+	}
+	// Noticed is a worker's STATUS line.
+	Noticed struct {
+		Worker
+		Status string
+	}
+	// StrangeNotice came from a process that is not a worker's, and was
+	// ignored.
+	StrangeNotice struct{ Pid int }
+	// NotReady is a worker of the live generation that was not ready in time,
+	// and is told to go; the others serve on.
+	NotReady struct{ Failure }
 	// AttemptFailed tells that a starting generation is given up.
 	AttemptFailed struct {
 		Failure
@@ -93,6 +109,10 @@ func (RestartAsked) event()   {}
 func (RestartRefused) event() {}
 func (AutoRestart) event()    {}
 func (Started) event()        {}
+func (Proven) event()         {}
+func (Noticed) event()        {}
+func (StrangeNotice) event()  {}
+func (NotReady) event()       {}
 func (AttemptFailed) event()  {}
 func (GaveUp) event()         {}
 func (WentLive) event()       {}
@@ -108,17 +128,28 @@ func (Serving) event()        {}
 // answer to the restart that asked for it.
 type Failure struct {
 	Worker     // Pid is 0 if the process could not be started at all
-	Status int // raw wait status, if Err is nil
+	Status int // raw wait status, if it has ended
 	Lived  time.Duration
-	Err    error // why the process could not be started
+	Said   string // its last STATUS line
+	Late   bool   // it is still there, but was not ready in time
+	Err    error  // why the process could not be started
 }
 
 func (f *Failure) Error() string {
-	if f.Err != nil {
+	var text string
+	switch {
+	case f.Err != nil:
 		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
+	case f.Late:
+		text = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
+	default:
+		text = fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
+			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
 	}
-	return fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
-		f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+	if f.Said != "" {
+		text += fmt.Sprintf("; its last status: %q", f.Said)
+	}
+	return text
 }
 
 func (f *Failure) Unwrap() error { return f.Err }

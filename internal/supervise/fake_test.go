@@ -27,7 +27,8 @@ type world struct {
 	procs     []*fakeProc // every process there ever was
 	events    []Event
 	serving   []Worker
-	liveGen   int // the newest generation that went live
+	proven    map[int]bool // pids
+	liveGen   int          // the newest generation that went live
 	stopped   bool
 	failed    bool      // it ends by itself
 	restarted time.Time // when a restart was last asked for and not refused
@@ -86,7 +87,8 @@ func (w *world) checkRetire(p *fakeProc) {
 	assert.Greater(w.t, w.liveGen, p.id.Generation, "invariant 1: no newer generation is live")
 	newer := 0
 	for _, q := range w.procs {
-		if q.id.Generation == w.liveGen && !q.gone && time.Since(q.began) >= w.sup.config.Interval {
+		proven := w.proven[q.id.Pid]
+		if q.id.Generation == w.liveGen && !q.gone && proven {
 			newer++
 		}
 	}
@@ -131,6 +133,11 @@ func (w *world) observe(e Event) {
 	switch e := e.(type) {
 	case Serving:
 		w.serving = e.Workers
+	case Proven:
+		if w.sup.config.ReadyTimeout == 0 {
+			assert.GreaterOrEqual(w.t, e.After, w.sup.config.Interval, "%v was proven too early", e.Worker)
+		}
+		w.proven[e.Pid] = true
 	case WentLive:
 		w.liveGen = e.Generation
 	case StopAsked:
@@ -146,7 +153,7 @@ func (w *world) observe(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, proven: map[int]bool{}, result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}

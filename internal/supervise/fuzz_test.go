@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzLoop plays event sequences against the loop. Each byte is an event: its
-// low three bits say which, the rest how much. The first says how the
+// low four bits say which, the rest how much. The first says how the
 // supervisor is set up. The invariants are asserted by world as it goes, and
 // here after every event.
 func FuzzLoop(f *testing.F) {
@@ -23,6 +23,9 @@ func FuzzLoop(f *testing.F) {
 			return
 		}
 		c := Config{Workers: 1 + int(script[0]&3), Attempts: int(script[0] >> 2 & 3)}
+		if script[0]&0x80 != 0 {
+			c.ReadyTimeout = 3 * time.Second
+		}
 		if script[0]&0x10 != 0 {
 			c.KillTimeout = 3 * time.Second
 		}
@@ -35,7 +38,7 @@ func FuzzLoop(f *testing.F) {
 			}
 		}, func(w *world) {
 			for _, event := range script[1:] {
-				w.play(event&7, int(event>>3))
+				w.play(event&15, int(event>>4))
 				synctest.Wait()
 				w.checkStarting()
 				if w.over() {
@@ -58,7 +61,7 @@ func (w *world) play(event byte, n int) {
 	case 2:
 		w.sleep(time.Duration(n+1) * 100 * time.Millisecond)
 	case 3:
-		if n == 31 {
+		if n == 15 {
 			w.stop()
 		}
 	case 4: // spawns fail from now on, or no longer
@@ -76,9 +79,19 @@ func (w *world) play(event byte, n int) {
 			}
 		}
 	case 6:
-		w.sleep(time.Duration(n) * 10 * time.Second)
+		w.sleep(time.Duration(n) * 5 * time.Second)
 	case 7:
 		w.locked(func() { w.settings.AutoRestart = time.Duration(n) * 5 * time.Second })
+	case 8: // the nth process is ready
+		if alive := w.alive(); len(alive) > 0 {
+			w.ready(alive[n%len(alive)])
+		}
+	case 9: // all are
+		for _, p := range w.alive() {
+			w.ready(p)
+		}
+	case 10:
+		w.sup.Notify(Notice{Pids: []int{1, 2}, Ready: true})
 	}
 }
 
@@ -113,6 +126,9 @@ func (w *world) checkRestarted() {
 	}
 	w.locked(func() { w.failSpawn = nil })
 	for range 40 { // whatever is starting proves itself, and then the pending one begins
+		for _, p := range w.alive() {
+			w.ready(p)
+		}
 		w.sleep(time.Second)
 	}
 	if w.over() {

@@ -33,7 +33,9 @@ type worker struct {
 	slot       int
 	process    Process // nil while it is being spawned
 	began      time.Time
+	ready      bool // it has said so
 	proven     bool
+	status     string    // what it last said of itself
 	told       purpose   // what it was sent
 	killAt     time.Time // zero: never
 }

@@ -25,6 +25,8 @@ import (
 //	                     |                        | attempts: the live one   |
 //	                     |                        | stays, or stop with an   |
 //	                     |                        | error if there is none   |
+//	starting one is not  | -                      | as if it had gone        | -
+//	ready in time        |                        |                          |
 //	all starting proven  | -                      | live; the old live one   | -
 //	                     |                        | retires                  |
 //	live worker gone     | others left: refill    | the same, but no second  | count it
@@ -117,6 +119,8 @@ func (l *loop) handle(m message) {
 		l.onRestart(m)
 	case stopAsked:
 		l.onStop(m)
+	case Notice:
+		l.onNotice(m)
 	case spawned:
 		l.onSpawned(m)
 	case exited:
@@ -165,12 +169,43 @@ func (l *loop) onSpawned(m spawned) {
 	go func() { l.mail <- exited{w, w.process.Wait()} }()
 }
 
+// onNotice finds whose notice it is: the nearest ancestor that is a worker.
+func (l *loop) onNotice(n Notice) {
+	for _, pid := range n.Pids {
+		w := l.find(pid)
+		if w == nil {
+			continue
+		}
+		w.ready = w.ready || n.Ready
+		if n.Status != nil {
+			w.status = *n.Status
+			l.Observe(Noticed{w.id(), w.status})
+		}
+		return
+	}
+	if len(n.Pids) > 0 {
+		l.Observe(StrangeNotice{n.Pids[0]})
+	}
+}
+
+// find returns the worker of that pid, nil if there is none.
+func (l *loop) find(pid int) *worker {
+	for _, g := range l.generations() {
+		for _, w := range g.slots {
+			if w != nil && w.process != nil && w.process.Pid() == pid {
+				return w
+			}
+		}
+	}
+	return nil
+}
+
 func (l *loop) onExit(m exited) {
 	w := m.worker
 	if w.generation.state != Starting || l.stopping {
 		l.Observe(Died{Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven, Stop: l.stopping})
 	}
-	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began)})
+	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began), Said: w.status})
 }
 
 // gone takes a worker that ended, or never came to be, out of its generation.

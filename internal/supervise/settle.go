@@ -42,20 +42,49 @@ func (l *loop) due(t time.Time) bool {
 	return false
 }
 
-// prove marks the workers that have lived through the interval.
+// prove marks the workers that have lived through the interval, or have said
+// that they are ready, and gives up those that have not said so in time.
 func (l *loop) prove() {
 	for _, g := range []*generation{l.starting, l.live} {
 		if g == nil {
 			continue
 		}
 		for _, w := range g.slots {
-			if w == nil || w.process == nil || w.proven || !l.due(w.began.Add(l.Interval)) {
+			if w == nil || w.process == nil || w.proven {
 				continue
 			}
-			w.proven = true
-			l.refills[w.slot].failures = 0
+			switch {
+			case l.hasProved(w):
+				w.proven = true
+				l.refills[w.slot].failures = 0
+				l.Observe(Proven{w.id(), l.now.Sub(w.began)})
+			case l.ReadyTimeout > 0 && w.told&toAbort == 0 && l.due(w.began.Add(l.ReadyTimeout)):
+				l.late(w)
+			}
+			if g.state == Failed {
+				break
+			}
 		}
 	}
+}
+
+func (l *loop) hasProved(w *worker) bool {
+	if l.ReadyTimeout > 0 {
+		return w.ready
+	}
+	return l.due(w.began.Add(l.Interval))
+}
+
+// late gives up a worker that is not ready in time: with its generation, or
+// alone if that is live.
+func (l *loop) late(w *worker) {
+	why := Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Said: w.status, Late: true}
+	if w.generation == l.starting {
+		l.attemptFailed(why)
+		return
+	}
+	l.Observe(NotReady{why})
+	l.signalOnce(w, toAbort, l.AbortSignal)
 }
 
 // promote makes the starting generation the live one when all its workers are
@@ -189,15 +218,23 @@ func (l *loop) abort() {
 func (l *loop) signalAll(why purpose, sig os.Signal, gs []*generation) {
 	for _, g := range gs {
 		for _, w := range g.slots {
-			if w == nil || w.process == nil || w.told&why != 0 {
-				continue
-			}
-			w.told |= why
-			l.signal(w, sig)
-			if l.KillTimeout > 0 && w.killAt.IsZero() {
-				w.killAt = l.now.Add(l.KillTimeout)
+			if w != nil && w.process != nil {
+				l.signalOnce(w, why, sig)
 			}
 		}
+	}
+}
+
+// signalOnce signals a worker unless it was for this purpose, and has it killed
+// if it stays.
+func (l *loop) signalOnce(w *worker, why purpose, sig os.Signal) {
+	if w.told&why != 0 {
+		return
+	}
+	w.told |= why
+	l.signal(w, sig)
+	if l.KillTimeout > 0 && w.killAt.IsZero() {
+		w.killAt = l.now.Add(l.KillTimeout)
 	}
 }
 

@@ -59,8 +59,11 @@ type Config struct {
 	// goroutine: it must not block. It may be nil.
 	Observe func(Event)
 
-	Workers      int           // processes in a generation, at least 1
-	Interval     time.Duration // see MinInterval
+	Workers  int           // processes in a generation, at least 1
+	Interval time.Duration // see MinInterval
+	// ReadyTimeout makes a worker prove itself by a Notice that it is ready,
+	// within that time. 0: by living through Interval.
+	ReadyTimeout time.Duration
 	Attempts     int           // failed attempts in a row before giving up; 0: never give up
 	RetireSignal os.Signal     // tells the workers of an old generation to go
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
@@ -107,6 +110,11 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan error {
 	return reply
 }
 
+// Notify passes on what a worker has said of itself.
+func (s *Supervisor) Notify(n Notice) {
+	_ = s.post(context.Background(), n) // after the end nobody cares
+}
+
 // Stop sends sig to all workers, for good. It does not wait: Run returns when
 // they are gone. cause is for the log.
 func (s *Supervisor) Stop(cause string, sig os.Signal) {
@@ -137,6 +145,13 @@ type (
 		cause  string
 		signal os.Signal
 	}
+	// Notice is what a process says of itself, in the words of sd_notify(3). It
+	// counts for the worker that sent it, or whose descendant did.
+	Notice struct {
+		Pids   []int // the sender, its parent, and so on
+		Ready  bool
+		Status *string // nil: nothing is said of it
+	}
 	spawned struct { // the answer to each Spawn
 		worker   *worker
 		process  Process
@@ -151,5 +166,6 @@ type (
 
 func (restartAsked) message() {}
 func (stopAsked) message()    {}
+func (Notice) message()       {}
 func (spawned) message()      {}
 func (exited) message()       {}

@@ -1,0 +1,113 @@
+package supervise
+
+import (
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// byNotice has workers prove themselves by a notice within ten seconds.
+var byNotice = Config{ReadyTimeout: 10 * time.Second}
+
+func (w *world) ready(p *fakeProc) {
+	w.sup.Notify(Notice{Pids: []int{p.Pid()}, Ready: true})
+	synctest.Wait()
+}
+
+func TestReadyWorkerIsLiveAtOnce(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.sleep(3 * time.Second)
+		assert.Empty(t, w.served(), "living is not being ready")
+		w.ready(w.worker(1, 0))
+		assert.Equal(t, []string{"1.0"}, w.served())
+		reply := w.restart()
+		w.sleep(20 * time.Millisecond)
+		w.ready(w.worker(2, 0))
+		assert.NoError(t, answered(reply))
+		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 0).signals)
+		assert.Equal(t, []Proven{{Worker{1, 0, 100}, 3 * time.Second}, {Worker{2, 0, 101}, 20 * time.Millisecond}}, seen[Proven](w))
+	})
+}
+
+func TestNoticeOfADescendantCounts(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.sup.Notify(Notice{Pids: []int{7001, 7000, w.worker(1, 0).Pid(), 1}, Ready: true})
+		w.sleep(0)
+		assert.Equal(t, []string{"1.0"}, w.served())
+	})
+}
+
+func TestNoticeOfAStrangerDoesNotCount(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.sup.Notify(Notice{Pids: []int{7001, 7000, 1}, Ready: true})
+		w.sleep(0)
+		assert.Empty(t, w.served())
+		assert.Equal(t, []StrangeNotice{{7001}}, seen[StrangeNotice](w))
+	})
+}
+
+func TestAllWorkersMustBeReady(t *testing.T) {
+	simulate(t, Config{Workers: 2, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+		w.ready(w.worker(1, 1))
+		assert.Empty(t, w.served())
+		w.ready(w.worker(1, 0))
+		assert.Equal(t, []string{"1.0", "1.1"}, w.served())
+	})
+}
+
+func TestNotReadyInTimeHasFailed(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		w.sleep(time.Second)
+		reply := w.restart()
+		status := "loading"
+		w.sup.Notify(Notice{Pids: []int{w.worker(2, 0).Pid()}, Status: &status})
+		w.sleep(10 * time.Second)
+		assert.EqualError(t, answered(reply), `new worker 101 of generation 2 was not ready after 10s; its last status: "loading"`)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(2, 0).signals)
+		assert.Empty(t, w.worker(1, 0).signals)
+		w.ready(w.worker(2, 0))
+		assert.Equal(t, []string{"1.0"}, w.served(), "too late")
+		assert.Equal(t, 3, w.generation, "the interval after the last attempt began is over")
+	})
+}
+
+func TestExitBeforeReadyHasFailed(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		w.sleep(time.Second)
+		reply := w.restart()
+		w.sleep(5 * time.Second)
+		w.exit(w.worker(2, 0), fine)
+		assert.ErrorContains(t, answered(reply), "failed after 5s: exit code 0")
+	})
+}
+
+func TestRefillThatIsNotReadyInTime(t *testing.T) {
+	simulate(t, Config{Workers: 2, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		w.ready(w.worker(1, 1))
+		w.sleep(time.Second)
+		w.exit(w.worker(1, 1), 9)
+		w.sleep(10 * time.Second)
+		require.Len(t, seen[NotReady](w), 1)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 1).signals)
+		assert.Empty(t, w.worker(1, 0).signals)
+		w.exit(w.worker(1, 1), 15)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives(), "and another one is tried")
+	})
+}
+
+func TestQuickReadinessDoesNotOutrunThePace(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		w.exit(w.worker(1, 0), 9)
+		assert.Empty(t, w.lives())
+		w.sleep(time.Second)
+		assert.Equal(t, []string{"2.0"}, w.lives(), "one interval after the last spawn")
+	})
+}
