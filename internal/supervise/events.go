@@ -77,10 +77,22 @@ type (
 		State  State // of its generation
 		Proven bool  // it had proved itself
 		Stop   bool  // all workers were told to stop
+		Excess bool  // its slot is one too many since the number of workers shrank
 	}
 	// RefillFailed tells that a worker of the live generation could not be
 	// started in the place of one that died; the others serve on.
 	RefillFailed struct{ Failure }
+	// Resized tells that another number of workers is wanted.
+	Resized struct {
+		Cause   string
+		Workers int
+	}
+	// StopDelayed comes with a request to stop after a delay, in which the
+	// workers serve on and no restart is accepted.
+	StopDelayed struct {
+		Cause string
+		Delay time.Duration
+	}
 	// StopAsked comes with every request to stop. A repeated one changes
 	// nothing.
 	StopAsked struct {
@@ -119,6 +131,8 @@ func (WentLive) event()       {}
 func (Retiring) event()       {}
 func (Died) event()           {}
 func (RefillFailed) event()   {}
+func (Resized) event()        {}
+func (StopDelayed) event()    {}
 func (StopAsked) event()      {}
 func (Killed) event()         {}
 func (SignalFailed) event()   {}

@@ -254,7 +254,7 @@ func (w *world) restart() <-chan error {
 }
 
 func (w *world) stop() {
-	w.sup.Stop("test", stopSignal)
+	w.sup.Stop("test", stopSignal, 0)
 	synctest.Wait()
 }
 

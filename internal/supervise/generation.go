@@ -47,6 +47,7 @@ type purpose uint8
 const (
 	toRetire purpose = 1 << iota
 	toAbort
+	toShrink
 	toStop
 	toKill
 )
@@ -69,9 +70,12 @@ func (g *generation) empty() bool {
 	return true
 }
 
-// whole tells that every worker is there and proven.
-func (g *generation) whole() bool {
-	for _, w := range g.slots {
+// whole tells that every one of n workers is there and proven.
+func (g *generation) whole(n int) bool {
+	if len(g.slots) < n {
+		return false
+	}
+	for _, w := range g.slots[:n] {
 		if w == nil || !w.proven {
 			return false
 		}

@@ -37,6 +37,8 @@ import (
 //	                     | live                   |                          |
 //	retired worker gone  | drop it                | drop it                  | count it
 //	kill timeout         | KILL who was told to go| the same                 | the same
+//	resize asked         | fill or empty slots of | the same for both        | -
+//	                     | the live generation    |                          |
 //	stop asked           | tell all, wait for all | the same                 | log only
 //
 // Messages change what is wanted (this file). settle then does whatever the
@@ -64,6 +66,8 @@ type loop struct {
 	pending  int            // spawns and processes not yet over
 	serving  []Worker       // as last told to the observer
 
+	stopLater  *stopAsked // a request to stop at stopAt; nil: none
+	stopAt     time.Time
 	stopping   bool
 	stopWhy    purpose
 	stopSignal os.Signal
@@ -90,7 +94,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 			l.handle(m)
 		case <-cancelled:
 			cancelled = nil
-			l.handle(stopAsked{context.Cause(ctx).Error(), stopSignal})
+			l.handle(stopAsked{context.Cause(ctx).Error(), stopSignal, 0})
 		case <-l.timer.C:
 		}
 		l.drain()
@@ -119,6 +123,8 @@ func (l *loop) handle(m message) {
 		l.onRestart(m)
 	case stopAsked:
 		l.onStop(m)
+	case resizeAsked:
+		l.onResize(m)
 	case Notice:
 		l.onNotice(m)
 	case spawned:
@@ -129,7 +135,7 @@ func (l *loop) handle(m message) {
 }
 
 func (l *loop) onRestart(m restartAsked) {
-	if l.stopping {
+	if l.stopping || l.stopLater != nil {
 		m.reply <- ErrStopping
 		l.Observe(RestartRefused{m.cause})
 		return
@@ -141,10 +147,24 @@ func (l *loop) onRestart(m restartAsked) {
 }
 
 func (l *loop) onStop(m stopAsked) {
-	l.Observe(StopAsked{m.cause, m.signal, l.stopping, l.workers()})
-	if !l.stopping {
+	switch {
+	case l.stopping || m.delay > 0 && l.stopLater != nil:
+		l.Observe(StopAsked{m.cause, m.signal, true, l.workers()})
+	case m.delay > 0:
+		l.Observe(StopDelayed{m.cause, m.delay})
+		l.stopLater, l.stopAt = &m, l.now.Add(m.delay)
+	default:
+		l.Observe(StopAsked{m.cause, m.signal, false, l.workers()})
 		l.stop(toStop, m.signal)
 	}
+}
+
+func (l *loop) onResize(m resizeAsked) {
+	l.Workers = max(1, l.Workers+m.by)
+	for len(l.refills) < l.Workers {
+		l.refills = append(l.refills, pace{})
+	}
+	l.Observe(Resized{m.cause, l.Workers})
 }
 
 // stop makes settle tell everybody to go, and nobody come.
@@ -202,8 +222,8 @@ func (l *loop) find(pid int) *worker {
 
 func (l *loop) onExit(m exited) {
 	w := m.worker
-	if w.generation.state != Starting || l.stopping {
-		l.Observe(Died{Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven, Stop: l.stopping})
+	if w.generation.state != Starting || l.stopping || w.slot >= l.Workers {
+		l.Observe(Died{Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven, Stop: l.stopping, Excess: w.slot >= l.Workers})
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began), Said: w.status})
 }
@@ -215,7 +235,7 @@ func (l *loop) gone(w *worker, why Failure) {
 	l.pending--
 	switch {
 	case l.stopping:
-	case g == l.starting:
+	case g == l.starting && w.slot < l.Workers:
 		l.attemptFailed(why)
 	case g == l.live:
 		l.liveWorkerGone(w, why)

@@ -12,9 +12,13 @@ import (
 func (l *loop) settle() {
 	l.now = time.Now()
 	l.alarm = time.Time{}
+	if l.stopLater != nil && !l.stopping && l.due(l.stopAt) {
+		l.onStop(stopAsked{l.stopLater.cause, l.stopLater.signal, 0})
+	}
 	if l.stopping {
 		l.signalAll(l.stopWhy, l.stopSignal, l.generations())
 	} else {
+		l.resize()
 		l.prove()
 		l.promote()
 		l.retire()
@@ -40,6 +44,24 @@ func (l *loop) due(t time.Time) bool {
 		l.alarm = t
 	}
 	return false
+}
+
+// resize gives the starting and the live generation as many slots as there are
+// to be workers, and tells those in other slots to go.
+func (l *loop) resize() {
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == nil {
+			continue
+		}
+		for len(g.slots) < l.Workers {
+			g.slots = append(g.slots, nil)
+		}
+		for _, w := range g.slots[l.Workers:] {
+			if w != nil && w.process != nil {
+				l.signalOnce(w, toShrink, l.RetireSignal)
+			}
+		}
+	}
 }
 
 // prove marks the workers that have lived through the interval, or have said
@@ -91,7 +113,7 @@ func (l *loop) late(w *worker) {
 // proven.
 func (l *loop) promote() {
 	g := l.starting
-	if g == nil || !g.whole() {
+	if g == nil || !g.whole(l.Workers) {
 		return
 	}
 	old := l.live
@@ -119,7 +141,7 @@ func (l *loop) promote() {
 // retire tells the workers of old generations to go, as long as the live one
 // is whole: were one of its workers gone, an old one may be all that serves.
 func (l *loop) retire() {
-	if l.live == nil || !l.live.whole() {
+	if l.live == nil || !l.live.whole(l.Workers) {
 		return
 	}
 	var ripe []*generation
@@ -178,14 +200,16 @@ func (l *loop) begin() {
 	}
 }
 
-// refill starts a worker in each empty slot of the live generation.
+// refill starts a worker in each empty slot.
 func (l *loop) refill() {
-	if l.live == nil {
-		return
-	}
-	for slot, w := range l.live.slots {
-		if w == nil && l.due(l.refills[slot].next(l.Interval)) {
-			l.spawn(l.live, slot)
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == nil {
+			continue
+		}
+		for slot, w := range g.slots[:l.Workers] {
+			if w == nil && l.due(l.refills[slot].next(l.Interval)) {
+				l.spawn(g, slot)
+			}
 		}
 	}
 }

@@ -115,10 +115,16 @@ func (s *Supervisor) Notify(n Notice) {
 	_ = s.post(context.Background(), n) // after the end nobody cares
 }
 
-// Stop sends sig to all workers, for good. It does not wait: Run returns when
-// they are gone. cause is for the log.
-func (s *Supervisor) Stop(cause string, sig os.Signal) {
-	_ = s.post(context.Background(), stopAsked{cause, sig}) // over is as good as stopped
+// Stop sends sig to all workers, for good, after serving on for delay. It does
+// not wait: Run returns when they are gone. cause is for the log.
+func (s *Supervisor) Stop(cause string, sig os.Signal, delay time.Duration) {
+	_ = s.post(context.Background(), stopAsked{cause, sig, delay}) // over is as good as stopped
+}
+
+// Resize changes the number of workers by n, to not less than one. cause is
+// for the log.
+func (s *Supervisor) Resize(cause string, n int) {
+	_ = s.post(context.Background(), resizeAsked{cause, n}) // after the end there are none
 }
 
 // post hands m to the loop, unless that is over or ctx is.
@@ -144,6 +150,11 @@ type (
 	stopAsked struct {
 		cause  string
 		signal os.Signal
+		delay  time.Duration
+	}
+	resizeAsked struct {
+		cause string
+		by    int
 	}
 	// Notice is what a process says of itself, in the words of sd_notify(3). It
 	// counts for the worker that sent it, or whose descendant did.
@@ -166,6 +177,7 @@ type (
 
 func (restartAsked) message() {}
 func (stopAsked) message()    {}
+func (resizeAsked) message()  {}
 func (Notice) message()       {}
 func (spawned) message()      {}
 func (exited) message()       {}

@@ -1,0 +1,126 @@
+package notify
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener is the socket, and the goroutine that reads it.
+type Listener struct {
+	conn *net.UnixConn
+}
+
+// maxMessage is what is read of a datagram; systemd's own limit.
+const maxMessage = 4096
+
+// maxDepth bounds how far up a sender's ancestors are looked for.
+const maxDepth = 64
+
+// Listen makes the socket, and calls handle for every message, from one
+// goroutine, until Close. handle should not block: senders would.
+func Listen(handle func(Message)) (*Listener, error) {
+	// In the abstract namespace there is no file to remove, nor to find stale.
+	name := "@start_server/" + strconv.Itoa(os.Getpid()) + "/" + rand.Text()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return nil, fmt.Errorf("notify socket: %w", err)
+	}
+	l := &Listener{conn}
+	if err := l.passCredentials(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("notify socket: %w", err)
+	}
+	go l.read(handle)
+	return l, nil
+}
+
+// Addr is the value for NOTIFY_SOCKET.
+func (l *Listener) Addr() string { return l.conn.LocalAddr().String() }
+
+// Close ends the listening.
+func (l *Listener) Close() error { return l.conn.Close() }
+
+// passCredentials has the kernel tell who sends (unix(7), SO_PASSCRED).
+func (l *Listener) passCredentials() error {
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	err = raw.Control(func(fd uintptr) {
+		result = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	})
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("setsockopt(SO_PASSCRED)", result)
+}
+
+func (l *Listener) read(handle func(Message)) {
+	text := make([]byte, maxMessage)
+	control := make([]byte, 4096)
+	for {
+		n, controls, _, _, err := l.conn.ReadMsgUnix(text, control)
+		if err != nil {
+			return // closed
+		}
+		// First of all who it was: a sender may be gone any moment. One that
+		// waits for its barrier, as systemd-notify(1) does, is here until its
+		// descriptors are closed.
+		pid, fds := sender(control[:controls])
+		if pid > 0 {
+			m := parse(string(text[:n]))
+			m.Pids = ancestors(pid)
+			handle(m)
+		}
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
+}
+
+// sender takes apart what came beside the text.
+func sender(control []byte) (pid int, fds []int) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return 0, nil
+	}
+	for _, m := range messages {
+		if credentials, err := unix.ParseUnixCredentials(&m); err == nil {
+			pid = int(credentials.Pid)
+		} else if passed, err := unix.ParseUnixRights(&m); err == nil {
+			fds = append(fds, passed...)
+		}
+	}
+	return pid, fds
+}
+
+// ancestors are pid, its parent and so on, as far as they still are there.
+func ancestors(pid int) []int {
+	var pids []int
+	for self := os.Getpid(); pid > 1 && pid != self && len(pids) < maxDepth; pid = parent(pid) {
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// parent is the parent of a process, 0 if it is gone (proc_pid_stat(5)).
+func parent(pid int) int {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	// The name in parentheses may hold anything, so from behind it.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+	ppid, _ := strconv.Atoi(fields[1])
+	return ppid
+}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package notify
+
+import "errors"
+
+// Listener is never there: only Linux tells who sends a datagram.
+type Listener struct{}
+
+// Listen says that readiness notices are not to be had.
+func Listen(func(Message)) (*Listener, error) {
+	return nil, errors.New("readiness notices need Linux, which tells who sends them")
+}
+
+// Addr is empty.
+func (*Listener) Addr() string { return "" }
+
+// Close does nothing.
+func (*Listener) Close() error { return nil }
