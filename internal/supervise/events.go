@@ -60,6 +60,7 @@ type (
 		Status int   // raw wait status
 		State  State // of its generation
 		Proven bool  // it had proved itself
+		Heir   bool  // a newer generation is starting already
 		Stop   bool  // all workers were told to stop
 	}
 	// RefillFailed tells that a worker of the live generation could not be

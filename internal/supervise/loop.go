@@ -168,7 +168,10 @@ func (l *loop) onSpawned(m spawned) {
 func (l *loop) onExit(m exited) {
 	w := m.worker
 	if w.generation.state != Starting || l.stopping {
-		l.Observe(Died{Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven, Stop: l.stopping})
+		l.Observe(Died{
+			Worker: w.id(), Status: m.status, State: w.generation.state,
+			Proven: w.proven, Heir: l.starting != nil, Stop: l.stopping,
+		})
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began)})
 }
