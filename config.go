@@ -72,8 +72,9 @@ type Config struct {
 }
 
 // complete fills in defaults and checks everything that can be known without
-// touching the system. The error names every fault.
-func (c *Config) complete() ([]socket.Spec, error) {
+// touching the system. It returns the sockets asked for and the workers'
+// environment; the error names every fault.
+func (c *Config) complete() ([]socket.Spec, environment, error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 
@@ -94,15 +95,16 @@ func (c *Config) complete() ([]socket.Spec, error) {
 	if c.Backlog < 0 {
 		fault("backlog %d is negative", c.Backlog)
 	}
-	for name, d := range map[string]time.Duration{
-		"interval": c.Interval, "auto-restart interval": c.AutoRestartInterval, "kill timeout": c.KillTimeout,
-	} {
+	negative := func(name string, d time.Duration) {
 		if d < 0 {
 			fault("%s %v is negative", name, d)
 		}
 	}
-	if c.KillOldDelay != nil && *c.KillOldDelay < 0 {
-		fault("kill-old delay %v is negative", *c.KillOldDelay)
+	negative("interval", c.Interval)
+	negative("auto-restart interval", c.AutoRestartInterval)
+	negative("kill timeout", c.KillTimeout)
+	if c.KillOldDelay != nil {
+		negative("kill-old delay", *c.KillOldDelay)
 	}
 	if c.Interval == 0 {
 		c.Interval = time.Second
@@ -117,11 +119,16 @@ func (c *Config) complete() ([]socket.Spec, error) {
 		c.Log = os.Stderr
 	}
 	env := c.baseEnv()
+	for _, pair := range env {
+		if strings.Contains(pair, "\x00") {
+			fault("variable %q holds a NUL, which no variable can", pair)
+		}
+	}
 	if _, err := env.settings(); err != nil {
 		faults = append(faults, err)
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = env.get(envDir)
 	}
-	return specs, errors.Join(faults...)
+	return specs, env, errors.Join(faults...)
 }

@@ -74,7 +74,7 @@ func TestOneFaultIsOneLine(t *testing.T) {
 func TestZeroConfigHasTheDefaults(t *testing.T) {
 	t.Parallel()
 	c := Config{Command: []string{"x"}, Env: []string{"A=1"}}
-	specs, err := c.complete()
+	specs, _, err := c.complete()
 	require.NoError(t, err)
 	assert.Empty(t, specs)
 	assert.Equal(t, time.Second, c.Interval)

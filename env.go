@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +54,22 @@ func (e environment) get(name string) string {
 	return ""
 }
 
+// unique is a copy of pairs in which the last of each name is left, which is
+// the one that counts.
+func unique(pairs []string) environment {
+	seen := make(map[string]bool, len(pairs))
+	var e environment
+	for _, pair := range slices.Backward(pairs) {
+		name, _, _ := strings.Cut(pair, "=")
+		if !seen[name] {
+			seen[name] = true
+			e = append(e, pair)
+		}
+	}
+	slices.Reverse(e)
+	return e
+}
+
 // baseEnv is the environment that workers get, but for what an envdir holds
 // and what tells of the sockets: ours, with the variables that options set.
 func (c *Config) baseEnv() environment {
@@ -60,20 +77,17 @@ func (c *Config) baseEnv() environment {
 	if inherited == nil {
 		inherited = os.Environ()
 	}
-	var e environment
-	for _, pair := range inherited {
-		e = e.with(pair)
-	}
+	e := unique(inherited)
 	if c.EnvDir != "" {
 		e = e.with(envDir + "=" + c.EnvDir)
 	}
 	if c.EnableAutoRestart {
 		e = e.with(envAutoRestart + "=1")
 	}
-	if c.AutoRestartInterval != 0 {
+	if c.AutoRestartInterval > 0 {
 		e = e.with(envAutoInterval + "=" + seconds(c.AutoRestartInterval))
 	}
-	if c.KillOldDelay != nil {
+	if c.KillOldDelay != nil && *c.KillOldDelay >= 0 {
 		e = e.with(envKillOldDelay + "=" + seconds(*c.KillOldDelay))
 	}
 	return e
@@ -97,6 +111,10 @@ func (e environment) settings() (supervise.Settings, error) {
 	}
 	var s supervise.Settings
 	interval := duration(envAutoInterval, defaultAutoInterval)
+	if interval == 0 {
+		faults = append(faults, fmt.Errorf("%s: 0 would restart without end", envAutoInterval))
+		interval = defaultAutoInterval
+	}
 	if on := e.get(envAutoRestart); on == "" || on == "0" {
 		s.KillOldDelay = duration(envKillOldDelay, 0)
 	} else {
@@ -120,7 +138,9 @@ func readEnvDir(dir string) ([]string, error) {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err != nil {
+		if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile, or a symlink to nothing
+		} else if err != nil {
 			return nil, fmt.Errorf("envdir: %w", err)
 		} else if !info.Mode().IsRegular() || info.Size() == 0 {
 			continue
@@ -129,6 +149,9 @@ func readEnvDir(dir string) ([]string, error) {
 			return nil, fmt.Errorf("envdir: %q cannot name a variable, because of the =", path)
 		}
 		value, err := firstLine(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("envdir: %w", err)
 		}
@@ -137,8 +160,8 @@ func readEnvDir(dir string) ([]string, error) {
 	return pairs, nil
 }
 
-// maxValue is what execve(2) takes for one variable on Linux.
-const maxValue = 128 << 10
+// maxVariable is what execve(2) takes for NAME=VALUE and its NUL on Linux.
+const maxVariable = 128 << 10
 
 func firstLine(path string) (string, error) {
 	f, err := os.Open(path)
@@ -146,12 +169,12 @@ func firstLine(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	line, err := bufio.NewReader(io.LimitReader(f, maxValue)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(f, maxVariable)).ReadString('\n')
 	switch {
 	case err != nil && err != io.EOF:
 		return "", err
-	case len(line) == maxValue:
-		return "", fmt.Errorf("%s: its first line is longer than the %d bytes that a variable may have", path, maxValue)
+	case len(filepath.Base(path))+1+len(strings.TrimSuffix(line, "\n"))+1 > maxVariable:
+		return "", fmt.Errorf("%s: its first line is too long: a variable may have %d bytes with its name", path, maxVariable)
 	case strings.Contains(line, "\x00"):
 		return "", fmt.Errorf("%s: its first line holds a NUL, which no variable can", path)
 	}

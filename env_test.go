@@ -58,13 +58,26 @@ func TestEnvDirFollowsSymlinks(t *testing.T) {
 	assert.Equal(t, []string{"LINK=value"}, pairs)
 }
 
+// A file may be removed while the directory is read; a symlink to nothing
+// looks the same. It must not cost an attempt to start a worker.
+func TestEnvDirFileThatVanishesIsPassedOver(t *testing.T) {
+	t.Parallel()
+	dir := envDirOf(t, map[string]string{"A": "value\n"})
+	if err := os.Symlink("nowhere", filepath.Join(dir, "GONE")); err != nil {
+		t.Skip(err)
+	}
+	pairs, err := readEnvDir(dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"A=value"}, pairs)
+}
+
 func TestEnvDirFaultIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"LONG":  strings.Repeat("x", maxValue),
+		"LONG":  strings.Repeat("x", maxVariable),
 		"NUL":   "a\x00b\n",
 		"A=B":   "value\n",
-		"LONG2": strings.Repeat("x", 10*maxValue) + "\n",
+		"LONG2": strings.Repeat("x", 10*maxVariable) + "\n",
 	} {
 		dir := envDirOf(t, map[string]string{name: text, "FINE": "value\n"})
 		_, err := readEnvDir(dir)
@@ -75,9 +88,19 @@ func TestEnvDirFaultIsNamed(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
+// The limit is the kernel's, for NAME=VALUE and the final NUL together.
+func TestEnvDirValueThatFitsOnlyWithoutItsNameIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := readEnvDir(envDirOf(t, map[string]string{"NAME": strings.Repeat("x", maxVariable-len("NAME="))}))
+	assert.ErrorContains(t, err, "NAME")
+	pairs, err := readEnvDir(envDirOf(t, map[string]string{"NAME": strings.Repeat("x", maxVariable-len("NAME=")-1)}))
+	require.NoError(t, err)
+	assert.Len(t, pairs, 1)
+}
+
 func TestOnlyTheFirstLineHasToBeShort(t *testing.T) {
 	t.Parallel()
-	dir := envDirOf(t, map[string]string{"A": "value\n" + strings.Repeat("x", 10*maxValue)})
+	dir := envDirOf(t, map[string]string{"A": "value\n" + strings.Repeat("x", 10*maxVariable)})
 	pairs, err := readEnvDir(dir)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"A=value"}, pairs)

@@ -169,7 +169,7 @@ func diedLine(e supervise.Died) string {
 	switch {
 	case e.Stop:
 		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
-	case e.State == supervise.Live:
+	case e.State == supervise.Live && !e.Heir:
 		return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)
 	}
 	return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)

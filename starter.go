@@ -52,11 +52,11 @@ type Starter struct {
 // New checks the configuration and touches nothing. The error names every
 // fault that was found, a line each.
 func New(c Config) (*Starter, error) {
-	specs, err := c.complete()
+	specs, env, err := c.complete()
 	if err != nil {
 		return nil, err
 	}
-	s := &Starter{config: c, specs: specs, env: c.baseEnv(), log: newLogger(c.Log)}
+	s := &Starter{config: c, specs: specs, env: env, log: newLogger(c.Log)}
 	s.sup = supervise.New(supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
@@ -159,6 +159,7 @@ func (s *Starter) Addrs() []net.Addr {
 // why there is none. It must be called once.
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
+		s.sup.Close()
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)

@@ -61,9 +61,6 @@ func (d *daemon) env(generation int) map[string]string {
 	return vars
 }
 
-// lines are the log lines so far that are not the workers' own.
-func (d *daemon) lines() string { return d.out.String() }
-
 // before checks that one thing was printed before another.
 func (d *daemon) before(first, then string) {
 	d.t.Helper()

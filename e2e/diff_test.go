@@ -29,7 +29,7 @@ var differences = []struct{ scenario, original, ours, why string }{
 	{"", `(?m)^log: Use of uninitialized value .*\n`, "", "a warning about an empty file in the envdir, for a bug in the original"},
 	{"", `(?m)(SERVER_STARTER_PORT=.*)`, "$1", "ours counts from 3 without a gap, the original from the first number that Perl has free; numbered #n in both"},
 	{"the old worker dies while the new one starts", `(?s)log: new worker is now running, sending TERM to old workers:W1\nlog: killing old workers\nlog: old worker W1 died, status:0\n`,
-		"log: worker W1 died unexpectedly with status:0, restarting\nlog: new worker is now running, sending TERM to old workers:none\n",
+		"log: old worker W1 died, status:0\nlog: new worker is now running, sending TERM to old workers:none\n",
 		"the original sleeps through the interval, and learns of the death, and signals the dead, only then"},
 	{"envdir", `(?m)^worker 2: SHAPE=round\n`, "", "the original keeps a variable for one worker more after its file is gone"},
 	{"descriptors pinned", `(?m)^log: socket is duplicated to file descriptor \d+\n`, "", "ours puts the socket there when it starts the worker, and has no duplicate"},

@@ -34,10 +34,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		stderr = report
 	}
 	o, err := parse(args)
-	if err != nil {
-		return fail(stderr, exitUsage, err)
-	}
 	switch {
+	case o == nil:
+		return fail(stderr, exitUsage, err)
 	case o.Help:
 		o.writeHelp(stdout)
 		return exitOK
@@ -45,10 +44,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "start_server (go-server-starter)", version)
 		return exitOK
 	case o.Restart, o.Stop:
+		if err != nil {
+			return fail(stderr, exitUsage, err)
+		}
 		return o.client(stderr)
 	}
-	s, err := starter.New(o.config(stderr))
-	if err != nil {
+	s, faults := starter.New(o.config(stderr))
+	if err = errors.Join(err, faults); err != nil {
 		return fail(stderr, exitUsage, err)
 	}
 	if o.Daemonize && report == nil {

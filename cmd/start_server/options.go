@@ -64,7 +64,8 @@ Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
             2  the command line is wrong; nothing was touched
 `
 
-// parse reads the command line. The error names every fault, a line each.
+// parse reads the command line. The error names every fault, a line each; with
+// options beside it there may be more, in what they ask for.
 func parse(args []string) (*options, error) {
 	o := &options{}
 	o.parser = flags.NewNamedParser("start_server", flags.PassDoubleDash|flags.PassAfterNonOption)
@@ -117,7 +118,8 @@ func (o *options) check() error {
 		c.KillOldDelay = &delay
 	}
 	duration("kill-timeout", o.KillTimeout, &c.KillTimeout)
-	if duration("auto-restart-interval", o.AutoRestartInterval, &c.AutoRestartInterval) && c.AutoRestartInterval == 0 {
+	duration("auto-restart-interval", o.AutoRestartInterval, &c.AutoRestartInterval)
+	if zero, err := starter.ParseDuration(o.AutoRestartInterval); err == nil && zero == 0 {
 		fault("auto-restart-interval", errors.New("0 would restart without end"))
 	}
 	duration("timeout", o.Timeout, &o.timeout)
@@ -175,15 +177,15 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		option, err := o.find(strings.ToLower(name))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w; see start_server --help", args[i], err)
+			return nil, fmt.Errorf("%s: %w; see start_server --help", printable(args[i]), err)
 		}
 		arg := "--" + option.LongName
 		_, isSwitch := option.Value().(bool)
 		switch {
-		case hasValue:
+		case hasValue && value != "":
 			arg += "=" + value
-		case isSwitch:
-		case i+1 == len(args):
+		case isSwitch && !hasValue:
+		case hasValue || i+1 == len(args):
 			return nil, fmt.Errorf("--%s: its value is missing", option.LongName)
 		default:
 			i++
@@ -192,6 +194,14 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		full = append(full, arg)
 	}
 	return full, nil
+}
+
+// printable is an argument as it is, or quoted if it would not be one line.
+func printable(arg string) string {
+	if quoted := strconv.Quote(arg); quoted != `"`+arg+`"` {
+		return quoted
+	}
+	return arg
 }
 
 // find returns the option of that name, or the only one that begins so.

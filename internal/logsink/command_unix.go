@@ -23,6 +23,7 @@ type command struct {
 	died           func(pid, status int, err error)
 	closing        atomic.Bool
 	quit           chan struct{} // closed when the superdaemon writes no more
+	given          chan struct{} // closed when nobody waits for it any longer
 	ended          chan struct{} // closed when the last run is over
 }
 
@@ -41,6 +42,7 @@ func startCommand(line string, died func(pid, status int, err error)) (*os.File,
 		reader: reader,
 		died:   died,
 		quit:   make(chan struct{}),
+		given:  make(chan struct{}),
 		ended:  make(chan struct{}),
 	}
 	if c.stdout, err = dup(os.Stdout); err == nil {
@@ -94,6 +96,7 @@ func (c *command) start() (*exec.Cmd, error) {
 // read and nobody to write.
 func (c *command) keep(run *exec.Cmd) {
 	defer close(c.ended)
+	quit := c.quit
 	for {
 		began := time.Now()
 		if run != nil {
@@ -103,14 +106,8 @@ func (c *command) keep(run *exec.Cmd) {
 			}
 			c.died(run.Process.Pid, int(run.ProcessState.Sys().(syscall.WaitStatus)), nil)
 		}
-		if time.Since(began) < respawnPause {
-			select {
-			case <-time.After(respawnPause):
-			case <-c.quit:
-				if c.done() {
-					return
-				}
-			}
+		if time.Since(began) < respawnPause && !c.pause(&quit) {
+			return
 		}
 		next, err := c.start()
 		if err != nil {
@@ -119,6 +116,19 @@ func (c *command) keep(run *exec.Cmd) {
 		}
 		run = next
 	}
+}
+
+// pause waits before another run, but not when the end has come: what is unread
+// then is tried once more at once. It tells whether there is to be another run.
+func (c *command) pause(quit *chan struct{}) bool {
+	select {
+	case <-time.After(respawnPause):
+	case <-*quit:
+		*quit = nil
+	case <-c.given:
+		return false
+	}
+	return !c.done()
 }
 
 // done tells that nobody will write and everything was read.
@@ -137,6 +147,7 @@ func (c *command) drain(limit time.Duration) error {
 		c.release()
 		return nil
 	case <-time.After(limit):
+		close(c.given)
 		return fmt.Errorf("log command %q is still reading after %v; it was left running", c.args, limit)
 	}
 }

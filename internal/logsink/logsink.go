@@ -63,8 +63,9 @@ const shellWords = "$&*(){}[]'\";\\|?<>~`\n#=%"
 // argv is the command line as arguments: a plain one is run as it is, so that
 // no shell is needed nor stands between; any other one by the shell.
 func argv(line string) []string {
-	if strings.ContainsAny(line, shellWords) {
+	words := strings.Fields(line)
+	if strings.ContainsAny(line, shellWords) || words[0] == "exec" {
 		return []string{"/bin/sh", "-c", line}
 	}
-	return strings.Fields(line)
+	return words
 }

@@ -13,6 +13,9 @@ import (
 // own that way; those that this process was started with by mistake, a lock or
 // somebody's pipe, would otherwise live on in each worker.
 func SealInherited() error {
+	if sealRange() == nil {
+		return nil
+	}
 	entries, err := os.ReadDir("/dev/fd")
 	if err != nil {
 		return err

@@ -2,7 +2,10 @@
 
 package proc
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // pidfd is Linux's handle on a process. Here a process is known by its number,
 // and waiting for it takes a thread.
@@ -22,3 +25,5 @@ func (*pidfd) close() {}
 
 // MaxFiles is 0: another process's limit cannot be known here.
 func (*Process) MaxFiles() uint64 { return 0 }
+
+func sealRange() error { return errors.ErrUnsupported }

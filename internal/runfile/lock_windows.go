@@ -9,4 +9,4 @@ func lock(*os.File) (bool, error) {
 	return false, errors.New("pid files are not supported on Windows")
 }
 
-func alive(int) bool { return false }
+func locked(f *os.File) (bool, error) { return lock(f) }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +69,11 @@ func (s *Socket) bindPort(o Options) error {
 			return err
 		}
 	}
-	if err := unix.Bind(s.fd, sockaddr(addr)); err != nil {
+	address, err := sockaddr(addr)
+	if err != nil {
+		return err
+	}
+	if err := unix.Bind(s.fd, address); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
 	if s.UDP {
@@ -164,18 +169,27 @@ func (s *Socket) readName() error {
 	return nil
 }
 
-func sockaddr(addr netip.AddrPort) unix.Sockaddr {
+func sockaddr(addr netip.AddrPort) (unix.Sockaddr, error) {
 	if addr.Addr().Is4() {
-		return &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
+		return &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}, nil
 	}
-	return &unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port()), ZoneId: zone(addr.Addr().Zone())}
+	zone, err := zoneIndex(addr.Addr().Zone())
+	return &unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port()), ZoneId: zone}, err
 }
 
-func zone(name string) uint32 {
-	if i, err := net.InterfaceByName(name); err == nil {
-		return uint32(i.Index)
+// zoneIndex is the number of the interface that a zone names, or is.
+func zoneIndex(zone string) (uint32, error) {
+	if zone == "" {
+		return 0, nil
 	}
-	return 0
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	i, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0, fmt.Errorf("zone %q: %w", zone, err)
+	}
+	return uint32(i.Index), nil
 }
 
 // maxFiles is how many descriptors we may have ourselves.

@@ -29,6 +29,9 @@ const maxFD = 1<<20 - 1
 // maxPath is what fits into sockaddr_un with its final NUL on every system.
 const maxPath = 103
 
+// unspeakable is what a name in SERVER_STARTER_PORT cannot hold.
+const unspeakable = ";\n\x00"
+
 // Parse parses port specifications, each a comma list of [HOST:][u]PORT[=FD],
 // and paths. The result holds the ports first, each in the order given. The
 // error names every fault there is.
@@ -57,6 +60,9 @@ func parsePort(text string) (Spec, error) {
 	s := Spec{Text: strings.TrimSpace(text), Pin: -1}
 	fault := func(format string, args ...any) (Spec, error) {
 		return Spec{}, fmt.Errorf("port %q: %s", s.Text, fmt.Sprintf(format, args...))
+	}
+	if strings.ContainsAny(s.Text, unspeakable) {
+		return fault("a semicolon, newline or NUL cannot be told to the worker")
 	}
 	rest, fd, pinned := strings.Cut(s.Text, "=")
 	if pinned {
@@ -125,8 +131,8 @@ func parsePath(path string) (Spec, error) {
 	switch {
 	case path == "":
 		return Spec{}, errors.New("path: it is empty")
-	case strings.ContainsAny(path, ";\n\x00"):
-		return Spec{}, fmt.Errorf("path %q: a path with a semicolon, newline or NUL cannot be told to the worker", path)
+	case strings.ContainsAny(path, unspeakable):
+		return Spec{}, fmt.Errorf("path %q: a semicolon, newline or NUL cannot be told to the worker", path)
 	case len(path) > maxPath:
 		return Spec{}, fmt.Errorf("path %q: %d bytes are too long for a unix socket; %d fit", path, len(path), maxPath)
 	}

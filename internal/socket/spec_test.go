@@ -67,7 +67,6 @@ func TestBadPortIsNamed(t *testing.T) {
 		"127.0.0.256:80":   `"127.0.0.256" is neither an address nor a host name`,
 		"127.1:80":         `"127.1" is neither an address nor a host name`,
 		"a b:80":           `"a b" is neither an address nor a host name`,
-		"a;b:80":           `"a;b" is neither an address nor a host name`,
 		"http://host:8080": `an IPv6 address stands in brackets`,
 		"80,":              `port "": "" is not a port number`,
 	} {
@@ -82,11 +81,11 @@ func TestBadPathIsNamed(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
 		"":                                  "path: it is empty",
-		"/a;b":                              `path "/a;b": a path with a semicolon, newline or NUL cannot be told to the worker`,
-		"/a\nb":                             `path "/a\nb": a path with`,
-		"/a\x00b":                           `path "/a\x00b": a path with`,
+		"/a;b":                              `path "/a;b": a semicolon, newline or NUL cannot be told to the worker`,
+		"/a\nb":                             `path "/a\nb": a semicolon`,
+		"/a\x00b":                           `path "/a\x00b": a semicolon`,
 		"/" + strings.Repeat("x", maxPath):  "104 bytes are too long for a unix socket; 103 fit",
-		"/\n" + strings.Repeat("x", 1<<10):  "a path with",
+		"/\n" + strings.Repeat("x", 1<<10):  "a semicolon",
 		"sub/" + strings.Repeat("x", 1<<10): "1028 bytes are too long",
 	} {
 		_, err := Parse(nil, []string{path})
@@ -100,7 +99,7 @@ func TestBadPathIsNamed(t *testing.T) {
 // ends it and a NUL ends everything.
 func TestHostThatCannotBeToldToTheWorkerIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, port := range []string{"[::1%a;b]:80", "[fe80::1%a\nb]:80", "[fe80::1%a\x00b]:80", "a\x00b:80", "a\nb:80"} {
+	for _, port := range []string{"[::1%a;b]:80", "a;b:80", "[fe80::1%a\nb]:80", "[fe80::1%a\x00b]:80", "a\x00b:80", "a\nb:80"} {
 		_, err := Parse([]string{port}, nil)
 		assert.Error(t, err, "%q", port)
 	}

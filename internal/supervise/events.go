@@ -76,6 +76,7 @@ type (
 		Status int   // raw wait status
 		State  State // of its generation
 		Proven bool  // it had proved itself
+		Heir   bool  // a newer generation is starting already
 		Stop   bool  // all workers were told to stop
 		Excess bool  // its slot is one too many since the number of workers shrank
 	}

@@ -223,7 +223,10 @@ func (l *loop) find(pid int) *worker {
 func (l *loop) onExit(m exited) {
 	w := m.worker
 	if w.generation.state != Starting || l.stopping || w.slot >= l.Workers {
-		l.Observe(Died{Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven, Stop: l.stopping, Excess: w.slot >= l.Workers})
+		l.Observe(Died{
+			Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven,
+			Heir: l.starting != nil, Stop: l.stopping, Excess: w.slot >= l.Workers,
+		})
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began), Said: w.status})
 }

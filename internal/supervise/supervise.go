@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -76,6 +77,7 @@ type Supervisor struct {
 	config Config
 	mail   chan message
 	done   chan struct{}
+	close  sync.Once // of done
 }
 
 // New returns a Supervisor that has not started anything yet.
@@ -94,9 +96,12 @@ func New(c Config) *Supervisor {
 // supervisor could not go on: the first worker could not be started, or the
 // attempts were used up with no worker left to serve.
 func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
-	defer close(s.done)
+	defer s.Close()
 	return newLoop(s).run(ctx, stopSignal)
 }
+
+// Close is for a Supervisor that will never run: Restart then returns at once.
+func (s *Supervisor) Close() { s.close.Do(func() { close(s.done) }) }
 
 // Restart asks for a new generation. The result, nil once a generation begun
 // after the call is live, arrives on the channel, which needs no reader. Unless

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+// subject is a column of the table: how the worker is run.
+type subject int
+
+const (
+	bare     subject = iota // by us, binding its ports itself
+	ours                    // by start_server of this module
+	original                // by start_server in Perl
+	subjects
+)
+
+func (s subject) String() string { return [...]string{"bare", "ours", "original"}[s] }
+
+// superdaemons are the subjects that can restart the worker.
+func (t tools) superdaemons() []subject {
+	if t.hasOriginal() {
+		return []subject{ours, original}
+	}
+	return []subject{ours}
+}
+
+// all are all subjects that there are.
+func (t tools) all() []subject { return append([]subject{bare}, t.superdaemons()...) }
+
+// setup is what a server is started with.
+type setup struct {
+	ports    int           // how many; 0 is 1
+	interval time.Duration // whole seconds, which is all the original knows
+	boot     time.Duration // of the worker
+}
+
+// usual is the setup where nothing else is the point.
+var usual = setup{interval: time.Second}
+
+// command is the command line that runs the worker on the addresses.
+func (t tools) command(s subject, use setup, addresses []string) []string {
+	worker := []string{t.worker, "-boot=" + use.boot.String()}
+	if s == bare {
+		return append(worker, addresses...)
+	}
+	program := t.ours
+	if s == original {
+		program = t.original
+	}
+	command := []string{program, fmt.Sprintf("--interval=%d", use.interval/time.Second)}
+	for _, address := range addresses {
+		command = append(command, "--port="+address)
+	}
+	return append(append(command, "--"), worker...)
+}
+
+// freeAddresses finds n addresses nobody has bound. Linux gives connecting
+// sockets ports of the other parity first, so they stay free long enough.
+func freeAddresses(ctx context.Context, n int) ([]string, error) {
+	var addresses []string
+	var config net.ListenConfig
+	for range n {
+		l, err := config.Listen(ctx, "tcp4", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // all are held until all are found
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
+}

@@ -1,0 +1,23 @@
+package fdenv
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestSocketsAreToldInTheirOrder(t *testing.T) {
+	t.Parallel()
+	env := ServerStarter([]Socket{
+		{"18801", 4}, {"127.0.0.1:18802", 0}, {"[::1]:18803", 6}, {"/run/x.sock", 10},
+	}, 7)
+	assert.Equal(t, []string{
+		"SERVER_STARTER_PORT=18801=4;127.0.0.1:18802=0;[::1]:18803=6;/run/x.sock=10",
+		"SERVER_STARTER_GENERATION=7",
+	}, env)
+}
+
+func TestWithoutSocketsTheVariableIsSetAndEmpty(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []string{"SERVER_STARTER_PORT=", "SERVER_STARTER_GENERATION=1"}, ServerStarter(nil, 1))
+}

@@ -1,0 +1,277 @@
+//go:build unix
+
+package logsink
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 8 * time.Second
+
+// end is how a run of the command ended.
+type end struct {
+	pid, status int
+	err         error
+}
+
+// ends collects what the sink tells of its command.
+type ends struct {
+	mu   sync.Mutex
+	list []end
+}
+
+func (e *ends) add(pid, status int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, end{pid, status, err})
+}
+
+func (e *ends) all() []end {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]end(nil), e.list...)
+}
+
+// sink is a Sink that is closed when the test ends, if it was not before.
+type sink struct {
+	*Sink
+	closed bool
+}
+
+func (s *sink) Close() error {
+	s.closed = true
+	return s.Sink.Close()
+}
+
+// open opens a log in whose name %s stands for the test's directory.
+func open(t *testing.T, spec string) (s *sink, dir string, told *ends) {
+	t.Helper()
+	dir, told = t.TempDir(), &ends{}
+	opened, err := Open(strings.ReplaceAll(spec, "%s", dir), told.add)
+	require.NoError(t, err)
+	s = &sink{Sink: opened}
+	t.Cleanup(func() {
+		if !s.closed {
+			s.Close()
+		}
+	})
+	return s, dir, told
+}
+
+func text(path string) string {
+	b, _ := os.ReadFile(path)
+	return string(b)
+}
+
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, patience, 5*time.Millisecond, what)
+}
+
+// lines writes lines to the log and returns them.
+func lines(t *testing.T, s interface{ File() *os.File }, from, to int) (all string) {
+	t.Helper()
+	for i := from; i <= to; i++ {
+		line := fmt.Sprintf("line %d\n", i)
+		_, err := s.File().WriteString(line)
+		require.NoError(t, err)
+		all += line
+	}
+	return all
+}
+
+func TestFileIsAppendedTo(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(path, []byte("before\n"), 0o644))
+	s, err := Open(path, nil)
+	require.NoError(t, err)
+	lines(t, s, 1, 1)
+	// Somebody else's line in between is not overwritten.
+	other, err := Open(path, nil)
+	require.NoError(t, err)
+	lines(t, other, 2, 2)
+	lines(t, s, 3, 3)
+	require.NoError(t, other.Close())
+	require.NoError(t, s.Close())
+	assert.Equal(t, "before\nline 1\nline 2\nline 3\n", text(path))
+}
+
+func TestFileIsMade(t *testing.T) {
+	t.Parallel()
+	s, dir, _ := open(t, "%s/log")
+	require.NoError(t, s.Close())
+	assert.FileExists(t, filepath.Join(dir, "log"))
+}
+
+func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for spec, want := range map[string]string{
+		dir + "/none/log":        "log file: open " + dir + "/none/log: no such file or directory",
+		dir:                      "log file: open " + dir + ": is a directory",
+		"|":                      `log file "|": the command is missing`,
+		" | ":                    `log file " | ": the command is missing`,
+		"|" + dir + "/nosuch -x": `log command "` + dir + `/nosuch -x": `,
+		"| nosuch-log-command":   `log command "nosuch-log-command": `,
+	} {
+		_, err := Open(spec, func(int, int, error) { t.Error("nothing has run") })
+		assert.ErrorContains(t, err, want, spec)
+	}
+}
+
+func TestPlainCommandNeedsNoShell(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []string{"cronolog", "-x", "/var/log/app"}, argv("  cronolog -x\t/var/log/app "))
+	for _, line := range []string{"cat >log", "a | b", "a 'b c'", "A=b c", "a $HOME", "a ~/log", "cronolog /log/%Y", "a; b", "a *"} {
+		assert.Equal(t, []string{"/bin/sh", "-c", line}, argv(line))
+	}
+}
+
+func TestCommandGetsTheLinesAndCloseWaitsForIt(t *testing.T) {
+	t.Parallel()
+	// What it makes of them is there only when it has ended.
+	s, dir, told := open(t, "| cat >%s/t; sleep 0.2; mv %s/t %s/out")
+	want := lines(t, s, 1, 200)
+	require.NoError(t, s.Close())
+	assert.Equal(t, want, text(filepath.Join(dir, "out")))
+	assert.Empty(t, told.all(), "an end that was asked for is no news")
+}
+
+// "| exec command" is what the original's users write, so that no shell stays
+// in between; exec is nothing but a shell's.
+func TestCommandMayBeginWithExec(t *testing.T) {
+	t.Parallel()
+	s, dir, _ := open(t, "| exec cp /dev/stdin %s/out")
+	want := lines(t, s, 1, 3)
+	require.NoError(t, s.Close())
+	assert.Equal(t, want, text(filepath.Join(dir, "out")))
+}
+
+func TestPlainCommandGetsTheLines(t *testing.T) {
+	t.Parallel()
+	s, dir, _ := open(t, "| cp /dev/stdin %s/out")
+	want := lines(t, s, 1, 3)
+	require.NoError(t, s.Close())
+	assert.Equal(t, want, text(filepath.Join(dir, "out")))
+}
+
+func TestKilledCommandIsStartedAgainAndNoLineIsLost(t *testing.T) {
+	t.Parallel()
+	// The first run reads nothing, so all that was written is still to be read
+	// when it is killed.
+	s, dir, told := open(t, "| if mkdir %s/first 2>/dev/null; then echo $$ >%s/pid; exec sleep 1000; fi; exec cat >>%s/out")
+	var pid int
+	eventually(t, func() bool {
+		pid, _ = strconv.Atoi(strings.TrimSpace(text(filepath.Join(dir, "pid"))))
+		return pid > 0
+	}, "the command has started")
+	t.Cleanup(func() {
+		if len(told.all()) == 0 {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	want := lines(t, s, 1, 100)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, func() bool { return len(told.all()) == 1 }, "its end is told")
+	assert.Equal(t, []end{{pid: pid, status: 9}}, told.all())
+	want += lines(t, s, 101, 200) // nobody reads, and nobody gets SIGPIPE
+
+	eventually(t, func() bool { return text(filepath.Join(dir, "out")) == want }, "the next one has read everything")
+	require.NoError(t, s.Close())
+	assert.Equal(t, want, text(filepath.Join(dir, "out")), "once")
+	assert.Len(t, told.all(), 1)
+}
+
+func TestCloseStartsADeadCommandAgainForWhatIsUnread(t *testing.T) {
+	t.Parallel()
+	s, dir, told := open(t, "| if mkdir %s/first 2>/dev/null; then exit 3; fi; exec cat >>%s/out")
+	eventually(t, func() bool { return len(told.all()) == 1 }, "its end is told")
+	assert.Equal(t, 3<<8, told.all()[0].status)
+	want := lines(t, s, 1, 10)
+	require.NoError(t, s.Close())
+	assert.Equal(t, want, text(filepath.Join(dir, "out")))
+}
+
+func TestCommandThatEndsAtOnceIsNotStartedWithoutAPause(t *testing.T) {
+	t.Parallel()
+	s, _, told := open(t, "| false")
+	eventually(t, func() bool { return len(told.all()) == 2 }, "it is started again")
+	began := time.Now()
+	eventually(t, func() bool { return len(told.all()) == 3 }, "and again")
+	assert.Greater(t, time.Since(began), respawnPause/2)
+	require.NoError(t, s.Close(), "nothing is unread")
+}
+
+// A command that never reads must not be run over and over once the log is
+// closed, for as long as this process lives.
+func TestCommandThatNeverReadsIsGivenUpAfterClose(t *testing.T) {
+	t.Parallel()
+	s, _, told := open(t, "| sleep 0.05; exit 1")
+	lines(t, s, 1, 1)
+	assert.ErrorContains(t, s.Close(), "is still reading")
+	n := len(told.all())
+	assert.LessOrEqual(t, n, 8, "runs, in the five seconds that Close waits")
+	assert.Never(t, func() bool { return len(told.all()) > n+1 }, 3*respawnPause/2, 10*time.Millisecond, "runs after Close")
+}
+
+func TestPipeIsBlockingAndCloseOnExec(t *testing.T) {
+	t.Parallel()
+	s, _, _ := open(t, "| cat >/dev/null")
+	for _, f := range []*os.File{s.File(), s.command.reader} {
+		// Not by Fd, which makes the file blocking.
+		conn, err := f.SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, conn.Control(func(fd uintptr) {
+			flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+			assert.NoError(t, err)
+			assert.Zero(t, flags&unix.O_NONBLOCK, "%s is blocking", f.Name())
+			flags, err = unix.FcntlInt(fd, unix.F_GETFD, 0)
+			assert.NoError(t, err)
+			assert.NotZero(t, flags&unix.FD_CLOEXEC, "%s is close-on-exec", f.Name())
+		}))
+	}
+	require.NoError(t, s.Close())
+}
+
+func TestCommandHoldsNoOtherDescriptor(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip("no /proc on this system")
+	}
+	require.NoError(t, proc.SealInherited()) // what this test was started with is not at issue
+	port, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	defer unix.Close(port)
+	unix.CloseOnExec(port)
+	s, dir, _ := open(t, `| exec >%s/t; for f in /proc/$$/fd/*; do [ -e "$f" ] && echo ${f##*/}; done; mv %s/t %s/out; cat >/dev/null`)
+	eventually(t, func() bool { return text(filepath.Join(dir, "out")) != "" }, "the command has looked")
+	require.NoError(t, s.Close())
+	assert.Equal(t, []string{"0", "1", "2"}, strings.Fields(text(filepath.Join(dir, "out"))))
+}
+
+func TestCommandIsInAProcessGroupOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s, dir, _ := open(t, "| echo $$ >%s/t; mv %s/t %s/pid; exec cat >/dev/null")
+	eventually(t, func() bool { return text(filepath.Join(dir, "pid")) != "" }, "the command has started")
+	pid, err := strconv.Atoi(strings.TrimSpace(text(filepath.Join(dir, "pid"))))
+	require.NoError(t, err)
+	group, err := unix.Getpgid(pid)
+	require.NoError(t, err)
+	assert.Equal(t, pid, group)
+	require.NoError(t, s.Close())
+}

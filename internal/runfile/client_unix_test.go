@@ -1,0 +1,187 @@
+//go:build unix
+
+package runfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// restart runs a client beside the test, once the superdaemon has had HUP.
+func (f *fake) restart() <-chan error {
+	f.t.Helper()
+	answer := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	f.t.Cleanup(cancel)
+	go func() { answer <- Restart(ctx, f.pidFile, f.statusFile) }()
+	f.says("hangup")
+	return answer
+}
+
+// pending makes sure that there is no answer, for a few looks at the files.
+func pending(t *testing.T, answer <-chan error, why string) {
+	t.Helper()
+	select {
+	case err := <-answer:
+		require.Fail(t, "answered too early", "%s: %v", why, err)
+	case <-time.After(6 * poll):
+	}
+}
+
+func answered(t *testing.T, answer <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(patience):
+		require.Fail(t, "no answer")
+		return nil
+	}
+}
+
+func TestRestartIsOverWhenANewerGenerationServesAlone(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:100")
+	answer := f.restart()
+	pending(t, answer, "nothing has changed")
+	f.do("status 1:100 2:200")
+	pending(t, answer, "the old one is still there")
+	f.do("status 2:200")
+	assert.NoError(t, answered(t, answer))
+}
+
+// After failures, the generation that succeeds is not the one after the last.
+func TestRestartTakesAnyNewerGeneration(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 3:300 3:301")
+	answer := f.restart()
+	f.do("status 7:700 7:701")
+	assert.NoError(t, answered(t, answer))
+}
+
+func TestRestartWithAnOldWorkerThatNeverGoesWaits(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:100 2:200")
+	answer := f.restart()
+	f.do("status 2:200")
+	pending(t, answer, "the one that was newest is alone now")
+	f.do("status 2:200 3:300")
+	pending(t, answer, "two serve")
+	f.do("status 3:300")
+	assert.NoError(t, answered(t, answer))
+}
+
+func TestRestartHearsOfAFailedAttempt(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:100")
+	answer := f.restart()
+	pending(t, answer, "the attempt is under way")
+	f.do("renew")
+	assert.EqualError(t, answered(t, answer), fmt.Sprintf(
+		"restart failed: the new worker did not stay up, and start_server (pid:%d) goes on trying; still serving: 1:100; its log says more", f.pid()))
+}
+
+func TestRestartHearsOfAFailureBeforeAnythingServes(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	answer := f.restart()
+	pending(t, answer, "there is no status file yet")
+	f.do("renew")
+	assert.ErrorContains(t, answered(t, answer), "still serving: no worker")
+}
+
+func TestRestartHearsOfTheEnd(t *testing.T) {
+	t.Parallel()
+	for how, end := range map[string]func(*fake){"released": (*fake).release, "killed": (*fake).kill} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t)
+			f.do("status 1:100")
+			answer := f.restart()
+			end(f)
+			assert.EqualError(t, answered(t, answer), fmt.Sprintf(
+				"start_server (pid:%d) has ended instead of restarting; last seen in the status file: 1:100", f.pid()))
+		})
+	}
+}
+
+func TestRestartGivesUpWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:100")
+	over := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	answer := make(chan error, 1)
+	go func() { answer <- Restart(ctx, f.pidFile, f.statusFile) }()
+	f.says("hangup")
+	f.do("status 1:100 2:200")
+	pending(t, answer, "two serve")
+	cancel(over)
+	err := answered(t, answer)
+	assert.ErrorIs(t, err, over)
+	assert.EqualError(t, err, "no newer generation is serving alone yet: enough; last seen in the status file: 1:100 2:200")
+}
+
+func TestClientsSayWhenThereIsNobody(t *testing.T) {
+	t.Parallel()
+	gone := startFake(t)
+	gone.do("status 1:100")
+	gone.kill()
+	none := filepath.Join(t.TempDir(), "pid")
+	for path, want := range map[string]string{
+		none:         fmt.Sprintf("pid file %q does not exist: no start_server is running with it", none),
+		gone.pidFile: fmt.Sprintf("pid file %q is stale: process %d, which it names, is gone", gone.pidFile, gone.pid()),
+	} {
+		assert.EqualError(t, Restart(t.Context(), path, gone.statusFile), want)
+		assert.EqualError(t, Stop(t.Context(), path, func(int) { t.Error("nothing is stopped") }), want)
+	}
+}
+
+func TestRestartWithABadStatusFileSignalsNobody(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	assert.ErrorContains(t, Restart(t.Context(), f.pidFile, f.pidFile), "which is not GENERATION:PID")
+	f.do("renew") // its answer is the next thing it says: there was no signal
+}
+
+func TestStopWaitsUntilThePidFileIsLetGo(t *testing.T) {
+	t.Parallel()
+	for how, end := range map[string]func(*fake){"released": (*fake).release, "killed": (*fake).kill} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t)
+			answer, told := make(chan error, 1), make(chan int, 1)
+			go func() { answer <- Stop(t.Context(), f.pidFile, func(pid int) { told <- pid }) }()
+			f.says("terminated")
+			assert.Equal(t, f.pid(), <-told)
+			pending(t, answer, "it is still there")
+			end(f)
+			assert.NoError(t, answered(t, answer))
+		})
+	}
+}
+
+func TestStopGivesUpWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	over := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	answer := make(chan error, 1)
+	go func() { answer <- Stop(ctx, f.pidFile, func(int) {}) }()
+	f.says("terminated")
+	cancel(over)
+	err := answered(t, answer)
+	assert.ErrorIs(t, err, over)
+	assert.EqualError(t, err, fmt.Sprintf("start_server (pid:%d) still holds pid file %q: enough", f.pid(), f.pidFile))
+}

@@ -1,0 +1,212 @@
+package runfile
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func newStatus(t *testing.T) (*StatusFile, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "status")
+	s, err := NewStatusFile(path)
+	require.NoError(t, err)
+	return s, path
+}
+
+func read(t *testing.T, path string) Status {
+	t.Helper()
+	s, err := ReadStatus(path)
+	require.NoError(t, err)
+	return s
+}
+
+func TestStatusFileIsALineForEachWorker(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	assert.NoFileExists(t, path, "nothing is written yet")
+	require.NoError(t, s.Write([]Entry{{1, 100}, {2, 200}}))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "1:100\n2:200\n", string(text))
+
+	require.NoError(t, s.Write(nil))
+	text, err = os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Empty(t, text)
+}
+
+func TestStatusFileIsWholeWheneverItIsRead(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	var long []Entry
+	for pid := range 2000 {
+		long = append(long, Entry{7, 1000 + pid})
+	}
+	short := []Entry{{8, 1}}
+	require.NoError(t, s.Write(long))
+
+	over := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				now, err := ReadStatus(path)
+				if !assert.NoError(t, err) {
+					return
+				}
+				if n := len(now.Entries); !assert.True(t, n == len(long) || n == len(short), "%d lines", n) {
+					return
+				}
+			}
+		})
+	}
+	for range 100 {
+		assert.NoError(t, s.Write(short))
+		assert.NoError(t, s.Write(long))
+	}
+	close(over)
+	readers.Wait()
+}
+
+func TestNothingIsLeftBesideTheStatusFile(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, s.Write([]Entry{{1, 100}}))
+	require.NoError(t, s.Renew())
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.NoError(t, s.Remove())
+	assert.NoFileExists(t, path)
+}
+
+func TestStatusFileThatWasNotMadeIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, os.WriteFile(path, []byte("9:9\n"), 0o644))
+	require.NoError(t, s.Remove())
+	assert.FileExists(t, path)
+
+	require.NoError(t, s.Renew())
+	require.NoError(t, s.Remove())
+	assert.NoFileExists(t, path)
+	assert.NoError(t, s.Remove(), "removing twice")
+}
+
+func TestStatusFileIsNotAFileWhereItsDirectoryIsNone(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	for _, path := range []string{filepath.Join(file, "status"), filepath.Join(file+".none", "status")} {
+		_, err := NewStatusFile(path)
+		assert.ErrorContains(t, err, "status file: ")
+	}
+}
+
+func TestWriteFailsWhileItCannotAndWorksLater(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	path := filepath.Join(dir, "status")
+	s, err := NewStatusFile(path)
+	require.NoError(t, err)
+
+	require.NoError(t, os.Remove(dir))
+	assert.ErrorContains(t, s.Write([]Entry{{1, 100}}), "status file: ")
+	assert.ErrorContains(t, s.Write([]Entry{{1, 100}, {2, 200}}), "status file: ")
+	require.NoError(t, s.Remove(), "it was never made")
+
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, s.Renew())
+	assert.Equal(t, []Entry{{1, 100}, {2, 200}}, read(t, path).Entries, "what could not be written is not forgotten")
+}
+
+func TestTempFileOfADeadProcessIsNoHindrance(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, s.Write(nil))
+	// Whatever the temporary file is called, it is what a failed rename leaves.
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.MkdirAll(filepath.Join(path, "in the way"), 0o755))
+	require.Error(t, s.Write([]Entry{{1, 100}}))
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "the temporary file is gone")
+	require.NoError(t, os.RemoveAll(path))
+
+	left := tempName(path)
+	require.NoError(t, os.WriteFile(left, []byte("left behind, and longer than what is to come"), 0o644))
+	require.NoError(t, s.Write([]Entry{{1, 100}}))
+	assert.Equal(t, "1:100", read(t, path).String())
+	assert.NoFileExists(t, left)
+}
+
+func TestRenewIsSeenAndNothingElseIs(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	none := read(t, path)
+	assert.False(t, read(t, path).RenewedSince(none), "still not there")
+
+	require.NoError(t, s.Write(nil))
+	empty := read(t, path)
+	assert.True(t, empty.RenewedSince(none), "an empty file where there was none")
+	require.NoError(t, s.Write([]Entry{{1, 100}}))
+	one := read(t, path)
+	assert.False(t, one.RenewedSince(empty), "it says something else")
+	assert.False(t, read(t, path).RenewedSince(one), "the same file")
+	for range 20 {
+		require.NoError(t, s.Renew())
+		next := read(t, path)
+		require.True(t, next.RenewedSince(one))
+		assert.Equal(t, one.Entries, next.Entries)
+		one = next
+	}
+	require.NoError(t, s.Remove())
+	assert.False(t, read(t, path).RenewedSince(one), "it is gone")
+}
+
+func TestWhatAStatusSays(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text, words string
+		newest      int
+		alone       bool
+	}{
+		{"", "no worker", 0, false},
+		{"3:30\n", "3:30", 3, true},
+		{"3:30\n3:31\n", "3:30 3:31", 3, true},
+		{"2:20\n3:30\n", "2:20 3:30", 3, false},
+		{"3:30\n2:20\n", "3:30 2:20", 3, false},
+	} {
+		path := filepath.Join(t.TempDir(), "status")
+		require.NoError(t, os.WriteFile(path, []byte(c.text), 0o644))
+		s := read(t, path)
+		assert.Equal(t, c.words, s.String())
+		assert.Equal(t, c.newest, s.Newest(), c.words)
+		assert.Equal(t, c.alone, s.Alone(), c.words)
+	}
+}
+
+func TestBadLineInAStatusFileIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"x", "1", "1:", ":1", "1:x", "1:2:3"} {
+		path := filepath.Join(t.TempDir(), "status")
+		require.NoError(t, os.WriteFile(path, []byte("1:100\n"+line+"\n"), 0o644))
+		_, err := ReadStatus(path)
+		assert.ErrorContains(t, err, `holds the line "`+line+`", which is not GENERATION:PID`)
+	}
+}
+
+// tempName is where this process writes what is to become path.
+func tempName(path string) string { return fmt.Sprintf("%s.%d", path, os.Getpid()) }
