@@ -16,6 +16,17 @@ import (
 // MinInterval is the shortest Interval there is.
 const MinInterval = supervise.MinInterval
 
+// Readiness is how a worker proves itself.
+type Readiness int
+
+const (
+	ReadyInterval Readiness = iota // by living through the interval
+	ReadyNotify                    // by saying so
+)
+
+// maxWorkers is more than any machine has use for.
+const maxWorkers = 10000
+
 // Config says what to run, on which sockets, and how to replace it. The fields
 // are named as the options of start_server; the zero value of each is its
 // default.
@@ -35,12 +46,35 @@ type Config struct {
 	// least time between two attempts. 0: one second; less than MinInterval
 	// is taken as that.
 	Interval time.Duration
+	// Ready says how a new worker proves itself: by living through Interval,
+	// or by a notice, for which it has ReadyTimeout. A notice is READY=1 on the
+	// socket named by NOTIFY_SOCKET (sd_notify(3)) from the worker or a
+	// descendant of it. Linux only.
+	Ready        Readiness
+	ReadyTimeout time.Duration // 0: 60 s
+	// Attempts is how many attempts in a row may fail before a restart is
+	// given up and the old generation, if there is one, serves on; without
+	// one Run returns an error. 0: any number.
+	Attempts int
+
+	// Workers is how many processes there are in a generation. Each is told
+	// its number, from 0, in SERVER_STARTER_WORKER and EINHORN_CHILD_INDEX.
+	// 0: one, which is told nothing. With HandleSignals TTIN adds one and TTOU
+	// takes one away.
+	Workers int
+
 	// KillOldDelay is the wait between a new worker's success and the old
 	// workers' signal. nil: 0, or 5 s with automatic restarts.
 	KillOldDelay *time.Duration
 	// KillTimeout is how long a worker may take to go after it was told to,
 	// before it gets KILL. 0: for ever.
 	KillTimeout time.Duration
+	// KillGroup makes each worker the leader of a process group, which is
+	// killed as a whole when KillTimeout is over.
+	KillGroup bool
+	// StopDelay is how long the workers serve on after TERM, for load
+	// balancers to learn that they should look elsewhere.
+	StopDelay time.Duration
 
 	SignalOnHUP  os.Signal // to old workers at a restart. nil: TERM
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
@@ -65,7 +99,7 @@ type Config struct {
 	Env []string
 
 	// HandleSignals makes Run catch HUP (restart), TERM, INT and QUIT (stop),
-	// and ignore PIPE, USR1 and USR2.
+	// and ignore PIPE, USR1 and USR2. With Workers set also TTIN and TTOU.
 	HandleSignals bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
@@ -103,11 +137,22 @@ func (c *Config) complete() ([]socket.Spec, environment, error) {
 	negative("interval", c.Interval)
 	negative("auto-restart interval", c.AutoRestartInterval)
 	negative("kill timeout", c.KillTimeout)
+	negative("stop delay", c.StopDelay)
+	negative("ready timeout", c.ReadyTimeout)
 	if c.KillOldDelay != nil {
 		negative("kill-old delay", *c.KillOldDelay)
 	}
+	if c.Attempts < 0 {
+		fault("attempts %d is negative", c.Attempts)
+	}
+	if c.Workers < 0 || c.Workers > maxWorkers {
+		fault("workers %d is not from 0 to %d", c.Workers, maxWorkers)
+	}
 	if c.Interval == 0 {
 		c.Interval = time.Second
+	}
+	if c.ReadyTimeout == 0 {
+		c.ReadyTimeout = time.Minute
 	}
 	if c.SignalOnHUP == nil {
 		c.SignalOnHUP = syscall.SIGTERM

@@ -126,6 +126,22 @@ func (s *Starter) line(e supervise.Event) string {
 		return fmt.Sprintf("starting new worker %d", e.Pid)
 	case supervise.AttemptFailed:
 		return s.failureLine(e)
+	case supervise.Proven:
+		if s.config.Ready == ReadyNotify {
+			return fmt.Sprintf("worker %d is ready after %s secs", e.Pid, seconds(e.After.Round(time.Millisecond)))
+		}
+	case supervise.StrangeNotice:
+		return fmt.Sprintf("ignored a notice from process %d, which is no worker's", e.Pid)
+	case supervise.NotReady:
+		return fmt.Sprintf("worker %d was not ready after %s secs, sending TERM", e.Pid, seconds(e.Lived.Round(time.Millisecond)))
+	case supervise.GaveUp:
+		if e.Serving {
+			return fmt.Sprintf("giving the restart up after %d failed attempts, the old workers serve on", e.Attempts)
+		}
+	case supervise.Resized:
+		return fmt.Sprintf("%s, running %d workers from now on", e.Cause, e.Workers)
+	case supervise.StopDelayed:
+		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, seconds(e.Delay))
 	case supervise.RefillFailed:
 		return fmt.Sprintf("cannot start a worker: %v", e.Err)
 	case supervise.WentLive:
@@ -156,7 +172,12 @@ func (s *Starter) line(e supervise.Event) string {
 
 func (s *Starter) failureLine(e supervise.AttemptFailed) string {
 	line := fmt.Sprintf("new worker %d seems to have failed to start, exit status:%d", e.Pid, e.Status)
-	if e.Err != nil {
+	switch {
+	case e.Late:
+		line = fmt.Sprintf("new worker %d seems to have failed to start, not ready after %s secs%s", e.Pid, seconds(e.Lived.Round(time.Millisecond)), said(e.Said))
+	case e.Said != "":
+		line += said(e.Said)
+	case e.Err != nil:
 		line = fmt.Sprintf("new worker of generation %d failed to start: %v", e.Generation, e.Err)
 	}
 	if e.Pause > s.config.Interval {
@@ -165,11 +186,19 @@ func (s *Starter) failureLine(e supervise.AttemptFailed) string {
 	return line
 }
 
+// said adds a worker's last words.
+func said(status string) string {
+	if status == "" {
+		return ""
+	}
+	return fmt.Sprintf(", its last status: %q", status)
+}
+
 func diedLine(e supervise.Died) string {
 	switch {
 	case e.Stop:
 		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
-	case e.State == supervise.Live && !e.Heir:
+	case e.State == supervise.Live && !e.Heir && !e.Excess:
 		return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)
 	}
 	return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/logsink"
+	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
@@ -42,6 +43,7 @@ type Starter struct {
 	sockets  *socket.Set
 	pid      *runfile.PidFile
 	status   *runfile.StatusFile
+	notices  *notify.Listener // nil: workers are not asked to say that they are ready
 	sink     *logsink.Sink
 	restore  func() // gives us our own output back; nil: we have it
 	unhandle func() // leaves signals alone again; nil: they are
@@ -57,14 +59,20 @@ func New(c Config) (*Starter, error) {
 		return nil, err
 	}
 	s := &Starter{config: c, specs: specs, env: env, log: newLogger(c.Log)}
-	s.sup = supervise.New(supervise.Config{
+	life := supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
+		Workers:      c.Workers,
 		Interval:     c.Interval,
+		Attempts:     c.Attempts,
 		RetireSignal: c.SignalOnHUP,
 		AbortSignal:  syscall.SIGTERM,
 		KillTimeout:  c.KillTimeout,
-	})
+	}
+	if c.Ready == ReadyNotify {
+		life.ReadyTimeout = c.ReadyTimeout
+	}
+	s.sup = supervise.New(life)
 	return s, nil
 }
 
@@ -119,6 +127,11 @@ func (s *Starter) open() (err error) {
 		return err
 	}
 	s.sockets = sockets
+	if s.config.Ready == ReadyNotify {
+		if s.notices, err = notify.Listen(s.onNotice); err != nil {
+			return err
+		}
+	}
 	return s.openLog()
 }
 
@@ -137,6 +150,10 @@ func (s *Starter) openLog() (err error) {
 	}
 	s.log.redirect(s.sink.File())
 	return nil
+}
+
+func (s *Starter) onNotice(m notify.Message) {
+	s.sup.Notify(supervise.Notice{Pids: m.Pids, Ready: m.Ready, Status: m.Status})
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -186,6 +203,9 @@ func (s *Starter) release() error {
 	if s.sink != nil {
 		faults = append(faults, s.sink.Close())
 	}
+	if s.notices != nil {
+		faults = append(faults, s.notices.Close())
+	}
 	if s.sockets != nil {
 		faults = append(faults, s.sockets.Close())
 	}
@@ -195,7 +215,7 @@ func (s *Starter) release() error {
 	if s.pid != nil {
 		faults = append(faults, s.pid.Release())
 	}
-	s.unhandle, s.restore, s.sink, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil, nil
+	s.unhandle, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)
 }
 
@@ -215,7 +235,7 @@ func (s *Starter) Restart(ctx context.Context) error {
 // spawner starts workers for the supervisor.
 type spawner struct{ *Starter }
 
-func (s spawner) Spawn(generation, _ int) (supervise.Process, supervise.Settings, error) {
+func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
 	env, err := s.workerEnv()
 	if err != nil {
 		return nil, supervise.Settings{}, err
@@ -226,8 +246,9 @@ func (s spawner) Spawn(generation, _ int) (supervise.Process, supervise.Settings
 	}
 	p, err := proc.Start(proc.Command{
 		Args:  s.config.Command,
-		Env:   env.with(fdenv.ServerStarter(s.names(), generation)...),
+		Env:   env.with(s.told(generation, slot)...),
 		Dir:   s.config.Dir,
+		Group: s.config.KillGroup,
 		Files: s.sockets.Table(s.stdio()),
 	})
 	if err != nil {
@@ -249,6 +270,18 @@ func (s *Starter) workerEnv() (environment, error) {
 	}
 	pairs, err := readEnvDir(s.config.EnvDir)
 	return s.env.with(pairs...), err
+}
+
+// told is what a worker is told in its environment, whatever else is in that.
+func (s *Starter) told(generation, slot int) []string {
+	told := fdenv.ServerStarter(s.names(), generation)
+	if s.config.Workers > 0 {
+		told = append(told, fdenv.Slot(slot)...)
+	}
+	if s.notices != nil {
+		told = append(told, "NOTIFY_SOCKET="+s.notices.Addr())
+	}
+	return told
 }
 
 func (s *Starter) names() []fdenv.Socket {

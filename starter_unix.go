@@ -17,6 +17,9 @@ func (s *Starter) handleSignals() (stop func()) {
 	caught := make(chan os.Signal, 16)
 	signal.Notify(caught, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	if s.config.Workers > 0 {
+		signal.Notify(caught, syscall.SIGTTIN, syscall.SIGTTOU)
+	}
 	go func() {
 		for sig := range caught {
 			s.onSignal(sig)
@@ -34,11 +37,15 @@ func (s *Starter) onSignal(sig os.Signal) {
 	case syscall.SIGHUP:
 		s.sup.Restart(context.Background(), cause)
 	case syscall.SIGTERM:
-		s.sup.Stop(cause, s.config.SignalOnTERM)
+		s.sup.Stop(cause, s.config.SignalOnTERM, s.config.StopDelay)
 	case syscall.SIGINT:
-		s.sup.Stop(cause, syscall.SIGTERM)
+		s.sup.Stop(cause, syscall.SIGTERM, 0)
 	case syscall.SIGQUIT:
-		s.sup.Stop(cause, syscall.SIGQUIT)
+		s.sup.Stop(cause, syscall.SIGQUIT, 0)
+	case syscall.SIGTTIN:
+		s.sup.Resize(cause, 1)
+	case syscall.SIGTTOU:
+		s.sup.Resize(cause, -1)
 	case syscall.SIGUSR1, syscall.SIGUSR2:
 		s.log.printf("%s, which means nothing to start_server: ignored", cause)
 	}

@@ -12,7 +12,7 @@ func (s *Starter) handleSignals() (stop func()) {
 	signal.Notify(caught, os.Interrupt)
 	go func() {
 		for range caught {
-			s.sup.Stop("received INT", s.config.SignalOnTERM)
+			s.sup.Stop("received INT", s.config.SignalOnTERM, 0)
 		}
 	}()
 	return func() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -22,6 +23,14 @@ type options struct {
 	Interval     string   `long:"interval" value-name:"SECONDS" description:"a new worker that lives this long has started; also the least time between two attempts (default: 1, at least 0.1)"`
 	KillOldDelay string   `long:"kill-old-delay" value-name:"SECONDS" description:"wait between a new worker's success and the old workers' signal; also KILL_OLD_DELAY (default: 0, or 5 with --enable-auto-restart)"`
 	KillTimeout  string   `long:"kill-timeout" value-name:"SECONDS" description:"KILL a worker that is still there so long after it was told to go (default: never)"`
+
+	KillGroup bool   `long:"kill-group" description:"KILL its whole process group then; each worker leads one of its own"`
+	StopDelay string `long:"stop-delay" value-name:"SECONDS" description:"serve on so long after TERM before stopping (default: 0)"`
+
+	Ready        string `long:"ready" value-name:"HOW" description:"how a new worker proves that it has started: interval, by living so long, or notify, by READY=1 on NOTIFY_SOCKET as sd_notify(3) has it (default: interval)"`
+	ReadyTimeout string `long:"ready-timeout" value-name:"SECONDS" description:"a worker that has not said that it is ready by then has failed (default: 60)"`
+	Attempts     string `long:"attempts" value-name:"N" description:"give up after so many failed attempts in a row; 0 is never (default: 0)"`
+	Workers      string `long:"workers" value-name:"N" description:"run so many processes in a generation; each is told its number from 0 in SERVER_STARTER_WORKER. TTIN adds one, TTOU takes one away (default: 1)"`
 
 	SignalOnHUP  string `long:"signal-on-hup" value-name:"NAME" description:"signal for old workers at a restart (default: TERM)"`
 	SignalOnTERM string `long:"signal-on-term" value-name:"NAME" description:"signal for all workers when start_server gets TERM (default: TERM)"`
@@ -125,14 +134,30 @@ func (o *options) check() error {
 	duration("timeout", o.Timeout, &o.timeout)
 	signal("signal-on-hup", o.SignalOnHUP, &c.SignalOnHUP)
 	signal("signal-on-term", o.SignalOnTERM, &c.SignalOnTERM)
-	if o.Backlog != "" {
-		n, err := strconv.Atoi(o.Backlog)
-		if err != nil || n <= 0 || n > 1<<31-1 {
-			err = fmt.Errorf("%q is not a number from 1 to %d", o.Backlog, 1<<31-1)
-		}
-		c.Backlog = n
-		fault("backlog", err)
+	duration("stop-delay", o.StopDelay, &c.StopDelay)
+	if duration("ready-timeout", o.ReadyTimeout, &c.ReadyTimeout) && o.Ready != "notify" {
+		fault("ready-timeout", errors.New("it goes with --ready=notify only"))
 	}
+	switch o.Ready {
+	case "", "interval":
+	case "notify":
+		c.Ready = starter.ReadyNotify
+	default:
+		fault("ready", fmt.Errorf("%q is neither interval nor notify", o.Ready))
+	}
+	number := func(option, text string, from, to int, n *int) {
+		if text == "" {
+			return
+		}
+		var err error
+		if *n, err = strconv.Atoi(text); err != nil || *n < from || *n > to {
+			fault(option, fmt.Errorf("%q is not a number from %d to %d", text, from, to))
+			*n = 0
+		}
+	}
+	number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
+	number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
+	number("workers", o.Workers, 1, 10000, &c.Workers)
 	switch {
 	case o.Restart && o.Stop:
 		faults = append(faults, errors.New("--restart and --stop exclude each other"))
@@ -153,6 +178,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Ports, c.Paths = o.Port, o.Path
 	c.Dir, c.EnvDir = o.Dir, o.EnvDir
 	c.EnableAutoRestart = o.EnableAutoRestart
+	c.KillGroup = o.KillGroup
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
 	c.HandleSignals = true

@@ -26,3 +26,10 @@ func ServerStarter(sockets []Socket, generation int) []string {
 		"SERVER_STARTER_GENERATION=" + strconv.Itoa(generation),
 	}
 }
+
+// Slot tells a worker which of several it is, from 0: in our own variable, and
+// in einhorn's.
+func Slot(slot int) []string {
+	n := strconv.Itoa(slot)
+	return []string{"SERVER_STARTER_WORKER=" + n, "EINHORN_CHILD_INDEX=" + n}
+}

@@ -15,6 +15,7 @@ import (
 type Process struct {
 	pid   int
 	pidfd *pidfd // nil where the system has none
+	group bool   // it leads one of its own
 }
 
 // Start starts the command. It returns once the program is being executed, or
@@ -38,7 +39,7 @@ func Start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("program %q: %w%s", c.Args[0], err, hint(err))
 	}
-	return &Process{pid: pid, pidfd: newPidfd(handle)}, nil
+	return &Process{pid: pid, pidfd: newPidfd(handle), group: c.Group}, nil
 }
 
 // hint says what the bare error of execve(2) leaves out for a file that is
@@ -60,13 +61,20 @@ func accessExecute(path string) error {
 // Pid is the process's number.
 func (p *Process) Pid() int { return p.pid }
 
-// Signal sends a signal. A process that has ended meanwhile is no error.
+// Signal sends a signal; KILL goes to the whole group that the process leads. A
+// process that has ended meanwhile is no error. KILL must not be sent after Wait
+// has returned: the number of the group may be another's then.
 func (p *Process) Signal(sig os.Signal) error {
 	number, ok := sig.(syscall.Signal)
 	if !ok {
 		return fmt.Errorf("signal %v is not known to this system", sig)
 	}
-	err := p.pidfd.signal(p.pid, number)
+	var err error
+	if p.group && number == syscall.SIGKILL {
+		err = syscall.Kill(-p.pid, number)
+	} else {
+		err = p.pidfd.signal(p.pid, number)
+	}
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
 	}

@@ -64,6 +64,7 @@ type loop struct {
 	refills  []pace         // of each slot of the live generation
 	restedAt time.Time      // the last success, or when the last restart was given up
 	pending  int            // spawns and processes not yet over
+	early    []Notice       // of senders that may be workers whose spawn is in the mail
 	serving  []Worker       // as last told to the observer
 
 	stopLater  *stopAsked // a request to stop at stopAt; nil: none
@@ -186,6 +187,11 @@ func (l *loop) onSpawned(m spawned) {
 	w.process, w.began = m.process, l.now
 	l.settings = m.settings
 	l.Observe(Started{w.id()})
+	early := l.early
+	l.early = nil
+	for _, n := range early {
+		l.onNotice(n)
+	}
 	go func() { l.mail <- exited{w, w.process.Wait()} }()
 }
 
@@ -203,9 +209,27 @@ func (l *loop) onNotice(n Notice) {
 		}
 		return
 	}
-	if len(n.Pids) > 0 {
+	switch {
+	case l.spawning() && len(l.early) < maxEarly:
+		l.early = append(l.early, n) // it may be of one whose pid is still in the mail
+	case len(n.Pids) > 0:
 		l.Observe(StrangeNotice{n.Pids[0]})
 	}
+}
+
+// maxEarly bounds how many notices are kept that came before their workers.
+const maxEarly = 1000
+
+// spawning tells that the pid of some worker is not known yet.
+func (l *loop) spawning() bool {
+	for _, g := range l.generations() {
+		for _, w := range g.slots {
+			if w != nil && w.process == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // find returns the worker of that pid, nil if there is none.

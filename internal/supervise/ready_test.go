@@ -111,3 +111,13 @@ func TestQuickReadinessDoesNotOutrunThePace(t *testing.T) {
 		assert.Equal(t, []string{"2.0"}, w.lives(), "one interval after the last spawn")
 	})
 }
+
+func TestNoticeThatOutrunsTheSpawn(t *testing.T) {
+	simulate(t, byNotice, func(w *world) { w.slowSpawn = time.Second }, func(w *world) {
+		w.sup.Notify(Notice{Pids: []int{100}, Ready: true}) // what the pid is going to be
+		w.sup.Notify(Notice{Pids: []int{7001}, Ready: true})
+		w.sleep(time.Second)
+		assert.Equal(t, []string{"1.0"}, w.served())
+		assert.Equal(t, []StrangeNotice{{7001}}, seen[StrangeNotice](w))
+	})
+}
