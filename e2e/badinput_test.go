@@ -161,7 +161,7 @@ func TestHelpAndVersion(t *testing.T) {
 func TestOptionsAsPerlTakesThem(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	d := startWorkers(t, ours, "-port", "127.0.0.1:"+port, "--INTERVAL=0.2", "--kill-o=0.1")
+	d := startWorkers(t, ours, "-port", "127.0.0.1:"+port, "--INTERVAL=0.2", "--kill=0.1")
 	assert.Equal(t, "127.0.0.1:"+port+"=3", d.env(1)["SERVER_STARTER_PORT"])
 	assert.Equal(t, "0.1", d.env(1)["KILL_OLD_DELAY"])
 	d.stop()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -230,9 +231,17 @@ func printable(arg string) string {
 	return arg
 }
 
+// originals are the options of Server::Starter: what is short for one of them
+// there is so here, whatever options are added.
+var originals = []string{
+	"port", "path", "dir", "interval", "log-file", "pid-file", "status-file", "signal-on-hup", "signal-on-term",
+	"backlog", "envdir", "enable-auto-restart", "auto-restart-interval", "kill-old-delay", "restart", "stop",
+	"daemonize", "help", "version",
+}
+
 // find returns the option of that name, or the only one that begins so.
 func (o *options) find(name string) (*flags.Option, error) {
-	var found []*flags.Option
+	var found, original []*flags.Option
 	for _, group := range o.parser.Groups() {
 		for _, option := range group.Options() {
 			if option.LongName == name {
@@ -240,14 +249,19 @@ func (o *options) find(name string) (*flags.Option, error) {
 			}
 			if strings.HasPrefix(option.LongName, name) {
 				found = append(found, option)
+				if slices.Contains(originals, option.LongName) {
+					original = append(original, option)
+				}
 			}
 		}
 	}
-	switch len(found) {
-	case 0:
+	switch {
+	case len(found) == 0:
 		return nil, errors.New("no such option")
-	case 1:
+	case len(found) == 1:
 		return found[0], nil
+	case len(original) == 1:
+		return original[0], nil
 	}
 	var names []string
 	for _, option := range found {
