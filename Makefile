@@ -39,6 +39,7 @@ fuzz:
 	go test -run='^$$' -fuzz=FuzzLoop -fuzztime=$(FUZZTIME) ./internal/supervise
 	go test -run='^$$' -fuzz=FuzzParse -fuzztime=$(FUZZTIME) ./internal/socket
 	go test -run='^$$' -fuzz=FuzzParse -fuzztime=$(FUZZTIME) ./listener
+	go test -run='^$$' -fuzz=FuzzParse -fuzztime=$(FUZZTIME) ./internal/notify
 
 bench:
 	go run ./bench

@@ -115,7 +115,7 @@ func (s *Starter) line(e supervise.Event) string {
 			return e.Cause + ", spawning a new worker as soon as the one that is starting has succeeded or failed"
 		}
 		return e.Cause + ", spawning a new worker"
-	case supervise.RestartRefused:
+	case supervise.Refused:
 		return e.Cause + " while stopping: ignored"
 	case supervise.AutoRestart:
 		if e.Forced {
@@ -131,7 +131,11 @@ func (s *Starter) line(e supervise.Event) string {
 			return fmt.Sprintf("worker %d is ready after %s secs", e.Pid, seconds(e.After.Round(time.Millisecond)))
 		}
 	case supervise.StrangeNotice:
-		return fmt.Sprintf("ignored a notice from process %d, which is no worker's", e.Pid)
+		line := fmt.Sprintf("ignored a notice from process %d, which is no worker's", e.Pid)
+		if e.More > 0 {
+			line += fmt.Sprintf(", and %d more since the last such line", e.More)
+		}
+		return line
 	case supervise.NotReady:
 		return fmt.Sprintf("worker %d was not ready after %s secs, sending TERM", e.Pid, seconds(e.Lived.Round(time.Millisecond)))
 	case supervise.GaveUp:
@@ -139,7 +143,11 @@ func (s *Starter) line(e supervise.Event) string {
 			return fmt.Sprintf("giving the restart up after %d failed attempts, the old workers serve on", e.Attempts)
 		}
 	case supervise.Resized:
-		return fmt.Sprintf("%s, running %d workers from now on", e.Cause, e.Workers)
+		noun := "workers"
+		if e.Workers == 1 {
+			noun = "worker"
+		}
+		return fmt.Sprintf("%s, running %d %s from now on", e.Cause, e.Workers, noun)
 	case supervise.StopDelayed:
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, seconds(e.Delay))
 	case supervise.RefillFailed:

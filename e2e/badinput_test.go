@@ -47,7 +47,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--stop", "--restart", "--pid-file=x"}, `--restart and --stop exclude each other`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},
-		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --signal-on-hup, --signal-on-term, --status-file, --stop; see start_server --help`},
+		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --stop-delay, --signal-on-hup, --signal-on-term, --status-file, --stop; see start_server --help`},
 	} {
 		code, printed := command(t, tempDir(t), ours, c.args...)
 		assert.Equal(t, 2, code, "%q", c.args)

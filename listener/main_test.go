@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	}
 	os.Unsetenv(ServerStarterEnvVarName)
 	os.Unsetenv(generationEnvVarName)
+	os.Unsetenv("NOTIFY_SOCKET")
 	// The goroutine that passes signals on starts with the first Notify: not
 	// in the bubble of a synctest.
 	c := make(chan os.Signal, 1)

@@ -20,6 +20,9 @@ const wakeInterval = 100 * time.Millisecond
 // srv.Addr (":http" if that is empty) as [Listen] does. For TLS, wrap each
 // listener by tls.NewListener and pass it. Serve closes the listeners.
 //
+// Once all listeners are accepting it says so by [Ready]. If that fails, the
+// error goes to srv.ErrorLog and Serve goes on.
+//
 // Draining loses no connection that was accepted. The listeners are closed
 // first; connections yet to come wait in the shared queue for another
 // generation. Responses then say "Connection: close". A new connection has 5
@@ -31,8 +34,8 @@ const wakeInterval = 100 * time.Millisecond
 // connections are not waited for. Further SIGTERMs while draining do nothing.
 //
 // Serve owns srv from the call on: it replaces, and calls, its Handler,
-// ConnState and ConnContext, and shuts it down at the end, so srv cannot be
-// used again. The signal is caught only while Serve runs.
+// ConnState, ConnContext and BaseContext, and shuts it down at the end, so srv
+// cannot be used again. The signal is caught only while Serve runs.
 //
 // Serve returns an error at once if it has nothing to serve on. If a listener
 // fails while serving, all are drained before the error is returned;
@@ -49,6 +52,7 @@ func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) err
 		}
 	}
 	d := newDrainer(srv)
+	sayReady(srv, len(listeners))
 	served := make(chan error, len(listeners))
 	for _, ln := range listeners {
 		go func() { served <- srv.Serve(ln) }()

@@ -139,6 +139,9 @@ func (o *options) check() error {
 	if duration("ready-timeout", o.ReadyTimeout, &c.ReadyTimeout) && o.Ready != "notify" {
 		fault("ready-timeout", errors.New("it goes with --ready=notify only"))
 	}
+	if zero, err := starter.ParseDuration(o.ReadyTimeout); err == nil && zero == 0 {
+		fault("ready-timeout", errors.New("0 is too short for any worker"))
+	}
 	switch o.Ready {
 	case "", "interval":
 	case "notify":

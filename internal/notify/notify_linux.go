@@ -2,9 +2,11 @@ package notify
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -14,6 +16,7 @@ import (
 // Listener is the socket, and the goroutine that reads it.
 type Listener struct {
 	conn *net.UnixConn
+	dir  string // of the socket; "": it is abstract
 }
 
 // maxMessage is what is read of a datagram; systemd's own limit.
@@ -25,26 +28,67 @@ const maxDepth = 64
 // Listen makes the socket, and calls handle for every message, from one
 // goroutine, until Close. handle should not block: senders would.
 func Listen(handle func(Message)) (*Listener, error) {
-	// In the abstract namespace there is no file to remove, nor to find stale.
-	name := "@start_server/" + strconv.Itoa(os.Getpid()) + "/" + rand.Text()
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		return nil, fmt.Errorf("notify socket: %w", err)
+	l, err := bindFile()
+	if err != nil { // no directory for it, as in an image that holds the program only
+		l, err = bindAbstract()
 	}
-	l := &Listener{conn}
-	if err := l.passCredentials(); err != nil {
-		conn.Close()
+	if err == nil {
+		err = l.passCredentials()
+	}
+	if err != nil {
+		l.Close()
 		return nil, fmt.Errorf("notify socket: %w", err)
 	}
 	go l.read(handle)
 	return l, nil
 }
 
+// bindFile makes a socket that anybody may write to, workers that run as
+// another user too, in a directory that nobody else may list. Puma, of those
+// that say they are ready, knows of no abstract names.
+func bindFile() (*Listener, error) {
+	dir, err := os.MkdirTemp("", "start_server-")
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{dir: dir}
+	path := filepath.Join(dir, "notify")
+	if l.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"}); err == nil {
+		err = errors.Join(os.Chmod(path, 0o666), os.Chmod(dir, 0o711))
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func bindAbstract() (*Listener, error) {
+	name := "@start_server/" + strconv.Itoa(os.Getpid()) + "/" + rand.Text()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{conn: conn}, nil
+}
+
 // Addr is the value for NOTIFY_SOCKET.
 func (l *Listener) Addr() string { return l.conn.LocalAddr().String() }
 
-// Close ends the listening.
-func (l *Listener) Close() error { return l.conn.Close() }
+// Close ends the listening, and removes the socket.
+func (l *Listener) Close() error {
+	if l == nil {
+		return nil
+	}
+	var faults []error
+	if l.conn != nil {
+		faults = append(faults, l.conn.Close())
+	}
+	if l.dir != "" {
+		faults = append(faults, os.RemoveAll(l.dir))
+	}
+	return errors.Join(faults...)
+}
 
 // passCredentials has the kernel tell who sends (unix(7), SO_PASSCRED).
 func (l *Listener) passCredentials() error {

@@ -20,8 +20,8 @@ type (
 		Cause   string
 		Pending bool // it waits until the attempt under way is decided
 	}
-	// RestartRefused is a request that came after one to stop.
-	RestartRefused struct{ Cause string }
+	// Refused is a request that came after one to stop.
+	Refused struct{ Cause string }
 	// AutoRestart is the clock asking.
 	AutoRestart struct {
 		After  time.Duration
@@ -40,8 +40,11 @@ type (
 		Status string
 	}
 	// StrangeNotice came from a process that is not a worker's, and was
-	// ignored.
-	StrangeNotice struct{ Pid int }
+	// ignored. There is one in a minute at most.
+	StrangeNotice struct {
+		Pid  int
+		More int // others ignored since the last one
+	}
 	// NotReady is a worker of the live generation that was not ready in time,
 	// and is told to go; the others serve on.
 	NotReady struct{ Failure }
@@ -78,7 +81,7 @@ type (
 		Proven bool  // it had proved itself
 		Heir   bool  // a newer generation is starting already
 		Stop   bool  // all workers were told to stop
-		Excess bool  // its slot is one too many since the number of workers shrank
+		Excess bool  // it was one too many since the number of workers shrank
 	}
 	// RefillFailed tells that a worker of the live generation could not be
 	// started in the place of one that died; the others serve on.
@@ -118,26 +121,26 @@ type (
 	Serving struct{ Workers []Worker }
 )
 
-func (RestartAsked) event()   {}
-func (RestartRefused) event() {}
-func (AutoRestart) event()    {}
-func (Started) event()        {}
-func (Proven) event()         {}
-func (Noticed) event()        {}
-func (StrangeNotice) event()  {}
-func (NotReady) event()       {}
-func (AttemptFailed) event()  {}
-func (GaveUp) event()         {}
-func (WentLive) event()       {}
-func (Retiring) event()       {}
-func (Died) event()           {}
-func (RefillFailed) event()   {}
-func (Resized) event()        {}
-func (StopDelayed) event()    {}
-func (StopAsked) event()      {}
-func (Killed) event()         {}
-func (SignalFailed) event()   {}
-func (Serving) event()        {}
+func (RestartAsked) event()  {}
+func (Refused) event()       {}
+func (AutoRestart) event()   {}
+func (Started) event()       {}
+func (Proven) event()        {}
+func (Noticed) event()       {}
+func (StrangeNotice) event() {}
+func (NotReady) event()      {}
+func (AttemptFailed) event() {}
+func (GaveUp) event()        {}
+func (WentLive) event()      {}
+func (Retiring) event()      {}
+func (Died) event()          {}
+func (RefillFailed) event()  {}
+func (Resized) event()       {}
+func (StopDelayed) event()   {}
+func (StopAsked) event()     {}
+func (Killed) event()        {}
+func (SignalFailed) event()  {}
+func (Serving) event()       {}
 
 // Failure is why an attempt to start a worker failed. As an error it is the
 // answer to the restart that asked for it.

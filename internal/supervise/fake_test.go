@@ -29,7 +29,10 @@ type world struct {
 	serving   []Worker
 	proven    map[int]bool // pids
 	liveGen   int          // the newest generation that went live
+	workers   int          // wanted in a generation
+	shrunk    map[int]bool // slots that were once not wanted
 	stopped   bool
+	stopping  bool      // in a while
 	failed    bool      // it ends by itself
 	restarted time.Time // when a restart was last asked for and not refused
 
@@ -82,17 +85,24 @@ type fakeSignal string
 func (fakeSignal) Signal()          {}
 func (s fakeSignal) String() string { return string(s) }
 
-// checkRetire is invariant 1.
+// checkRetire is invariant 1. One that is in excess goes without a newer
+// generation, but if its own is the live one, not before the others are whole.
 func (w *world) checkRetire(p *fakeProc) {
-	assert.Greater(w.t, w.liveGen, p.id.Generation, "invariant 1: no newer generation is live")
-	newer := 0
+	if p.id.Slot < w.workers {
+		// Of slots that were emptied and asked for again, what is told to go
+		// has not been there for all the time.
+		assert.True(w.t, p.id.Generation < w.liveGen || w.shrunk[p.id.Slot], "invariant 1: no newer generation is live")
+	}
+	if p.id.Generation > w.liveGen {
+		return
+	}
+	whole := map[int]bool{}
 	for _, q := range w.procs {
-		proven := w.proven[q.id.Pid]
-		if q.id.Generation == w.liveGen && !q.gone && proven {
-			newer++
+		if q.id.Generation == w.liveGen && q.id.Slot < w.workers && !q.gone && w.proven[q.id.Pid] && len(q.signals) == 0 {
+			whole[q.id.Slot] = true
 		}
 	}
-	assert.GreaterOrEqual(w.t, newer, w.sup.config.Workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
+	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
 }
 
 func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
@@ -140,8 +150,15 @@ func (w *world) observe(e Event) {
 		w.proven[e.Pid] = true
 	case WentLive:
 		w.liveGen = e.Generation
+	case Resized:
+		for slot := e.Workers; slot < w.workers; slot++ {
+			w.shrunk[slot] = true
+		}
+		w.workers = e.Workers
+	case StopDelayed:
+		w.stopping = true
 	case StopAsked:
-		w.stopped = true
+		w.stopped = w.stopped || !e.Repeated // a repeated one may come during a delay
 	case AttemptFailed: // of the first, by a program that cannot be run
 		w.failed = w.failed || e.Generation == 1 && e.Err != nil
 	case GaveUp:
@@ -153,7 +170,7 @@ func (w *world) observe(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, proven: map[int]bool{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, proven: map[int]bool{}, shrunk: map[int]bool{}, result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -163,6 +180,7 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 			c.Interval = time.Second
 		}
 		w.sup = New(c)
+		w.workers = w.sup.config.Workers
 		ctx, cancel := context.WithCancel(t.Context())
 		w.cancel = cancel
 		defer cancel()
@@ -244,7 +262,7 @@ func (w *world) worker(generation, slot int) *fakeProc {
 
 func (w *world) restart() <-chan error {
 	w.locked(func() {
-		if !w.stopped && !w.failed {
+		if !w.stopped && !w.stopping && !w.failed {
 			w.restarted = time.Now()
 		}
 	})
@@ -253,8 +271,15 @@ func (w *world) restart() <-chan error {
 	return reply
 }
 
-func (w *world) stop() {
-	w.sup.Stop("test", stopSignal, 0)
+func (w *world) stop() { w.stopAfter(0) }
+
+func (w *world) stopAfter(delay time.Duration) {
+	w.sup.Stop("test", stopSignal, delay)
+	synctest.Wait()
+}
+
+func (w *world) resize(by int) {
+	w.sup.Resize("test", by)
 	synctest.Wait()
 }
 

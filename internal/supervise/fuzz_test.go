@@ -18,6 +18,9 @@ func FuzzLoop(f *testing.F) {
 	f.Add([]byte{1, 0x00, 0x01, 0x01, 0x0a, 0x00, 0x02, 0x06})
 	f.Add([]byte{0x2e, 0x02, 0x00, 0xfa, 0x05, 0x00, 0x01, 0x12, 0x05, 0x04, 0x02, 0x02, 0x03, 0x01})
 	f.Add([]byte{0x55, 0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
+	f.Add([]byte{1, 0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
+	f.Add([]byte{0xe2, 0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
+	f.Add([]byte("A0\xb681A<71")) // the worker that is to stay dies while the one in excess is being spawned
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) == 0 || len(script) > 64 {
 			return
@@ -92,6 +95,14 @@ func (w *world) play(event byte, n int) {
 		}
 	case 10:
 		w.sup.Notify(Notice{Pids: []int{1, 2}, Ready: true})
+	case 11:
+		w.resize(1)
+	case 12:
+		w.resize(-1)
+	case 13:
+		if n > 8 {
+			w.stopAfter(time.Duration(n-8) * time.Second)
+		}
 	}
 }
 
@@ -121,7 +132,7 @@ func (w *world) checkStarting() {
 
 // checkRestarted is invariant 3.
 func (w *world) checkRestarted() {
-	if w.stopped || w.failed {
+	if w.stopped || w.stopping || w.failed {
 		return
 	}
 	w.locked(func() { w.failSpawn = nil })
@@ -131,8 +142,18 @@ func (w *world) checkRestarted() {
 		}
 		w.sleep(time.Second)
 	}
-	if w.over() {
+	if w.over() || w.failed {
 		return
 	}
 	assert.Zero(w.t, w.restarted, "invariant 3: a restart was forgotten")
+	serving := map[int]bool{}
+	for _, p := range w.alive() {
+		if p.id.Generation == w.liveGen && p.id.Slot < w.workers {
+			serving[p.id.Slot] = true
+		}
+	}
+	if len(serving) == 0 && len(seen[GaveUp](w)) > 0 {
+		return // a retired one serves on
+	}
+	assert.Len(w.t, serving, w.workers, "no slot is empty in the end")
 }

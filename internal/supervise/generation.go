@@ -1,6 +1,10 @@
 package supervise
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // State is where a generation stands. It only ever moves from Starting to Live
 // and on to Retired, or from Starting to Failed.
@@ -23,6 +27,7 @@ type generation struct {
 	state    State
 	asked    bool           // a restart asked for it
 	slots    []*worker      // nil where a worker is missing
+	excess   []*worker      // told to go because there are to be fewer; their slots may be others' by now
 	retireAt time.Time      // when Retired: its workers are told to go then; zero: not before the next success
 	waiting  []chan<- error // who is told when this attempt is decided
 }
@@ -47,7 +52,6 @@ type purpose uint8
 const (
 	toRetire purpose = 1 << iota
 	toAbort
-	toShrink
 	toStop
 	toKill
 )
@@ -60,15 +64,28 @@ func (w *worker) id() Worker {
 	return id
 }
 
-// empty tells that no worker is there, not even one being spawned.
-func (g *generation) empty() bool {
-	for _, w := range g.slots {
-		if w != nil {
-			return false
-		}
-	}
-	return true
+// workers are all there are by slot, also those being spawned.
+func (g *generation) workers() []*worker {
+	all := slices.DeleteFunc(slices.Concat(g.excess, g.slots), func(w *worker) bool { return w == nil })
+	slices.SortStableFunc(all, func(a, b *worker) int { return cmp.Compare(a.slot, b.slot) })
+	return all
 }
+
+// remove takes a worker out.
+func (g *generation) remove(w *worker) {
+	if g.holds(w) {
+		g.slots[w.slot] = nil
+	}
+	g.excess = slices.DeleteFunc(g.excess, func(o *worker) bool { return o == w })
+}
+
+// holds tells that a worker is not in excess.
+func (g *generation) holds(w *worker) bool {
+	return w.slot < len(g.slots) && g.slots[w.slot] == w
+}
+
+// empty tells that no worker is there, not even one being spawned.
+func (g *generation) empty() bool { return len(g.workers()) == 0 }
 
 // whole tells that every one of n workers is there and proven.
 func (g *generation) whole(n int) bool {

@@ -37,9 +37,14 @@ import (
 //	                     | live                   |                          |
 //	retired worker gone  | drop it                | drop it                  | count it
 //	kill timeout         | KILL who was told to go| the same                 | the same
-//	resize asked         | fill or empty slots of | the same for both        | -
-//	                     | the live generation    |                          |
+//	resize asked         | fill or empty slots of | the same for both        | refuse
+//	                     | the live generation;   |                          |
+//	                     | nobody is told to go   |                          |
+//	                     | until the others are   |                          |
+//	                     | whole                  |                          |
 //	stop asked           | tell all, wait for all | the same                 | log only
+//	stop asked, with a   | refuse restarts; stop  | the same                 | log only
+//	delay                | when that is over      |                          |
 //
 // Messages change what is wanted (this file). settle then does whatever the
 // state and the clock now call for (settle.go).
@@ -53,19 +58,21 @@ type loop struct {
 	alarm    time.Time // when settle has to look again; zero: at the next message
 	settings Settings
 
-	number   int            // of the newest generation
-	starting *generation    // nil: none, or pausing before the next attempt
-	live     *generation    // nil: none
-	leaving  []*generation  // Retired and Failed ones with workers left, oldest first
-	wanted   bool           // another generation is to begin
-	asked    bool           // a restart asked for it
-	waiting  []chan<- error // who is told how it went
-	attempts pace           // of generations
-	refills  []pace         // of each slot of the live generation
-	restedAt time.Time      // the last success, or when the last restart was given up
-	pending  int            // spawns and processes not yet over
-	early    []Notice       // of senders that may be workers whose spawn is in the mail
-	serving  []Worker       // as last told to the observer
+	number    int            // of the newest generation
+	starting  *generation    // nil: none, or pausing before the next attempt
+	live      *generation    // nil: none
+	leaving   []*generation  // Retired and Failed ones with workers left, oldest first
+	wanted    bool           // another generation is to begin
+	asked     bool           // a restart asked for it
+	waiting   []chan<- error // who is told how it went
+	attempts  pace           // of generations
+	refills   []pace         // of each slot of the live generation
+	restedAt  time.Time      // the last success, or when the last restart was given up
+	pending   int            // spawns and processes not yet over
+	early     []Notice       // of senders that may be workers whose spawn is in the mail
+	strangeAt time.Time      // the last StrangeNotice
+	strangers int            // notices ignored since
+	serving   []Worker       // as last told to the observer
 
 	stopLater  *stopAsked // a request to stop at stopAt; nil: none
 	stopAt     time.Time
@@ -138,7 +145,7 @@ func (l *loop) handle(m message) {
 func (l *loop) onRestart(m restartAsked) {
 	if l.stopping || l.stopLater != nil {
 		m.reply <- ErrStopping
-		l.Observe(RestartRefused{m.cause})
+		l.Observe(Refused{m.cause})
 		return
 	}
 	l.Observe(RestartAsked{Cause: m.cause, Pending: l.starting != nil || l.wanted})
@@ -161,6 +168,10 @@ func (l *loop) onStop(m stopAsked) {
 }
 
 func (l *loop) onResize(m resizeAsked) {
+	if l.stopping {
+		l.Observe(Refused{m.cause})
+		return
+	}
 	l.Workers = max(1, l.Workers+m.by)
 	for len(l.refills) < l.Workers {
 		l.refills = append(l.refills, pace{})
@@ -212,10 +223,17 @@ func (l *loop) onNotice(n Notice) {
 	switch {
 	case l.spawning() && len(l.early) < maxEarly:
 		l.early = append(l.early, n) // it may be of one whose pid is still in the mail
+	case len(n.Pids) > 0 && l.now.Before(l.strangeAt.Add(strangePause)):
+		l.strangers++
 	case len(n.Pids) > 0:
-		l.Observe(StrangeNotice{n.Pids[0]})
+		l.Observe(StrangeNotice{n.Pids[0], l.strangers})
+		l.strangers, l.strangeAt = 0, l.now
 	}
 }
+
+// strangePause is the least time between two StrangeNotice: whoever is on the
+// machine may send as many as he likes, and must not flood the log.
+const strangePause = time.Minute
 
 // maxEarly bounds how many notices are kept that came before their workers.
 const maxEarly = 1000
@@ -223,8 +241,8 @@ const maxEarly = 1000
 // spawning tells that the pid of some worker is not known yet.
 func (l *loop) spawning() bool {
 	for _, g := range l.generations() {
-		for _, w := range g.slots {
-			if w != nil && w.process == nil {
+		for _, w := range g.workers() {
+			if w.process == nil {
 				return true
 			}
 		}
@@ -235,8 +253,8 @@ func (l *loop) spawning() bool {
 // find returns the worker of that pid, nil if there is none.
 func (l *loop) find(pid int) *worker {
 	for _, g := range l.generations() {
-		for _, w := range g.slots {
-			if w != nil && w.process != nil && w.process.Pid() == pid {
+		for _, w := range g.workers() {
+			if w.process != nil && w.process.Pid() == pid {
 				return w
 			}
 		}
@@ -246,26 +264,33 @@ func (l *loop) find(pid int) *worker {
 
 func (l *loop) onExit(m exited) {
 	w := m.worker
-	if w.generation.state != Starting || l.stopping || w.slot >= l.Workers {
+	excess := l.inExcess(w)
+	if w.generation.state != Starting || l.stopping || excess {
 		l.Observe(Died{
 			Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven,
-			Heir: l.starting != nil, Stop: l.stopping, Excess: w.slot >= l.Workers,
+			Heir: l.starting != nil, Stop: l.stopping, Excess: excess,
 		})
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began), Said: w.status})
 }
 
+// inExcess tells that a worker is one too many, whether it knows it yet or not.
+func (l *loop) inExcess(w *worker) bool {
+	return w.slot >= l.Workers || !w.generation.holds(w)
+}
+
 // gone takes a worker that ended, or never came to be, out of its generation.
 func (l *loop) gone(w *worker, why Failure) {
 	g := w.generation
-	g.slots[w.slot] = nil
+	excess := l.inExcess(w)
+	g.remove(w)
 	l.pending--
 	switch {
 	case l.stopping:
-	case g == l.starting && w.slot < l.Workers:
+	case g == l.starting && !excess:
 		l.attemptFailed(why)
 	case g == l.live:
-		l.liveWorkerGone(w, why)
+		l.liveWorkerGone(w, why, excess)
 	}
 	if g.empty() {
 		l.leaving = slices.DeleteFunc(l.leaving, func(o *generation) bool { return o == g })
@@ -319,11 +344,11 @@ func (l *loop) giveUp(why Failure) {
 
 // liveWorkerGone has a lone worker's place refilled by settle, and a whole
 // generation's by a new generation.
-func (l *loop) liveWorkerGone(w *worker, why Failure) {
-	if !w.proven {
+func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
+	if !w.proven && !excess {
 		l.refills[w.slot].failures++
 	}
-	if why.Err != nil {
+	if why.Err != nil && !excess {
 		l.Observe(RefillFailed{why})
 	}
 	if !l.live.empty() {
@@ -364,8 +389,8 @@ func (l *loop) workers() []Worker {
 func list(gs []*generation, match func(*worker) bool) []Worker {
 	var found []Worker
 	for _, g := range gs {
-		for _, w := range g.slots {
-			if w != nil && w.process != nil && match(w) {
+		for _, w := range g.workers() {
+			if w.process != nil && match(w) {
 				found = append(found, w.id())
 			}
 		}

@@ -89,7 +89,7 @@ func TestRestartWhenStoppingIsRefused(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.stop()
 		assert.ErrorIs(t, answered(w.restart()), ErrStopping)
-		assert.Len(t, seen[RestartRefused](w), 1)
+		assert.Len(t, seen[Refused](w), 1)
 		w.sleep(time.Hour)
 		assert.Equal(t, 1, w.generation)
 	})

@@ -46,7 +46,7 @@ func TestNoticeOfAStrangerDoesNotCount(t *testing.T) {
 		w.sup.Notify(Notice{Pids: []int{7001, 7000, 1}, Ready: true})
 		w.sleep(0)
 		assert.Empty(t, w.served())
-		assert.Equal(t, []StrangeNotice{{7001}}, seen[StrangeNotice](w))
+		assert.Equal(t, []StrangeNotice{{Pid: 7001}}, seen[StrangeNotice](w))
 	})
 }
 
@@ -118,6 +118,6 @@ func TestNoticeThatOutrunsTheSpawn(t *testing.T) {
 		w.sup.Notify(Notice{Pids: []int{7001}, Ready: true})
 		w.sleep(time.Second)
 		assert.Equal(t, []string{"1.0"}, w.served())
-		assert.Equal(t, []StrangeNotice{{7001}}, seen[StrangeNotice](w))
+		assert.Equal(t, []StrangeNotice{{Pid: 7001}}, seen[StrangeNotice](w))
 	})
 }

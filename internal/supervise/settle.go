@@ -18,9 +18,10 @@ func (l *loop) settle() {
 	if l.stopping {
 		l.signalAll(l.stopWhy, l.stopSignal, l.generations())
 	} else {
-		l.resize()
+		l.grow()
 		l.prove()
 		l.promote()
+		l.shrink()
 		l.retire()
 		l.autoRestart()
 		l.begin()
@@ -46,19 +47,32 @@ func (l *loop) due(t time.Time) bool {
 	return false
 }
 
-// resize gives the starting and the live generation as many slots as there are
-// to be workers, and tells those in other slots to go.
-func (l *loop) resize() {
+// grow gives the starting and the live generation as many slots as there are to
+// be workers.
+func (l *loop) grow() {
 	for _, g := range []*generation{l.starting, l.live} {
-		if g == nil {
-			continue
-		}
-		for len(g.slots) < l.Workers {
+		for g != nil && len(g.slots) < l.Workers {
 			g.slots = append(g.slots, nil)
 		}
-		for _, w := range g.slots[l.Workers:] {
-			if w != nil && w.process != nil {
-				l.signalOnce(w, toShrink, l.RetireSignal)
+	}
+}
+
+// shrink tells the workers to go that are more than there are to be: those of
+// the live generation as soon as the others are whole, for the reason that
+// retire has.
+func (l *loop) shrink() {
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == nil || g == l.live && !g.whole(l.Workers) {
+			continue
+		}
+		if len(g.slots) > l.Workers {
+			g.excess = append(g.excess, g.slots[l.Workers:]...)
+			g.excess = slices.DeleteFunc(g.excess, func(w *worker) bool { return w == nil })
+			g.slots = slices.Clone(g.slots[:l.Workers])
+		}
+		for _, w := range g.excess {
+			if w.process != nil {
+				l.signalOnce(w, toRetire, l.RetireSignal)
 			}
 		}
 	}
@@ -71,8 +85,8 @@ func (l *loop) prove() {
 		if g == nil {
 			continue
 		}
-		for _, w := range g.slots {
-			if w == nil || w.process == nil || w.proven {
+		for _, w := range g.slots[:l.Workers] {
+			if w == nil || w.process == nil || w.proven || w.told&toAbort != 0 {
 				continue
 			}
 			switch {
@@ -80,7 +94,7 @@ func (l *loop) prove() {
 				w.proven = true
 				l.refills[w.slot].failures = 0
 				l.Observe(Proven{w.id(), l.now.Sub(w.began)})
-			case l.ReadyTimeout > 0 && w.told&toAbort == 0 && l.due(w.began.Add(l.ReadyTimeout)):
+			case l.ReadyTimeout > 0 && l.due(w.began.Add(l.ReadyTimeout)):
 				l.late(w)
 			}
 			if g.state == Failed {
@@ -167,7 +181,7 @@ func (l *loop) unsignalled(gs []*generation) []Worker {
 // workers are gone, or whether they are or not after twice the time.
 func (l *loop) autoRestart() {
 	after := l.settings.AutoRestart
-	if after <= 0 || l.live == nil || l.starting != nil || l.wanted {
+	if after <= 0 || l.live == nil || l.starting != nil || l.wanted || l.stopLater != nil {
 		return
 	}
 	forced := l.due(l.restedAt.Add(2 * after))
@@ -241,8 +255,8 @@ func (l *loop) abort() {
 // purpose.
 func (l *loop) signalAll(why purpose, sig os.Signal, gs []*generation) {
 	for _, g := range gs {
-		for _, w := range g.slots {
-			if w != nil && w.process != nil {
+		for _, w := range g.workers() {
+			if w.process != nil {
 				l.signalOnce(w, why, sig)
 			}
 		}
@@ -271,8 +285,8 @@ func (l *loop) signal(w *worker, sig os.Signal) {
 // kill ends workers that were told to go and are still there.
 func (l *loop) kill() {
 	for _, g := range l.generations() {
-		for _, w := range g.slots {
-			if w == nil || w.killAt.IsZero() || w.told&toKill != 0 || !l.due(w.killAt) {
+		for _, w := range g.workers() {
+			if w.killAt.IsZero() || w.told&toKill != 0 || !l.due(w.killAt) {
 				continue
 			}
 			w.told |= toKill

@@ -1,0 +1,293 @@
+//go:build linux
+
+package notify
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 15 * time.Second
+
+const (
+	playVar  = "NOTIFY_TEST_PLAY"  // what this binary is to do instead of the tests
+	depthVar = "NOTIFY_TEST_DEPTH" // how many generations of children to put between
+)
+
+func TestMain(m *testing.M) {
+	if text, ok := os.LookupEnv(playVar); ok {
+		play(text)
+	}
+	os.Exit(m.Run())
+}
+
+// play sends text, itself or by a descendant, prints the pids from the sender
+// up, and stays until its stdin ends.
+func play(text string) {
+	if depth, _ := strconv.Atoi(os.Getenv(depthVar)); depth > 0 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), depthVar+"="+strconv.Itoa(depth-1))
+		cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+		said, err := cmd.Output()
+		if err != nil {
+			os.Exit(1)
+		}
+		os.Stdout.Write(said)
+	} else {
+		conn, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+		if err != nil {
+			os.Exit(1)
+		}
+		conn.Write([]byte(text))
+		var stay [1]byte
+		os.Stdin.Read(stay[:])
+	}
+	os.Stdout.WriteString(strconv.Itoa(os.Getpid()) + "\n")
+	os.Exit(0)
+}
+
+// listen returns a listener and what it receives.
+func listen(t *testing.T) (*Listener, <-chan Message) {
+	t.Helper()
+	messages := make(chan Message, 100)
+	l, err := Listen(func(m Message) { messages <- m })
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l, messages
+}
+
+// receive waits for the next message.
+func receive(t *testing.T, messages <-chan Message) Message {
+	t.Helper()
+	select {
+	case m := <-messages:
+		return m
+	case <-time.After(patience):
+		require.FailNow(t, "no message")
+		return Message{}
+	}
+}
+
+// sent has a descendant send text, and returns what was received and the pids
+// from the sender up to our child.
+func sent(t *testing.T, text string, depth int) (Message, []int) {
+	t.Helper()
+	l, messages := listen(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), playVar+"="+text, depthVar+"="+strconv.Itoa(depth), "NOTIFY_SOCKET="+l.Addr(), "GORACE=atexit_sleep_ms=0")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { stdin.Close() })
+	m := receive(t, messages)
+	require.NoError(t, stdin.Close())
+	require.NoError(t, cmd.Wait())
+	var pids []int
+	for _, word := range strings.Fields(said.String()) {
+		pid, err := strconv.Atoi(word)
+		require.NoError(t, err)
+		pids = append(pids, pid)
+	}
+	return m, pids
+}
+
+func TestSenderAndItsAncestors(t *testing.T) {
+	t.Parallel()
+	for depth := range 3 {
+		m, pids := sent(t, "READY=1\nSTATUS=serving", depth)
+		assert.Len(t, pids, depth+1)
+		assert.Equal(t, pids, m.Pids, "up to our own child, at depth %d", depth)
+		assert.True(t, m.Ready)
+		assert.False(t, m.Stopping)
+		assert.Equal(t, "serving", *m.Status)
+	}
+}
+
+// A stranger's line of ancestors does not end at us, but at the first process.
+func TestPidsOfAStranger(t *testing.T) {
+	t.Parallel()
+	pids := ancestors(os.Getppid())
+	require.NotContains(t, pids, os.Getpid())
+	if os.Getppid() > 1 {
+		require.Equal(t, os.Getppid(), pids[0])
+	}
+	assert.NotContains(t, pids, 1)
+	assert.Equal(t, []int{1 << 30}, ancestors(1<<30), "one that is gone has none")
+	assert.Empty(t, ancestors(os.Getpid()))
+}
+
+func TestNameOfASenderMayBeAnything(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "x) S 1 (\n)")
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nread line\n"), 0o755))
+	cmd := exec.Command(script)
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	assert.Equal(t, os.Getpid(), parent(cmd.Process.Pid))
+	require.NoError(t, stdin.Close())
+	_ = cmd.Wait() // by the read that failed
+}
+
+// dial connects this process to the listener.
+func dial(t *testing.T, l *Listener) *net.UnixConn {
+	t.Helper()
+	conn, err := net.Dial("unixgram", l.Addr())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.UnixConn)
+}
+
+// systemd-notify(1) sends the one end of a pipe with BARRIER=1, and waits until
+// nobody has it any more.
+func TestPassedDescriptorsAreClosed(t *testing.T) {
+	t.Parallel()
+	l, messages := listen(t)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	fds := make([]int, 100)
+	for i := range fds {
+		fds[i] = int(w.Fd())
+	}
+	raw, err := dial(t, l).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		require.NoError(t, unix.Sendmsg(int(fd), []byte("BARRIER=1"), unix.UnixRights(fds...), nil, 0))
+	}))
+	m := receive(t, messages)
+	assert.Equal(t, Message{}, m, "it says nothing")
+	require.NoError(t, w.Close())
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(patience)))
+	_, err = r.Read(make([]byte, 1))
+	assert.ErrorContains(t, err, "EOF")
+}
+
+func TestSystemdNotify(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("systemd-notify")
+	if err != nil {
+		t.Skip("systemd-notify is not installed")
+	}
+	l, messages := listen(t)
+	cmd := exec.Command(program, "--ready", "--status=loading")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+l.Addr())
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	m := receive(t, messages)
+	assert.True(t, m.Ready)
+	assert.Equal(t, "loading", *m.Status)
+}
+
+func TestGarbageIsPassedOver(t *testing.T) {
+	t.Parallel()
+	l, messages := listen(t)
+	conn := dial(t, l)
+	for _, text := range []string{
+		"\x00", "\n\n\n", "=", "READY", "READY=", "READY=0", "READY=11", " READY=1", "ready=1", "\xff\xfe", "X_READY=1",
+		"EXTEND_TIMEOUT_USEC=1", strings.Repeat("A", maxMessage), strings.Repeat("\n", maxMessage) + "READY=1",
+		"", // an empty one is one, too
+	} {
+		_, err := conn.Write([]byte(text))
+		require.NoError(t, err)
+		assert.Equal(t, Message{}, receive(t, messages), "%q", text)
+	}
+	_, err := conn.Write([]byte("FOO=bar\nREADY=1\nREADY=0\nSTOPPING=1"))
+	require.NoError(t, err)
+	assert.Equal(t, Message{Ready: true, Stopping: true}, receive(t, messages), "it goes on listening")
+}
+
+func TestCloseRemovesTheSocket(t *testing.T) {
+	t.Parallel()
+	l, _ := listen(t)
+	info, err := os.Stat(l.Addr())
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o666), info.Mode().Perm(), "for workers of another user")
+	info, err = os.Stat(filepath.Dir(l.Addr()))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o711), info.Mode().Perm())
+	require.NoError(t, l.Close())
+	assert.NoDirExists(t, filepath.Dir(l.Addr()))
+}
+
+func TestAbstractWhereThereIsNoDirectoryForFiles(t *testing.T) {
+	for _, dir := range []string{"/no/such/dir", filepath.Join(t.TempDir(), strings.Repeat("x", 100))} {
+		_ = os.Mkdir(dir, 0o755) // the second is there, but too long for a socket
+		t.Setenv("TMPDIR", dir)
+		l, messages := listen(t)
+		assert.Equal(t, "@", l.Addr()[:1])
+		_, err := dial(t, l).Write([]byte("READY=1"))
+		require.NoError(t, err)
+		assert.True(t, receive(t, messages).Ready)
+		require.NoError(t, l.Close())
+		left, err := filepath.Glob(dir + "/*")
+		require.NoError(t, err)
+		assert.Empty(t, left)
+	}
+}
+
+func TestStatusIsFitToBeLogged(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"":                     "",
+		"loading 3/7":          "loading 3/7",
+		"größer":               "größer",
+		"a=b":                  "a=b",
+		"tab\there":            "tab?here",
+		"cr\rstarting new":     "cr?starting new",
+		"\x1b[31mred\x07":      "?[31mred?",
+		"nul\x00":              "nul?",
+		"\u202eright to left":  "?right to left",
+		"\u2028line separator": "?line separator",
+		"in\xffvalid":          "in?valid",
+	} {
+		assert.Equal(t, want, *parse("STATUS=" + value).Status, "%q", value)
+	}
+	assert.Equal(t, "last", *parse("STATUS=first\nSTATUS=last\n").Status)
+}
+
+func TestLongStatusIsCut(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, strings.Repeat("x", maxStatus), *parse("STATUS=" + strings.Repeat("x", maxMessage)).Status)
+	got := *parse("STATUS=" + strings.Repeat("x", maxStatus-1) + "ü and more").Status
+	assert.Equal(t, strings.Repeat("x", maxStatus-1)+"?", got, "in the middle of a letter")
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("READY=1")
+	f.Add("STATUS=a\nREADY=1\nSTOPPING=1\n")
+	f.Add("STATUS=\x1b\xff\u2028" + strings.Repeat("ü", 200))
+	f.Add("=\n==\nSTATUS\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		m := parse(text)
+		if m.Ready != strings.Contains("\n"+text+"\n", "\nREADY=1\n") {
+			t.Errorf("ready: %v", m.Ready)
+		}
+		if m.Status == nil {
+			return
+		}
+		if !utf8.ValidString(*m.Status) || utf8.RuneCountInString(*m.Status) > maxStatus {
+			t.Errorf("status %q", *m.Status)
+		}
+		for _, r := range *m.Status {
+			if !unicode.IsPrint(r) {
+				t.Errorf("status %q holds %q", *m.Status, r)
+			}
+		}
+	})
+}
