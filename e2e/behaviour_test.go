@@ -265,6 +265,35 @@ func TestKillTimeout(t *testing.T) {
 	d.sees(1, fmt.Sprintf(`^worker %d died, status:9$`, d.worker(2)))
 }
 
+func TestWaitingForWorkersTakesNoCPU(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "stubborn"), nil, 0o644))
+	d := startWorkersIn(t, dir, nil, ours, "--kill-timeout=2")
+	d.sees(1, `^worker \d+ is up`)
+	d.signal(syscall.SIGTERM)
+	d.sees(1, `^received TERM`)
+	before := d.ticks()
+	d.sees(1, `sending KILL$`)
+	assert.Zero(t, d.exit())
+	used := d.cmd.ProcessState.UserTime() + d.cmd.ProcessState.SystemTime()
+	assert.Less(t, used-time.Duration(before)*10*time.Millisecond, 200*time.Millisecond, "of two seconds, waiting")
+}
+
+// ticks is the CPU time that it has used, in hundredths of a second.
+func (d *daemon) ticks() int {
+	d.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	require.NoError(d.t, err)
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(d.t, err)
+	system, err := strconv.Atoi(fields[12])
+	require.NoError(d.t, err)
+	return user + system
+}
+
 func TestFailingAtOnceIsNotTakenAsGood(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--interval=0", "--status-file=st")
