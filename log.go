@@ -100,6 +100,9 @@ func (l *logger) commandDied(pid, status int, err error) {
 
 // observe tells the world what the loop does.
 func (s *Starter) observe(e supervise.Event) {
+	if _, ok := e.(supervise.Started); ok {
+		s.started.Do(func() { go s.config.Started() })
+	}
 	s.updateStatus(e)
 	if line := s.line(e); line != "" {
 		s.log.printf("%s", line)

@@ -4,41 +4,57 @@ package starter
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
-// handleSignals acts on signals until the function it returns is called.
-func (s *Starter) handleSignals() (stop func()) {
-	// A terminal that is gone must not end us by PIPE while workers serve.
+// handleSignals acts on signals until the function it returns is called. A
+// signal to stop also cancels what Listen is doing.
+func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
+	// Ignored, and so in the workers, as the original has it. A terminal that
+	// is gone must not end us by PIPE while workers serve.
+	signal.Ignore(syscall.SIGPIPE)
 	caught := make(chan os.Signal, 16)
-	signal.Notify(caught, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	ctx, done := context.WithCancel(context.Background())
 	go func() {
 		for sig := range caught {
-			s.onSignal(sig)
+			s.onSignal(ctx, sig, cancel)
 		}
 	}()
+	reaped := func() {}
+	if os.Getpid() == 1 {
+		reaped = proc.ReapOrphans()
+	}
 	return func() {
+		reaped()
 		signal.Stop(caught)
+		signal.Reset(syscall.SIGPIPE)
 		close(caught)
+		done()
 	}
 }
 
-func (s *Starter) onSignal(sig os.Signal) {
+func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.CancelCauseFunc) {
 	cause := "received " + signalName(sig)
+	stop := func(with os.Signal) {
+		cancel(errors.New(cause))
+		s.sup.Stop(ctx, cause, with)
+	}
 	switch sig {
 	case syscall.SIGHUP:
-		s.sup.Restart(context.Background(), cause)
+		s.sup.Restart(ctx, cause)
 	case syscall.SIGTERM:
-		s.sup.Stop(cause, s.config.SignalOnTERM)
+		stop(s.config.SignalOnTERM)
 	case syscall.SIGINT:
-		s.sup.Stop(cause, syscall.SIGTERM)
+		stop(syscall.SIGTERM)
 	case syscall.SIGQUIT:
-		s.sup.Stop(cause, syscall.SIGQUIT)
+		stop(syscall.SIGQUIT)
 	case syscall.SIGUSR1, syscall.SIGUSR2:
 		s.log.printf("%s, which means nothing to start_server: ignored", cause)
 	}

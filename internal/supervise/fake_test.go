@@ -27,11 +27,15 @@ type world struct {
 	procs     []*fakeProc // every process there ever was
 	events    []Event
 	serving   []Worker
+	wentLive  map[int]bool
 	liveGen   int // the newest generation that went live
 	stopped   bool
 	failed    bool      // it ends by itself
+	asked     int       // restarts
+	answered  int       // of them
 	restarted time.Time // when a restart was last asked for and not refused
 
+	cancelled  bool          // the context has ended before Run
 	failSpawn  error         // what the next spawns return
 	slowSpawn  time.Duration // how long they take
 	blockOn    time.Duration // how long the loop's next event keeps it busy
@@ -133,6 +137,7 @@ func (w *world) observe(e Event) {
 		w.serving = e.Workers
 	case WentLive:
 		w.liveGen = e.Generation
+		w.wentLive[e.Generation] = true
 	case StopAsked:
 		w.stopped = true
 	case AttemptFailed: // of the first, by a program that cannot be run
@@ -146,7 +151,7 @@ func (w *world) observe(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -159,6 +164,9 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w.cancel = cancel
 		defer cancel()
+		if w.cancelled {
+			cancel()
+		}
 		go func() { w.result <- w.sup.Run(ctx, stopSignal) }()
 		synctest.Wait()
 		what(w)
@@ -185,6 +193,7 @@ func (w *world) finish() {
 	for _, p := range w.procs {
 		assert.Equal(w.t, 1, p.waited, "invariant 2: process %v not waited for", p.id)
 	}
+	assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered")
 }
 
 func (w *world) sleep(d time.Duration) {
@@ -206,12 +215,16 @@ func (w *world) exit(p *fakeProc, status int) {
 	w.checkServing()
 }
 
-// checkServing is invariant 7, as far as the loop is concerned.
+// checkServing is invariant 7, as far as the loop is concerned: exactly the
+// processes of generations that have been live are listed.
 func (w *world) checkServing() {
-	for _, s := range w.serving {
-		i := slices.IndexFunc(w.procs, func(p *fakeProc) bool { return p.id == s })
-		assert.False(w.t, w.procs[i].gone, "invariant 7: %v is listed and gone", s)
+	var want []Worker
+	for _, p := range w.procs {
+		if !p.gone && w.wentLive[p.id.Generation] {
+			want = append(want, p.id)
+		}
 	}
+	assert.ElementsMatch(w.t, want, w.serving, "invariant 7")
 }
 
 func (w *world) alive() []*fakeProc {
@@ -242,12 +255,19 @@ func (w *world) restart() <-chan error {
 		}
 	})
 	reply := w.sup.Restart(w.t.Context(), "test")
+	answer := make(chan error, 1)
+	w.asked++
+	go func() {
+		err := <-reply
+		w.locked(func() { w.answered++ })
+		answer <- err
+	}()
 	synctest.Wait()
-	return reply
+	return answer
 }
 
 func (w *world) stop() {
-	w.sup.Stop("test", stopSignal)
+	w.sup.Stop(w.t.Context(), "test", stopSignal)
 	synctest.Wait()
 }
 

@@ -113,9 +113,9 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan error {
 }
 
 // Stop sends sig to all workers, for good. It does not wait: Run returns when
-// they are gone. cause is for the log.
-func (s *Supervisor) Stop(cause string, sig os.Signal) {
-	_ = s.post(context.Background(), stopAsked{cause, sig}) // over is as good as stopped
+// they are gone. cause is for the log. Before Run it blocks, until ctx ends.
+func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal) {
+	_ = s.post(ctx, stopAsked{cause, sig}) // over is as good as stopped
 }
 
 // post hands m to the loop, unless that is over or ctx is.
