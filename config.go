@@ -98,56 +98,20 @@ type Config struct {
 	// Env is the environment of the workers. nil: our own.
 	Env []string
 
-	// HandleSignals makes Run catch HUP (restart), TERM, INT and QUIT (stop),
-	// and ignore PIPE, USR1 and USR2. With Workers set also TTIN and TTOU.
+	// Started is called once, when the first worker has been started, from
+	// another goroutine. nil: nobody is told.
+	Started func()
+	// HandleSignals makes Listen and Run catch HUP (restart), TERM, INT and QUIT
+	// (stop), and ignore PIPE, USR1 and USR2. As PID 1 it also has all
+	// orphans waited for that the process is given. With Workers set TTIN adds
+	// one and TTOU takes one away.
 	HandleSignals bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
 }
 
-// complete fills in defaults and checks everything that can be known without
-// touching the system. It returns the sockets asked for and the workers'
-// environment; the error names every fault.
-func (c *Config) complete() ([]socket.Spec, environment, error) {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-
-	if len(c.Command) == 0 {
-		fault("the server program is missing")
-	} else if strings.TrimSpace(c.Command[0]) == "" {
-		fault("the server program is empty")
-	}
-	for _, arg := range c.Command {
-		if strings.Contains(arg, "\x00") {
-			fault("argument %q holds a NUL, which no argument can", arg)
-		}
-	}
-	specs, err := socket.Parse(c.Ports, c.Paths)
-	if err != nil {
-		faults = append(faults, err)
-	}
-	if c.Backlog < 0 {
-		fault("backlog %d is negative", c.Backlog)
-	}
-	negative := func(name string, d time.Duration) {
-		if d < 0 {
-			fault("%s %v is negative", name, d)
-		}
-	}
-	negative("interval", c.Interval)
-	negative("auto-restart interval", c.AutoRestartInterval)
-	negative("kill timeout", c.KillTimeout)
-	negative("stop delay", c.StopDelay)
-	negative("ready timeout", c.ReadyTimeout)
-	if c.KillOldDelay != nil {
-		negative("kill-old delay", *c.KillOldDelay)
-	}
-	if c.Attempts < 0 {
-		fault("attempts %d is negative", c.Attempts)
-	}
-	if c.Workers < 0 || c.Workers > maxWorkers {
-		fault("workers %d is not from 0 to %d", c.Workers, maxWorkers)
-	}
+// complete fills in the defaults.
+func (c *Config) complete() {
 	if c.Interval == 0 {
 		c.Interval = time.Second
 	}
@@ -163,17 +127,66 @@ func (c *Config) complete() ([]socket.Spec, environment, error) {
 	if c.Log == nil {
 		c.Log = os.Stderr
 	}
+	if c.Started == nil {
+		c.Started = func() {}
+	}
+}
+
+// check checks everything that can be known without touching the system. It
+// returns the sockets asked for and the workers' environment; the error names
+// every fault.
+func (c *Config) check() ([]socket.Spec, environment, error) {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	negative := func(name string, d time.Duration) {
+		if d < 0 {
+			fault("%s %v is negative", name, d)
+		}
+	}
+	specs, err := socket.Parse(c.Ports, c.Paths)
+	faults = append(faults, c.checkCommand(), err)
+	if c.Backlog < 0 {
+		fault("backlog %d is negative", c.Backlog)
+	}
+	negative("interval", c.Interval)
+	negative("auto-restart interval", c.AutoRestartInterval)
+	negative("kill timeout", c.KillTimeout)
+	negative("stop delay", c.StopDelay)
+	negative("ready timeout", c.ReadyTimeout)
+	if c.Attempts < 0 {
+		fault("attempts %d is negative", c.Attempts)
+	}
+	if c.Workers < 0 || c.Workers > maxWorkers {
+		fault("workers %d is not from 0 to %d", c.Workers, maxWorkers)
+	}
+	if c.KillOldDelay != nil {
+		negative("kill-old delay", *c.KillOldDelay)
+	}
+	if c.PidFile != "" && c.PidFile == c.StatusFile {
+		fault("pid file and status file are both %q", c.PidFile)
+	}
 	env := c.baseEnv()
 	for _, pair := range env {
 		if strings.Contains(pair, "\x00") {
 			fault("variable %q holds a NUL, which no variable can", pair)
 		}
 	}
-	if _, err := env.settings(); err != nil {
-		faults = append(faults, err)
+	_, err = env.settings()
+	return specs, env, errors.Join(append(faults, err)...)
+}
+
+func (c *Config) checkCommand() error {
+	if len(c.Command) == 0 {
+		return errors.New("the server program is missing")
 	}
-	if c.EnvDir == "" {
-		c.EnvDir = env.get(envDir)
+	var faults []error
+	if strings.TrimSpace(c.Command[0]) == "" {
+		faults = append(faults, errors.New("the server program is empty"))
 	}
-	return specs, env, errors.Join(faults...)
+	for _, arg := range c.Command {
+		if strings.Contains(arg, "\x00") {
+			faults = append(faults, fmt.Errorf("argument %q holds a NUL, which no argument can", arg))
+		}
+	}
+	return errors.Join(faults...)
 }

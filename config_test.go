@@ -74,7 +74,8 @@ func TestOneFaultIsOneLine(t *testing.T) {
 func TestZeroConfigHasTheDefaults(t *testing.T) {
 	t.Parallel()
 	c := Config{Command: []string{"x"}, Env: []string{"A=1"}}
-	specs, _, err := c.complete()
+	c.complete()
+	specs, _, err := c.check()
 	require.NoError(t, err)
 	assert.Empty(t, specs)
 	assert.Equal(t, time.Second, c.Interval)

@@ -5,71 +5,10 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
-
-// queue does one thing after the other, in a goroutine of its own, so that the
-// loop is never kept waiting by a log that nobody reads or a disk that hangs.
-type queue struct {
-	mu    sync.Mutex
-	todo  []func()
-	busy  bool
-	empty chan struct{} // closed when there is nothing to do; nil: nobody waits
-}
-
-func (q *queue) add(do func()) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.todo = append(q.todo, do)
-	if !q.busy {
-		q.busy = true
-		go q.work()
-	}
-}
-
-func (q *queue) work() {
-	for {
-		q.mu.Lock()
-		if len(q.todo) == 0 {
-			q.busy = false
-			if q.empty != nil {
-				close(q.empty)
-				q.empty = nil
-			}
-			q.mu.Unlock()
-			return
-		}
-		do := q.todo[0]
-		q.todo = q.todo[1:]
-		q.mu.Unlock()
-		do()
-	}
-}
-
-// flushTime bounds the wait for a log that nobody reads any more.
-const flushTime = 2 * time.Second
-
-// flush blocks until everything is done, but not for ever.
-func (q *queue) flush() {
-	q.mu.Lock()
-	if !q.busy {
-		q.mu.Unlock()
-		return
-	}
-	if q.empty == nil {
-		q.empty = make(chan struct{})
-	}
-	empty := q.empty
-	q.mu.Unlock()
-	select {
-	case <-empty:
-	case <-time.After(flushTime):
-	}
-}
 
 // logger writes log lines, in order, and blocks nobody.
 type logger struct {
@@ -100,6 +39,9 @@ func (l *logger) commandDied(pid, status int, err error) {
 
 // observe tells the world what the loop does.
 func (s *Starter) observe(e supervise.Event) {
+	if _, ok := e.(supervise.Started); ok {
+		s.started.Do(func() { go s.config.Started() })
+	}
 	s.updateStatus(e)
 	if line := s.line(e); line != "" {
 		s.log.printf("%s", line)
@@ -222,33 +164,4 @@ func pids(workers []supervise.Worker) string {
 		words = append(words, strconv.Itoa(w.Pid))
 	}
 	return strings.Join(words, ",")
-}
-
-// updateStatus keeps the status file. Failing is not fatal: the next change
-// tries again.
-func (s *Starter) updateStatus(e supervise.Event) {
-	if s.status == nil {
-		return
-	}
-	var update func() error
-	switch e := e.(type) {
-	case supervise.Serving:
-		var entries []runfile.Entry
-		for _, w := range e.Workers {
-			entries = append(entries, runfile.Entry{Generation: w.Generation, Pid: w.Pid})
-		}
-		update = func() error { return s.status.Write(entries) }
-	case supervise.AttemptFailed:
-		if !e.Decided {
-			return
-		}
-		update = s.status.Renew
-	default:
-		return
-	}
-	s.files.add(func() {
-		if err := update(); err != nil {
-			s.log.printf("%v: trying again at the next change", err)
-		}
-	})
 }

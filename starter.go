@@ -39,6 +39,8 @@ type Starter struct {
 	env    environment
 	sup    *supervise.Supervisor
 
+	started sync.Once // tells config.Started
+
 	mu       sync.Mutex // guards what follows, which Listen makes and Run closes
 	sockets  *socket.Set
 	pid      *runfile.PidFile
@@ -54,9 +56,13 @@ type Starter struct {
 // New checks the configuration and touches nothing. The error names every
 // fault that was found, a line each.
 func New(c Config) (*Starter, error) {
-	specs, env, err := c.complete()
+	c.complete()
+	specs, env, err := c.check()
 	if err != nil {
 		return nil, err
+	}
+	if c.EnvDir == "" {
+		c.EnvDir = env.get(envDir)
 	}
 	s := &Starter{config: c, specs: specs, env: env, log: newLogger(c.Log)}
 	life := supervise.Config{
@@ -78,7 +84,8 @@ func New(c Config) (*Starter, error) {
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
-// it unless that has been done. It may block on name resolution.
+// it unless that has been done. It may block on name resolution, which with
+// HandleSignals a signal to stop ends.
 func (s *Starter) Listen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,10 +93,12 @@ func (s *Starter) Listen() error {
 		return nil
 	}
 	s.log.printf("start_server (pid:%d) starting now...", os.Getpid())
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	if s.config.HandleSignals {
-		s.unhandle = s.handleSignals() // from now on there is something to clean up
+		s.unhandle = s.handleSignals(cancel) // from now on there is something to clean up
 	}
-	err := s.open()
+	err := s.open(ctx)
 	if err != nil {
 		s.log.flush()
 		s.release()
@@ -97,7 +106,7 @@ func (s *Starter) Listen() error {
 	return err
 }
 
-func (s *Starter) open() (err error) {
+func (s *Starter) open(ctx context.Context) (err error) {
 	if err = proc.SealInherited(); err != nil {
 		return fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
@@ -119,7 +128,7 @@ func (s *Starter) open() (err error) {
 	if err := (proc.Command{Args: s.config.Command, Env: env, Dir: s.config.Dir}).Check(); err != nil {
 		return err
 	}
-	sockets, err := socket.Bind(s.specs, socket.Options{
+	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Removing: func(path string) { s.log.printf("removing existing socket file:%s", path) },
 	})
@@ -132,14 +141,17 @@ func (s *Starter) open() (err error) {
 			return err
 		}
 	}
-	return s.openLog()
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 func (s *Starter) openLog() (err error) {
 	if s.config.LogFile == "" {
 		return nil
 	}
-	if s.sink, err = logsink.Open(s.config.LogFile, s.log.commandDied); err != nil {
+	if s.sink, err = logsink.Open(s.config.LogFile, s.runLogger, s.log.commandDied); err != nil {
 		return err
 	}
 	s.log.flush() // what was written so far is for whoever started us
@@ -153,7 +165,13 @@ func (s *Starter) openLog() (err error) {
 }
 
 func (s *Starter) onNotice(m notify.Message) {
-	s.sup.Notify(supervise.Notice{Pids: m.Pids, Ready: m.Ready, Status: m.Status})
+	s.sup.Notify(context.Background(), supervise.Notice{Pids: m.Pids, Ready: m.Ready, Status: m.Status})
+}
+
+// runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
+// terminal must not end the log before the workers have.
+func (s *Starter) runLogger(args []string, files []int) (logsink.Process, error) {
+	return proc.Start(proc.Command{Args: args, Env: os.Environ(), Files: files, Group: true})
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -194,9 +212,6 @@ func (s *Starter) Run(ctx context.Context) error {
 // release undoes open, in reverse.
 func (s *Starter) release() error {
 	var faults []error
-	if s.unhandle != nil {
-		s.unhandle()
-	}
 	if s.restore != nil {
 		s.restore() // or a log command would never see the end
 	}
@@ -210,10 +225,15 @@ func (s *Starter) release() error {
 		faults = append(faults, s.sockets.Close())
 	}
 	if s.status != nil {
-		faults = append(faults, s.status.Remove())
+		if err := s.status.Remove(); err != nil {
+			s.log.printf("%v", err) // never fatal
+		}
 	}
 	if s.pid != nil {
 		faults = append(faults, s.pid.Release())
+	}
+	if s.unhandle != nil {
+		s.unhandle() // last: a signal that comes now must leave nothing behind
 	}
 	s.unhandle, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)

@@ -4,48 +4,65 @@ package starter
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
-// handleSignals acts on signals until the function it returns is called.
-func (s *Starter) handleSignals() (stop func()) {
-	// A terminal that is gone must not end us by PIPE while workers serve.
+// handleSignals acts on signals until the function it returns is called. A
+// signal to stop also cancels what Listen is doing.
+func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
+	// Ignored, and so in the workers, as the original has it. A terminal that
+	// is gone must not end us by PIPE while workers serve.
+	signal.Ignore(syscall.SIGPIPE)
 	caught := make(chan os.Signal, 16)
-	signal.Notify(caught, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	if s.config.Workers > 0 {
 		signal.Notify(caught, syscall.SIGTTIN, syscall.SIGTTOU)
 	}
+	ctx, done := context.WithCancel(context.Background())
 	go func() {
 		for sig := range caught {
-			s.onSignal(sig)
+			s.onSignal(ctx, sig, cancel)
 		}
 	}()
+	reaped := func() {}
+	if os.Getpid() == 1 {
+		reaped = proc.ReapOrphans()
+	}
 	return func() {
+		reaped()
 		signal.Stop(caught)
+		signal.Reset(syscall.SIGPIPE)
 		close(caught)
+		done()
 	}
 }
 
-func (s *Starter) onSignal(sig os.Signal) {
+func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.CancelCauseFunc) {
 	cause := "received " + signalName(sig)
+	stop := func(with os.Signal, delay time.Duration) {
+		cancel(errors.New(cause))
+		s.sup.Stop(ctx, cause, with, delay)
+	}
 	switch sig {
 	case syscall.SIGHUP:
-		s.sup.Restart(context.Background(), cause)
+		s.sup.Restart(ctx, cause)
 	case syscall.SIGTERM:
-		s.sup.Stop(cause, s.config.SignalOnTERM, s.config.StopDelay)
+		stop(s.config.SignalOnTERM, s.config.StopDelay)
 	case syscall.SIGINT:
-		s.sup.Stop(cause, syscall.SIGTERM, 0)
+		stop(syscall.SIGTERM, 0)
 	case syscall.SIGQUIT:
-		s.sup.Stop(cause, syscall.SIGQUIT, 0)
+		stop(syscall.SIGQUIT, 0)
 	case syscall.SIGTTIN:
-		s.sup.Resize(cause, 1)
+		s.sup.Resize(ctx, cause, 1)
 	case syscall.SIGTTOU:
-		s.sup.Resize(cause, -1)
+		s.sup.Resize(ctx, cause, -1)
 	case syscall.SIGUSR1, syscall.SIGUSR2:
 		s.log.printf("%s, which means nothing to start_server: ignored", cause)
 	}

@@ -1,23 +1,27 @@
 package starter
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
 )
 
 // handleSignals stops at Ctrl-C, which is all that Windows knows.
-func (s *Starter) handleSignals() (stop func()) {
+func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, os.Interrupt)
+	ctx, done := context.WithCancel(context.Background())
 	go func() {
 		for range caught {
-			s.sup.Stop("received INT", s.config.SignalOnTERM, 0)
+			cancel(errors.New("received INT"))
+			s.sup.Stop(ctx, "received INT", s.config.SignalOnTERM, 0)
 		}
 	}()
 	return func() {
 		signal.Stop(caught)
 		close(caught)
+		done()
 	}
 }
 

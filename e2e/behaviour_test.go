@@ -265,6 +265,35 @@ func TestKillTimeout(t *testing.T) {
 	d.sees(1, fmt.Sprintf(`^worker %d died, status:9$`, d.worker(2)))
 }
 
+func TestWaitingForWorkersTakesNoCPU(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "stubborn"), nil, 0o644))
+	d := startWorkersIn(t, dir, nil, ours, "--kill-timeout=2")
+	d.sees(1, `^worker \d+ is up`)
+	d.signal(syscall.SIGTERM)
+	d.sees(1, `^received TERM`)
+	before := d.ticks()
+	d.sees(1, `sending KILL$`)
+	assert.Zero(t, d.exit())
+	used := d.cmd.ProcessState.UserTime() + d.cmd.ProcessState.SystemTime()
+	assert.Less(t, used-time.Duration(before)*10*time.Millisecond, 200*time.Millisecond, "of two seconds, waiting")
+}
+
+// ticks is the CPU time that it has used, in hundredths of a second.
+func (d *daemon) ticks() int {
+	d.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	require.NoError(d.t, err)
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	user, err := strconv.Atoi(fields[11])
+	require.NoError(d.t, err)
+	system, err := strconv.Atoi(fields[12])
+	require.NoError(d.t, err)
+	return user + system
+}
+
 func TestFailingAtOnceIsNotTakenAsGood(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--interval=0", "--status-file=st")
@@ -410,4 +439,68 @@ func TestPortZero(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotZero(t, port)
 	d.stop()
+}
+
+// TestSignalsWhileEndingLeaveNothingBehind has a log command that takes a second
+// to end, so that start_server is waiting for it when more signals come.
+func TestSignalsWhileEndingLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	d := startWorkers(t, ours, "--interval=0.2", "--pid-file=pid", "--status-file=st", "--path=sock", "--log-file=| tee -a log; sleep 1")
+	seesIn(t, func() string { return d.file("log") }, 1, `^worker \d+ is up`)
+	eventually(t, func() bool { return d.file("st") != "" }, func() string { return "no status file" })
+	d.signal(syscall.SIGTERM)
+	seesIn(t, func() string { return d.file("log") }, 1, `^exiting`)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
+		require.NoError(t, d.cmd.Process.Signal(sig), "it has ended too soon for this test")
+	}
+	assert.Zero(t, d.exit())
+	for _, name := range []string{"pid", "st", "sock"} {
+		assert.NoFileExists(t, filepath.Join(d.dir, name))
+	}
+}
+
+func TestStatusFileOfAPredecessorIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "st"), []byte("7:4194305\n"), 0o644))
+	d := startWorkersIn(t, dir, nil, ours, "--interval=5", "--status-file=st")
+	d.worker(1)
+	assert.NoFileExists(t, filepath.Join(dir, "st"))
+	d.stop()
+	assert.NoFileExists(t, filepath.Join(dir, "st"))
+}
+
+func TestStatusFileThatIsGoneAtTheEndIsNoFailure(t *testing.T) {
+	t.Parallel()
+	d := startWorkers(t, ours, "--interval=0.2", "--status-file=st")
+	d.serves("st", "1:%d\n", d.worker(1))
+	require.NoError(t, os.Remove(filepath.Join(d.dir, "st")))
+	d.stop()
+}
+
+// TestPID1ReapsOrphans runs start_server as PID 1 of a PID namespace, with a
+// worker that leaves orphans behind and then waits until they are no more, not
+// even as zombies.
+func TestPID1ReapsOrphans(t *testing.T) {
+	t.Parallel()
+	unshare := needs(t, "unshare")
+	if os.Getuid() != 0 {
+		t.Skip("a PID namespace needs root")
+	}
+	dir := tempDir(t)
+	d := startIn(t, dir, nil, unshare, "--pid", "--fork", "--mount-proc", "--kill-child", ours, "--interval=0.3", "--status-file=st", "--", "/bin/sh", "-c",
+		`trap 'exit 0' TERM
+		for i in $(seq 50); do (sh -c 'echo $$ >> orphans' &); done
+		left=50
+		while [ $left != 0 ] || [ $(wc -l < orphans) != 50 ]; do
+			left=0
+			for pid in $(cat orphans); do [ -e /proc/$pid ] && left=1; done
+			sleep 0.05
+		done
+		touch no-orphans
+		while :; do sleep 0.05; done`)
+	eventually(t, func() bool { _, err := os.Stat(filepath.Join(dir, "no-orphans")); return err == nil },
+		func() string { return "zombies stay; printed:\n" + d.out.String() })
+	eventually(t, func() bool { return strings.HasPrefix(d.file("st"), "1:") }, func() string { return "the first worker is not live" })
+	assert.NotContains(t, d.out.String(), "failed to start", "no status of ours was stolen")
 }

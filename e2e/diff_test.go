@@ -62,6 +62,7 @@ trap 'exit 5' QUIT
 {
 	pwd
 	env | grep -E '^(SERVER_STARTER_|KILL_OLD_DELAY|ENABLE_AUTO|AUTO_RESTART|ENVDIR|COLOUR|SHAPE|EMPTY)' | sort
+	grep -E '^Sig(Ign|Blk)' /proc/self/status
 	for fd in 0 1 2 3 4 5 6 7 8 9 20; do
 		case $(readlink /proc/$$/fd/$fd) in socket:*) echo "socket at $fd" ;; esac
 	done

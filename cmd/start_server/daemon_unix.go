@@ -14,7 +14,7 @@ import (
 
 // Go cannot fork, so start_server runs itself again in a new session, with
 // this variable naming a pipe. What it writes there is for the caller's
-// stderr; a NUL byte is the news that everything is bound.
+// stderr; a NUL byte is the news that the first worker has been started.
 const daemonVariable = "START_SERVER_DAEMON_FD"
 
 // daemonPipe is the daemon's end of the pipe.
@@ -37,7 +37,8 @@ func (d *daemonPipe) ready() {
 	d.Close()
 }
 
-// daemonize starts the daemon, and returns once it is bound, or has failed.
+// daemonize starts the daemon, and returns once its first worker has been
+// started, or it has failed.
 func daemonize(stderr io.Writer) int {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -49,18 +49,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return o.client(stderr)
 	}
-	s, faults := starter.New(o.config(stderr))
+	config := o.config(stderr)
+	if report != nil {
+		config.Started = report.ready
+	}
+	s, faults := starter.New(config)
 	if err = errors.Join(err, faults); err != nil {
 		return fail(stderr, exitUsage, err)
 	}
 	if o.Daemonize && report == nil {
 		return daemonize(stderr)
-	}
-	if err := s.Listen(); err != nil {
-		return fail(stderr, exitError, err)
-	}
-	if report != nil {
-		report.ready()
 	}
 	if err := s.Run(context.Background()); err != nil {
 		return fail(stderr, exitError, err)

@@ -3,9 +3,7 @@
 package logsink
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,6 +16,7 @@ import (
 // and nobody who writes meanwhile gets SIGPIPE.
 type command struct {
 	args           []string
+	run            Runner
 	reader         *os.File
 	stdout, stderr *os.File // what they were before the log was put there
 	died           func(pid, status int, err error)
@@ -32,13 +31,14 @@ const respawnPause = time.Second
 
 // startCommand starts the command of line, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
-func startCommand(line string, died func(pid, status int, err error)) (*os.File, *command, error) {
+func startCommand(line string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
 	reader, writer, err := blockingPipe()
 	if err != nil {
 		return nil, nil, err
 	}
 	c := &command{
 		args:   argv(line),
+		run:    run,
 		reader: reader,
 		died:   died,
 		quit:   make(chan struct{}),
@@ -48,16 +48,16 @@ func startCommand(line string, died func(pid, status int, err error)) (*os.File,
 	if c.stdout, err = dup(os.Stdout); err == nil {
 		c.stderr, err = dup(os.Stderr)
 	}
-	var run *exec.Cmd
+	var p Process
 	if err == nil {
-		run, err = c.start()
+		p, err = c.start()
 	}
 	if err != nil {
 		writer.Close()
 		c.release()
 		return nil, nil, err
 	}
-	go c.keep(run)
+	go c.keep(p)
 	return writer, c, nil
 }
 
@@ -84,37 +84,32 @@ func dup(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-func (c *command) start() (*exec.Cmd, error) {
-	run := exec.Command(c.args[0], c.args[1:]...)
-	run.Stdin, run.Stdout, run.Stderr = c.reader, c.stdout, c.stderr
-	// A group of its own: Ctrl-C in a terminal must not end the log first.
-	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return run, run.Start()
+func (c *command) start() (Process, error) {
+	return c.run(c.args, []int{int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd())})
 }
 
 // keep waits for each run and begins the next, until there is nothing left to
 // read and nobody to write.
-func (c *command) keep(run *exec.Cmd) {
+func (c *command) keep(p Process) {
 	defer close(c.ended)
 	quit := c.quit
 	for {
 		began := time.Now()
-		if run != nil {
-			_ = run.Wait() // the status says it all
+		if p != nil {
+			status := p.Wait()
 			if c.done() {
 				return
 			}
-			c.died(run.Process.Pid, int(run.ProcessState.Sys().(syscall.WaitStatus)), nil)
+			c.died(p.Pid(), status, nil)
 		}
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
 			return
 		}
-		next, err := c.start()
-		if err != nil {
+		var err error
+		if p, err = c.start(); err != nil {
 			c.died(0, 0, err)
-			next = nil
+			p = nil
 		}
-		run = next
 	}
 }
 
@@ -131,25 +126,44 @@ func (c *command) pause(quit *chan struct{}) bool {
 	return !c.done()
 }
 
-// done tells that nobody will write and everything was read.
+// done tells that nobody will write and everything was read, or that nobody
+// waits for that any longer.
 func (c *command) done() bool {
+	select {
+	case <-c.given:
+		return true
+	default:
+	}
 	fds := []unix.PollFd{{Fd: int32(c.reader.Fd()), Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds, 0)
 	return c.closing.Load() && (n == 0 || fds[0].Revents&unix.POLLIN == 0)
 }
 
-// drain waits until the command has ended with nothing left to read.
-func (c *command) drain(limit time.Duration) error {
+// drain waits until the command has ended with nothing left to read, or until
+// the limit is over.
+func (c *command) drain(limit time.Duration) {
 	c.closing.Store(true)
 	close(c.quit)
 	select {
 	case <-c.ended:
 		c.release()
-		return nil
 	case <-time.After(limit):
 		close(c.given)
-		return fmt.Errorf("log command %q is still reading after %v; it was left running", c.args, limit)
 	}
+}
+
+// openFile opens a log file for appending. A FIFO that nobody reads is an error,
+// where open(2) would block; a write to one that is full blocks, as it should.
+func openFile(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0o644)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 func (c *command) release() {

@@ -3,7 +3,6 @@
 package logsink
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -17,14 +16,24 @@ type Sink struct {
 	command *command // nil for a file
 }
 
+// Process is a run of a log command.
+type Process interface {
+	Pid() int
+	Wait() int // until it has ended; its raw wait status
+}
+
+// Runner starts a log command with these descriptors as 0, 1 and 2, and no
+// others.
+type Runner func(args []string, files []int) (Process, error)
+
 // Open opens the log that spec names: a file, which is appended to, or after a
-// "|" a command, whose stdin it becomes. died is told whenever the command has
-// ended, by its raw wait status, or cannot be started again; it may be called
-// from any goroutine.
-func Open(spec string, died func(pid, status int, err error)) (*Sink, error) {
+// "|" a command, which run starts, and whose stdin it becomes. died is told
+// whenever the command has ended, by its raw wait status, or cannot be started
+// again; it may be called from any goroutine.
+func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
 	line, piped := strings.CutPrefix(strings.TrimSpace(spec), "|")
 	if !piped {
-		f, err := os.OpenFile(spec, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		f, err := openFile(spec)
 		if err != nil {
 			return nil, fmt.Errorf("log file: %w", err)
 		}
@@ -33,7 +42,7 @@ func Open(spec string, died func(pid, status int, err error)) (*Sink, error) {
 	if strings.TrimSpace(line) == "" {
 		return nil, fmt.Errorf("log file %q: the command is missing", spec)
 	}
-	file, c, err := startCommand(line, died)
+	file, c, err := startCommand(line, run, died)
 	if err != nil {
 		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
 	}
@@ -44,15 +53,15 @@ func Open(spec string, died func(pid, status int, err error)) (*Sink, error) {
 func (s *Sink) File() *os.File { return s.file }
 
 // drainTime bounds how long Close waits for a command.
-const drainTime = 5 * time.Second
+const drainTime = 2 * time.Second
 
-// Close lets go of the log. With a command it waits, for five seconds at most,
-// until that has read everything and ended, as it does once no worker holds
-// the log either.
+// Close lets go of the log. With a command it waits, for two seconds at most,
+// until that has read everything and ended, as it does once nobody else holds
+// the log either. A command that takes longer goes on alone.
 func (s *Sink) Close() error {
 	err := s.file.Close()
 	if s.command != nil {
-		err = errors.Join(err, s.command.drain(drainTime))
+		s.command.drain(drainTime)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,6 +61,9 @@ func (p *pidfd) signal(pid int, sig syscall.Signal) error {
 	}); err != nil {
 		return syscall.ESRCH // closed: it was waited for
 	}
+	if result == unix.EPERM || result == unix.ENOSYS {
+		return syscall.Kill(pid, sig) // a seccomp filter that does not know the call
+	}
 	return result
 }
 
@@ -81,4 +85,21 @@ func (p *Process) MaxFiles() uint64 {
 // sealRange marks all descriptors from 3 on at once. It fails before Linux 5.11.
 func sealRange() error {
 	return unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// nextEnded is a child that has ended, which is left to be waited for; 0 if
+// there is none.
+func nextEnded() (pid int, err error) {
+	var info struct { // siginfo_t as waitid(2) fills it in
+		signo, errno, code int32
+		_                  [unsafe.Sizeof(uintptr(0)) - 4]byte
+		pid                int32
+		_                  [128]byte
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)),
+		unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(info.pid), nil
 }

@@ -41,7 +41,10 @@ func (c *Command) check() (path string, err error) {
 		}
 		return name, nil
 	}
-	search := c.getenv("PATH")
+	search, ok := c.getenv("PATH")
+	if !ok {
+		search = defaultPath
+	}
 	denied := error(nil)
 	for _, dir := range filepath.SplitList(search) {
 		path := filepath.Join(dir, name)
@@ -59,10 +62,11 @@ func (c *Command) check() (path string, err error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", fmt.Errorf("program %q: %w in PATH=%s", name, errNotFound, search)
+	return "", fmt.Errorf("program %q: not found in PATH=%s", name, search)
 }
 
-var errNotFound = fmt.Errorf("not found")
+// defaultPath is where execvp(3) searches when there is no PATH.
+const defaultPath = "/bin:/usr/bin"
 
 // executable says why path, seen from c.Dir, cannot be executed.
 func (c *Command) executable(path string) error {
@@ -84,14 +88,13 @@ func (c *Command) executable(path string) error {
 }
 
 // getenv is the last value of a variable, which is the one that counts.
-func (c *Command) getenv(name string) string {
-	value := ""
-	for _, v := range c.Env {
-		if v, ok := strings.CutPrefix(v, name+"="); ok {
-			value = v
+func (c *Command) getenv(name string) (value string, ok bool) {
+	for _, pair := range c.Env {
+		if v, found := strings.CutPrefix(pair, name+"="); found {
+			value, ok = v, true
 		}
 	}
-	return value
+	return value, ok
 }
 
 // Check says what stands in the way of starting the command, as far as that

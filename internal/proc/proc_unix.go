@@ -35,7 +35,10 @@ func Start(c Command) (*Process, error) {
 	}
 	handle := -1
 	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: sysProcAttr(c, &handle)}
-	pid, err := syscall.ForkExec(path, c.Args, attr)
+	pid, err := children.start(path, c.Args, attr)
+	if errors.Is(err, syscall.ENOEXEC) { // as execvp(3) does for a script without a #! line
+		pid, err = children.start("/bin/sh", append([]string{"/bin/sh", path}, c.Args[1:]...), attr)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("program %q: %w%s", c.Args[0], err, hint(err))
 	}
@@ -45,11 +48,8 @@ func Start(c Command) (*Process, error) {
 // hint says what the bare error of execve(2) leaves out for a file that is
 // there and executable.
 func hint(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOENT):
+	if errors.Is(err, syscall.ENOENT) {
 		return "; its interpreter, named in its first line or its ELF header, is missing"
-	case errors.Is(err, syscall.ENOEXEC):
-		return "; it is neither a program for this machine nor a script with a #! line"
 	}
 	return ""
 }
@@ -89,6 +89,7 @@ func (p *Process) Wait() int {
 	for {
 		_, err := syscall.Wait4(p.pid, &status, 0, nil)
 		if !errors.Is(err, syscall.EINTR) {
+			children.waitedFor(p.pid)
 			p.pidfd.close()
 			return int(status)
 		}

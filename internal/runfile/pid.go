@@ -42,9 +42,7 @@ func Hold(path string) (*PidFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A client that tests the lock holds it for a moment, and another process
-	// may be about to write its pid.
-	deadline := time.Now().Add(100 * time.Millisecond)
+	deadline := time.Now().Add(grace)
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
@@ -68,12 +66,17 @@ func Hold(path string) (*PidFile, error) {
 			continue
 		}
 		if err := write(f); err != nil {
+			os.Remove(path)
 			f.Close()
 			return nil, fmt.Errorf("cannot write pid file %q: %w", path, err)
 		}
 		return &PidFile{path, f}, nil
 	}
 }
+
+// grace is for what is over at once: a client that tests the lock, and a new
+// owner that has not yet written its pid.
+const grace = 100 * time.Millisecond
 
 func write(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
@@ -123,16 +126,19 @@ func Owner(path string) (int, error) {
 		return 0, fmt.Errorf("pid file: %w", err)
 	}
 	defer f.Close()
-	pid, err := readPid(f)
-	if err != nil {
-		return 0, err
+	for deadline := time.Now().Add(grace); ; time.Sleep(time.Millisecond) {
+		held, err := locked(f)
+		if err != nil {
+			return 0, fmt.Errorf("cannot test the lock of pid file %q: %w", path, err)
+		}
+		pid, err := readPid(f) // after the test: before it, it may still be the last owner's
+		switch {
+		case err == nil && held:
+			return pid, nil
+		case err == nil:
+			return 0, fmt.Errorf("pid file %q is stale: process %d, which it names, is gone", path, pid)
+		case !held || time.Now().After(deadline):
+			return 0, err
+		}
 	}
-	held, err := locked(f)
-	if err != nil {
-		return 0, fmt.Errorf("cannot test the lock of pid file %q: %w", path, err)
-	}
-	if !held {
-		return 0, fmt.Errorf("pid file %q is stale: process %d, which it names, is gone", path, pid)
-	}
-	return pid, nil
 }

@@ -22,7 +22,8 @@ type StatusFile struct {
 	made    bool
 }
 
-// NewStatusFile prepares for writing at path; nothing is written yet.
+// NewStatusFile prepares for writing at path. A file that a predecessor has left
+// there is removed: what it says is no longer so.
 func NewStatusFile(path string) (*StatusFile, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -32,6 +33,18 @@ func NewStatusFile(path string) (*StatusFile, error) {
 		return nil, fmt.Errorf("status file: %w", err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("status file: %q is not a directory", filepath.Dir(path))
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("status file: %w", err)
+	case info.IsDir() || info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeNamedPipe) != 0:
+		return nil, fmt.Errorf("status file: %q is not a file", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("status file: %w", err)
+		}
 	}
 	return &StatusFile{path: path}, nil
 }
@@ -92,7 +105,10 @@ func (s *StatusFile) Remove() error {
 		return nil
 	}
 	s.made = false
-	return os.Remove(s.path)
+	if err := os.Remove(s.path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Status is what a status file said at one moment.

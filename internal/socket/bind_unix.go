@@ -3,6 +3,7 @@
 package socket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,12 +21,12 @@ import (
 // Go's poller, so that the superdaemon wakes for every connection, and choose
 // the backlog, and each of these would then have to be undone.
 
-func (s *Socket) bind(o Options) error {
+func (s *Socket) bind(ctx context.Context, o Options) error {
 	var err error
 	if s.Path != "" {
 		err = s.bindPath(o)
 	} else {
-		err = s.bindPort(o)
+		err = s.bindPort(ctx, o)
 	}
 	switch {
 	case err == nil:
@@ -38,8 +39,8 @@ func (s *Socket) bind(o Options) error {
 	return fmt.Errorf("cannot bind %s %q: %w", s.kind(), s.Text, err)
 }
 
-func (s *Socket) bindPort(o Options) error {
-	addr, err := s.resolve()
+func (s *Socket) bindPort(ctx context.Context, o Options) error {
+	addr, err := s.resolve(ctx)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 // bind binds what is asked for until the test ends.
 func bind(t *testing.T, o Options, ports, paths []string) *Set {
 	t.Helper()
-	set, err := Bind(parse(t, ports, paths), o)
+	set, err := Bind(t.Context(), parse(t, ports, paths), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, set.Close()) })
 	return set
@@ -246,7 +246,7 @@ func TestPathThatIsNoSocketIsRefusedAndKept(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("precious"), 0o600))
 	require.NoError(t, os.Symlink(file, link))
 	for _, path := range []string{file, link, dir} {
-		_, err := Bind(parse(t, nil, []string{path}), Options{})
+		_, err := Bind(t.Context(), parse(t, nil, []string{path}), Options{})
 		assert.EqualError(t, err, fmt.Sprintf("cannot bind path %q: the path is taken by something that is not a socket, which is not removed", path))
 	}
 	text, err := os.ReadFile(link)
@@ -269,7 +269,7 @@ func TestPathThatWasTakenAwayOrOverIsNotRemovedAtTheEnd(t *testing.T) {
 func TestPathInNoDirectorySaysSo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "none", "s")
-	_, err := Bind(parse(t, nil, []string{path}), Options{})
+	_, err := Bind(t.Context(), parse(t, nil, []string{path}), Options{})
 	assert.ErrorContains(t, err, fmt.Sprintf("cannot bind path %q: ", path))
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 }
@@ -278,7 +278,7 @@ func TestPortInUseSaysSo(t *testing.T) {
 	t.Parallel()
 	port := portOf(t, bind(t, Options{}, []string{"127.0.0.1:0"}, nil).Sockets[0])
 	text := fmt.Sprintf("127.0.0.1:%d", port)
-	_, err := Bind(parse(t, []string{text + "=5"}, nil), Options{})
+	_, err := Bind(t.Context(), parse(t, []string{text + "=5"}, nil), Options{})
 	assert.EqualError(t, err, fmt.Sprintf(`cannot bind port "%s=5": bind: address already in use; stop what uses it, or choose another one`, text))
 	assert.ErrorIs(t, err, syscall.EADDRINUSE)
 }
@@ -286,14 +286,14 @@ func TestPortInUseSaysSo(t *testing.T) {
 func TestSecondUDPStartIsRefused(t *testing.T) {
 	t.Parallel()
 	port := portOf(t, bind(t, Options{}, []string{"127.0.0.1:u0"}, nil).Sockets[0])
-	_, err := Bind(parse(t, []string{fmt.Sprintf("127.0.0.1:u%d", port)}, nil), Options{})
+	_, err := Bind(t.Context(), parse(t, []string{fmt.Sprintf("127.0.0.1:u%d", port)}, nil), Options{})
 	assert.ErrorIs(t, err, syscall.EADDRINUSE)
 }
 
 func TestHostThatIsUnknownIsNamed(t *testing.T) {
 	t.Parallel()
 	// Not a name at all: the resolver asks nobody.
-	_, err := Bind(parse(t, []string{"no..such..host:80"}, nil), Options{})
+	_, err := Bind(t.Context(), parse(t, []string{"no..such..host:80"}, nil), Options{})
 	assert.ErrorContains(t, err, `cannot bind port "no..such..host:80": `)
 	assert.ErrorContains(t, err, "no such host")
 }
@@ -301,7 +301,7 @@ func TestHostThatIsUnknownIsNamed(t *testing.T) {
 func TestZoneThatIsUnknownIsRefused(t *testing.T) {
 	t.Parallel()
 	needIPv6(t)
-	set, err := Bind(parse(t, []string{"[::1%nosuchif]:0"}, nil), Options{})
+	set, err := Bind(t.Context(), parse(t, []string{"[::1%nosuchif]:0"}, nil), Options{})
 	if err == nil {
 		set.Close()
 	}
@@ -321,7 +321,7 @@ func TestNothingIsLeftBoundAfterAFailure(t *testing.T) {
 
 		specs := parse(t, []string{free, busy}, []string{path})
 		specs[1], specs[2] = specs[2], specs[1]
-		_, err = Bind(specs, Options{})
+		_, err = Bind(t.Context(), specs, Options{})
 		require.ErrorIs(t, err, syscall.EADDRINUSE)
 		assert.NoFileExists(t, path)
 		if l, err := net.Listen("tcp", free); err == nil {
@@ -344,7 +344,7 @@ func TestLimitOfDescriptorsIsToldBeforeAnythingIsBound(t *testing.T) {
 	specs[0], specs[1] = specs[1], specs[0]
 	removing := func(path string) { t.Errorf("%s is bound already", path) }
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	_, err := Bind(specs, Options{Removing: removing})
+	_, err := Bind(t.Context(), specs, Options{Removing: removing})
 	assert.EqualError(t, err, fmt.Sprintf("2 sockets reach up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
 		limit.Cur, limit.Cur, limit.Cur+1024))
 }

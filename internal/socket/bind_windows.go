@@ -1,8 +1,11 @@
 package socket
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
-func (s *Socket) bind(Options) error {
+func (s *Socket) bind(context.Context, Options) error {
 	return errors.New("sockets cannot be handed to workers on Windows")
 }
 

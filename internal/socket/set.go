@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -36,8 +37,9 @@ type Options struct {
 const spareFiles = 16
 
 // Bind binds all sockets, or none: an error says which could not be bound, and
-// why. Looking up a host name may take as long as the resolver does.
-func Bind(specs []Spec, o Options) (*Set, error) {
+// why. Looking up a host name may take as long as the resolver does, unless ctx
+// ends.
+func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	set := &Set{}
 	for i, fd := range number(specs) {
 		set.Sockets = append(set.Sockets, Socket{Spec: specs[i], FD: fd, fd: -1})
@@ -46,7 +48,7 @@ func Bind(specs []Spec, o Options) (*Set, error) {
 		return nil, err
 	}
 	for i := range set.Sockets {
-		if err := set.Sockets[i].bind(o); err != nil {
+		if err := set.Sockets[i].bind(ctx, o); err != nil {
 			return nil, errors.Join(err, set.Close())
 		}
 	}
@@ -82,16 +84,15 @@ func (s *Set) Table(stdin, stdout, stderr int) []int {
 }
 
 // resolve finds the address to bind: for a host name its first IPv4 address.
-func (s *Spec) resolve() (netip.AddrPort, error) {
+func (s *Spec) resolve(ctx context.Context) (netip.AddrPort, error) {
 	if s.IP.IsValid() {
 		return netip.AddrPortFrom(s.IP, s.Port), nil
 	}
-	ip, err := net.ResolveIPAddr("ip4", s.Host)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", s.Host)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	addr, _ := netip.AddrFromSlice(ip.IP.To4())
-	return netip.AddrPortFrom(addr, s.Port), nil
+	return netip.AddrPortFrom(addrs[0].Unmap(), s.Port), nil
 }
 
 // name is how the worker is told of the socket, port being the real one.

@@ -28,14 +28,18 @@ type world struct {
 	events    []Event
 	serving   []Worker
 	proven    map[int]bool // pids
+	wentLive  map[int]bool
 	liveGen   int          // the newest generation that went live
 	workers   int          // wanted in a generation
 	shrunk    map[int]bool // slots that were once not wanted
 	stopped   bool
 	stopping  bool      // in a while
 	failed    bool      // it ends by itself
+	asked     int       // restarts
+	answered  int       // of them
 	restarted time.Time // when a restart was last asked for and not refused
 
+	cancelled  bool          // the context has ended before Run
 	failSpawn  error         // what the next spawns return
 	slowSpawn  time.Duration // how long they take
 	blockOn    time.Duration // how long the loop's next event keeps it busy
@@ -150,6 +154,7 @@ func (w *world) observe(e Event) {
 		w.proven[e.Pid] = true
 	case WentLive:
 		w.liveGen = e.Generation
+		w.wentLive[e.Generation] = true
 	case Resized:
 		for slot := e.Workers; slot < w.workers; slot++ {
 			w.shrunk[slot] = true
@@ -170,7 +175,7 @@ func (w *world) observe(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, proven: map[int]bool{}, shrunk: map[int]bool{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -184,6 +189,9 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w.cancel = cancel
 		defer cancel()
+		if w.cancelled {
+			cancel()
+		}
 		go func() { w.result <- w.sup.Run(ctx, stopSignal) }()
 		synctest.Wait()
 		what(w)
@@ -210,6 +218,7 @@ func (w *world) finish() {
 	for _, p := range w.procs {
 		assert.Equal(w.t, 1, p.waited, "invariant 2: process %v not waited for", p.id)
 	}
+	assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered")
 }
 
 func (w *world) sleep(d time.Duration) {
@@ -231,12 +240,16 @@ func (w *world) exit(p *fakeProc, status int) {
 	w.checkServing()
 }
 
-// checkServing is invariant 7, as far as the loop is concerned.
+// checkServing is invariant 7, as far as the loop is concerned: exactly the
+// processes of generations that have been live are listed.
 func (w *world) checkServing() {
-	for _, s := range w.serving {
-		i := slices.IndexFunc(w.procs, func(p *fakeProc) bool { return p.id == s })
-		assert.False(w.t, w.procs[i].gone, "invariant 7: %v is listed and gone", s)
+	var want []Worker
+	for _, p := range w.procs {
+		if !p.gone && w.wentLive[p.id.Generation] {
+			want = append(want, p.id)
+		}
 	}
+	assert.ElementsMatch(w.t, want, w.serving, "invariant 7")
 }
 
 func (w *world) alive() []*fakeProc {
@@ -267,19 +280,26 @@ func (w *world) restart() <-chan error {
 		}
 	})
 	reply := w.sup.Restart(w.t.Context(), "test")
+	answer := make(chan error, 1)
+	w.asked++
+	go func() {
+		err := <-reply
+		w.locked(func() { w.answered++ })
+		answer <- err
+	}()
 	synctest.Wait()
-	return reply
+	return answer
 }
 
 func (w *world) stop() { w.stopAfter(0) }
 
 func (w *world) stopAfter(delay time.Duration) {
-	w.sup.Stop("test", stopSignal, delay)
+	w.sup.Stop(w.t.Context(), "test", stopSignal, delay)
 	synctest.Wait()
 }
 
 func (w *world) resize(by int) {
-	w.sup.Resize("test", by)
+	w.sup.Resize(w.t.Context(), "test", by)
 	synctest.Wait()
 }
 

@@ -94,7 +94,7 @@ func (w *world) play(event byte, n int) {
 			w.ready(p)
 		}
 	case 10:
-		w.sup.Notify(Notice{Pids: []int{1, 2}, Ready: true})
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{1, 2}, Ready: true})
 	case 11:
 		w.resize(1)
 	case 12:

@@ -96,6 +96,9 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
 	cancelled := ctx.Done()
+	if ctx.Err() != nil {
+		l.stop(toStop, stopSignal) // before anything was started
+	}
 	for !l.stopping || l.pending > 0 {
 		select {
 		case m := <-l.mail:
@@ -183,7 +186,6 @@ func (l *loop) onResize(m resizeAsked) {
 func (l *loop) stop(why purpose, sig os.Signal) {
 	l.stopping, l.stopWhy, l.stopSignal, l.wanted = true, why, sig, false
 	l.tell(l.waiting, ErrStopping)
-	l.waiting = nil
 	if l.starting != nil {
 		l.tell(l.starting.waiting, ErrStopping)
 	}

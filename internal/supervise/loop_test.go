@@ -296,8 +296,11 @@ func TestLiveWorkerDiesDuringKillOldDelay(t *testing.T) {
 		w.exit(w.worker(2, 0), 9)
 		assert.Equal(t, []string{"1.0", "3.0"}, w.lives())
 		w.exit(w.worker(3, 0), broken)
-		w.sleep(time.Hour / 2)
-		require.Equal(t, []string{"1.0", "4.0"}, w.lives())
+		w.sleep(2 * time.Second)
+		require.Equal(t, 4, w.liveGen, "spawned after a second, proven after another")
+		w.sleep(5*time.Second - 1)
+		assert.Empty(t, w.worker(1, 0).signals)
+		w.sleep(1)
 		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 0).signals, "once generation 4 was live for five seconds")
 		retired := seen[Retiring](w)
 		assert.Len(t, retired, 1)
@@ -351,11 +354,74 @@ func TestRetireWaitsForARefill(t *testing.T) {
 	simulate(t, Config{Workers: 2}, func(w *world) { w.settings.KillOldDelay = 5 * time.Second }, func(w *world) {
 		w.sleep(time.Second)
 		w.restart()
-		w.sleep(5 * time.Second) // live for four
+		w.sleep(5500 * time.Millisecond) // half a second before the old ones are told to go
 		w.exit(w.worker(2, 0), 9)
+		w.sleep(999 * time.Millisecond)
+		assert.Empty(t, seen[Retiring](w), "not while the refill of slot 0 proves itself")
+		w.sleep(time.Millisecond)
+		assert.Len(t, seen[Retiring](w), 1)
+	})
+}
+
+func TestARefillThatIsProvenIsBackToTheFirstPace(t *testing.T) {
+	simulate(t, Config{Workers: 2}, nil, func(w *world) {
+		w.sleep(10 * time.Second)
+		for range 3 {
+			w.exit(w.worker(1, 1), broken)
+			w.sleep(4 * time.Second)
+		}
+		w.sleep(10 * time.Second)
+		w.exit(w.worker(1, 1), 9)
+		w.exit(w.worker(1, 1), broken)
 		w.sleep(time.Second)
-		assert.Len(t, seen[Retiring](w), 1, "not while the refill of slot 0 proves itself, but then")
-		assert.True(t, time.Since(w.worker(2, 0).began) >= time.Second)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
+	})
+}
+
+func TestRestartsDoNotPutOffTheOldOnesEnd(t *testing.T) {
+	simulate(t, Config{}, func(w *world) { w.settings.KillOldDelay = 5 * time.Second }, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.sleep(3 * time.Second)
+		w.restart()
+		w.sleep(3*time.Second - 1)
+		assert.Empty(t, w.worker(1, 0).signals)
+		w.sleep(1)
+		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 0).signals, "five seconds after generation 2 was live, not 3")
+		assert.Empty(t, w.worker(2, 0).signals)
+	})
+}
+
+func TestAStopDoesNotPutOffTheKill(t *testing.T) {
+	simulate(t, Config{KillTimeout: 10 * time.Second}, nil, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.sleep(10 * time.Second) // generation 1 was told nine seconds ago
+		w.stop()
+		w.sleep(time.Second)
+		assert.Equal(t, []os.Signal{retireSignal, stopSignal, os.Kill}, w.worker(1, 0).signals)
+		assert.Equal(t, []os.Signal{stopSignal}, w.worker(2, 0).signals)
+	})
+}
+
+func TestAfterGivingUpTheClockStartsAnew(t *testing.T) {
+	simulate(t, Config{Attempts: 1}, func(w *world) { w.settings.AutoRestart = time.Minute }, func(w *world) {
+		w.sleep(61 * time.Second)
+		w.exit(w.worker(2, 0), broken)
+		w.sleep(time.Minute - 1)
+		assert.Equal(t, 2, w.generation)
+		w.sleep(1)
+		assert.Equal(t, 3, w.generation)
+	})
+}
+
+func TestAFailedAttemptDoesNotForgetThatItWasAskedFor(t *testing.T) {
+	simulate(t, Config{}, nil, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.exit(w.worker(2, 0), broken)
+		w.sleep(2 * time.Second)
+		assert.True(t, seen[WentLive](w)[1].Asked)
 	})
 }
 
@@ -489,6 +555,16 @@ func TestContextEnds(t *testing.T) {
 		assert.Equal(t, []os.Signal{stopSignal}, w.worker(1, 0).signals)
 		assert.Equal(t, "context canceled", seen[StopAsked](w)[0].Cause)
 	})
+}
+
+func TestContextThatHasEndedStartsNothing(t *testing.T) {
+	for range 20 {
+		simulate(t, Config{}, func(w *world) { w.cancelled = true }, func(w *world) {
+			require.NoError(t, <-w.result)
+			w.result <- nil
+			assert.Empty(t, w.procs)
+		})
+	}
 }
 
 func TestAutoRestart(t *testing.T) {

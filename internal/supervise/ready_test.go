@@ -14,7 +14,7 @@ import (
 var byNotice = Config{ReadyTimeout: 10 * time.Second}
 
 func (w *world) ready(p *fakeProc) {
-	w.sup.Notify(Notice{Pids: []int{p.Pid()}, Ready: true})
+	w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Ready: true})
 	synctest.Wait()
 }
 
@@ -35,7 +35,7 @@ func TestReadyWorkerIsLiveAtOnce(t *testing.T) {
 
 func TestNoticeOfADescendantCounts(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
-		w.sup.Notify(Notice{Pids: []int{7001, 7000, w.worker(1, 0).Pid(), 1}, Ready: true})
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001, 7000, w.worker(1, 0).Pid(), 1}, Ready: true})
 		w.sleep(0)
 		assert.Equal(t, []string{"1.0"}, w.served())
 	})
@@ -43,7 +43,7 @@ func TestNoticeOfADescendantCounts(t *testing.T) {
 
 func TestNoticeOfAStrangerDoesNotCount(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
-		w.sup.Notify(Notice{Pids: []int{7001, 7000, 1}, Ready: true})
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001, 7000, 1}, Ready: true})
 		w.sleep(0)
 		assert.Empty(t, w.served())
 		assert.Equal(t, []StrangeNotice{{Pid: 7001}}, seen[StrangeNotice](w))
@@ -65,7 +65,7 @@ func TestNotReadyInTimeHasFailed(t *testing.T) {
 		w.sleep(time.Second)
 		reply := w.restart()
 		status := "loading"
-		w.sup.Notify(Notice{Pids: []int{w.worker(2, 0).Pid()}, Status: &status})
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(2, 0).Pid()}, Status: &status})
 		w.sleep(10 * time.Second)
 		assert.EqualError(t, answered(reply), `new worker 101 of generation 2 was not ready after 10s; its last status: "loading"`)
 		assert.Equal(t, []os.Signal{abortSignal}, w.worker(2, 0).signals)
@@ -114,8 +114,8 @@ func TestQuickReadinessDoesNotOutrunThePace(t *testing.T) {
 
 func TestNoticeThatOutrunsTheSpawn(t *testing.T) {
 	simulate(t, byNotice, func(w *world) { w.slowSpawn = time.Second }, func(w *world) {
-		w.sup.Notify(Notice{Pids: []int{100}, Ready: true}) // what the pid is going to be
-		w.sup.Notify(Notice{Pids: []int{7001}, Ready: true})
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{100}, Ready: true}) // what the pid is going to be
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001}, Ready: true})
 		w.sleep(time.Second)
 		assert.Equal(t, []string{"1.0"}, w.served())
 		assert.Equal(t, []StrangeNotice{{Pid: 7001}}, seen[StrangeNotice](w))

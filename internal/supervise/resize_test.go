@@ -300,13 +300,13 @@ func TestNoAutoRestartDuringTheStopDelay(t *testing.T) {
 func TestStrangeNoticesDoNotFloodTheLog(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
 		for range 100_000 {
-			w.sup.Notify(Notice{Pids: []int{7001}, Ready: true})
+			w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001}, Ready: true})
 		}
 		w.ready(w.worker(1, 0))
 		assert.Equal(t, []string{"1.0"}, w.served())
 		assert.Equal(t, []StrangeNotice{{Pid: 7001}}, seen[StrangeNotice](w))
 		w.sleep(time.Minute)
-		w.sup.Notify(Notice{Pids: []int{7002}})
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7002}})
 		w.sleep(0)
 		assert.Equal(t, []StrangeNotice{{7001, 0}, {7002, 99_999}}, seen[StrangeNotice](w))
 	})

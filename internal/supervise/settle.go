@@ -149,7 +149,6 @@ func (l *loop) promote() {
 		Delay:      l.settings.KillOldDelay,
 	})
 	l.tell(g.waiting, nil)
-	g.waiting = nil
 }
 
 // retire tells the workers of old generations to go, as long as the live one

@@ -115,21 +115,23 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan error {
 	return reply
 }
 
-// Notify passes on what a worker has said of itself.
-func (s *Supervisor) Notify(n Notice) {
-	_ = s.post(context.Background(), n) // after the end nobody cares
+// Notify passes on what a worker has said of itself. Before Run it blocks, until
+// ctx ends.
+func (s *Supervisor) Notify(ctx context.Context, n Notice) {
+	_ = s.post(ctx, n) // after the end nobody cares
 }
 
 // Stop sends sig to all workers, for good, after serving on for delay. It does
-// not wait: Run returns when they are gone. cause is for the log.
-func (s *Supervisor) Stop(cause string, sig os.Signal, delay time.Duration) {
-	_ = s.post(context.Background(), stopAsked{cause, sig, delay}) // over is as good as stopped
+// not wait: Run returns when they are gone. cause is for the log. Before Run it
+// blocks, until ctx ends.
+func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) {
+	_ = s.post(ctx, stopAsked{cause, sig, delay}) // over is as good as stopped
 }
 
 // Resize changes the number of workers by n, to not less than one. cause is
-// for the log.
-func (s *Supervisor) Resize(cause string, n int) {
-	_ = s.post(context.Background(), resizeAsked{cause, n}) // after the end there are none
+// for the log. Before Run it blocks, until ctx ends.
+func (s *Supervisor) Resize(ctx context.Context, cause string, n int) {
+	_ = s.post(ctx, resizeAsked{cause, n}) // after the end there are none
 }
 
 // post hands m to the loop, unless that is over or ctx is.
