@@ -45,6 +45,8 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--restart", "--pid-file=x"}, `--restart needs --pid-file and --status-file`},
 		{[]string{"--stop"}, `--stop needs --pid-file`},
 		{[]string{"--stop", "--restart", "--pid-file=x"}, `--restart and --stop exclude each other`},
+		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart or --stop only`},
+		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: it takes no value`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},
 		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --stop-delay, --signal-on-hup, --signal-on-term, --status-file, --stop; see start_server --help`},

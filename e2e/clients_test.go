@@ -83,12 +83,39 @@ func TestRestartTellsOfAFailureWhenNothingHasEverServed(t *testing.T) {
 	d.stop()
 }
 
+// TestRestartIsNotAnsweredByAnEarlierOne: a generation is starting when a broken
+// release is deployed and another restart asked for.
+func TestRestartIsNotAnsweredByAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	d := startServed(t, ours, "--interval=1")
+	d.signal(syscall.SIGHUP)
+	d.sees(2, `^worker \d+ is up`)
+	d.write("broken", "")
+	code, printed := d.client("--restart", "--timeout=30")
+	assert.Equal(t, 1, code)
+	assert.Regexp(t, fmt.Sprintf(`restart failed: .*still serving: 2:%d;`, d.worker(2)), printed)
+	require.NoError(t, os.Remove(filepath.Join(d.dir, "broken")))
+	code, printed = d.client("--restart", "--timeout=30")
+	assert.Zero(t, code, printed)
+	d.stop()
+}
+
+func TestRestartDuringTheFirstStart(t *testing.T) {
+	t.Parallel()
+	d := startWorkers(t, ours, "--interval=0.5", "--pid-file=pid", "--status-file=st")
+	d.sees(1, `^worker \d+ is up`)
+	code, printed := d.client("--restart", "--timeout=30")
+	assert.Zero(t, code, printed)
+	assert.Equal(t, fmt.Sprintf("2:%d\n", d.worker(2)), d.file("st"), "generation 1 was begun before")
+	d.stop()
+}
+
 func TestRestartTimesOut(t *testing.T) {
 	t.Parallel()
 	d := startServed(t, ours, "--interval=5", "--kill-timeout=1")
 	code, printed := d.client("--restart", "--timeout=0.2")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, fmt.Sprintf("start_server: no newer generation is serving alone yet: timed out after 200ms; last seen in the status file: 1:%d\n", d.worker(1)), printed)
+	assert.Equal(t, fmt.Sprintf("start_server: timed out after 200ms, and no newer generation is serving alone yet; start_server (pid:%d) goes on; last seen in its status file: 1:%d\n", d.cmd.Process.Pid, d.worker(1)), printed)
 	d.stop()
 }
 

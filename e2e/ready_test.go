@@ -398,7 +398,7 @@ func TestBadCommandLineOfWorkers(t *testing.T) {
 		"--workers=0":       `--workers: "0" is not a number from 1 to 10000`,
 		"--workers=10001":   `--workers: "10001" is not a number from 1 to 10000`,
 		"--workers=1.5":     `--workers: "1.5" is not a number from 1 to 10000`,
-		"--kill-group=yes":  "bool flag `--kill-group' cannot have an argument; see start_server --help",
+		"--kill-group=yes":  "--kill-group: it takes no value",
 		"--stop-delay=-1":   `--stop-delay: duration "-1" is negative`,
 		"--stop-delay=x":    `--stop-delay: "x" is not a duration such as 2, 0.5 or 300ms`,
 		"--stop-delay=":     `--stop-delay: its value is missing`,

@@ -1,3 +1,8 @@
+// The runtime need not read the cgroup's CPU limits at every start, nor watch
+// them: there is hardly ever more than one thing to do.
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command start_server is a superdaemon for hot-deploying server programs, a
 // port of Perl's Server::Starter.
 package main

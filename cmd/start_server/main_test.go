@@ -254,7 +254,7 @@ func TestOptionsReachTheConfig(t *testing.T) {
 	t.Parallel()
 	o, err := parse(strings.Fields(`--interval=0 --kill-old-delay=0.5 --kill-timeout=300ms --auto-restart-interval=1m
 		--enable-auto-restart --signal-on-hup=sigquit --signal-on-term=INT --backlog=7 --dir=d --envdir=e
-		--pid-file=p --status-file=s --log-file=l --timeout=9 -- x`))
+		--pid-file=p --status-file=s --log-file=l -- x`))
 	require.NoError(t, err)
 	var log bytes.Buffer
 	c := o.config(&log)
@@ -269,7 +269,6 @@ func TestOptionsReachTheConfig(t *testing.T) {
 	assert.Same(t, &log, c.Log)
 	assert.True(t, c.HandleSignals)
 	assert.True(t, c.RedirectOutput)
-	assert.Equal(t, 9*time.Second, o.timeout)
 
 	o, err = parse([]string{"x"})
 	require.NoError(t, err)

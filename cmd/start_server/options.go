@@ -169,6 +169,8 @@ func (o *options) check() error {
 		faults = append(faults, errors.New("--restart needs --pid-file and --status-file"))
 	case o.Stop && o.PidFile == "":
 		faults = append(faults, errors.New("--stop needs --pid-file"))
+	case o.Timeout != "" && !o.Restart && !o.Stop:
+		faults = append(faults, errors.New("--timeout goes with --restart or --stop only"))
 	case o.Daemonize && o.LogFile == "":
 		faults = append(faults, errors.New("--daemonize needs --log-file"))
 	}
@@ -212,9 +214,11 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		arg := "--" + option.LongName
 		_, isSwitch := option.Value().(bool)
 		switch {
+		case isSwitch && hasValue:
+			return nil, fmt.Errorf("--%s: it takes no value", option.LongName)
 		case hasValue && value != "":
 			arg += "=" + value
-		case isSwitch && !hasValue:
+		case isSwitch:
 		case hasValue || i+1 == len(args):
 			return nil, fmt.Errorf("--%s: its value is missing", option.LongName)
 		default:

@@ -12,6 +12,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"time"
 
@@ -34,7 +35,10 @@ func main() {
 		io.WriteString(w, greeting)
 	})
 	srv := &http.Server{Addr: *addr, Handler: mux, ReadHeaderTimeout: time.Minute}
-	if err := listener.Serve(context.Background(), srv); err != nil {
+	// Ctrl-C in a terminal goes to all that run there: drain then, too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := listener.Serve(ctx, srv); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@
 package logsink
 
 import (
+	"fmt"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -101,6 +102,8 @@ func (c *command) keep(p Process) {
 				return
 			}
 			c.died(p.Pid(), status, nil)
+			// The log is just what may not be read, so tell the terminal too.
+			fmt.Fprintf(c.stderr, "start_server: log command %d ended with status:%d, starting it again\n", p.Pid(), status)
 		}
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
 			return

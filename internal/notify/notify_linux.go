@@ -1,9 +1,9 @@
 package notify
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -64,7 +64,7 @@ func bindFile() (*Listener, error) {
 }
 
 func bindAbstract() (*Listener, error) {
-	name := "@start_server/" + strconv.Itoa(os.Getpid()) + "/" + rand.Text()
+	name := "@start_server/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36)
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
 		return nil, err

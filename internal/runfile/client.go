@@ -12,8 +12,9 @@ import (
 const poll = 10 * time.Millisecond
 
 // Restart sends HUP to the superdaemon that holds the pid file, and blocks
-// until its status file lists a newer generation than before and no other. It
-// fails when the attempt does, when the superdaemon goes away, or when ctx
+// until its status file lists a newer generation than before and no other, whose
+// workers were started after the call: one that was starting already is not what
+// was asked for. It fails when the attempt does, when the superdaemon goes away, or when ctx
 // ends; what it saw last is in the error.
 func Restart(ctx context.Context, pidFile, statusFile string) error {
 	pid, err := Owner(pidFile)
@@ -24,22 +25,23 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 	if err != nil {
 		return err
 	}
+	asked := nextTick()
 	if err := send(pid, syscall.SIGHUP); err != nil {
 		return err
 	}
 	for last := before; ; {
 		if err := wait(ctx); err != nil {
-			return fmt.Errorf("no newer generation is serving alone yet: %w; last seen in the status file: %s", err, last)
+			return fmt.Errorf("%w, and no newer generation is serving alone yet; start_server (pid:%d) goes on; last seen in its status file: %s", err, pid, last)
 		}
 		now, err := ReadStatus(statusFile)
 		if err != nil {
 			return err
 		}
-		if now.Newest() > before.Newest() && now.Alone() {
+		if now.Newest() > before.Newest() && now.Alone() && now.bornSince(asked) {
 			return nil
 		}
 		if now.RenewedSince(last) {
-			return fmt.Errorf("restart failed: the new worker did not stay up, and start_server (pid:%d) goes on trying; still serving: %s; its log says more", pid, now)
+			return fmt.Errorf("restart failed: the new worker did not stay up; still serving: %s; the log of start_server (pid:%d) says more", now, pid)
 		}
 		if owner, _ := Owner(pidFile); owner != pid {
 			return fmt.Errorf("start_server (pid:%d) has ended instead of restarting; last seen in the status file: %s", pid, last)

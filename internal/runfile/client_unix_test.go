@@ -49,12 +49,12 @@ func answered(t *testing.T, answer <-chan error) error {
 func TestRestartIsOverWhenANewerGenerationServesAlone(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 1:100")
+	f.do("status 1:9000100")
 	answer := f.restart()
 	pending(t, answer, "nothing has changed")
-	f.do("status 1:100 2:200")
+	f.do("status 1:9000100 2:9000200")
 	pending(t, answer, "the old one is still there")
-	f.do("status 2:200")
+	f.do("status 2:9000200")
 	assert.NoError(t, answered(t, answer))
 }
 
@@ -62,34 +62,34 @@ func TestRestartIsOverWhenANewerGenerationServesAlone(t *testing.T) {
 func TestRestartTakesAnyNewerGeneration(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 3:300 3:301")
+	f.do("status 3:9000300 3:301")
 	answer := f.restart()
-	f.do("status 7:700 7:701")
+	f.do("status 7:9000700 7:701")
 	assert.NoError(t, answered(t, answer))
 }
 
 func TestRestartWithAnOldWorkerThatNeverGoesWaits(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 1:100 2:200")
+	f.do("status 1:9000100 2:9000200")
 	answer := f.restart()
-	f.do("status 2:200")
+	f.do("status 2:9000200")
 	pending(t, answer, "the one that was newest is alone now")
-	f.do("status 2:200 3:300")
+	f.do("status 2:9000200 3:9000300")
 	pending(t, answer, "two serve")
-	f.do("status 3:300")
+	f.do("status 3:9000300")
 	assert.NoError(t, answered(t, answer))
 }
 
 func TestRestartHearsOfAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 1:100")
+	f.do("status 1:9000100")
 	answer := f.restart()
 	pending(t, answer, "the attempt is under way")
 	f.do("renew")
 	assert.EqualError(t, answered(t, answer), fmt.Sprintf(
-		"restart failed: the new worker did not stay up, and start_server (pid:%d) goes on trying; still serving: 1:100; its log says more", f.pid()))
+		"restart failed: the new worker did not stay up; still serving: 1:9000100; the log of start_server (pid:%d) says more", f.pid()))
 }
 
 func TestRestartHearsOfAFailureBeforeAnythingServes(t *testing.T) {
@@ -107,11 +107,11 @@ func TestRestartHearsOfTheEnd(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			f := startFake(t)
-			f.do("status 1:100")
+			f.do("status 1:9000100")
 			answer := f.restart()
 			end(f)
 			assert.EqualError(t, answered(t, answer), fmt.Sprintf(
-				"start_server (pid:%d) has ended instead of restarting; last seen in the status file: 1:100", f.pid()))
+				"start_server (pid:%d) has ended instead of restarting; last seen in the status file: 1:9000100", f.pid()))
 		})
 	}
 }
@@ -119,24 +119,24 @@ func TestRestartHearsOfTheEnd(t *testing.T) {
 func TestRestartGivesUpWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 1:100")
+	f.do("status 1:9000100")
 	over := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	answer := make(chan error, 1)
 	go func() { answer <- Restart(ctx, f.pidFile, f.statusFile) }()
 	f.says("hangup")
-	f.do("status 1:100 2:200")
+	f.do("status 1:9000100 2:9000200")
 	pending(t, answer, "two serve")
 	cancel(over)
 	err := answered(t, answer)
 	assert.ErrorIs(t, err, over)
-	assert.EqualError(t, err, "no newer generation is serving alone yet: enough; last seen in the status file: 1:100 2:200")
+	assert.EqualError(t, err, fmt.Sprintf("enough, and no newer generation is serving alone yet; start_server (pid:%d) goes on; last seen in its status file: 1:9000100 2:9000200", f.pid()))
 }
 
 func TestClientsSayWhenThereIsNobody(t *testing.T) {
 	t.Parallel()
 	gone := startFake(t)
-	gone.do("status 1:100")
+	gone.do("status 1:9000100")
 	gone.kill()
 	none := filepath.Join(t.TempDir(), "pid")
 	for path, want := range map[string]string{

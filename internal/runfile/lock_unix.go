@@ -27,3 +27,8 @@ func try(f *os.File, how int) (held bool, err error) {
 	}
 	return false, err
 }
+
+// alive tells whether a process of that number exists.
+func alive(pid int) bool {
+	return !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+}

@@ -10,3 +10,5 @@ func lock(*os.File) (bool, error) {
 }
 
 func locked(f *os.File) (bool, error) { return lock(f) }
+
+func alive(int) bool { return false }

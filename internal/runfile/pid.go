@@ -135,6 +135,8 @@ func Owner(path string) (int, error) {
 		switch {
 		case err == nil && held:
 			return pid, nil
+		case err == nil && alive(pid):
+			return 0, fmt.Errorf("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, pid)
 		case err == nil:
 			return 0, fmt.Errorf("pid file %q is stale: process %d, which it names, is gone", path, pid)
 		case !held || time.Now().After(deadline):

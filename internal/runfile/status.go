@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Entry is a line of the status file: a worker that serves.
@@ -20,6 +21,7 @@ type StatusFile struct {
 	path    string
 	entries []Entry
 	made    bool
+	written time.Time // last
 }
 
 // NewStatusFile prepares for writing at path. A file that a predecessor has left
@@ -52,12 +54,18 @@ func NewStatusFile(path string) (*StatusFile, error) {
 // Write replaces the file's content, a line GENERATION:PID each.
 func (s *StatusFile) Write(entries []Entry) error {
 	s.entries = entries
-	return s.Renew()
+	return s.replace()
 }
 
 // Renew replaces the file by one with the same content, which is the news
-// that a restart has failed, for a client that waits for it.
+// that a restart has failed, for a client that waits for it. It blocks for as long
+// as a client may need to have seen what was written before.
 func (s *StatusFile) Renew() error {
+	time.Sleep(time.Until(s.written.Add(5 * poll)))
+	return s.replace()
+}
+
+func (s *StatusFile) replace() error {
 	var text bytes.Buffer
 	for _, e := range s.entries {
 		fmt.Fprintf(&text, "%d:%d\n", e.Generation, e.Pid)
@@ -65,7 +73,7 @@ func (s *StatusFile) Renew() error {
 	if err := replace(s.path, text.Bytes()); err != nil {
 		return fmt.Errorf("status file: %w", err)
 	}
-	s.made = true
+	s.made, s.written = true, time.Now()
 	return nil
 }
 
@@ -166,6 +174,16 @@ func (s Status) Alone() bool {
 		}
 	}
 	return len(s.Entries) > 0
+}
+
+// bornSince tells that all that are listed were started at that uptime or later.
+func (s Status) bornSince(uptime time.Duration) bool {
+	for _, e := range s.Entries {
+		if !bornSince(e.Pid, uptime) {
+			return false
+		}
+	}
+	return true
 }
 
 // RenewedSince tells that s is another file than old, and says the same: see

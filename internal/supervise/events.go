@@ -52,8 +52,9 @@ type (
 	AttemptFailed struct {
 		Failure
 		Pause time.Duration // until the next attempt; negative: there is none
-		// Decided tells that no restart asked for since the attempt began is
-		// pending: whoever waits for a restart waits for this answer.
+		// Decided tells that whoever waits for a restart has the answer by
+		// this: no other restart was asked for since the attempt began, and
+		// where attempts are bounded it was the last.
 		Decided bool
 	}
 	// GaveUp follows the last AttemptFailed when attempts are bounded.

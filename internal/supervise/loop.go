@@ -151,7 +151,7 @@ func (l *loop) onRestart(m restartAsked) {
 		l.Observe(Refused{m.cause})
 		return
 	}
-	l.Observe(RestartAsked{Cause: m.cause, Pending: l.starting != nil || l.wanted})
+	l.Observe(RestartAsked{Cause: m.cause, Pending: l.starting != nil})
 	l.wanted, l.asked = true, true
 	l.waiting = append(l.waiting, m.reply)
 	l.attempts.failures = 0
@@ -313,7 +313,7 @@ func (l *loop) attemptFailed(why Failure) {
 		l.attempts.failures++
 	}
 	last := decided && l.Attempts > 0 && l.attempts.failures >= l.Attempts
-	failed := AttemptFailed{Failure: why, Pause: -1, Decided: decided}
+	failed := AttemptFailed{Failure: why, Pause: -1, Decided: decided && (l.Attempts == 0 || last || first)}
 	if !first && !last {
 		l.wanted, l.asked = true, l.asked || g.asked
 		failed.Pause = max(0, l.attempts.next(l.Interval).Sub(l.now))
