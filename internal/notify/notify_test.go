@@ -182,6 +182,7 @@ func TestSystemdNotify(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("systemd-notify")
 	if err != nil {
+		require.Empty(t, os.Getenv("CI"), "systemd-notify is not installed, and in CI nothing is skipped")
 		t.Skip("systemd-notify is not installed")
 	}
 	l, messages := listen(t)
