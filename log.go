@@ -13,7 +13,7 @@ import (
 // logger writes log lines, in order, and blocks nobody.
 type logger struct {
 	queue
-	out io.Writer // touched in the queue only
+	out io.Writer // touched in the queue only, or when that is empty
 }
 
 func newLogger(out io.Writer) *logger { return &logger{out: out} }
@@ -21,6 +21,13 @@ func newLogger(out io.Writer) *logger { return &logger{out: out} }
 func (l *logger) printf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...) + "\n"
 	l.add(func() { io.WriteString(l.out, line) }) // whom could an error be told?
+}
+
+// now writes a line at once, and may block: for when there is no loop yet that
+// must not be kept waiting, and no time to lose on a goroutine.
+func (l *logger) now(format string, args ...any) {
+	l.flush()
+	fmt.Fprintf(l.out, format+"\n", args...)
 }
 
 // redirect makes the lines to come go to out.

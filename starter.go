@@ -92,7 +92,7 @@ func (s *Starter) Listen() error {
 	if s.sockets != nil {
 		return nil
 	}
-	s.log.printf("start_server (pid:%d) starting now...", os.Getpid())
+	s.log.now("start_server (pid:%d) starting now...", os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if s.config.HandleSignals {

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,7 +84,7 @@ func (s *Socket) bindPort(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return s.readName()
+	return s.setName(addr)
 }
 
 // bindPath binds a unix socket with mode 0777. The mode is set before
@@ -127,12 +126,7 @@ func (s *Socket) bindPath(o Options) error {
 
 // create makes the socket, which no program started meanwhile inherits.
 func (s *Socket) create(family, kind int) error {
-	syscall.ForkLock.RLock()
-	fd, err := unix.Socket(family, kind, 0)
-	if err == nil {
-		unix.CloseOnExec(fd)
-	}
-	syscall.ForkLock.RUnlock()
+	fd, err := socketCloseOnExec(family, kind)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
@@ -148,18 +142,20 @@ func (s *Socket) listen(o Options) error {
 	return os.NewSyscallError("listen", unix.Listen(s.fd, backlog))
 }
 
-// readName learns the real port, which the caller may have left open.
-func (s *Socket) readName() error {
-	sa, err := unix.Getsockname(s.fd)
-	if err != nil {
-		return os.NewSyscallError("getsockname", err)
-	}
-	var addr netip.AddrPort
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
-		addr = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).WithZone(s.IP.Zone()), uint16(sa.Port))
+// setName gives the socket bound to addr its name, with the port that the
+// system chose if that was left to it.
+func (s *Socket) setName(addr netip.AddrPort) error {
+	if addr.Port() == 0 {
+		sa, err := unix.Getsockname(s.fd)
+		if err != nil {
+			return os.NewSyscallError("getsockname", err)
+		}
+		switch sa := sa.(type) {
+		case *unix.SockaddrInet4:
+			addr = netip.AddrPortFrom(addr.Addr(), uint16(sa.Port))
+		case *unix.SockaddrInet6:
+			addr = netip.AddrPortFrom(addr.Addr(), uint16(sa.Port))
+		}
 	}
 	s.Name = s.name(addr.Port())
 	if s.UDP {
