@@ -116,11 +116,6 @@ func (s *Starter) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.config.StatusFile != "" {
-		if s.status, err = runfile.NewStatusFile(s.config.StatusFile); err != nil {
-			return err
-		}
-	}
 	env, err := s.workerEnv()
 	if err != nil {
 		return err
@@ -136,6 +131,13 @@ func (s *Starter) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.sockets = sockets
+	// Not before the ports are ours: the one that is there may be that of
+	// whoever has them.
+	if s.config.StatusFile != "" {
+		if s.status, err = runfile.NewStatusFile(s.config.StatusFile); err != nil {
+			return err
+		}
+	}
 	if s.config.Ready == ReadyNotify {
 		if s.notices, err = notify.Listen(s.onNotice); err != nil {
 			return err

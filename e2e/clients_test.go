@@ -207,6 +207,17 @@ func TestPidFileOfALiveProcessIsLeftAlone(t *testing.T) {
 	assert.NoFileExists(t, socket)
 }
 
+func TestStatusFileOfWhoHasThePortIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	port := "--port=127.0.0.1:" + freePort(t)
+	d := startServed(t, ours, "--interval=0.2", port)
+	code, printed := command(t, d.dir, ours, port, "--status-file=st", "--", "sleep", "100")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, printed, "address already in use")
+	assert.Equal(t, fmt.Sprintf("1:%d\n", d.worker(1)), d.file("st"))
+	d.stop()
+}
+
 // TestStatusFileIsWholeAtEveryRead reads as fast as it can while restarts go on.
 func TestStatusFileIsWholeAtEveryRead(t *testing.T) {
 	t.Parallel()
