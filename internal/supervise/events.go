@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"time"
@@ -12,6 +13,10 @@ type Event interface{ event() }
 // Worker names one process.
 type Worker struct {
 	Generation, Slot, Pid int
+}
+
+func (w Worker) compare(o Worker) int {
+	return cmp.Or(cmp.Compare(w.Generation, o.Generation), cmp.Compare(w.Slot, o.Slot), cmp.Compare(w.Pid, o.Pid))
 }
 
 type (
@@ -28,7 +33,10 @@ type (
 		Forced bool // although old workers are still there
 	}
 	// Started is a new worker process, not yet proven.
-	Started struct{ Worker }
+	Started struct {
+		Worker
+		Refill bool // in the place of one that died, or of none; not of a starting generation
+	}
 	// Proven is a worker that has proved itself.
 	Proven struct {
 		Worker
@@ -59,13 +67,22 @@ type (
 	}
 	// GaveUp follows the last AttemptFailed when attempts are bounded.
 	GaveUp struct {
+		Failure  // of the last attempt
 		Attempts int
 		Serving  bool // an older generation serves on
+	}
+	// TookOver tells that a worker of a starting generation serves in the
+	// place of an old one.
+	TookOver struct {
+		Worker
+		Old   Worker        // Pid is 0 if there was none
+		Delay time.Duration // until the old one is told to go
 	}
 	// WentLive tells that all workers of a generation are proven.
 	WentLive struct {
 		Generation int
 		Asked      bool // by a restart; false at the start and after a crash
+		Rolled     bool // its workers took over one by one
 		Old        []Worker
 		Delay      time.Duration // until the old ones are told to go
 	}
@@ -111,6 +128,12 @@ type (
 		Worker
 		After time.Duration
 	}
+	// Signalled tells of a signal that was asked for.
+	Signalled struct {
+		Cause   string
+		Signal  os.Signal
+		Workers []Worker
+	}
 	// SignalFailed tells that a worker could not be sent a signal.
 	SignalFailed struct {
 		Worker
@@ -132,6 +155,7 @@ func (StrangeNotice) event() {}
 func (NotReady) event()      {}
 func (AttemptFailed) event() {}
 func (GaveUp) event()        {}
+func (TookOver) event()      {}
 func (WentLive) event()      {}
 func (Retiring) event()      {}
 func (Died) event()          {}
@@ -140,6 +164,7 @@ func (Resized) event()       {}
 func (StopDelayed) event()   {}
 func (StopAsked) event()     {}
 func (Killed) event()        {}
+func (Signalled) event()     {}
 func (SignalFailed) event()  {}
 func (Serving) event()       {}
 

@@ -30,6 +30,8 @@ type world struct {
 	proven    map[int]bool // pids
 	wentLive  map[int]bool
 	liveGen   int          // the newest generation that went live
+	placed    map[int]bool // pids that took a slot over, or were started to refill one
+	inFlight  int          // spawns that have not returned
 	workers   int          // wanted in a generation
 	shrunk    map[int]bool // slots that were once not wanted
 	stopped   bool
@@ -69,7 +71,9 @@ func (p *fakeProc) Wait() int {
 func (p *fakeProc) Signal(sig os.Signal) error {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	assert.NotContains(p.w.t, p.signals, sig, "invariant 5: %v signalled again", p.id)
+	if sig != otherSignal {
+		assert.NotContains(p.w.t, p.signals, sig, "invariant 5: %v signalled again", p.id)
+	}
 	p.signals = append(p.signals, sig)
 	if sig == retireSignal {
 		p.w.checkRetire(p)
@@ -82,6 +86,7 @@ const (
 	retireSignal fakeSignal = "retire"
 	abortSignal  fakeSignal = "abort"
 	stopSignal   fakeSignal = "stop"
+	otherSignal  fakeSignal = "other" // one that is passed on
 )
 
 type fakeSignal string
@@ -92,6 +97,10 @@ func (s fakeSignal) String() string { return string(s) }
 // checkRetire is invariant 1. One that is in excess goes without a newer
 // generation, but if its own is the live one, not before the others are whole.
 func (w *world) checkRetire(p *fakeProc) {
+	if w.sup.config.Surge > 0 {
+		w.checkReplaced(p)
+		return
+	}
 	if p.id.Slot < w.workers {
 		// Of slots that were emptied and asked for again, what is told to go
 		// has not been there for all the time.
@@ -102,11 +111,56 @@ func (w *world) checkRetire(p *fakeProc) {
 	}
 	whole := map[int]bool{}
 	for _, q := range w.procs {
-		if q.id.Generation == w.liveGen && q.id.Slot < w.workers && !q.gone && w.proven[q.id.Pid] && len(q.signals) == 0 {
+		if q.id.Generation == w.liveGen && q.id.Slot < w.workers && !q.gone && w.proven[q.id.Pid] && !q.told() {
 			whole[q.id.Slot] = true
 		}
 	}
 	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
+}
+
+// checkReplaced is invariant 1 when slots are taken over one by one: another
+// worker serves in that slot, and one in every other.
+func (w *world) checkReplaced(p *fakeProc) {
+	holders := map[int]bool{}
+	for _, q := range w.procs {
+		if q != p && w.listed(q) && !q.told() && w.proven[q.id.Pid] && q.id.Slot < w.workers {
+			holders[q.id.Slot] = true
+		}
+	}
+	if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
+		assert.True(w.t, w.shrunk[p.id.Slot], "invariant 1: %v is starting", p.id)
+		return // it is in excess before it has served
+	}
+	assert.Len(w.t, holders, w.workers, "invariant 1: %v told to go, and a slot is empty", p.id)
+}
+
+// listed tells that a process is there, and of those that serve.
+func (w *world) listed(p *fakeProc) bool {
+	return !p.gone && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid])
+}
+
+// told tells that it was told to go.
+func (p *fakeProc) told() bool {
+	return slices.ContainsFunc(p.signals, func(sig os.Signal) bool { return sig != otherSignal })
+}
+
+// checkSurge is the bound of Surge on the spawns that are to replace a worker. Of
+// slots that were emptied and asked for again, the one there may be in excess.
+func (w *world) checkSurge(slot int) {
+	there := w.inFlight
+	var holder *fakeProc
+	for _, p := range w.procs {
+		if !p.gone {
+			there++
+		}
+		if p.id.Slot == slot && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid]) {
+			holder = p
+		}
+	}
+	surge := w.sup.config.Surge
+	if surge > 0 && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
+		assert.Less(w.t, there, w.workers+surge, "more than %d processes beyond %d", surge, w.workers)
+	}
 }
 
 func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
@@ -117,6 +171,9 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	if last := w.spawns[slot]; len(last) > 0 {
 		assert.GreaterOrEqual(w.t, now.Sub(last[len(last)-1]), w.sup.config.Interval, "invariant 8: slot %d", slot)
 	}
+	w.checkSurge(slot)
+	w.inFlight++
+	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
 	w.generation = max(w.generation, generation)
 	if now.After(w.restarted) || now.Equal(w.restarted) {
@@ -147,6 +204,12 @@ func (w *world) observe(e Event) {
 	switch e := e.(type) {
 	case Serving:
 		w.serving = e.Workers
+	case Started:
+		if e.Refill {
+			w.placed[e.Pid] = true
+		}
+	case TookOver:
+		w.placed[e.Pid] = true
 	case Proven:
 		if w.sup.config.ReadyTimeout == 0 {
 			assert.GreaterOrEqual(w.t, e.After, w.sup.config.Interval, "%v was proven too early", e.Worker)
@@ -175,7 +238,7 @@ func (w *world) observe(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -245,7 +308,7 @@ func (w *world) exit(p *fakeProc, status int) {
 func (w *world) checkServing() {
 	var want []Worker
 	for _, p := range w.procs {
-		if !p.gone && w.wentLive[p.id.Generation] {
+		if w.listed(p) {
 			want = append(want, p.id)
 		}
 	}
@@ -301,6 +364,12 @@ func (w *world) stopAfter(delay time.Duration) {
 func (w *world) resize(by int) {
 	w.sup.Resize(w.t.Context(), "test", by)
 	synctest.Wait()
+}
+
+func (w *world) status() Status {
+	s, err := w.sup.Status(w.t.Context())
+	assert.NoError(w.t, err)
+	return s
 }
 
 // lives lists "generation.slot" of all processes that are there.

@@ -20,7 +20,8 @@ func FuzzLoop(f *testing.F) {
 	f.Add([]byte{0x55, 0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
 	f.Add([]byte{1, 0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
 	f.Add([]byte{0xe2, 0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
-	f.Add([]byte("A0\xb681A<71")) // the worker that is to stay dies while the one in excess is being spawned
+	f.Add([]byte("A0\xb681A<71"))                                                      // the worker that is to stay dies while the one in excess is being spawned
+	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92}) // rolling
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) == 0 || len(script) > 64 {
 			return
@@ -31,6 +32,9 @@ func FuzzLoop(f *testing.F) {
 		}
 		if script[0]&0x10 != 0 {
 			c.KillTimeout = 3 * time.Second
+		}
+		if len(script) > 1 && script[1]&15 == 14 { // an event that is none otherwise
+			c.Surge = 1 + int(script[1]>>4&1)
 		}
 		simulate(t, c, func(w *world) {
 			if script[0]&0x20 != 0 {
@@ -77,7 +81,7 @@ func (w *world) play(event byte, n int) {
 		})
 	case 5: // all that were told to go do
 		for _, p := range w.alive() {
-			if len(p.signals) > 0 {
+			if p.told() {
 				w.exit(p, 15)
 			}
 		}
@@ -99,6 +103,10 @@ func (w *world) play(event byte, n int) {
 		w.resize(1)
 	case 12:
 		w.resize(-1)
+	case 14:
+		w.locked(func() {}) // what the loop's goroutine may call meanwhile
+		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)
+		w.checkStatus()
 	case 13:
 		if n > 8 {
 			w.stopAfter(time.Duration(n-8) * time.Second)
@@ -118,12 +126,30 @@ func (w *world) over() bool {
 	}
 }
 
+// checkStatus compares what is told of the workers with what is there.
+func (w *world) checkStatus() {
+	s, err := w.sup.Status(w.t.Context())
+	if err != nil {
+		assert.ErrorIs(w.t, err, ErrStopping)
+		return
+	}
+	var told, there []Worker
+	for _, v := range s.Workers {
+		told = append(told, v.Worker)
+	}
+	for _, p := range w.alive() {
+		there = append(there, p.id)
+	}
+	assert.ElementsMatch(w.t, there, told)
+	assert.Equal(w.t, w.workers, s.Wanted)
+}
+
 // checkStarting is invariant 4: of the generations with unsignalled processes
 // that never went live, there is at most one.
 func (w *world) checkStarting() {
 	starting := map[int]bool{}
 	for _, p := range w.alive() {
-		if p.id.Generation > w.liveGen && len(p.signals) == 0 {
+		if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] && !p.told() {
 			starting[p.id.Generation] = true
 		}
 	}
@@ -136,11 +162,12 @@ func (w *world) checkRestarted() {
 		return
 	}
 	w.locked(func() { w.failSpawn = nil })
-	for range 40 { // whatever is starting proves itself, and then the pending one begins
+	for range 40 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
 		for _, p := range w.alive() {
 			w.ready(p)
 		}
 		w.sleep(time.Second)
+		w.goes()
 	}
 	if w.over() || w.failed {
 		return
@@ -148,7 +175,7 @@ func (w *world) checkRestarted() {
 	assert.Zero(w.t, w.restarted, "invariant 3: a restart was forgotten")
 	serving := map[int]bool{}
 	for _, p := range w.alive() {
-		if p.id.Generation == w.liveGen && p.id.Slot < w.workers {
+		if w.listed(p) && !p.told() && p.id.Slot < w.workers {
 			serving[p.id.Slot] = true
 		}
 	}

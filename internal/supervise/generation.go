@@ -21,9 +21,11 @@ func (s State) String() string {
 	return [...]string{"starting", "live", "retired", "failed"}[s]
 }
 
-// generation is one attempt to serve with Config.Workers new processes.
+// generation is one attempt to serve with Config.Workers new processes. With
+// Config.Surge its workers become live one by one: the live generation then
+// has workers of several numbers until the last of the old ones is replaced.
 type generation struct {
-	number   int
+	number   int // the newest of its workers'
 	state    State
 	asked    bool           // a restart asked for it
 	slots    []*worker      // nil where a worker is missing
@@ -34,15 +36,18 @@ type generation struct {
 
 // worker is one process, from the decision to spawn it until its exit.
 type worker struct {
-	generation *generation
+	generation *generation // where it stands
+	number     int         // of the generation that it was started for
 	slot       int
 	process    Process // nil while it is being spawned
 	began      time.Time
-	ready      bool // it has said so
-	proven     bool
-	status     string    // what it last said of itself
-	told       purpose   // what it was sent
-	killAt     time.Time // zero: never
+	ready      bool          // it has said so
+	leaving    bool          // it has said that it is
+	proven     bool          // after
+	after      time.Duration // from its start
+	status     string        // what it last said of itself
+	told       purpose       // what it was sent
+	killAt     time.Time     // zero: never
 }
 
 // purpose is a reason to send a worker a signal, as a bit set: a worker is
@@ -57,12 +62,15 @@ const (
 )
 
 func (w *worker) id() Worker {
-	id := Worker{Generation: w.generation.number, Slot: w.slot}
+	id := Worker{Generation: w.number, Slot: w.slot}
 	if w.process != nil {
 		id.Pid = w.process.Pid()
 	}
 	return id
 }
+
+// serves tells that its workers are those that clients are served by.
+func (g *generation) serves() bool { return g.state == Live || g.state == Retired }
 
 // workers are all there are by slot, also those being spawned.
 func (g *generation) workers() []*worker {
@@ -98,6 +106,32 @@ func (g *generation) whole(n int) bool {
 		}
 	}
 	return true
+}
+
+// replaced tells that the workers of n slots are of that number, and proven.
+func (g *generation) replaced(n, number int) bool {
+	for _, w := range g.slots[:n] {
+		if w == nil || w.number != number || !w.proven {
+			return false
+		}
+	}
+	return true
+}
+
+// move puts a worker from the slot of one generation into that of another, and
+// returns the one that was there.
+func (g *generation) move(w *worker, to *generation) (displaced *worker) {
+	displaced = to.slots[w.slot]
+	g.slots[w.slot] = nil
+	to.slots[w.slot], w.generation = w, to
+	return displaced
+}
+
+// record is what is remembered of a slot from worker to worker.
+type record struct {
+	pace
+	starts int   // of processes
+	ended  *Exit // how its last worker did; nil: no worker of it has ended yet
 }
 
 // pace spaces the spawns of one slot, or the attempts of the whole supervisor.

@@ -11,7 +11,9 @@ import (
 // loop is all state there is. Only the goroutine in run touches it.
 //
 // At most one generation starts and at most one is live; any number of others
-// are on their way out. What an event does depends on which of three states
+// are on their way out. It is rolling when Surge is set and there is a live
+// generation to be replaced: the starting one then has a worker only in Surge
+// slots at a time, which take over one by one. What an event does depends on which of three states
 // the loop is in: none starting, one starting (its pause before the next
 // attempt included), or stopping.
 //
@@ -29,12 +31,17 @@ import (
 //	ready in time        |                        |                          |
 //	all starting proven  | -                      | live; the old live one   | -
 //	                     |                        | retires                  |
+//	one starting proven, | -                      | it takes its slot over;  | -
+//	and rolling          |                        | the old one of it        |
+//	                     |                        | retires                  |
 //	live worker gone     | others left: refill    | the same, but no second  | count it
 //	                     | the slot; none left:   | one begins               |
 //	                     | begin n+1, and keep    |                          |
 //	                     | whom retire has not    |                          |
 //	                     | reached until it is    |                          |
 //	                     | live                   |                          |
+//	the same, rolling    | the same               | the starting generation  | the same
+//	                     |                        | fills the slot           |
 //	retired worker gone  | drop it                | drop it                  | count it
 //	kill timeout         | KILL who was told to go| the same                 | the same
 //	resize asked         | fill or empty slots of | the same for both        | refuse
@@ -58,6 +65,7 @@ type loop struct {
 	alarm    time.Time // when settle has to look again; zero: at the next message
 	settings Settings
 
+	began     time.Time
 	number    int            // of the newest generation
 	starting  *generation    // nil: none, or pausing before the next attempt
 	live      *generation    // nil: none
@@ -66,13 +74,15 @@ type loop struct {
 	asked     bool           // a restart asked for it
 	waiting   []chan<- error // who is told how it went
 	attempts  pace           // of generations
-	refills   []pace         // of each slot of the live generation
+	slots     []record       // by slot
 	restedAt  time.Time      // the last success, or when the last restart was given up
 	pending   int            // spawns and processes not yet over
 	early     []Notice       // of senders that may be workers whose spawn is in the mail
 	strangeAt time.Time      // the last StrangeNotice
 	strangers int            // notices ignored since
 	serving   []Worker       // as last told to the observer
+	restarts  int            // generations that went live after the first
+	failure   *FailureStatus // of the last attempt that failed since the last success; nil: none
 
 	stopLater  *stopAsked // a request to stop at stopAt; nil: none
 	stopAt     time.Time
@@ -84,11 +94,12 @@ type loop struct {
 
 func newLoop(s *Supervisor) *loop {
 	return &loop{
-		Config:  s.config,
-		mail:    s.mail,
-		done:    s.done,
-		wanted:  true,
-		refills: make([]pace, s.config.Workers),
+		Config: s.config,
+		mail:   s.mail,
+		done:   s.done,
+		wanted: true,
+		began:  time.Now(),
+		slots:  make([]record, s.config.Workers),
 	}
 }
 
@@ -136,6 +147,10 @@ func (l *loop) handle(m message) {
 		l.onStop(m)
 	case resizeAsked:
 		l.onResize(m)
+	case signalAsked:
+		l.onSignal(m)
+	case statusAsked:
+		m.reply <- l.status()
 	case Notice:
 		l.onNotice(m)
 	case spawned:
@@ -175,11 +190,30 @@ func (l *loop) onResize(m resizeAsked) {
 		l.Observe(Refused{m.cause})
 		return
 	}
-	l.Workers = max(1, l.Workers+m.by)
-	for len(l.refills) < l.Workers {
-		l.refills = append(l.refills, pace{})
+	wanted := m.to
+	if wanted == 0 {
+		wanted = l.Workers + m.by
+	}
+	l.Workers = min(max(1, wanted), MaxWorkers)
+	for len(l.slots) < l.Workers {
+		l.slots = append(l.slots, record{})
 	}
 	l.Observe(Resized{m.cause, l.Workers})
+}
+
+// onSignal passes a signal on. It is no purpose of ours, so it may come again.
+func (l *loop) onSignal(m signalAsked) {
+	var to []Worker
+	for _, g := range l.generations() {
+		for _, w := range g.workers() {
+			if w.process != nil && (m.slot < 0 || w.slot == m.slot) {
+				to = append(to, w.id())
+				l.signal(w, m.signal)
+			}
+		}
+	}
+	l.Observe(Signalled{m.cause, m.signal, to})
+	m.reply <- to
 }
 
 // stop makes settle tell everybody to go, and nobody come.
@@ -199,7 +233,8 @@ func (l *loop) onSpawned(m spawned) {
 	}
 	w.process, w.began = m.process, l.now
 	l.settings = m.settings
-	l.Observe(Started{w.id()})
+	l.slots[w.slot].starts++
+	l.Observe(Started{w.id(), w.generation.serves()})
 	early := l.early
 	l.early = nil
 	for _, n := range early {
@@ -215,7 +250,7 @@ func (l *loop) onNotice(n Notice) {
 		if w == nil {
 			continue
 		}
-		w.ready = w.ready || n.Ready
+		w.ready, w.leaving = w.ready || n.Ready, w.leaving || n.Stopping
 		if n.Status != nil {
 			w.status = *n.Status
 			l.Observe(Noticed{w.id(), w.status})
@@ -267,6 +302,7 @@ func (l *loop) find(pid int) *worker {
 func (l *loop) onExit(m exited) {
 	w := m.worker
 	excess := l.inExcess(w)
+	l.slots[w.slot].ended = &Exit{Pid: w.process.Pid(), Status: m.status, At: l.now, Lived: l.now.Sub(w.began)}
 	if w.generation.state != Starting || l.stopping || excess {
 		l.Observe(Died{
 			Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven,
@@ -318,6 +354,7 @@ func (l *loop) attemptFailed(why Failure) {
 		l.wanted, l.asked = true, l.asked || g.asked
 		failed.Pause = max(0, l.attempts.next(l.Interval).Sub(l.now))
 	}
+	l.failure = &FailureStatus{Failure: why, At: l.now}
 	l.Observe(failed)
 	if l.Attempts > 0 && l.wanted {
 		l.waiting = append(l.waiting, g.waiting...) // bounded: the last one decides
@@ -336,7 +373,8 @@ func (l *loop) attemptFailed(why Failure) {
 // giveUp leaves the workers that serve alone, or stops if there are none.
 func (l *loop) giveUp(why Failure) {
 	serving := l.live != nil || len(l.unsignalled(l.leaving)) > 0
-	l.Observe(GaveUp{Attempts: l.attempts.failures, Serving: serving})
+	l.Observe(GaveUp{Failure: why, Attempts: l.attempts.failures, Serving: serving})
+	l.failure.GivenUp = true
 	l.attempts.failures, l.restedAt = 0, l.now
 	if !serving {
 		l.err = &why
@@ -348,7 +386,7 @@ func (l *loop) giveUp(why Failure) {
 // generation's by a new generation.
 func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
 	if !w.proven && !excess {
-		l.refills[w.slot].failures++
+		l.slots[w.slot].failures++
 	}
 	if why.Err != nil && !excess {
 		l.Observe(RefillFailed{why})
@@ -387,7 +425,8 @@ func (l *loop) workers() []Worker {
 	return list(l.generations(), func(*worker) bool { return true })
 }
 
-// list names the running workers of gs that match.
+// list names the running workers of gs that match, in ascending order of
+// generation and slot.
 func list(gs []*generation, match func(*worker) bool) []Worker {
 	var found []Worker
 	for _, g := range gs {
@@ -397,5 +436,6 @@ func list(gs []*generation, match func(*worker) bool) []Worker {
 			}
 		}
 	}
+	slices.SortFunc(found, Worker.compare)
 	return found
 }

@@ -25,7 +25,7 @@ func (l *loop) settle() {
 		l.retire()
 		l.autoRestart()
 		l.begin()
-		l.refill()
+		l.fill()
 	}
 	l.abort()
 	l.kill()
@@ -91,9 +91,9 @@ func (l *loop) prove() {
 			}
 			switch {
 			case l.hasProved(w):
-				w.proven = true
-				l.refills[w.slot].failures = 0
-				l.Observe(Proven{w.id(), l.now.Sub(w.began)})
+				w.proven, w.after = true, l.now.Sub(w.began)
+				l.slots[w.slot].failures = 0
+				l.Observe(Proven{w.id(), w.after})
 			case l.ReadyTimeout > 0 && l.due(w.began.Add(l.ReadyTimeout)):
 				l.late(w)
 			}
@@ -123,19 +123,39 @@ func (l *loop) late(w *worker) {
 	l.signalOnce(w, toAbort, l.AbortSignal)
 }
 
+// rolling tells that the starting generation takes over slot by slot.
+func (l *loop) rolling() bool {
+	return l.Surge > 0 && l.starting != nil && l.live != nil
+}
+
 // promote makes the starting generation the live one when all its workers are
 // proven.
 func (l *loop) promote() {
-	g := l.starting
-	if g == nil || !g.whole(l.Workers) {
+	g, old := l.starting, l.live
+	switch {
+	case g == nil:
 		return
+	case l.rolling():
+		l.takeOver()
+		if !old.replaced(l.Workers, g.number) {
+			return
+		}
+		old.excess = append(old.excess, g.workers()...) // in excess too, as all others have moved
+		for _, w := range old.excess {
+			w.generation = old
+		}
+	case !g.whole(l.Workers):
+		return
+	default:
+		l.live, g.state = g, Live
+		if old != nil {
+			l.retireLater(old)
+		}
 	}
-	old := l.live
-	l.starting, l.live, g.state, l.restedAt = nil, g, Live, l.now
+	l.starting, l.restedAt, l.failure = nil, l.now, nil
 	l.attempts.failures = 0
-	if old != nil {
-		old.state = Retired
-		l.leaving = append(l.leaving, old)
+	if g.number > 1 {
+		l.restarts++
 	}
 	for _, g := range l.leaving {
 		if g.state == Retired && g.retireAt.IsZero() {
@@ -145,10 +165,37 @@ func (l *loop) promote() {
 	l.Observe(WentLive{
 		Generation: g.number,
 		Asked:      g.asked,
+		Rolled:     old != nil && l.live == old,
 		Old:        l.unsignalled(l.leaving),
 		Delay:      l.settings.KillOldDelay,
 	})
 	l.tell(g.waiting, nil)
+}
+
+// takeOver moves the workers of the starting generation that are proven into
+// the live one, in the place of the old ones there.
+func (l *loop) takeOver() {
+	for _, w := range l.starting.slots[:l.Workers] {
+		if w == nil || !w.proven {
+			continue
+		}
+		took := TookOver{Worker: w.id(), Delay: l.settings.KillOldDelay}
+		if old := l.starting.move(w, l.live); old != nil {
+			took.Old = old.id()
+			alone := &generation{number: old.number, excess: []*worker{old}}
+			old.generation = alone
+			l.retireLater(alone)
+			alone.retireAt = l.now.Add(took.Delay)
+		}
+		l.live.number = w.number
+		l.Observe(took)
+	}
+}
+
+// retireLater puts a generation among those that are to go.
+func (l *loop) retireLater(g *generation) {
+	g.state = Retired
+	l.leaving = append(l.leaving, g)
 }
 
 // retire tells the workers of old generations to go, as long as the live one
@@ -191,8 +238,8 @@ func (l *loop) autoRestart() {
 	l.wanted, l.asked = true, true
 }
 
-// begin starts the generation that is wanted, when the pace allows. Without
-// any worker one is always wanted.
+// begin starts the generation that is wanted, when the pace allows, with fill
+// to give it workers. Without any worker one is always wanted.
 func (l *loop) begin() {
 	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
 		l.wanted = true
@@ -208,31 +255,59 @@ func (l *loop) begin() {
 		waiting: l.waiting,
 	}
 	l.wanted, l.asked, l.waiting = false, false, nil
-	for slot := range l.starting.slots {
-		l.spawn(l.starting, slot)
+	for i := range l.slots {
+		l.slots[i].failures = 0 // they were another generation's
 	}
 }
 
-// refill starts a worker in each empty slot.
-func (l *loop) refill() {
+// fill starts a worker in each slot that lacks one.
+func (l *loop) fill() {
 	for _, g := range []*generation{l.starting, l.live} {
 		if g == nil {
 			continue
 		}
-		for slot, w := range g.slots[:l.Workers] {
-			if w == nil && l.due(l.refills[slot].next(l.Interval)) {
+		for slot := range g.slots[:l.Workers] {
+			if l.lacks(g, slot) && l.due(l.slots[slot].next(l.Interval)) {
 				l.spawn(g, slot)
 			}
 		}
 	}
 }
 
+// lacks tells that a worker is to be started in a slot of a generation. While
+// one is rolling it fills the empty slots, and replaces old workers as far as
+// there may be more processes than are to serve.
+func (l *loop) lacks(g *generation, slot int) bool {
+	switch {
+	case g.slots[slot] != nil:
+		return false
+	case !l.rolling():
+		return true
+	case g == l.live:
+		return false
+	}
+	old := l.live.slots[slot]
+	return old == nil || old.number != g.number && l.extra() < l.Surge
+}
+
+// extra is how many processes there are beyond one for each slot, when the
+// empty slots have theirs.
+func (l *loop) extra() int {
+	extra := l.pending - l.Workers
+	for slot, w := range l.live.slots[:l.Workers] {
+		if w == nil && l.starting.slots[slot] == nil {
+			extra++
+		}
+	}
+	return extra
+}
+
 // spawn starts a worker in the background, since starting a program reads
 // files; the answer comes by mail.
 func (l *loop) spawn(g *generation, slot int) {
-	w := &worker{generation: g, slot: slot}
+	w := &worker{generation: g, number: g.number, slot: slot}
 	g.slots[slot] = w
-	l.refills[slot].last = l.now
+	l.slots[slot].last = l.now
 	l.attempts.last = l.now
 	l.pending++
 	go func() {
@@ -297,9 +372,7 @@ func (l *loop) kill() {
 
 // publish tells the observer who serves, when that has changed.
 func (l *loop) publish() {
-	serving := list(l.generations(), func(w *worker) bool {
-		return w.generation.state == Live || w.generation.state == Retired
-	})
+	serving := list(l.generations(), func(w *worker) bool { return w.generation.serves() })
 	if !slices.Equal(serving, l.serving) {
 		l.serving = serving
 		l.Observe(Serving{serving})

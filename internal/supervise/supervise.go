@@ -23,6 +23,9 @@ import (
 // that fails at once would be taken as good.
 const MinInterval = 100 * time.Millisecond
 
+// MaxWorkers is the greatest number of workers that a generation may have.
+const MaxWorkers = 10000
+
 // maxPause caps the growing pause between failing attempts, for intervals
 // shorter than it: an outage is not prolonged by more than this.
 const maxPause = 10 * time.Second
@@ -60,7 +63,11 @@ type Config struct {
 	// goroutine: it must not block. It may be nil.
 	Observe func(Event)
 
-	Workers  int           // processes in a generation, at least 1
+	Workers int // processes in a generation, at least 1
+	// Surge makes a new generation replace a live one slot by slot, with so many
+	// processes at most beyond Workers: each of its workers takes over as soon
+	// as it is proven. 0: all at once.
+	Surge    int
 	Interval time.Duration // see MinInterval
 	// ReadyTimeout makes a worker prove itself by a Notice that it is ready,
 	// within that time. 0: by living through Interval.
@@ -128,10 +135,38 @@ func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, dela
 	_ = s.post(ctx, stopAsked{cause, sig, delay}) // over is as good as stopped
 }
 
-// Resize changes the number of workers by n, to not less than one. cause is
-// for the log. Before Run it blocks, until ctx ends.
+// Resize changes the number of workers by n, to not less than one and not more
+// than MaxWorkers. cause is for the log. Before Run it blocks, until ctx ends.
 func (s *Supervisor) Resize(ctx context.Context, cause string, n int) {
-	_ = s.post(ctx, resizeAsked{cause, n}) // after the end there are none
+	_ = s.post(ctx, resizeAsked{cause: cause, by: n}) // after the end there are none
+}
+
+// SetWorkers makes n, at least 1, the number of workers, as Resize does. The
+// error is ErrStopping after the end, or that of ctx.
+func (s *Supervisor) SetWorkers(ctx context.Context, cause string, n int) error {
+	return s.post(ctx, resizeAsked{cause: cause, to: n})
+}
+
+// Signal sends sig to all workers, or with slot not negative to those in that
+// slot, and returns whom. cause is for the log. What the signal does to them is
+// theirs to know: one that ends them is like a crash. Before Run it blocks,
+// until ctx ends.
+func (s *Supervisor) Signal(ctx context.Context, cause string, sig os.Signal, slot int) ([]Worker, error) {
+	reply := make(chan []Worker, 1)
+	if err := s.post(ctx, signalAsked{cause, sig, slot, reply}); err != nil {
+		return nil, err
+	}
+	return <-reply, nil
+}
+
+// Status tells how things stand. Before Run it blocks, until ctx ends; after it
+// the error is ErrStopping.
+func (s *Supervisor) Status(ctx context.Context) (Status, error) {
+	reply := make(chan Status, 1)
+	if err := s.post(ctx, statusAsked{reply}); err != nil {
+		return Status{}, err
+	}
+	return <-reply, nil
 }
 
 // post hands m to the loop, unless that is over or ctx is.
@@ -162,13 +197,22 @@ type (
 	resizeAsked struct {
 		cause string
 		by    int
+		to    int // 0: by is what counts
 	}
+	signalAsked struct {
+		cause  string
+		signal os.Signal
+		slot   int // negative: all
+		reply  chan<- []Worker
+	}
+	statusAsked struct{ reply chan<- Status }
 	// Notice is what a process says of itself, in the words of sd_notify(3). It
 	// counts for the worker that sent it, or whose descendant did.
 	Notice struct {
-		Pids   []int // the sender, its parent, and so on
-		Ready  bool
-		Status *string // nil: nothing is said of it
+		Pids     []int // the sender, its parent, and so on
+		Ready    bool
+		Stopping bool
+		Status   *string // nil: nothing is said of it
 	}
 	spawned struct { // the answer to each Spawn
 		worker   *worker
@@ -185,6 +229,8 @@ type (
 func (restartAsked) message() {}
 func (stopAsked) message()    {}
 func (resizeAsked) message()  {}
+func (signalAsked) message()  {}
+func (statusAsked) message()  {}
 func (Notice) message()       {}
 func (spawned) message()      {}
 func (exited) message()       {}

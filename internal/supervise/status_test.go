@@ -1,0 +1,115 @@
+package supervise
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestStatusFromStartToStop(t *testing.T) {
+	c := Config{Workers: 2, ReadyTimeout: time.Minute}
+	simulate(t, c, func(w *world) { w.settings.KillOldDelay = time.Second }, func(w *world) {
+		assert.Equal(t, "starting", w.status().State)
+		assert.Equal(t, 1, w.status().Starting)
+		w.sleep(2 * time.Second)
+		loading := "loading"
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(1, 0).id.Pid}, Status: &loading})
+		s := w.status()
+		assert.Equal(t, WorkerStatus{Worker: w.worker(1, 0).id, State: "proving", Began: w.start, Said: "loading", Starts: 1}, s.Workers[0])
+		w.ready(w.worker(1, 0))
+		w.ready(w.worker(1, 1))
+		s = w.status()
+		assert.Equal(t, "serving", s.State)
+		assert.Equal(t, 1, s.Generation)
+		assert.Zero(t, s.Restarts)
+		assert.Equal(t, "live", s.Workers[0].State)
+		assert.Equal(t, 2*time.Second, s.Workers[0].After)
+
+		w.restart()
+		s = w.status()
+		assert.Equal(t, "restarting", s.State)
+		assert.Equal(t, 2, s.Starting)
+		w.ready(w.worker(2, 0))
+		w.ready(w.worker(2, 1))
+		s = w.status()
+		assert.Equal(t, "draining", s.State)
+		assert.Equal(t, "old", s.Workers[0].State)
+		w.sleep(time.Second)
+		assert.Equal(t, "draining", w.status().Workers[0].State)
+		w.exit(w.worker(1, 0), broken)
+		w.exit(w.worker(1, 1), fine)
+		s = w.status()
+		assert.Equal(t, "serving", s.State)
+		assert.Equal(t, &Exit{Pid: w.worker(1, 0).id.Pid, Status: broken, At: s.Now, Lived: 3 * time.Second}, s.Workers[0].Ended)
+
+		w.exit(w.worker(2, 1), 9)
+		assert.Equal(t, "refilling", w.status().State)
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(2, 0).id.Pid}, Stopping: true})
+		assert.Equal(t, "stopping", w.status().Workers[0].State, "as it says itself")
+		w.stopAfter(time.Minute)
+		s = w.status()
+		assert.Equal(t, "stop delay", s.State)
+		assert.Equal(t, time.Now().Add(time.Minute), s.StopAt)
+		w.stop()
+		assert.Equal(t, "stopping", w.status().State)
+	})
+}
+
+func TestStatusOfAFailure(t *testing.T) {
+	simulate(t, Config{Workers: 2}, nil, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.sleep(500 * time.Millisecond)
+		w.exit(w.worker(2, 1), broken)
+		s := w.status()
+		require.NotNil(t, s.Failure)
+		assert.Equal(t, FailureStatus{Failure: Failure{Worker: w.worker(2, 1).id, Status: broken, Lived: 500 * time.Millisecond}, At: s.Now}, *s.Failure)
+		assert.Equal(t, "restarting", s.State, "the next attempt comes")
+		assert.Equal(t, "failed", s.Workers[2].State)
+	})
+}
+
+func TestStatusAfterTheEnd(t *testing.T) {
+	simulate(t, Config{}, nil, func(w *world) {
+		w.stop()
+		w.exit(w.worker(1, 0), fine)
+		_, err := w.sup.Status(w.t.Context())
+		assert.ErrorIs(t, err, ErrStopping)
+		_, err = w.sup.Signal(w.t.Context(), "test", otherSignal, -1)
+		assert.ErrorIs(t, err, ErrStopping)
+		assert.ErrorIs(t, w.sup.SetWorkers(w.t.Context(), "test", 2), ErrStopping)
+	})
+}
+
+func TestSignalIsPassedOn(t *testing.T) {
+	simulate(t, Config{Workers: 2}, nil, func(w *world) {
+		w.sleep(time.Second)
+		to, err := w.sup.Signal(w.t.Context(), "test", otherSignal, -1)
+		assert.NoError(t, err)
+		assert.Equal(t, []Worker{w.worker(1, 0).id, w.worker(1, 1).id}, to)
+		to, err = w.sup.Signal(w.t.Context(), "test", otherSignal, 1)
+		assert.NoError(t, err)
+		assert.Equal(t, []Worker{w.worker(1, 1).id}, to)
+		assert.Equal(t, []os.Signal{otherSignal, otherSignal}, w.worker(1, 1).signals)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
+		to, err = w.sup.Signal(w.t.Context(), "test", otherSignal, 7)
+		assert.NoError(t, err)
+		assert.Empty(t, to)
+	})
+}
+
+func TestSetWorkers(t *testing.T) {
+	simulate(t, Config{}, nil, func(w *world) {
+		w.sleep(time.Second)
+		assert.NoError(t, w.sup.SetWorkers(w.t.Context(), "test", 3))
+		w.sleep(time.Second)
+		assert.Equal(t, []string{"1.0", "1.1", "1.2"}, w.served())
+		assert.NoError(t, w.sup.SetWorkers(w.t.Context(), "test", 1))
+		w.sleep(time.Second)
+		assert.Equal(t, told, w.worker(1, 1).signals)
+		assert.Equal(t, told, w.worker(1, 2).signals)
+	})
+}
