@@ -24,8 +24,10 @@ const (
 	ReadyNotify                    // by saying so
 )
 
-// maxWorkers is more than any machine has use for.
-const maxWorkers = 10000
+const maxWorkers = supervise.MaxWorkers
+
+// maxControl is what fits into sockaddr_un with its final NUL on every system.
+const maxControl = 103
 
 // Config says what to run, on which sockets, and how to replace it. The fields
 // are named as the options of start_server; the zero value of each is its
@@ -63,6 +65,13 @@ type Config struct {
 	// takes one away.
 	Workers int
 
+	// Rolling makes a restart replace the workers slot by slot, and not all at
+	// once: with Surge processes at most beyond Workers. An attempt that fails
+	// in the middle leaves those that are replaced, and the others, serving. It
+	// needs Workers.
+	Rolling bool
+	Surge   int // 0: 1
+
 	// KillOldDelay is the wait between a new worker's success and the old
 	// workers' signal. nil: 0, or 5 s with automatic restarts.
 	KillOldDelay *time.Duration
@@ -89,6 +98,10 @@ type Config struct {
 	// three settings above that have a variable: ENABLE_AUTO_RESTART,
 	// AUTO_RESTART_INTERVAL and KILL_OLD_DELAY.
 	EnvDir string
+
+	// Control is the path of the control socket, by which clients of the same
+	// user and root ask how things stand and have things done. "": there is none.
+	Control string
 
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
 	// or "| command". "": the log to Log, the workers' to our own.
@@ -158,6 +171,19 @@ func (c *Config) check() ([]socket.Spec, environment, error) {
 	}
 	if c.Workers < 0 || c.Workers > maxWorkers {
 		fault("workers %d is not from 0 to %d", c.Workers, maxWorkers)
+	}
+	switch {
+	case c.Surge < 0:
+		fault("surge %d is negative", c.Surge)
+	case c.Rolling && c.Workers == 0:
+		fault("rolling restarts need the number of workers")
+	case c.Surge > 0 && !c.Rolling:
+		fault("surge %d goes with rolling restarts only", c.Surge)
+	case c.Surge > max(c.Workers, 1):
+		fault("surge %d is more than the number of workers, %d", c.Surge, c.Workers)
+	}
+	if len(c.Control) > maxControl {
+		fault("control socket %q: %d bytes are too long for a unix socket; %d fit", c.Control, len(c.Control), maxControl)
 	}
 	if c.KillOldDelay != nil {
 		negative("kill-old delay", *c.KillOldDelay)

@@ -5,6 +5,7 @@ go 1.25.0
 require (
 	github.com/jessevdk/go-flags v1.6.1
 	github.com/stretchr/testify v1.12.1
+	github.com/valyala/fastjson v1.6.10
 	golang.org/x/sys v0.47.0
 )
 

@@ -46,8 +46,14 @@ func (l *logger) commandDied(pid, status int, err error) {
 
 // observe tells the world what the loop does.
 func (s *Starter) observe(e supervise.Event) {
-	if _, ok := e.(supervise.Started); ok {
+	switch e := e.(type) {
+	case supervise.Started:
 		s.started.Do(func() { go s.config.Started() })
+	case supervise.AttemptFailed:
+		s.log.add(func() { s.tail.keep(e.Generation) })
+	}
+	if s.control != nil {
+		s.publish(e)
 	}
 	s.updateStatus(e)
 	if line := s.line(e); line != "" {
@@ -89,7 +95,7 @@ func (s *Starter) line(e supervise.Event) string {
 		return fmt.Sprintf("worker %d was not ready after %s secs, sending TERM", e.Pid, seconds(e.Lived.Round(time.Millisecond)))
 	case supervise.GaveUp:
 		if e.Serving {
-			return fmt.Sprintf("giving the restart up after %d failed attempts, the old workers serve on", e.Attempts)
+			return fmt.Sprintf("giving the restart up after %d failed attempts, the old workers serve on: %v", e.Attempts, &e.Failure)
 		}
 	case supervise.Resized:
 		noun := "workers"
@@ -101,7 +107,12 @@ func (s *Starter) line(e supervise.Event) string {
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, seconds(e.Delay))
 	case supervise.RefillFailed:
 		return fmt.Sprintf("cannot start a worker: %v", e.Err)
+	case supervise.TookOver:
+		return s.tookOverLine(e)
 	case supervise.WentLive:
+		if e.Rolled {
+			return fmt.Sprintf("all workers are of generation %d now", e.Generation)
+		}
 		if !e.Asked && len(e.Old) == 0 {
 			return ""
 		}
@@ -121,10 +132,24 @@ func (s *Starter) line(e supervise.Event) string {
 		return fmt.Sprintf("%s, sending %s to all workers:%s", e.Cause, signalName(e.Signal), pids(e.Workers))
 	case supervise.Killed:
 		return fmt.Sprintf("worker %d is still there %s secs after it was told to go, sending KILL", e.Pid, seconds(e.After))
+	case supervise.Signalled:
+		return fmt.Sprintf("%s, sending %s to workers:%s", e.Cause, signalName(e.Signal), pids(e.Workers))
 	case supervise.SignalFailed:
 		return fmt.Sprintf("cannot send %s to worker %d: %v", signalName(e.Signal), e.Pid, e.Err)
 	}
 	return ""
+}
+
+func (s *Starter) tookOverLine(e supervise.TookOver) string {
+	var old []supervise.Worker
+	if e.Old.Pid != 0 {
+		old = append(old, e.Old)
+	}
+	line := fmt.Sprintf("new worker %d is now running in slot %d, sending %s to old workers:%s", e.Pid, e.Slot, signalName(s.config.SignalOnHUP), pids(old))
+	if e.Delay > 0 && len(old) > 0 {
+		line += fmt.Sprintf("\nsleeping %s secs before killing old workers", seconds(e.Delay))
+	}
+	return line
 }
 
 func (s *Starter) failureLine(e supervise.AttemptFailed) string {

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/logsink"
 	"github.com/lestrrat/go-server-starter/internal/notify"
@@ -46,11 +47,13 @@ type Starter struct {
 	pid      *runfile.PidFile
 	status   *runfile.StatusFile
 	notices  *notify.Listener // nil: workers are not asked to say that they are ready
+	control  *control.Server  // nil: there is none
 	sink     *logsink.Sink
 	restore  func() // gives us our own output back; nil: we have it
 	unhandle func() // leaves signals alone again; nil: they are
 	log      *logger
 	files    queue // what is written to the status file
+	tail     logTail
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -74,6 +77,9 @@ func New(c Config) (*Starter, error) {
 		RetireSignal: c.SignalOnHUP,
 		AbortSignal:  syscall.SIGTERM,
 		KillTimeout:  c.KillTimeout,
+	}
+	if c.Rolling {
+		life.Surge = max(c.Surge, 1)
 	}
 	if c.Ready == ReadyNotify {
 		life.ReadyTimeout = c.ReadyTimeout
@@ -146,6 +152,11 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	if err := s.openLog(); err != nil {
 		return err
 	}
+	if s.config.Control != "" { // last: whoever connects can be answered
+		if err := s.openControl(); err != nil {
+			return err
+		}
+	}
 	return context.Cause(ctx)
 }
 
@@ -154,6 +165,9 @@ func (s *Starter) openLog() (err error) {
 		return nil
 	}
 	if s.sink, err = logsink.Open(s.config.LogFile, s.runLogger, s.log.commandDied); err != nil {
+		return err
+	}
+	if err := s.tail.open(s.config.LogFile, s.sink.File()); err != nil {
 		return err
 	}
 	s.log.flush() // what was written so far is for whoever started us
@@ -167,7 +181,7 @@ func (s *Starter) openLog() (err error) {
 }
 
 func (s *Starter) onNotice(m notify.Message) {
-	s.sup.Notify(context.Background(), supervise.Notice{Pids: m.Pids, Ready: m.Ready, Status: m.Status})
+	s.sup.Notify(context.Background(), supervise.Notice{Pids: m.Pids, Ready: m.Ready, Stopping: m.Stopping, Status: m.Status})
 }
 
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
@@ -206,6 +220,9 @@ func (s *Starter) Run(ctx context.Context) error {
 	}
 	s.log.printf("exiting")
 	s.log.flush()
+	if err != nil {
+		err = s.explain(err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(err, s.release())
@@ -214,6 +231,7 @@ func (s *Starter) Run(ctx context.Context) error {
 // release undoes open, in reverse.
 func (s *Starter) release() error {
 	var faults []error
+	s.tail.close()
 	if s.restore != nil {
 		s.restore() // or a log command would never see the end
 	}
@@ -234,21 +252,25 @@ func (s *Starter) release() error {
 	if s.pid != nil {
 		faults = append(faults, s.pid.Release())
 	}
+	if s.control != nil { // after all else: a client that waits for our end learns of it by this
+		faults = append(faults, s.control.Close())
+	}
 	if s.unhandle != nil {
 		s.unhandle() // last: a signal that comes now must leave nothing behind
 	}
-	s.unhandle, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid = nil, nil, nil, nil, nil, nil, nil
+	s.unhandle, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)
 }
 
 // Restart replaces the running generation by a new one, as HUP does, and
 // blocks until that is live, the attempt has failed, or ctx ends, which does
-// not take the request back. A request that comes while a generation is
+// not take the request back. The error then says how the worker ended, and
+// has the last lines of the log file since the attempt began. A request that comes while a generation is
 // starting is for the one after it. While Run is not running it blocks.
 func (s *Starter) Restart(ctx context.Context) error {
 	select {
 	case err := <-s.sup.Restart(ctx, "restart requested"):
-		return err
+		return s.explain(err)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -258,6 +280,7 @@ func (s *Starter) Restart(ctx context.Context) error {
 type spawner struct{ *Starter }
 
 func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
+	s.tail.mark(generation)
 	env, err := s.workerEnv()
 	if err != nil {
 		return nil, supervise.Settings{}, err
@@ -302,6 +325,9 @@ func (s *Starter) told(generation, slot int) []string {
 	}
 	if s.notices != nil {
 		told = append(told, "NOTIFY_SOCKET="+s.notices.Addr())
+		if s.control != nil {
+			told = append(told, fdenv.EinhornAck(os.Getpid(), s.config.Control)...)
+		}
 	}
 	return told
 }

@@ -14,10 +14,8 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/lestrrat/go-server-starter"
-	"github.com/lestrrat/go-server-starter/internal/runfile"
 )
 
 const version = "1.0.0"
@@ -48,11 +46,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case o.Version:
 		fmt.Fprintln(stdout, "start_server (go-server-starter)", version)
 		return exitOK
-	case o.Restart, o.Stop:
+	case o.isClient():
 		if err != nil {
 			return fail(stderr, exitUsage, err)
 		}
-		return o.client(stderr)
+		return o.client(stdout, stderr)
 	}
 	config := o.config(stderr)
 	if report != nil {
@@ -77,30 +75,4 @@ func fail(stderr io.Writer, code int, err error) int {
 		fmt.Fprintf(stderr, "start_server: %s\n", strings.TrimSuffix(line, "\n"))
 	}
 	return code
-}
-
-// client carries out --restart or --stop.
-func (o *options) client(stderr io.Writer) int {
-	ctx := context.Background()
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, timedOut(o.timeout))
-		defer cancel()
-	}
-	var err error
-	if o.Restart {
-		err = runfile.Restart(ctx, o.PidFile, o.StatusFile)
-	} else {
-		err = runfile.Stop(ctx, o.PidFile, func(pid int) {
-			fmt.Fprintf(stderr, "stop_server (pid:%d) stopping now (pid:%d)...\n", os.Getpid(), pid)
-		})
-	}
-	if err != nil {
-		return fail(stderr, exitError, err)
-	}
-	return exitOK
-}
-
-func timedOut(after time.Duration) error {
-	return errors.New("timed out after " + after.String())
 }

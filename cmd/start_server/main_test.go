@@ -68,15 +68,24 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--backlog=x -- x", `--backlog: "x" is not a number from 1 to 2147483647`},
 		{"--backlog=0 -- x", `--backlog: "0" is not a number from 1 to 2147483647`},
 		{"--backlog=2147483648 -- x", `--backlog: "2147483648" is not a number from 1 to 2147483647`},
-		{"--restart", "--restart needs --pid-file and --status-file"},
-		{"--restart --pid-file=p", "--restart needs --pid-file and --status-file"},
-		{"--stop", "--stop needs --pid-file"},
+		{"--restart", "--restart needs --control, or --pid-file and --status-file"},
+		{"--restart --pid-file=p", "--restart needs --control, or --pid-file and --status-file"},
+		{"--stop", "--stop needs --control or --pid-file"},
 		{"--restart --stop", "--restart and --stop exclude each other"},
+		{"--status", "--status needs --control"},
+		{"--json --restart --control=c", "--json goes with --status only"},
+		{"--drained --restart --pid-file=p --status-file=s", "--drained goes with --restart and --control only"},
+		{"--status --stop --control=c", "--status and --stop exclude each other"},
+		{"--timeout=1 -- x", "--timeout goes with --restart, --stop and --status only"},
+		{"--rolling -- x", "--rolling needs --workers"},
+		{"--rolling --workers=2 --surge=3 -- x", "--surge: 3 is more than there are workers, 2"},
+		{"--rolling --workers=2 --surge=0 -- x", `--surge: "0" is not a number from 1 to 10000`},
+		{"--workers=2 --surge=1 -- x", "--surge goes with --rolling only"},
 		{"--daemonize -- x", "--daemonize needs --log-file"},
 		{"--nosuch -- x", "--nosuch: no such option; see start_server --help"},
 		{"-x -- x", "-x: no such option; see start_server --help"},
 		{"--interval", "--interval: its value is missing"},
-		{"--s=1", "--s=1: ambiguous: --stop-delay, --signal-on-hup, --signal-on-term, --status-file, --stop; see start_server --help"},
+		{"--s=1", "--s=1: ambiguous: --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help"},
 	} {
 		code, stdout, stderr := drive(strings.Fields(c.args)...)
 		assert.Equal(t, exitUsage, code, c.args)
@@ -125,7 +134,7 @@ func TestEveryFaultIsALine(t *testing.T) {
 		`start_server: --interval: "x" is not a duration such as 2, 0.5 or 300ms`,
 		`start_server: --kill-old-delay: duration "-1" is negative`,
 		`start_server: --backlog: "0" is not a number from 1 to 2147483647`,
-		`start_server: --restart needs --pid-file and --status-file`,
+		`start_server: --restart needs --control, or --pid-file and --status-file`,
 	}, strings.Split(strings.TrimSuffix(stderr, "\n"), "\n"))
 
 	code, _, stderr = drive("--port=x,y", "--path=a;b", " ")

@@ -33,6 +33,9 @@ type options struct {
 	Attempts     string `long:"attempts" value-name:"N" description:"give up after so many failed attempts in a row; 0 is never (default: 0)"`
 	Workers      string `long:"workers" value-name:"N" description:"run so many processes in a generation; each is told its number from 0 in SERVER_STARTER_WORKER. TTIN adds one, TTOU takes one away (default: 1)"`
 
+	Rolling bool   `long:"rolling" description:"restart slot by slot: a worker that has proved itself takes over from the old one of its number, which is told to go; needs --workers"`
+	Surge   string `long:"surge" value-name:"K" description:"so many processes at most beyond --workers in a rolling restart (default: 1)"`
+
 	SignalOnHUP  string `long:"signal-on-hup" value-name:"NAME" description:"signal for old workers at a restart (default: TERM)"`
 	SignalOnTERM string `long:"signal-on-term" value-name:"NAME" description:"signal for all workers when start_server gets TERM (default: TERM)"`
 
@@ -42,12 +45,16 @@ type options struct {
 	EnvDir     string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
 	PidFile    string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
 	StatusFile string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
+	Control    string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
 	LogFile    string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, or \"| command\""`
 	Daemonize  bool   `long:"daemonize" description:"run in the background; needs --log-file"`
 
-	Restart bool   `long:"restart" description:"restart the start_server that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
-	Stop    bool   `long:"stop" description:"stop the start_server that holds --pid-file: send it TERM, and wait until it is gone"`
-	Timeout string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever)"`
+	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
+	Drained bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
+	Stop    bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
+	Status  bool   `long:"status" description:"print how things stand with the start_server at --control"`
+	JSON    bool   `long:"json" description:"--status as JSON"`
+	Timeout string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever), and --status (default: 10)"`
 
 	Help    bool `long:"help" description:"print this help"`
 	Version bool `long:"version" description:"print the version"`
@@ -70,7 +77,8 @@ workers (INT by TERM, QUIT by QUIT), and then start_server.
 
 Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
             1  it failed: a port in use, a program that cannot be started, a
-               restart that failed, or that took longer than --timeout
+               restart that failed, or that took longer than --timeout, no
+               start_server where one was to be asked
             2  the command line is wrong; nothing was touched
 `
 
@@ -162,20 +170,60 @@ func (o *options) check() error {
 	number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
 	number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
 	number("workers", o.Workers, 1, 10000, &c.Workers)
-	switch {
-	case o.Restart && o.Stop:
-		faults = append(faults, errors.New("--restart and --stop exclude each other"))
-	case o.Restart && (o.PidFile == "" || o.StatusFile == ""):
-		faults = append(faults, errors.New("--restart needs --pid-file and --status-file"))
-	case o.Stop && o.PidFile == "":
-		faults = append(faults, errors.New("--stop needs --pid-file"))
-	case o.Timeout != "" && !o.Restart && !o.Stop:
-		faults = append(faults, errors.New("--timeout goes with --restart or --stop only"))
-	case o.Daemonize && o.LogFile == "":
-		faults = append(faults, errors.New("--daemonize needs --log-file"))
-	}
+	number("surge", o.Surge, 1, 10000, &c.Surge)
+	faults = append(faults, o.checkRolling(), o.checkClient())
 	return errors.Join(faults...)
 }
+
+// checkRolling checks what goes with --rolling.
+func (o *options) checkRolling() (err error) {
+	c := &o.set
+	switch {
+	case o.Rolling && o.Workers == "":
+		err = errors.New("--rolling needs --workers")
+	case o.Surge != "" && !o.Rolling:
+		err = errors.New("--surge goes with --rolling only")
+	case c.Workers > 0 && c.Surge > c.Workers:
+		err = fmt.Errorf("--surge: %d is more than there are workers, %d", c.Surge, c.Workers)
+	}
+	if err != nil {
+		o.Rolling, c.Surge = false, 0 // which is not to be told twice
+	}
+	return err
+}
+
+// checkClient checks what goes with --restart, --stop and --status.
+func (o *options) checkClient() error {
+	var asked []string
+	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status} {
+		if is {
+			asked = append(asked, name)
+		}
+	}
+	slices.Sort(asked)
+	switch {
+	case len(asked) > 1:
+		return fmt.Errorf("%s exclude each other", strings.Join(asked, " and "))
+	case o.Restart && o.Control == "" && (o.PidFile == "" || o.StatusFile == ""):
+		return errors.New("--restart needs --control, or --pid-file and --status-file")
+	case o.Stop && o.Control == "" && o.PidFile == "":
+		return errors.New("--stop needs --control or --pid-file")
+	case o.Status && o.Control == "":
+		return errors.New("--status needs --control")
+	case o.JSON && !o.Status:
+		return errors.New("--json goes with --status only")
+	case o.Drained && (!o.Restart || o.Control == ""):
+		return errors.New("--drained goes with --restart and --control only")
+	case o.Timeout != "" && len(asked) == 0:
+		return errors.New("--timeout goes with --restart, --stop and --status only")
+	case o.Daemonize && o.LogFile == "":
+		return errors.New("--daemonize needs --log-file")
+	}
+	return nil
+}
+
+// isClient tells that another start_server is to be asked.
+func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status }
 
 // config is what the library is told.
 func (o *options) config(log io.Writer) starter.Config {
@@ -185,6 +233,8 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Dir, c.EnvDir = o.Dir, o.EnvDir
 	c.EnableAutoRestart = o.EnableAutoRestart
 	c.KillGroup = o.KillGroup
+	c.Rolling = o.Rolling
+	c.Control = o.Control
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
 	c.HandleSignals = true

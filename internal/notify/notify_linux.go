@@ -120,7 +120,7 @@ func (l *Listener) read(handle func(Message)) {
 		pid, fds := sender(control[:controls])
 		if pid > 0 {
 			m := parse(string(text[:n]))
-			m.Pids = ancestors(pid)
+			m.Pids = Ancestors(pid)
 			handle(m)
 		}
 		for _, fd := range fds {
@@ -145,8 +145,9 @@ func sender(control []byte) (pid int, fds []int) {
 	return pid, fds
 }
 
-// ancestors are pid, its parent and so on, as far as they still are there.
-func ancestors(pid int) []int {
+// Ancestors are pid, its parent and so on up to our own child, as far as they
+// still are there.
+func Ancestors(pid int) []int {
 	var pids []int
 	for self := os.Getpid(); pid > 1 && pid != self && len(pids) < maxDepth; pid = parent(pid) {
 		pids = append(pids, pid)

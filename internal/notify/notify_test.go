@@ -121,14 +121,14 @@ func TestSenderAndItsAncestors(t *testing.T) {
 // A stranger's line of ancestors does not end at us, but at the first process.
 func TestPidsOfAStranger(t *testing.T) {
 	t.Parallel()
-	pids := ancestors(os.Getppid())
+	pids := Ancestors(os.Getppid())
 	require.NotContains(t, pids, os.Getpid())
 	if os.Getppid() > 1 {
 		require.Equal(t, os.Getppid(), pids[0])
 	}
 	assert.NotContains(t, pids, 1)
-	assert.Equal(t, []int{1 << 30}, ancestors(1<<30), "one that is gone has none")
-	assert.Empty(t, ancestors(os.Getpid()))
+	assert.Equal(t, []int{1 << 30}, Ancestors(1<<30), "one that is gone has none")
+	assert.Empty(t, Ancestors(os.Getpid()))
 }
 
 func TestNameOfASenderMayBeAnything(t *testing.T) {

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+)
+
+// handshakeTime is how long a superdaemon may take for what it answers at once.
+const handshakeTime = 10 * time.Second
+
+// client carries out --restart, --stop or --status, by the control socket if
+// there is one, and otherwise by the files.
+func (o *options) client(stdout, stderr io.Writer) int {
+	ctx := context.Background()
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, timedOut(o.timeout))
+		defer cancel()
+	}
+	stopping := func(pid int) {
+		fmt.Fprintf(stderr, "stop_server (pid:%d) stopping now (pid:%d)...\n", os.Getpid(), pid)
+	}
+	err := o.byControl(ctx, stdout, stopping)
+	if errors.Is(err, control.ErrNobody) {
+		err = o.byFiles(ctx, stopping, err)
+	}
+	if err != nil {
+		return fail(stderr, exitError, err)
+	}
+	return exitOK
+}
+
+// byFiles is for when there is no control socket, by nobody's fault if none
+// was asked for.
+func (o *options) byFiles(ctx context.Context, stopping func(pid int), nobody error) error {
+	switch {
+	case o.Restart && o.PidFile != "" && o.StatusFile != "":
+		return runfile.Restart(ctx, o.PidFile, o.StatusFile)
+	case o.Stop && o.PidFile != "":
+		return runfile.Stop(ctx, o.PidFile, stopping)
+	}
+	return nobody
+}
+
+// byControl fails with control.ErrNobody if no superdaemon listens.
+func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func(pid int)) error {
+	if o.Control == "" {
+		return control.ErrNobody
+	}
+	a, err := o.call(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	switch {
+	case o.Restart:
+		return a.restart(ctx, stdout, o.Drained)
+	case o.Stop:
+		return a.stop(ctx, stopping)
+	case o.JSON:
+		fmt.Fprintf(stdout, "%s\n", a.status.JSON())
+		return nil
+	}
+	writeStatus(stdout, a.status)
+	return nil
+}
+
+// asked is a superdaemon that listens, and how things stood when it was called.
+type asked struct {
+	*control.Client
+	status *control.Status
+}
+
+// call connects, subscribes to events and asks how things stand, which is
+// answered at once by one that is well.
+func (o *options) call(ctx context.Context) (*asked, error) {
+	if o.timeout == 0 || o.timeout > handshakeTime {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, handshakeTime, timedOut(handshakeTime))
+		defer cancel()
+	}
+	c, err := control.Dial(ctx, o.Control)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.Do(ctx, control.Request{Command: "subscribe"}, nil)
+	answer := control.Answer{}
+	if err == nil {
+		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(control.Event) {})
+	}
+	if err == nil && answer.Status == nil {
+		err = errors.New("the answer has no status")
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("start_server does not answer on control socket %q: %w", o.Control, context.Cause(ctx))
+	case errors.Is(err, io.EOF):
+		err = fmt.Errorf("start_server has hung up on control socket %q: it is ending", o.Control)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &asked{c, answer.Status}, nil
+}
+
+// restart blocks until a new generation is live, and with drained until it is
+// all there is.
+func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) error {
+	p := newProgress(stdout, a.status)
+	defer p.close()
+	answer, err := a.Do(ctx, control.Request{Command: "restart"}, p.event)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w, and no newer generation is serving yet; start_server (pid:%d) goes on; %s", context.Cause(ctx), a.status.Pid, a.serving())
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("start_server (pid:%d) has ended instead of restarting", a.status.Pid)
+	case answer.Error != "":
+		p.close()
+		return a.failed(answer)
+	default:
+		return err
+	}
+	now, err := a.Do(ctx, control.Request{Command: "status"}, p.event)
+	if err != nil || now.Status == nil {
+		return err
+	}
+	p.isLive(answer.Generation, now.Status)
+	if drained && p.left() > 0 {
+		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: generation %d serves, but %d old workers are still there", context.Cause(ctx), answer.Generation, p.left())
+		}
+	}
+	return err
+}
+
+// failed says why a restart has failed, and who serves on.
+func (a *asked) failed(answer control.Answer) error {
+	text := "restart failed: " + answer.Error + "\n" + a.serving()
+	if len(answer.Log) > 0 {
+		text += "\nthe log since that attempt began:"
+	}
+	for _, line := range answer.Log {
+		text += "\n  " + printableLine(line)
+	}
+	return errors.New(text)
+}
+
+// serving says who serves.
+func (a *asked) serving() string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var now *control.Status
+	// On a connection that was given up the answer does not come, and the
+	// first picture has to do.
+	if answer, err := a.Do(ctx, control.Request{Command: "status"}, func(control.Event) {}); err == nil {
+		now = answer.Status
+	}
+	if now == nil {
+		now = a.status
+	}
+	var workers []string
+	for _, w := range now.Workers {
+		if w.State != "proving" && w.State != "failed" {
+			workers = append(workers, fmt.Sprintf("%d:%d", w.Generation, w.Pid))
+		}
+	}
+	if len(workers) == 0 {
+		return "nothing serves"
+	}
+	return "still serving: " + strings.Join(workers, " ")
+}
+
+// stop blocks until the superdaemon has ended.
+func (a *asked) stop(ctx context.Context, stopping func(pid int)) error {
+	stopping(a.status.Pid)
+	_, err := a.Do(ctx, control.Request{Command: "stop"}, func(control.Event) {})
+	if err == nil {
+		err = a.Watch(ctx, func(control.Event) bool { return true })
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("start_server (pid:%d) is still there: %w", a.status.Pid, context.Cause(ctx))
+	}
+	return err
+}
+
+func timedOut(after time.Duration) error {
+	return errors.New("timed out after " + after.String())
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+)
+
+// writeStatus prints how things stand, for people.
+func writeStatus(w io.Writer, s *control.Status) {
+	fmt.Fprintf(w, "start_server (pid:%d) is %s, up %s, %s\n", s.Pid, s.State, age(s.Uptime), count(s.Restarts, "restart"))
+	if s.StopsAt != nil {
+		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
+	}
+	fmt.Fprintln(w)
+	writeWorkers(w, s)
+	fmt.Fprintln(w)
+	writeSockets(w, s.Sockets)
+	if f := s.Failure; f != nil {
+		writeFailure(w, f)
+	}
+}
+
+func writeWorkers(w io.Writer, s *control.Status) {
+	if len(s.Workers) == 0 {
+		fmt.Fprintln(w, "no worker is there")
+		return
+	}
+	t := table{{"GENERATION", "STATE", "SLOT", "PID", "AGE", "READY AFTER", "RESTARTS", "LAST EXIT", "STATUS"}}
+	for _, v := range s.Workers {
+		ready, exit := "-", "-"
+		if v.ReadyAfter != nil {
+			ready = age(*v.ReadyAfter)
+		}
+		if e := v.LastExit; e != nil {
+			exit = fmt.Sprintf("%s, %s ago", e.Text, age(time.Since(e.At).Seconds()))
+		}
+		t = append(t, []string{
+			strconv.Itoa(v.Generation), v.State, strconv.Itoa(v.Slot), strconv.Itoa(v.Pid),
+			age(v.Age), ready, strconv.Itoa(v.Restarts), exit, printableLine(v.Says),
+		})
+	}
+	t.write(w)
+}
+
+func writeSockets(w io.Writer, sockets []control.Socket) {
+	if len(sockets) == 0 {
+		fmt.Fprintln(w, "no socket is bound")
+		return
+	}
+	t := table{{"SOCKET", "ADDRESS", "DESCRIPTOR"}}
+	for _, s := range sockets {
+		t = append(t, []string{s.Name, s.Address, strconv.Itoa(s.FD)})
+	}
+	t.write(w)
+}
+
+// table is rows of cells, the first of which are the columns' names.
+type table [][]string
+
+// write makes each column as wide as its widest cell.
+func (t table) write(w io.Writer) {
+	widths := make([]int, len(t[0]))
+	for _, row := range t {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range t {
+		line := ""
+		for i, cell := range row {
+			line += fmt.Sprintf("%-*s  ", widths[i], cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
+}
+
+func writeFailure(w io.Writer, f *control.Failure) {
+	what := "failed"
+	if f.GivenUp {
+		what = "was given up"
+	}
+	fmt.Fprintf(w, "\nThe last restart %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), f.Reason)
+	for _, line := range f.Log {
+		fmt.Fprintf(w, "  %s\n", printableLine(line))
+	}
+}
+
+// age is a number of seconds in the two units that matter.
+func age(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < 10*time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 48*time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	hours := int(d.Hours())
+	return fmt.Sprintf("%dd%dh", hours/24, hours%24)
+}
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// printableLine makes a line that others have written fit for a terminal.
+func printableLine(line string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, line)
+}

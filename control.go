@@ -1,0 +1,261 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// openControl makes the control socket. Its path is made absolute, as workers
+// are told of it.
+func (s *Starter) openControl() error {
+	path, err := filepath.Abs(s.config.Control)
+	if err != nil {
+		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
+	}
+	if len(path) > maxControl {
+		return fmt.Errorf("control socket %q: %d bytes are too long for a unix socket; %d fit", path, len(path), maxControl)
+	}
+	s.config.Control = path
+	c := control.Config{Do: s.do, Refused: s.controlRefused}
+	if s.config.Ready == ReadyNotify {
+		c.Ancestors = notify.Ancestors
+	}
+	s.control, err = control.Listen(path, c)
+	return err
+}
+
+func (s *Starter) controlRefused(why string, more int) {
+	line := "refused on the control socket: " + why
+	if more > 0 {
+		line += fmt.Sprintf(", and %d more since the last such line", more)
+	}
+	s.log.printf("%s", line)
+}
+
+// do carries out what a client of the control socket asks for.
+func (s *Starter) do(peer control.Peer, r control.Request) control.Answer {
+	ctx := context.Background()
+	cause := fmt.Sprintf("%s asked for by process %d", r.Command, peer.Pid)
+	switch r.Command {
+	case "status":
+		status, err := s.Status(ctx)
+		return answer(control.Answer{Status: &status}, err)
+	case "restart":
+		return s.doRestart(ctx, cause)
+	case "stop":
+		s.sup.Stop(ctx, cause, s.config.SignalOnTERM, s.config.StopDelay)
+		return control.Answer{OK: true}
+	case "workers":
+		return answer(control.Answer{}, s.doWorkers(ctx, cause, r.Workers))
+	case "signal":
+		return s.doSignal(ctx, cause, r)
+	case "worker:ack":
+		return answer(control.Answer{}, s.doAck(ctx, peer))
+	}
+	return answer(control.Answer{}, fmt.Errorf("there is no command %.40q; help tells what there is", r.Command))
+}
+
+// answer is a, or why there is none.
+func answer(a control.Answer, err error) control.Answer {
+	if err != nil {
+		return control.Answer{Error: err.Error()}
+	}
+	a.OK = true
+	return a
+}
+
+func (s *Starter) doRestart(ctx context.Context, cause string) control.Answer {
+	if err := <-s.sup.Restart(ctx, cause); err != nil {
+		return control.Answer{Error: err.Error(), Log: s.lastWords(err)}
+	}
+	status, err := s.sup.Status(ctx)
+	return answer(control.Answer{Generation: status.Generation}, err)
+}
+
+func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
+	switch {
+	case s.config.Workers == 0:
+		return errors.New("the number of workers can be changed only if it was given at the start, with --workers")
+	case n < 1 || n > maxWorkers:
+		return fmt.Errorf(`"workers" is %d, which is not from 1 to %d`, n, maxWorkers)
+	}
+	return s.sup.SetWorkers(ctx, cause, n)
+}
+
+func (s *Starter) doSignal(ctx context.Context, cause string, r control.Request) control.Answer {
+	sig, err := ParseSignal(r.Signal)
+	if err != nil {
+		return answer(control.Answer{}, err)
+	}
+	slot := -1
+	if r.Slot != nil {
+		slot = *r.Slot
+	}
+	workers, err := s.sup.Signal(ctx, cause, sig, slot)
+	if err == nil && len(workers) == 0 {
+		err = errors.New("there is no such worker")
+	}
+	a := control.Answer{}
+	for _, w := range workers {
+		a.Pids = append(a.Pids, w.Pid)
+	}
+	return answer(a, err)
+}
+
+// doAck takes einhorn's way to say that a worker is ready. The pid that it may
+// name counts for nothing: who has connected does.
+func (s *Starter) doAck(ctx context.Context, peer control.Peer) error {
+	if s.config.Ready != ReadyNotify {
+		return nil // nobody has asked
+	}
+	s.sup.Notify(ctx, supervise.Notice{Pids: peer.Ancestors, Ready: true})
+	status, err := s.sup.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range status.Workers {
+		for _, pid := range peer.Ancestors {
+			if w.Pid == pid {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("process %d is no worker's", peer.Pid)
+}
+
+// Status tells how things stand. It blocks while Run is not running, until ctx
+// ends; after Run the error is ErrStopping.
+func (s *Starter) Status(ctx context.Context) (Status, error) {
+	now, err := s.sup.Status(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	status := Status{
+		Pid: os.Getpid(), State: now.State, Started: now.Began, Uptime: now.Now.Sub(now.Began).Seconds(),
+		Generation: now.Generation, Starting: now.Starting,
+		WantedWorkers: now.Wanted, Restarts: now.Restarts,
+		Workers: make([]control.Worker, 0, len(now.Workers)), Sockets: s.controlSockets(),
+	}
+	if !now.StopAt.IsZero() {
+		status.StopsAt = &now.StopAt
+	}
+	for _, w := range now.Workers {
+		status.Workers = append(status.Workers, controlWorker(w, now.Now))
+	}
+	if f := now.Failure; f != nil {
+		status.Failure = &control.Failure{
+			Generation: f.Generation, Reason: f.Error(), At: f.At, GivenUp: f.GivenUp,
+			Log: s.lastWords(&f.Failure),
+		}
+	}
+	return status, nil
+}
+
+// Status is how things stand, as Starter.Status and the control socket tell it.
+type Status = control.Status
+
+func controlWorker(w supervise.WorkerStatus, now time.Time) control.Worker {
+	c := control.Worker{
+		ID: control.ID(w.Worker), State: w.State, Age: now.Sub(w.Began).Seconds(),
+		Restarts: w.Starts - 1, Says: w.Said,
+	}
+	if w.After > 0 {
+		after := w.After.Seconds()
+		c.ReadyAfter = &after
+	}
+	if e := w.Ended; e != nil {
+		c.LastExit = &control.Exit{
+			Pid: e.Pid, Status: e.Status, Text: supervise.DescribeStatus(e.Status), At: e.At, Lived: e.Lived.Seconds(),
+		}
+	}
+	return c
+}
+
+func (s *Starter) controlSockets() []control.Socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sockets := []control.Socket{}
+	if s.sockets == nil {
+		return sockets
+	}
+	for _, socket := range s.sockets.Sockets {
+		sockets = append(sockets, control.Socket{Name: socket.Name, Address: socket.Addr.String(), FD: socket.FD})
+	}
+	return sockets
+}
+
+// publish tells the subscribers of the control socket what the loop does.
+func (s *Starter) publish(e supervise.Event) {
+	if event := controlEvent(e); event.Event != "" {
+		event.Text = s.line(e)
+		s.control.Publish(event)
+	}
+}
+
+// controlEvent is an event as the control socket tells it; its kind is empty if
+// that is of no interest.
+func controlEvent(e supervise.Event) control.Event {
+	switch e := e.(type) {
+	case supervise.RestartAsked:
+		return control.Event{Event: "restart-asked"}
+	case supervise.AutoRestart:
+		return control.Event{Event: "auto-restart"}
+	case supervise.Started:
+		return control.Event{Event: "started", Worker: controlID(e.Worker)}
+	case supervise.Proven:
+		return control.Event{Event: "proven", Worker: controlID(e.Worker), Seconds: e.After.Seconds()}
+	case supervise.Noticed:
+		return control.Event{Event: "says", Worker: controlID(e.Worker), Says: e.Status}
+	case supervise.NotReady:
+		return control.Event{Event: "not-ready", Worker: controlID(e.Worker), Seconds: e.Lived.Seconds()}
+	case supervise.AttemptFailed:
+		return control.Event{Event: "failed", Generation: e.Generation, Worker: controlID(e.Worker), Status: &e.Status, Reason: e.Error()}
+	case supervise.GaveUp:
+		return control.Event{Event: "gave-up", Generation: e.Generation, Reason: e.Error()}
+	case supervise.TookOver:
+		return control.Event{Event: "took-over", Worker: controlID(e.Worker), Workers: controlIDs(e.Old), Seconds: e.Delay.Seconds()}
+	case supervise.WentLive:
+		return control.Event{Event: "live", Generation: e.Generation, Workers: controlIDs(e.Old...), Seconds: e.Delay.Seconds()}
+	case supervise.Retiring:
+		return control.Event{Event: "retiring", Workers: controlIDs(e.Workers...), Signal: signalName(e.Signal)}
+	case supervise.Died:
+		return control.Event{Event: "exited", Worker: controlID(e.Worker), Status: &e.Status}
+	case supervise.RefillFailed:
+		return control.Event{Event: "refill-failed", Reason: e.Error()}
+	case supervise.Resized:
+		return control.Event{Event: "resized", Wanted: e.Workers}
+	case supervise.Signalled:
+		return control.Event{Event: "signalled", Workers: controlIDs(e.Workers...), Signal: signalName(e.Signal)}
+	case supervise.Killed:
+		return control.Event{Event: "killed", Worker: controlID(e.Worker), Seconds: e.After.Seconds()}
+	case supervise.StopDelayed:
+		return control.Event{Event: "stop-delayed", Seconds: e.Delay.Seconds()}
+	case supervise.StopAsked:
+		return control.Event{Event: "stopping", Workers: controlIDs(e.Workers...), Signal: signalName(e.Signal)}
+	}
+	return control.Event{}
+}
+
+func controlID(w supervise.Worker) *control.ID {
+	id := control.ID(w)
+	return &id
+}
+
+// controlIDs leaves out who is none.
+func controlIDs(workers ...supervise.Worker) []control.ID {
+	var ids []control.ID
+	for _, w := range workers {
+		if w.Pid != 0 {
+			ids = append(ids, control.ID(w))
+		}
+	}
+	return ids
+}

@@ -1,0 +1,135 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// ErrNobody is what Dial returns if no superdaemon listens at the path.
+var ErrNobody = errors.New("no start_server listens there")
+
+// Client is a connection to a superdaemon. It is for one goroutine.
+type Client struct {
+	path string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// Dial connects to the control socket at path.
+func Dial(ctx context.Context, path string) (*Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("control socket %q: %w", path, ErrNobody)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control socket %q: %w", path, reason(err))
+	}
+	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest)}, nil
+}
+
+// reason is an error of package net without the address, which is in ours.
+func reason(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Do sends a request and blocks until it is answered or ctx ends. Events that
+// come before the answer go to watch. A refusal is an error, beside the answer.
+func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, error) {
+	defer c.bound(ctx)()
+	r.Version = Version
+	if _, err := c.conn.Write(r.encode()); err != nil {
+		return Answer{}, c.fault(ctx, err)
+	}
+	for {
+		m, err := c.next(ctx)
+		if err != nil {
+			return Answer{}, err
+		}
+		switch {
+		case m.event.Event != "":
+			watch(m.event)
+		case m.answer.OK:
+			return m.answer, nil
+		default:
+			return m.answer, errors.New(m.answer.Error)
+		}
+	}
+}
+
+// Watch passes events to watch until that returns false, the connection ends
+// (io.EOF), or ctx does.
+func (c *Client) Watch(ctx context.Context, watch func(Event) bool) error {
+	defer c.bound(ctx)()
+	for {
+		m, err := c.next(ctx)
+		if err != nil {
+			return err
+		}
+		if m.event.Event != "" && !watch(m.event) {
+			return nil
+		}
+	}
+}
+
+func (c *Client) next(ctx context.Context) (m message, err error) {
+	text, err := c.readLine()
+	if err != nil {
+		return m, c.fault(ctx, err)
+	}
+	if m, err = decodeMessage(text); err != nil {
+		return m, fmt.Errorf("control socket %q: what answers is no start_server: %w", c.path, err)
+	}
+	return m, nil
+}
+
+func (c *Client) readLine() ([]byte, error) {
+	var text []byte
+	for {
+		part, err := c.in.ReadSlice('\n')
+		text = append(text, part...)
+		if err == nil {
+			return text, nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+		if len(text) > maxAnswer {
+			return nil, fmt.Errorf("an answer is longer than %d bytes", maxAnswer)
+		}
+	}
+}
+
+// fault says what went wrong: the end of ctx, if that was it.
+func (c *Client) fault(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		err = io.EOF
+	}
+	return fmt.Errorf("control socket %q: %w", c.path, reason(err))
+}
+
+// bound ends reads and writes when ctx does, until the function it returns is
+// called.
+func (c *Client) bound(ctx context.Context) (unbound func()) {
+	_ = c.conn.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
+	return func() { stop() }
+}

@@ -1,0 +1,104 @@
+//go:build unix
+
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+)
+
+// listener is the bound socket.
+type listener struct {
+	*net.UnixListener
+	path string
+	made os.FileInfo
+}
+
+// backlog is that of listen(2), for clients that come all at once.
+const backlog = 128
+
+// listen binds path. Nobody can connect before the mode is set, as that takes
+// listen(2).
+func listen(path string) (*listener, error) {
+	fd, err := unixSocket()
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close() // net.FileListener has one of its own
+	if err := bind(fd, path); err != nil {
+		return nil, err
+	}
+	l := &listener{path: path}
+	if err = l.open(fd, f); err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	return l, nil
+}
+
+// bind binds path, and if a socket is there on which nobody listens, in its
+// place.
+func bind(fd int, path string) error {
+	address := &syscall.SockaddrUnix{Name: path}
+	err := syscall.Bind(fd, address)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return os.NewSyscallError("bind", err)
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it has gone just now
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return errors.New("what is there is not a socket, and is left alone")
+	case inUse(path):
+		return errors.New("a process listens there already")
+	default:
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("cannot replace the stale socket: %w", err)
+		}
+	}
+	return os.NewSyscallError("bind", syscall.Bind(fd, address))
+}
+
+// inUse tells that somebody listens on a socket. Only who is refused a
+// connection knows that nobody does.
+func inUse(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return !errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func (l *listener) open(fd int, f *os.File) (err error) {
+	if err = os.Chmod(l.path, 0o600); err != nil {
+		return err
+	}
+	if l.made, err = os.Lstat(l.path); err != nil {
+		return err
+	}
+	if err = syscall.Listen(fd, backlog); err != nil {
+		return os.NewSyscallError("listen", err)
+	}
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return err
+	}
+	l.UnixListener = ln.(*net.UnixListener)
+	l.SetUnlinkOnClose(false) // it may be another's by then
+	return nil
+}
+
+// close stops listening, and removes the socket if it still is this one.
+func (l *listener) close() error {
+	err := l.Close()
+	if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {
+		err = errors.Join(err, os.Remove(l.path))
+	}
+	return err
+}

@@ -1,0 +1,14 @@
+package control
+
+import (
+	"errors"
+	"net"
+)
+
+type listener struct{ *net.UnixListener }
+
+func listen(string) (*listener, error) {
+	return nil, errors.New("there is none on Windows")
+}
+
+func (l *listener) close() error { return nil }

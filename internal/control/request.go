@@ -1,0 +1,53 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+)
+
+// parseRequest reads a line from a client: a JSON object, or what the client of
+// Ruby's einhorn sends.
+func parseRequest(line string) (Request, error) {
+	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "{") {
+		return parseEinhorn(line)
+	}
+	r, err := decodeRequest(line)
+	if err != nil {
+		return r, fmt.Errorf("not a request: %w", err)
+	}
+	if r.Version != 0 && r.Version != Version {
+		return r, fmt.Errorf("version %d of the protocol is not spoken here: %d is", r.Version, Version)
+	}
+	return r, nil
+}
+
+// parseEinhorn reads the other form that einhorn's clients speak: a mapping in
+// YAML with "%" and newline escaped as in a URL, such as
+//
+//	---%0Acommand: worker:ack%0Apid: 1234%0A
+//
+// (einhorn, lib/einhorn/client.rb, Transport.serialize_message). The values that
+// its clients send are plain scalars, so that much of YAML is understood and no
+// more: whatever else a hostile client could write in YAML is refused.
+func parseEinhorn(line string) (Request, error) {
+	text := strings.ReplaceAll(strings.ReplaceAll(line, "%0A", "\n"), "%25", "%")
+	var r Request
+	for field := range strings.Lines(text) {
+		field = strings.TrimSpace(field)
+		if field == "" || field == "---" {
+			continue
+		}
+		key, value, ok := strings.Cut(field, ": ")
+		if !ok {
+			return Request{}, fmt.Errorf("not a request: %.40q is neither a JSON object nor a key and its value", field)
+		}
+		if strings.TrimPrefix(key, ":") == "command" { // Ruby's symbols begin so
+			r.Command = strings.Trim(value, `"'`)
+		}
+	}
+	if r.Command == "" {
+		return Request{}, fmt.Errorf("not a request: %.40q names no command", line)
+	}
+	return r, nil
+}

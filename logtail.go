@@ -1,0 +1,143 @@
+package starter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// What of a log file is quoted when an attempt has failed.
+const (
+	tailLines = 20
+	tailLine  = 1 << 10  // bytes of a line
+	tailBytes = 64 << 10 // looked at
+)
+
+// logTail reads what was written to the log file since the newest generation
+// was begun. Without a log file there is nothing to read.
+type logTail struct {
+	mu         sync.Mutex
+	file       *os.File // nil: the log is not a file
+	generation int      // the newest
+	begin      int64    // where the file ended when it was begun
+	failed     int      // the last that failed
+	lines      []string // what was read then
+}
+
+// open has the log file read. log is where it is written to.
+func (t *logTail) open(path string, log *os.File) error {
+	info, err := log.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrPermission) {
+		return nil // it can be written only: nothing is quoted then
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the log: %w", err)
+	}
+	t.file = f
+	return nil
+}
+
+func (t *logTail) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.file != nil {
+		t.file.Close()
+		t.file = nil
+	}
+}
+
+// mark remembers where the log of a generation begins.
+func (t *logTail) mark(generation int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.file == nil || generation <= t.generation {
+		return
+	}
+	if info, err := t.file.Stat(); err == nil {
+		t.generation, t.begin = generation, info.Size()
+	}
+}
+
+// keep reads the last lines of a generation that has failed just now.
+func (t *logTail) keep(generation int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed, t.lines = generation, nil
+	if t.file == nil || generation != t.generation {
+		return
+	}
+	info, err := t.file.Stat()
+	if err != nil {
+		return
+	}
+	begin := t.begin
+	if begin > info.Size() {
+		begin = 0 // it was truncated meanwhile
+	}
+	begin = max(begin, info.Size()-tailBytes)
+	text, err := io.ReadAll(io.NewSectionReader(t.file, begin, info.Size()-begin))
+	if err == nil {
+		t.lines = lastLines(text)
+	}
+}
+
+// of are the last lines of a generation, nil if they are not known.
+func (t *logTail) of(generation int) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if generation != t.failed {
+		return nil
+	}
+	return t.lines
+}
+
+func lastLines(text []byte) []string {
+	text = bytes.TrimRight(text, "\n")
+	if len(text) == 0 {
+		return nil
+	}
+	lines := bytes.Split(text, []byte("\n"))
+	var last []string
+	for _, line := range lines[max(0, len(lines)-tailLines):] {
+		last = append(last, strings.ToValidUTF8(string(line[:min(len(line), tailLine)]), "?"))
+	}
+	return last
+}
+
+// lastWords are the last lines of the log of the attempt whose failure err is.
+func (s *Starter) lastWords(err error) []string {
+	var failure *supervise.Failure
+	if !errors.As(err, &failure) {
+		return nil
+	}
+	// They are read in the log's queue, ahead of the line that tells of the
+	// failure, and maybe not yet.
+	read := make(chan struct{})
+	s.log.add(func() { close(read) })
+	select {
+	case <-read:
+		return s.tail.of(failure.Generation)
+	case <-time.After(flushTime):
+		return nil // the log hangs
+	}
+}
+
+// explain adds the last lines of the log to why an attempt has failed.
+func (s *Starter) explain(err error) error {
+	lines := s.lastWords(err)
+	if len(lines) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nits log:\n  %s", err, strings.Join(lines, "\n  "))
+}
