@@ -95,14 +95,10 @@ func (s *Starter) line(e supervise.Event) string {
 		return fmt.Sprintf("worker %d was not ready after %s secs, sending TERM", e.Pid, seconds(e.Lived.Round(time.Millisecond)))
 	case supervise.GaveUp:
 		if e.Serving {
-			return fmt.Sprintf("giving the restart up after %d failed attempts, the old workers serve on: %v", e.Attempts, &e.Failure)
+			return fmt.Sprintf("giving the restart up after %s, the old workers serve on: %v", count(e.Attempts, "failed attempt"), &e.Failure)
 		}
 	case supervise.Resized:
-		noun := "workers"
-		if e.Workers == 1 {
-			noun = "worker"
-		}
-		return fmt.Sprintf("%s, running %d %s from now on", e.Cause, e.Workers, noun)
+		return fmt.Sprintf("%s, running %s from now on", e.Cause, count(e.Workers, "worker"))
 	case supervise.StopDelayed:
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, seconds(e.Delay))
 	case supervise.RefillFailed:
@@ -184,6 +180,14 @@ func diedLine(e supervise.Died) string {
 		return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)
 	}
 	return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)
+}
+
+// count is "1 worker" or "2 workers".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }
 
 // pids joins the pids of workers.

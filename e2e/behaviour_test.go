@@ -24,8 +24,8 @@ const workerScript = `#!/bin/sh
 [ -e "$TESTDIR/stubborn" ] && trap '' TERM || trap 'echo "told TERM: $$"; exit 0' TERM
 trap 'echo "told USR1: $$"; exit 0' USR1
 trap 'echo "told QUIT: $$"; exit 0' QUIT
-{ pwd; env; } > "$TESTDIR/gen-$SERVER_STARTER_GENERATION.tmp"
-mv "$TESTDIR/gen-$SERVER_STARTER_GENERATION.tmp" "$TESTDIR/gen-$SERVER_STARTER_GENERATION.env"
+{ pwd; env; } > "$TESTDIR/gen-$SERVER_STARTER_GENERATION.tmp$$"
+mv "$TESTDIR/gen-$SERVER_STARTER_GENERATION.tmp$$" "$TESTDIR/gen-$SERVER_STARTER_GENERATION.env"
 echo "worker $$ is up"
 while :; do sleep 0.05; done
 `

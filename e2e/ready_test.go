@@ -228,7 +228,7 @@ func TestAttemptsAtARestart(t *testing.T) {
 	d.write("broken", "")
 	d.signal(syscall.SIGHUP)
 	d.sees(2, `^new worker \d+ seems to have failed to start, exit status:768$`)
-	d.sees(1, `^giving the restart up after 2 failed attempts, the old workers serve on$`)
+	d.sees(1, `^giving the restart up after 2 failed attempts, the old workers serve on: new worker \d+ of generation 3 failed after \S+: exit code 3$`)
 	assert.True(t, alive(one))
 	d.serves("st", "1:%d\n", one)
 	require.NoError(t, os.Remove(filepath.Join(d.dir, "broken")))

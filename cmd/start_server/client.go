@@ -138,7 +138,7 @@ func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) err
 	if drained && p.left() > 0 {
 		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
 		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: generation %d serves, but %d old workers are still there", context.Cause(ctx), answer.Generation, p.left())
+			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, count(p.left(), "old worker"))
 		}
 	}
 	return err

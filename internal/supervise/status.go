@@ -1,17 +1,20 @@
 package supervise
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Status is a picture of the supervisor at one moment.
 type Status struct {
-	State      string    // starting, serving, refilling, restarting, draining, stop delay or stopping
-	Began, Now time.Time // the supervisor's start, and the moment
-	StopAt     time.Time // when the stop delay is over; zero: there is none
-	Generation int       // the live one; 0: none
-	Starting   int       // the one that is starting; 0: none
-	Wanted     int       // workers in a generation
-	Restarts   int       // generations that went live after the first attempt
-	Workers    []WorkerStatus
+	State      string         // starting, serving, refilling, restarting, draining, stop delay or stopping
+	Began, Now time.Time      // the supervisor's start, and the moment
+	StopAt     time.Time      // when the stop delay is over; zero: there is none
+	Generation int            // the live one; 0: none
+	Starting   int            // the one that is starting; 0: none
+	Wanted     int            // workers in a generation
+	Restarts   int            // generations that went live after the first attempt
+	Workers    []WorkerStatus // in ascending order of generation and slot
 	Failure    *FailureStatus // of the last attempt; nil: it did not fail
 }
 
@@ -62,6 +65,7 @@ func (l *loop) status() Status {
 			}
 		}
 	}
+	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return a.compare(b.Worker) })
 	return s
 }
 
