@@ -160,3 +160,28 @@ func TestDaemonizeTellsTheCallerOfFaults(t *testing.T) {
 	assert.Equal(t, 2, code)
 	assert.Contains(t, printed, "--daemonize needs --log-file")
 }
+
+// A superdaemon that is stopped, or killed, stands between no worker and its
+// output: more than a pipe holds gets through, every line.
+func TestOutputNeedsNoSuperdaemon(t *testing.T) {
+	t.Parallel()
+	const script = `for n in 1 2; do
+		until [ -e "go$n" ]; do sleep 0.05; done
+		i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo "output $n line $i"; done
+		echo "end $n"
+	done; sleep 1000`
+	for _, log := range []string{"log", "| cat >> log"} {
+		d := start(t, ours, "--interval=0.2", "--log-file="+log, "--", "/bin/sh", "-c", script)
+		read := func() string { return d.file("log") }
+		seesIn(t, read, 1, `^starting new worker \d+$`)
+		d.signal(syscall.SIGSTOP)
+		d.write("go1", "")
+		seesIn(t, read, 1, `^end 1$`)
+		d.signal(syscall.SIGKILL)
+		d.write("go2", "")
+		seesIn(t, read, 1, `^end 2$`)
+		for n := 1; n <= 2; n++ {
+			assert.Equal(t, 20000, strings.Count(read(), fmt.Sprintf("output %d line ", n)), "%s", log)
+		}
+	}
+}
