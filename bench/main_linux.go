@@ -34,6 +34,8 @@ var experiments = []experiment{
 	{"start", (*bench).start},
 	{"takeover", (*bench).takeover},
 	{"longest", (*bench).longest},
+	{"ready", (*bench).ready},
+	{"restart-returns", (*bench).restartReturns},
 	{"crash", (*bench).crash},
 	{"idle", (*bench).idleFresh},
 	{"idle-restarted", (*bench).idleRestarted},

@@ -20,6 +20,7 @@ type server struct {
 	address string        // the last one of those bound
 	began   time.Duration // just before the start
 	worker  int           // pid of the newest worker that was ready
+	ready   time.Duration // when it was
 
 	program string // of the workers
 	spawned time.Duration
@@ -28,6 +29,7 @@ type server struct {
 	done    chan struct{} // closed when cmd has been waited for
 	reports *net.UnixConn
 	log     string
+	asker   []string // a command line for whoever asks the superdaemon; see ask
 	unhook  func() bool
 }
 
@@ -52,6 +54,7 @@ func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error
 		seen:    make(map[int]bool),
 		done:    make(chan struct{}),
 		log:     filepath.Join(dir, "log"),
+		asker:   append([]string{t.program(s)}, s.ways(dir)...),
 	}
 	name := filepath.Join(dir, "reports")
 	if v.reports, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"}); err != nil {
@@ -62,7 +65,7 @@ func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error
 		return nil, errors.Join(err, v.reports.Close())
 	}
 	defer log.Close()
-	command := t.command(s, use, addresses)
+	command := t.command(s, use, dir, addresses)
 	v.cmd = exec.Command(command[0], command[1:]...)
 	v.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), protocol.Variable + "=" + name} // ours may hold options
 	v.cmd.Stdout, v.cmd.Stderr = log, log
@@ -125,7 +128,7 @@ func (v *server) receive(ctx context.Context) (protocol.Report, error) {
 	case protocol.Started:
 		v.spawned = report.At
 	case protocol.Ready:
-		v.worker = report.Pid
+		v.worker, v.ready = report.Pid, report.At
 	}
 	return report, nil
 }
