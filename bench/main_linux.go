@@ -41,6 +41,7 @@ var experiments = []experiment{
 	{"idle-restarted", (*bench).idleRestarted},
 	{"ports", (*bench).ports},
 	{"ports-restart", (*bench).portsRestart},
+	{"many", (*bench).many},
 	{"load-keepalive", (*bench).loadKeepalive},
 	{"load-fresh", (*bench).loadFresh},
 }

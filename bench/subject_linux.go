@@ -37,6 +37,8 @@ type setup struct {
 	boot     time.Duration // of the worker
 	notify   bool          // workers of ours say when they are ready; the original has to wait
 	asked    bool          // other processes may ask for a restart
+	workers  int           // in a generation, of ours only; 0 is 1, without the option
+	surge    int           // of a rolling restart; 0 is none
 }
 
 // usual is the setup where nothing else is the point.
@@ -56,8 +58,10 @@ func (s subject) ways(dir string) []string {
 	if s == original {
 		return []string{"--pid-file=" + dir + "/pid", "--status-file=" + dir + "/status"}
 	}
-	return []string{"--control=" + dir + "/control"}
+	return []string{"--control=" + controlPath(dir)}
 }
+
+func controlPath(dir string) string { return dir + "/control" }
 
 // command is the command line that runs the worker on the addresses.
 func (t tools) command(s subject, use setup, dir string, addresses []string) []string {
@@ -71,6 +75,12 @@ func (t tools) command(s subject, use setup, dir string, addresses []string) []s
 	}
 	if use.asked {
 		command = append(command, s.ways(dir)...)
+	}
+	if use.workers > 0 {
+		command = append(command, fmt.Sprintf("--workers=%d", use.workers))
+	}
+	if use.surge > 0 {
+		command = append(command, "--rolling", fmt.Sprintf("--surge=%d", use.surge))
 	}
 	for _, address := range addresses {
 		command = append(command, "--port="+address)
