@@ -20,6 +20,9 @@ type server struct {
 	address string        // the last one of those bound
 	began   time.Duration // just before the start
 	worker  int           // pid of the newest worker that was ready
+	ready   time.Duration // when it was
+	ended   time.Duration // when the server had, once done is closed
+	cpu     time.Duration // what the process that was started used of it until then, without its children
 
 	program string // of the workers
 	spawned time.Duration
@@ -27,15 +30,17 @@ type server struct {
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when cmd has been waited for
 	reports *net.UnixConn
+	control string // the path of its socket, if it has one
 	log     string
+	asker   []string // a command line for whoever asks the superdaemon; see ask
 	unhook  func() bool
 }
 
 // patience bounds every wait for a report.
 const patience = 15 * time.Second
 
-// launch starts a server, and returns when its first worker is ready. The
-// caller must stop it.
+// launch starts a server, and returns when all workers of its first
+// generation are ready. The caller must stop it.
 func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error) {
 	addresses, err := freeAddresses(ctx, max(1, use.ports))
 	if err != nil {
@@ -51,7 +56,9 @@ func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error
 		program: t.worker,
 		seen:    make(map[int]bool),
 		done:    make(chan struct{}),
+		control: controlPath(dir),
 		log:     filepath.Join(dir, "log"),
+		asker:   append([]string{t.program(s)}, s.ways(dir)...),
 	}
 	name := filepath.Join(dir, "reports")
 	if v.reports, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"}); err != nil {
@@ -62,7 +69,7 @@ func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error
 		return nil, errors.Join(err, v.reports.Close())
 	}
 	defer log.Close()
-	command := t.command(s, use, addresses)
+	command := t.command(s, use, dir, addresses)
 	v.cmd = exec.Command(command[0], command[1:]...)
 	v.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), protocol.Variable + "=" + name} // ours may hold options
 	v.cmd.Stdout, v.cmd.Stderr = log, log
@@ -72,14 +79,18 @@ func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error
 		return nil, errors.Join(err, v.reports.Close())
 	}
 	go func() {
+		v.cpu = cpuAtEnd(v.cmd.Process.Pid)
 		_ = v.cmd.Wait() // that it ended is all that counts
+		v.ended = protocol.Now()
 		close(v.done)
 		v.hurry()
 	}()
 	v.unhook = context.AfterFunc(ctx, v.hurry)
-	if _, err := v.await(ctx, protocol.Ready, 0); err != nil {
-		v.stop()
-		return nil, err
+	for range max(1, use.workers) {
+		if _, err := v.await(ctx, protocol.Ready, 0); err != nil {
+			v.stop()
+			return nil, err
+		}
 	}
 	return v, nil
 }
@@ -125,7 +136,7 @@ func (v *server) receive(ctx context.Context) (protocol.Report, error) {
 	case protocol.Started:
 		v.spawned = report.At
 	case protocol.Ready:
-		v.worker = report.Pid
+		v.worker, v.ready = report.Pid, report.At
 	}
 	return report, nil
 }

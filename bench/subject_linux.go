@@ -35,22 +35,53 @@ type setup struct {
 	ports    int           // how many; 0 is 1
 	interval time.Duration // whole seconds, which is all the original knows
 	boot     time.Duration // of the worker
+	notify   bool          // workers of ours say when they are ready; the original has to wait
+	asked    bool          // other processes may ask for a restart
+	workers  int           // in a generation, of ours only; 0 is 1, without the option
+	surge    int           // of a rolling restart; 0 is none
 }
 
 // usual is the setup where nothing else is the point.
 var usual = setup{interval: time.Second}
 
+// program is the file of a superdaemon.
+func (t tools) program(s subject) string {
+	if s == original {
+		return t.original
+	}
+	return t.ours
+}
+
+// ways are the options by which a superdaemon that keeps its files in dir can
+// be asked, and by which another start_server asks it.
+func (s subject) ways(dir string) []string {
+	if s == original {
+		return []string{"--pid-file=" + dir + "/pid", "--status-file=" + dir + "/status"}
+	}
+	return []string{"--control=" + controlPath(dir)}
+}
+
+func controlPath(dir string) string { return dir + "/control" }
+
 // command is the command line that runs the worker on the addresses.
-func (t tools) command(s subject, use setup, addresses []string) []string {
+func (t tools) command(s subject, use setup, dir string, addresses []string) []string {
 	worker := []string{t.worker, "-boot=" + use.boot.String()}
 	if s == bare {
 		return append(worker, addresses...)
 	}
-	program := t.ours
-	if s == original {
-		program = t.original
+	command := []string{t.program(s), fmt.Sprintf("--interval=%d", use.interval/time.Second)}
+	if use.notify && s == ours {
+		command = append(command, "--ready=notify")
 	}
-	command := []string{program, fmt.Sprintf("--interval=%d", use.interval/time.Second)}
+	if use.asked {
+		command = append(command, s.ways(dir)...)
+	}
+	if use.workers > 0 {
+		command = append(command, fmt.Sprintf("--workers=%d", use.workers))
+	}
+	if use.surge > 0 {
+		command = append(command, "--rolling", fmt.Sprintf("--surge=%d", use.surge))
+	}
 	for _, address := range addresses {
 		command = append(command, "--port="+address)
 	}

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // usage is what a process has used so far.
@@ -84,4 +87,23 @@ func readTicks(path string) (int, error) {
 		return 0, fmt.Errorf("%s has no times", path)
 	}
 	return user + system, nil
+}
+
+// cpuAtEnd blocks until a child has ended, and returns the CPU time that it
+// has used, to the nanosecond and without that of its own children, which
+// what wait(2) tells would include. The child is left to be waited for. The
+// result is 0 if the system does not tell.
+func cpuAtEnd(pid int) time.Duration {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	const sched = 2 // CPUCLOCK_SCHED of the process, as clock_getcpuclockid(3) has it
+	var used unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|sched), &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Nano())
 }

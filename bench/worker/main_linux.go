@@ -39,7 +39,12 @@ func run(boot time.Duration, addresses []string) error {
 		return err
 	}
 	s := serve(listeners)
+	// The benchmark hears of it first: once the superdaemon knows, the old
+	// worker is told to go, and reports that.
 	if err := protocol.Send(protocol.Ready); err != nil {
+		return err
+	}
+	if err := protocol.Notify(); err != nil {
 		return err
 	}
 	<-terminate

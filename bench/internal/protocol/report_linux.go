@@ -35,12 +35,26 @@ func Send(kind Kind) error {
 		return nil
 	}
 	at := Now()
+	text := string(kind) + " " + strconv.Itoa(os.Getpid()) + " " + strconv.FormatInt(int64(at), 10)
+	return send(path, text)
+}
+
+// Notify says to whom NOTIFY_SOCKET names that the worker is ready, as
+// sd_notify(3) has it, or to nobody if it is unset.
+func Notify() error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	return send(path, "READY=1")
+}
+
+func send(path, text string) error {
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	defer syscall.Close(fd)
-	text := string(kind) + " " + strconv.Itoa(os.Getpid()) + " " + strconv.FormatInt(int64(at), 10)
 	return os.NewSyscallError("sendto", syscall.Sendto(fd, []byte(text), 0, &syscall.SockaddrUnix{Name: path}))
 }
 
