@@ -37,5 +37,5 @@ func ParseDuration(text string) (time.Duration, error) {
 
 // seconds formats a duration as the log and the environment have it.
 func seconds(d time.Duration) string {
-	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
+	return strconv.FormatFloat(float64(d)/float64(time.Second), 'f', -1, 64)
 }

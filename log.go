@@ -86,7 +86,7 @@ func (s *Starter) line(e supervise.Event) string {
 			return fmt.Sprintf("worker %d is ready after %s secs", e.Pid, seconds(e.After.Round(time.Millisecond)))
 		}
 	case supervise.StrangeNotice:
-		line := fmt.Sprintf("ignored a notice from process %d, which is no worker's", e.Pid)
+		line := fmt.Sprintf("ignored a notice from process %d, which is no worker's, or was gone too soon to tell whose it is", e.Pid)
 		if e.More > 0 {
 			line += fmt.Sprintf(", and %d more since the last such line", e.More)
 		}
@@ -95,14 +95,20 @@ func (s *Starter) line(e supervise.Event) string {
 		return fmt.Sprintf("worker %d was not ready after %s secs, sending TERM", e.Pid, seconds(e.Lived.Round(time.Millisecond)))
 	case supervise.GaveUp:
 		if e.Serving {
-			return fmt.Sprintf("giving the restart up after %s, the old workers serve on: %v", count(e.Attempts, "failed attempt"), &e.Failure)
+			who := "the old workers serve on"
+			if e.Replaced > 0 {
+				who = fmt.Sprintf("%s are new, the old ones serve on", count(e.Replaced, "worker"))
+			}
+			return fmt.Sprintf("giving the restart up after %s, %s: %v", count(e.Attempts, "failed attempt"), who, &e.Failure)
 		}
 	case supervise.Resized:
 		return fmt.Sprintf("%s, running %s from now on", e.Cause, count(e.Workers, "worker"))
 	case supervise.StopDelayed:
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, seconds(e.Delay))
+	case supervise.Shrinking:
+		return fmt.Sprintf("sending %s to workers in excess:%s", signalName(e.Signal), pids(e.Workers))
 	case supervise.RefillFailed:
-		return fmt.Sprintf("cannot start a worker: %v", e.Err)
+		return s.refillLine(e)
 	case supervise.TookOver:
 		return s.tookOverLine(e)
 	case supervise.WentLive:
@@ -146,6 +152,19 @@ func (s *Starter) tookOverLine(e supervise.TookOver) string {
 		line += fmt.Sprintf("\nsleeping %s secs before killing old workers", seconds(e.Delay))
 	}
 	return line
+}
+
+// refillLine is about a worker that has died by now, which has a line of its own,
+// or was never there.
+func (s *Starter) refillLine(e supervise.RefillFailed) string {
+	var lines []string
+	if e.Err != nil {
+		lines = append(lines, fmt.Sprintf("cannot start a worker: %v", e.Err))
+	}
+	if e.Pause > s.config.Interval {
+		lines = append(lines, fmt.Sprintf("sleeping %s secs before the next worker in slot %d", seconds(e.Pause.Round(100*time.Millisecond)), e.Slot))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (s *Starter) failureLine(e supervise.AttemptFailed) string {

@@ -77,6 +77,7 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 type asked struct {
 	*control.Client
 	status *control.Status
+	path   string
 }
 
 // call connects, subscribes to events and asks how things stand, which is
@@ -109,7 +110,7 @@ func (o *options) call(ctx context.Context) (*asked, error) {
 		c.Close()
 		return nil, err
 	}
-	return &asked{c, answer.Status}, nil
+	return &asked{c, answer.Status, o.Control}, nil
 }
 
 // restart blocks until a new generation is live, and with drained until it is
@@ -121,7 +122,7 @@ func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) err
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w, and no newer generation is serving yet; start_server (pid:%d) goes on; %s", context.Cause(ctx), a.status.Pid, a.serving())
+		return fmt.Errorf("%w, and no newer generation serves alone yet; start_server (pid:%d) goes on; %s", context.Cause(ctx), a.status.Pid, a.serving())
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("start_server (pid:%d) has ended instead of restarting", a.status.Pid)
 	case answer.Error != "":
@@ -130,11 +131,6 @@ func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) err
 	default:
 		return err
 	}
-	now, err := a.Do(ctx, control.Request{Command: "status"}, p.event)
-	if err != nil || now.Status == nil {
-		return err
-	}
-	p.isLive(answer.Generation, now.Status)
 	if drained && p.left() > 0 {
 		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
 		if ctx.Err() != nil {
@@ -156,29 +152,38 @@ func (a *asked) failed(answer control.Answer) error {
 	return errors.New(text)
 }
 
-// serving says who serves.
+// serving says who serves. It asks by a connection of its own: on the first one
+// the restart may be waited for yet.
 func (a *asked) serving() string {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
-	var now *control.Status
-	// On a connection that was given up the answer does not come, and the
-	// first picture has to do.
-	if answer, err := a.Do(ctx, control.Request{Command: "status"}, func(control.Event) {}); err == nil {
-		now = answer.Status
+	c, err := control.Dial(ctx, a.path)
+	if err != nil {
+		return err.Error()
 	}
-	if now == nil {
-		now = a.status
+	defer c.Close()
+	now, err := c.Do(ctx, control.Request{Command: "status"}, nil)
+	if err != nil {
+		return err.Error()
 	}
-	var workers []string
-	for _, w := range now.Workers {
-		if w.State != "proving" && w.State != "failed" {
-			workers = append(workers, fmt.Sprintf("%d:%d", w.Generation, w.Pid))
+	var serving, draining []string
+	for _, w := range now.Status.Workers {
+		name := fmt.Sprintf("%d:%d", w.Generation, w.Pid)
+		switch w.State {
+		case "live", "old", "stopping":
+			serving = append(serving, name)
+		case "draining":
+			draining = append(draining, name)
 		}
 	}
-	if len(workers) == 0 {
-		return "nothing serves"
+	text := "nothing serves"
+	if len(serving) > 0 {
+		text = "still serving: " + strings.Join(serving, " ")
 	}
-	return "still serving: " + strings.Join(workers, " ")
+	if len(draining) > 0 {
+		text += "; told to go and still there: " + strings.Join(draining, " ")
+	}
+	return text
 }
 
 // stop blocks until the superdaemon has ended.

@@ -20,18 +20,30 @@ type progress struct {
 	terminal bool
 	stop     func() // the updates
 
-	mu         sync.Mutex  // guards what follows
-	began      time.Time   // the state that is shown
-	wanted     int         // workers
-	generation int         // the newest
-	live       bool        // and it is
-	proven     int         // workers of it
-	workers    map[int]int // generations by pid
+	mu         sync.Mutex   // guards what follows
+	began      time.Time    // what is shown
+	wanted     int          // workers
+	newest     int          // generation
+	generation int          // that is starting, or live; 0: none, or it has failed
+	live       bool         // it is
+	proven     int          // workers of it
+	proving    int          // workers of it, too
+	workers    map[int]int  // generations by pid
+	told       map[int]bool // pids that were told to go
 }
 
 func newProgress(out io.Writer, s *control.Status) *progress {
-	p := &progress{out: out, terminal: isTerminal(out), stop: func() {}, began: time.Now(), wanted: s.WantedWorkers}
-	p.take(s)
+	p := &progress{
+		out: out, terminal: isTerminal(out), stop: func() {}, began: time.Now(),
+		wanted: s.WantedWorkers, newest: max(s.Generation, s.Starting), generation: s.Starting,
+		workers: map[int]int{}, told: map[int]bool{},
+	}
+	for _, w := range s.Workers {
+		p.workers[w.Pid] = w.Generation
+		if w.State == "proving" {
+			p.proving++
+		}
+	}
 	if p.terminal {
 		p.stop = every(redraw, p.draw)
 	}
@@ -94,7 +106,9 @@ func (p *progress) draw() {
 	case p.live:
 		fmt.Fprintf(p.out, "draining for %v: %s left", since, count(p.old(), "old worker"))
 	case p.generation == 0:
-		fmt.Fprintf(p.out, "waiting for %v", since)
+		fmt.Fprintf(p.out, "waiting for %v for the next attempt", since)
+	case len(p.told) > 0 && p.proving == 0:
+		fmt.Fprintf(p.out, "generation %d, %d of %d proven: waiting for %v for %s to go", p.generation, p.proven, p.wanted, since, count(len(p.told), "old worker"))
 	default:
 		fmt.Fprintf(p.out, "generation %d proving for %v: %d of %d", p.generation, since, p.proven, p.wanted)
 	}
@@ -105,50 +119,54 @@ func (p *progress) printf(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-// take starts from how things stand.
-func (p *progress) take(s *control.Status) {
-	p.workers = map[int]int{}
-	for _, w := range s.Workers {
-		p.workers[w.Pid] = w.Generation
-	}
-}
-
 func (p *progress) event(e control.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch w := e.Worker; e.Event {
 	case "started":
-		if w.Generation > p.generation && !p.live {
-			p.generation, p.proven, p.began = w.Generation, 0, time.Now()
-		}
-		p.workers[w.Pid] = w.Generation
-		p.printf("generation %d: worker %d started in slot %d", w.Generation, w.Pid, w.Slot)
+		p.started(w)
 	case "proven":
 		if w.Generation == p.generation {
 			p.proven++
+			p.proving--
+			p.began = time.Now()
 		}
 		p.printf("generation %d: worker %d proved itself after %s", w.Generation, w.Pid, age(e.Seconds))
+	case "retiring":
+		for _, old := range e.Workers {
+			p.told[old.Pid] = true
+		}
 	case "failed":
 		p.printf("generation %d failed: %s", e.Generation, printableLine(e.Reason))
 		p.generation, p.began = 0, time.Now()
+	case "live":
+		p.generation, p.live, p.began = e.Generation, true, time.Now()
+		p.printf("generation %d is live, draining: %s left", e.Generation, count(p.old(), "old worker"))
 	case "resized":
 		p.wanted = e.Wanted
 	case "exited":
-		delete(p.workers, w.Pid)
-		if p.live {
-			p.printf("old worker %d is gone, %s left", w.Pid, count(p.old(), "old worker"))
-		}
+		p.exited(w)
 	}
 }
 
-// isLive tells that a generation is, and how things stand then.
-func (p *progress) isLive(generation int, s *control.Status) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.take(s)
-	p.generation, p.live = generation, true
-	p.printf("generation %d is live, draining: %s left", generation, count(p.old(), "old worker"))
-	p.began = time.Now()
+func (p *progress) started(w *control.ID) {
+	if w.Generation > p.newest {
+		p.newest, p.generation, p.live = w.Generation, w.Generation, false
+		p.proven, p.proving, p.began = 0, 0, time.Now()
+	}
+	if w.Generation == p.generation {
+		p.proving++
+	}
+	p.workers[w.Pid] = w.Generation
+	p.printf("generation %d: worker %d started in slot %d", w.Generation, w.Pid, w.Slot)
+}
+
+func (p *progress) exited(w *control.ID) {
+	delete(p.workers, w.Pid)
+	delete(p.told, w.Pid)
+	if p.live && w.Generation < p.generation {
+		p.printf("old worker %d is gone, %s left", w.Pid, count(p.old(), "old worker"))
+	}
 }
 
 // left is how many old workers there are.

@@ -69,7 +69,8 @@ type (
 	GaveUp struct {
 		Failure  // of the last attempt
 		Attempts int
-		Serving  bool // an older generation serves on
+		Serving  bool // older workers serve on
+		Replaced int  // workers that took over from an old one before that
 	}
 	// TookOver tells that a worker of a starting generation serves in the
 	// place of an old one.
@@ -101,16 +102,27 @@ type (
 		Stop   bool  // all workers were told to stop
 		Excess bool  // it was one too many since the number of workers shrank
 	}
-	// RefillFailed tells that a worker of the live generation could not be
-	// started in the place of one that died; the others serve on.
-	RefillFailed struct{ Failure }
+	// RefillFailed tells that a worker of the live generation that was to take
+	// the place of one that died could not be started, or has not proved itself;
+	// the others serve on.
+	RefillFailed struct {
+		Failure
+		Pause time.Duration // until the next try
+	}
 	// Resized tells that another number of workers is wanted.
 	Resized struct {
 		Cause   string
 		Workers int
 	}
-	// StopDelayed comes with a request to stop after a delay, in which the
-	// workers serve on and no restart is accepted.
+	// Shrinking is the moment at which workers are told to go because there are
+	// to be fewer.
+	Shrinking struct {
+		Workers []Worker
+		Signal  os.Signal
+	}
+	// StopDelayed comes with every request to stop after a delay, in which the
+	// workers serve on and no restart is accepted. A repeated one changes nothing:
+	// Delay is then what is left of it.
 	StopDelayed struct {
 		Cause string
 		Delay time.Duration
@@ -161,6 +173,7 @@ func (Retiring) event()      {}
 func (Died) event()          {}
 func (RefillFailed) event()  {}
 func (Resized) event()       {}
+func (Shrinking) event()     {}
 func (StopDelayed) event()   {}
 func (StopAsked) event()     {}
 func (Killed) event()        {}

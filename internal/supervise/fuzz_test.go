@@ -135,7 +135,9 @@ func (w *world) checkStatus() {
 	}
 	var told, there []Worker
 	for _, v := range s.Workers {
-		told = append(told, v.Worker)
+		if v.State != "missing" {
+			told = append(told, v.Worker)
+		}
 	}
 	for _, p := range w.alive() {
 		there = append(there, p.id)

@@ -174,8 +174,10 @@ func (l *loop) onRestart(m restartAsked) {
 
 func (l *loop) onStop(m stopAsked) {
 	switch {
-	case l.stopping || m.delay > 0 && l.stopLater != nil:
+	case l.stopping:
 		l.Observe(StopAsked{m.cause, m.signal, true, l.workers()})
+	case m.delay > 0 && l.stopLater != nil:
+		l.Observe(StopDelayed{m.cause, l.stopAt.Sub(l.now)})
 	case m.delay > 0:
 		l.Observe(StopDelayed{m.cause, m.delay})
 		l.stopLater, l.stopAt = &m, l.now.Add(m.delay)
@@ -306,7 +308,7 @@ func (l *loop) onExit(m exited) {
 	if w.generation.state != Starting || l.stopping || excess {
 		l.Observe(Died{
 			Worker: w.id(), Status: m.status, State: w.generation.state, Proven: w.proven,
-			Heir: l.starting != nil, Stop: l.stopping, Excess: excess,
+			Heir: l.starting != nil && w.number != l.starting.number, Stop: l.stopping, Excess: excess,
 		})
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: l.now.Sub(w.began), Said: w.status})
@@ -373,7 +375,11 @@ func (l *loop) attemptFailed(why Failure) {
 // giveUp leaves the workers that serve alone, or stops if there are none.
 func (l *loop) giveUp(why Failure) {
 	serving := l.live != nil || len(l.unsignalled(l.leaving)) > 0
-	l.Observe(GaveUp{Failure: why, Attempts: l.attempts.failures, Serving: serving})
+	gaveUp := GaveUp{Failure: why, Attempts: l.attempts.failures, Serving: serving}
+	if l.live != nil && l.live.number == why.Generation {
+		gaveUp.Replaced = len(list([]*generation{l.live}, func(w *worker) bool { return w.number == why.Generation }))
+	}
+	l.Observe(gaveUp)
 	l.failure.GivenUp = true
 	l.attempts.failures, l.restedAt = 0, l.now
 	if !serving {
@@ -387,9 +393,7 @@ func (l *loop) giveUp(why Failure) {
 func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
 	if !w.proven && !excess {
 		l.slots[w.slot].failures++
-	}
-	if why.Err != nil && !excess {
-		l.Observe(RefillFailed{why})
+		l.Observe(RefillFailed{why, max(0, l.slots[w.slot].next(l.Interval).Sub(l.now))})
 	}
 	if !l.live.empty() {
 		return

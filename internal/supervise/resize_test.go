@@ -256,7 +256,7 @@ func TestStopWithADelayAgainIsOnlyLogged(t *testing.T) {
 		w.stopAfter(5 * time.Second)
 		w.sleep(3 * time.Second)
 		w.stopAfter(5 * time.Second)
-		assert.True(t, seen[StopAsked](w)[0].Repeated)
+		assert.Equal(t, []StopDelayed{{"test", 5 * time.Second}, {"test", 2 * time.Second}}, seen[StopDelayed](w))
 		assert.Empty(t, w.worker(1, 0).signals)
 		w.sleep(2 * time.Second)
 		assert.Equal(t, []os.Signal{stopSignal}, w.worker(1, 0).signals, "by the first one's clock")

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -122,6 +123,7 @@ func TestRollingFailureInTheMiddleLeavesOldSlotsServing(t *testing.T) {
 		w.goes()
 		w.exit(w.worker(2, 1), broken)
 		assert.ErrorContains(t, answered(reply), "generation 2")
+		assert.Equal(t, 1, seen[GaveUp](w)[0].Replaced)
 		w.sleep(time.Hour)
 		assert.Equal(t, []string{"1.1", "1.2", "2.0"}, w.served(), "what was replaced is, what was not serves on")
 		w.exit(w.worker(2, 0), broken)
@@ -135,6 +137,32 @@ func TestRollingFailureInTheMiddleLeavesOldSlotsServing(t *testing.T) {
 		}
 		assert.NoError(t, answered(reply))
 		assert.Equal(t, []string{"3.0", "3.1", "3.2"}, w.served(), "the next one replaces both")
+	})
+}
+
+// What an attempt has replaced is left alone by the next one until that has come
+// through where the last one has failed.
+func TestRollingBeginsAgainWhereItHasFailed(t *testing.T) {
+	simulate(t, rolling, nil, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.sleep(time.Second)
+		w.goes()
+		w.exit(w.worker(2, 1), broken)
+		for number := range 5 {
+			for w.generation < number+3 {
+				w.sleep(100 * time.Millisecond)
+			}
+			assert.Equal(t, []string{"1.1", "1.2", "2.0", fmt.Sprintf("%d.1", number+3)}, w.lives())
+			w.exit(w.worker(number+3, 1), broken)
+		}
+		w.sleep(11 * time.Second)
+		for range 3 {
+			w.goes()
+			w.sleep(time.Second)
+		}
+		w.goes()
+		assert.Equal(t, []string{"8.0", "8.1", "8.2"}, w.served())
 	})
 }
 
@@ -155,6 +183,7 @@ func TestRollingLiveWorkerDiesBeforeItsTurn(t *testing.T) {
 		w.sleep(time.Second)
 		w.restart()
 		w.exit(w.worker(1, 2), broken)
+		assert.False(t, w.status().Workers[0].State == "missing", "it is being replaced")
 		assert.Equal(t, []string{"1.0", "1.1", "2.0", "2.2"}, w.lives(), "the new generation fills the slot")
 		w.sleep(time.Second)
 		assert.Equal(t, TookOver{Worker: w.worker(2, 2).id}, seen[TookOver](w)[1], "of nobody")

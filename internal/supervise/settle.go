@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"time"
@@ -69,6 +70,9 @@ func (l *loop) shrink() {
 			g.excess = append(g.excess, g.slots[l.Workers:]...)
 			g.excess = slices.DeleteFunc(g.excess, func(w *worker) bool { return w == nil })
 			g.slots = slices.Clone(g.slots[:l.Workers])
+		}
+		if told := list([]*generation{{excess: g.excess}}, func(w *worker) bool { return w.told&toRetire == 0 }); len(told) > 0 {
+			l.Observe(Shrinking{told, l.RetireSignal})
 		}
 		for _, w := range g.excess {
 			if w.process != nil {
@@ -266,12 +270,31 @@ func (l *loop) fill() {
 		if g == nil {
 			continue
 		}
-		for slot := range g.slots[:l.Workers] {
+		for _, slot := range l.oldestFirst() {
 			if l.lacks(g, slot) && l.due(l.slots[slot].next(l.Interval)) {
 				l.spawn(g, slot)
 			}
 		}
 	}
+}
+
+// oldestFirst are the slots in the order in which they are filled: the empty
+// ones first, and then those with the oldest workers. So what was replaced by
+// an attempt that failed in the middle is not replaced again before the slot
+// in which that has failed is.
+func (l *loop) oldestFirst() []int {
+	number := func(slot int) int {
+		if l.live == nil || l.live.slots[slot] == nil {
+			return 0
+		}
+		return l.live.slots[slot].number
+	}
+	order := make([]int, l.Workers)
+	for slot := range order {
+		order[slot] = slot
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(number(a), number(b)) })
+	return order
 }
 
 // lacks tells that a worker is to be started in a slot of a generation. While

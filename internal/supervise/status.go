@@ -21,12 +21,15 @@ type Status struct {
 // WorkerStatus is one worker.
 type WorkerStatus struct {
 	Worker
-	State  string // proving, live, old (not yet told to go), draining, stopping (as it says itself) or failed
+	// State is proving, live, old (not yet told to go), draining, stopping (as it
+	// says itself), failed, or missing: then it has no Pid, and is yet to be started.
+	State  string
 	Began  time.Time
 	After  time.Duration // from its start until it was proven; 0: it is not
 	Said   string        // its last STATUS line
 	Starts int           // of processes in its slot, this one included
 	Ended  *Exit         // the last process of its slot that did; nil: none has
+	Next   time.Time     // when a missing one is started
 }
 
 // Exit is how a process ended.
@@ -65,8 +68,27 @@ func (l *loop) status() Status {
 			}
 		}
 	}
+	s.Workers = append(s.Workers, l.missing()...)
 	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return a.compare(b.Worker) })
 	return s
+}
+
+// missing are the workers that the live generation is short of.
+func (l *loop) missing() []WorkerStatus {
+	if l.live == nil || l.stopping {
+		return nil
+	}
+	var none []WorkerStatus
+	for slot, record := range l.slots[:l.Workers] {
+		covered := l.starting != nil && slot < len(l.starting.slots) && l.starting.slots[slot] != nil
+		if slot < len(l.live.slots) && l.live.slots[slot] == nil && !covered {
+			none = append(none, WorkerStatus{
+				Worker: Worker{Generation: l.live.number, Slot: slot}, State: "missing",
+				Starts: record.starts, Ended: record.ended, Next: record.next(l.Interval),
+			})
+		}
+	}
+	return none
 }
 
 func (l *loop) state() string {

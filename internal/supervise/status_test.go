@@ -46,7 +46,16 @@ func TestStatusFromStartToStop(t *testing.T) {
 		assert.Equal(t, &Exit{Pid: w.worker(1, 0).id.Pid, Status: broken, At: s.Now, Lived: 3 * time.Second}, s.Workers[0].Ended)
 
 		w.exit(w.worker(2, 1), 9)
-		assert.Equal(t, "refilling", w.status().State)
+		w.exit(w.worker(2, 1), broken)
+		s = w.status()
+		assert.Equal(t, "refilling", s.State)
+		died := seen[RefillFailed](w)
+		assert.Len(t, died, 1, "of those that had not proved themselves")
+		assert.Equal(t, WorkerStatus{
+			Worker: Worker{Generation: 2, Slot: 1}, State: "missing", Starts: 3,
+			Ended: &Exit{Pid: w.worker(2, 1).id.Pid, Status: broken, At: s.Now}, Next: s.Now.Add(died[0].Pause),
+		}, s.Workers[1])
+		assert.Equal(t, time.Second, died[0].Pause)
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(2, 0).id.Pid}, Stopping: true})
 		assert.Equal(t, "stopping", w.status().Workers[0].State, "as it says itself")
 		w.stopAfter(time.Minute)
