@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -188,9 +189,7 @@ func (c *Config) check() ([]socket.Spec, environment, error) {
 	if c.KillOldDelay != nil {
 		negative("kill-old delay", *c.KillOldDelay)
 	}
-	if c.PidFile != "" && c.PidFile == c.StatusFile {
-		fault("pid file and status file are both %q", c.PidFile)
-	}
+	faults = append(faults, c.checkPaths())
 	env := c.baseEnv()
 	for _, pair := range env {
 		if strings.Contains(pair, "\x00") {
@@ -199,6 +198,27 @@ func (c *Config) check() ([]socket.Spec, environment, error) {
 	}
 	_, err = env.settings()
 	return specs, env, errors.Join(append(faults, err)...)
+}
+
+// checkPaths finds files that would be written over each other.
+func (c *Config) checkPaths() error {
+	var faults []error
+	users := map[string]string{}
+	add := func(what, path string) {
+		if path == "" {
+			return
+		}
+		path = filepath.Clean(path)
+		if other, taken := users[path]; taken {
+			faults = append(faults, fmt.Errorf("%s and %s are both %q", other, what, path))
+		}
+		users[path] = what
+	}
+	add("pid file", c.PidFile)
+	add("status file", c.StatusFile)
+	add("control socket", c.Control)
+	add("log file", c.LogFile)
+	return errors.Join(faults...)
 }
 
 func (c *Config) checkCommand() error {

@@ -73,11 +73,11 @@ func answer(a control.Answer, err error) control.Answer {
 }
 
 func (s *Starter) doRestart(ctx context.Context, cause string) control.Answer {
-	if err := <-s.sup.Restart(ctx, cause); err != nil {
-		return control.Answer{Error: err.Error(), Log: s.lastWords(err)}
+	how := <-s.sup.Restart(ctx, cause)
+	if how.Err != nil {
+		return control.Answer{Error: how.Err.Error(), Log: s.lastWords(how.Err)}
 	}
-	status, err := s.sup.Status(ctx)
-	return answer(control.Answer{Generation: status.Generation}, err)
+	return control.Answer{OK: true, Generation: how.Generation}
 }
 
 func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
@@ -116,19 +116,11 @@ func (s *Starter) doAck(ctx context.Context, peer control.Peer) error {
 	if s.config.Ready != ReadyNotify {
 		return nil // nobody has asked
 	}
-	s.sup.Notify(ctx, supervise.Notice{Pids: peer.Ancestors, Ready: true})
-	status, err := s.sup.Status(ctx)
-	if err != nil {
-		return err
+	counts, err := s.sup.Acknowledge(ctx, peer.Ancestors)
+	if err == nil && !counts {
+		err = fmt.Errorf("process %d is no worker's", peer.Pid)
 	}
-	for _, w := range status.Workers {
-		for _, pid := range peer.Ancestors {
-			if w.Pid == pid {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("process %d is no worker's", peer.Pid)
+	return err
 }
 
 // Status tells how things stand. It blocks while Run is not running, until ctx
@@ -193,9 +185,9 @@ func (s *Starter) controlSockets() []control.Socket {
 }
 
 // publish tells the subscribers of the control socket what the loop does.
-func (s *Starter) publish(e supervise.Event) {
+func (s *Starter) publish(e supervise.Event, line string) {
 	if event := controlEvent(e); event.Event != "" {
-		event.Text = s.line(e)
+		event.Text = line
 		s.control.Publish(event)
 	}
 }
@@ -217,13 +209,15 @@ func controlEvent(e supervise.Event) control.Event {
 	case supervise.NotReady:
 		return control.Event{Event: "not-ready", Worker: controlID(e.Worker), Seconds: e.Lived.Seconds()}
 	case supervise.AttemptFailed:
-		return control.Event{Event: "failed", Generation: e.Generation, Worker: controlID(e.Worker), Status: &e.Status, Reason: e.Error()}
+		return control.Event{Event: "failed", Generation: e.Generation, Worker: controlID(e.Worker), Reason: e.Error()}
 	case supervise.GaveUp:
 		return control.Event{Event: "gave-up", Generation: e.Generation, Reason: e.Error()}
 	case supervise.TookOver:
 		return control.Event{Event: "took-over", Worker: controlID(e.Worker), Workers: controlIDs(e.Old), Seconds: e.Delay.Seconds()}
 	case supervise.WentLive:
 		return control.Event{Event: "live", Generation: e.Generation, Workers: controlIDs(e.Old...), Seconds: e.Delay.Seconds()}
+	case supervise.Shrinking:
+		return control.Event{Event: "retiring", Workers: controlIDs(e.Workers...), Signal: signalName(e.Signal)}
 	case supervise.Retiring:
 		return control.Event{Event: "retiring", Workers: controlIDs(e.Workers...), Signal: signalName(e.Signal)}
 	case supervise.Died:

@@ -52,11 +52,12 @@ func (s *Starter) observe(e supervise.Event) {
 	case supervise.AttemptFailed:
 		s.log.add(func() { s.tail.keep(e.Generation) })
 	}
-	if s.control != nil {
-		s.publish(e)
-	}
 	s.updateStatus(e)
-	if line := s.line(e); line != "" {
+	line := s.line(e)
+	if s.control != nil {
+		s.publish(e, line)
+	}
+	if line != "" {
 		s.log.printf("%s", line)
 	}
 }
@@ -104,6 +105,9 @@ func (s *Starter) line(e supervise.Event) string {
 	case supervise.Resized:
 		return fmt.Sprintf("%s, running %s from now on", e.Cause, count(e.Workers, "worker"))
 	case supervise.StopDelayed:
+		if e.Repeated {
+			return fmt.Sprintf("%s again, serving on for %s secs yet", e.Cause, seconds(e.Delay.Round(100*time.Millisecond)))
+		}
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, seconds(e.Delay))
 	case supervise.Shrinking:
 		return fmt.Sprintf("sending %s to workers in excess:%s", signalName(e.Signal), pids(e.Workers))

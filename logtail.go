@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -86,10 +87,17 @@ func (t *logTail) keep(generation int) {
 		begin = 0 // it was truncated meanwhile
 	}
 	begin = max(begin, info.Size()-tailBytes)
-	text, err := io.ReadAll(io.NewSectionReader(t.file, begin, info.Size()-begin))
-	if err == nil {
-		t.lines = lastLines(text)
+	// One byte more, to see whether it begins with a line: it does not if the
+	// file is long, or was truncated and has grown again.
+	from := max(0, begin-1)
+	text, err := io.ReadAll(io.NewSectionReader(t.file, from, info.Size()-from))
+	if err != nil {
+		return
 	}
+	if from < begin {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	t.lines = lastLines(text)
 }
 
 // of are the last lines of a generation, nil if they are not known.
@@ -113,6 +121,16 @@ func lastLines(text []byte) []string {
 		last = append(last, strings.ToValidUTF8(string(line[:min(len(line), tailLine)]), "?"))
 	}
 	return last
+}
+
+// printable makes text that others have written fit for a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // lastWords are the last lines of the log of the attempt whose failure err is.
@@ -139,5 +157,5 @@ func (s *Starter) explain(err error) error {
 	if len(lines) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w\nits log:\n  %s", err, strings.Join(lines, "\n  "))
+	return fmt.Errorf("%w\nits log:\n  %s", err, printable(strings.Join(lines, "\n  ")))
 }

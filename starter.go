@@ -269,8 +269,8 @@ func (s *Starter) release() error {
 // starting is for the one after it. While Run is not running it blocks.
 func (s *Starter) Restart(ctx context.Context) error {
 	select {
-	case err := <-s.sup.Restart(ctx, "restart requested"):
-		return s.explain(err)
+	case how := <-s.sup.Restart(ctx, "restart requested"):
+		return s.explain(how.Err)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -14,6 +14,9 @@ import (
 
 // writeStatus prints how things stand, for people.
 func writeStatus(w io.Writer, s *control.Status) {
+	if s.State == "stop delay" {
+		s.State = "about to stop"
+	}
 	fmt.Fprintf(w, "start_server (pid:%d) is %s, up %s, %s\n", s.Pid, s.State, age(s.Uptime), count(s.Restarts, "restart"))
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
@@ -84,9 +87,9 @@ func (t table) write(w io.Writer) {
 func writeFailure(w io.Writer, f *control.Failure) {
 	what := "failed"
 	if f.GivenUp {
-		what = "was given up"
+		what = "failed, and there was no other,"
 	}
-	fmt.Fprintf(w, "\nThe last restart %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), f.Reason)
+	fmt.Fprintf(w, "\nThe last attempt %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), printableLine(f.Reason))
 	for _, line := range f.Log {
 		fmt.Fprintf(w, "  %s\n", printableLine(line))
 	}

@@ -124,8 +124,9 @@ type (
 	// workers serve on and no restart is accepted. A repeated one changes nothing:
 	// Delay is then what is left of it.
 	StopDelayed struct {
-		Cause string
-		Delay time.Duration
+		Cause    string
+		Delay    time.Duration
+		Repeated bool
 	}
 	// StopAsked comes with every request to stop. A repeated one changes
 	// nothing.

@@ -40,6 +40,7 @@ type world struct {
 	asked     int       // restarts
 	answered  int       // of them
 	restarted time.Time // when a restart was last asked for and not refused
+	askedAt   int       // the newest generation then
 
 	cancelled  bool          // the context has ended before Run
 	failSpawn  error         // what the next spawns return
@@ -176,7 +177,7 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
 	w.generation = max(w.generation, generation)
-	if now.After(w.restarted) || now.Equal(w.restarted) {
+	if generation > w.askedAt {
 		w.restarted = time.Time{}
 	}
 	err := w.failSpawn
@@ -339,16 +340,17 @@ func (w *world) worker(generation, slot int) *fakeProc {
 func (w *world) restart() <-chan error {
 	w.locked(func() {
 		if !w.stopped && !w.stopping && !w.failed {
-			w.restarted = time.Now()
+			w.restarted, w.askedAt = time.Now(), w.generation
 		}
 	})
 	reply := w.sup.Restart(w.t.Context(), "test")
 	answer := make(chan error, 1)
 	w.asked++
 	go func() {
-		err := <-reply
+		how := <-reply
 		w.locked(func() { w.answered++ })
-		answer <- err
+		assert.Equal(w.t, how.Err == nil, how.Generation > 0)
+		answer <- how.Err
 	}()
 	synctest.Wait()
 	return answer

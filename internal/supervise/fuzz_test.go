@@ -164,7 +164,7 @@ func (w *world) checkRestarted() {
 		return
 	}
 	w.locked(func() { w.failSpawn = nil })
-	for range 40 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
+	for range 120 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
 		for _, p := range w.alive() {
 			w.ready(p)
 		}
@@ -175,6 +175,7 @@ func (w *world) checkRestarted() {
 		return
 	}
 	assert.Zero(w.t, w.restarted, "invariant 3: a restart was forgotten")
+	w.locked(func() { assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered") })
 	serving := map[int]bool{}
 	for _, p := range w.alive() {
 		if w.listed(p) && !p.told() && p.id.Slot < w.workers {

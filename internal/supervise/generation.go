@@ -27,11 +27,11 @@ func (s State) String() string {
 type generation struct {
 	number   int // the newest of its workers'
 	state    State
-	asked    bool           // a restart asked for it
-	slots    []*worker      // nil where a worker is missing
-	excess   []*worker      // told to go because there are to be fewer; their slots may be others' by now
-	retireAt time.Time      // when Retired: its workers are told to go then; zero: not before the next success
-	waiting  []chan<- error // who is told when this attempt is decided
+	asked    bool             // a restart asked for it
+	slots    []*worker        // nil where a worker is missing
+	excess   []*worker        // told to go because there are to be fewer; their slots may be others' by now
+	retireAt time.Time        // when Retired: its workers are told to go then; zero: not before the next success
+	waiting  []chan<- Outcome // who is told when this attempt is decided
 }
 
 // worker is one process, from the decision to spawn it until its exit.

@@ -66,23 +66,23 @@ type loop struct {
 	settings Settings
 
 	began     time.Time
-	number    int            // of the newest generation
-	starting  *generation    // nil: none, or pausing before the next attempt
-	live      *generation    // nil: none
-	leaving   []*generation  // Retired and Failed ones with workers left, oldest first
-	wanted    bool           // another generation is to begin
-	asked     bool           // a restart asked for it
-	waiting   []chan<- error // who is told how it went
-	attempts  pace           // of generations
-	slots     []record       // by slot
-	restedAt  time.Time      // the last success, or when the last restart was given up
-	pending   int            // spawns and processes not yet over
-	early     []Notice       // of senders that may be workers whose spawn is in the mail
-	strangeAt time.Time      // the last StrangeNotice
-	strangers int            // notices ignored since
-	serving   []Worker       // as last told to the observer
-	restarts  int            // generations that went live after the first
-	failure   *FailureStatus // of the last attempt that failed since the last success; nil: none
+	number    int              // of the newest generation
+	starting  *generation      // nil: none, or pausing before the next attempt
+	live      *generation      // nil: none
+	leaving   []*generation    // Retired and Failed ones with workers left, oldest first
+	wanted    bool             // another generation is to begin
+	asked     bool             // a restart asked for it
+	waiting   []chan<- Outcome // who is told how it went
+	attempts  pace             // of generations
+	slots     []record         // by slot
+	restedAt  time.Time        // the last success, or when the last restart was given up
+	pending   int              // spawns and processes not yet over
+	early     []Notice         // of senders that may be workers whose spawn is in the mail
+	strangeAt time.Time        // the last StrangeNotice
+	strangers int              // notices ignored since
+	serving   []Worker         // as last told to the observer
+	restarts  int              // generations that went live after the first
+	failure   *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	stopLater  *stopAsked // a request to stop at stopAt; nil: none
 	stopAt     time.Time
@@ -162,7 +162,7 @@ func (l *loop) handle(m message) {
 
 func (l *loop) onRestart(m restartAsked) {
 	if l.stopping || l.stopLater != nil {
-		m.reply <- ErrStopping
+		m.reply <- Outcome{Err: ErrStopping}
 		l.Observe(Refused{m.cause})
 		return
 	}
@@ -177,9 +177,9 @@ func (l *loop) onStop(m stopAsked) {
 	case l.stopping:
 		l.Observe(StopAsked{m.cause, m.signal, true, l.workers()})
 	case m.delay > 0 && l.stopLater != nil:
-		l.Observe(StopDelayed{m.cause, l.stopAt.Sub(l.now)})
+		l.Observe(StopDelayed{m.cause, l.stopAt.Sub(l.now), true})
 	case m.delay > 0:
-		l.Observe(StopDelayed{m.cause, m.delay})
+		l.Observe(StopDelayed{m.cause, m.delay, false})
 		l.stopLater, l.stopAt = &m, l.now.Add(m.delay)
 	default:
 		l.Observe(StopAsked{m.cause, m.signal, false, l.workers()})
@@ -189,9 +189,11 @@ func (l *loop) onStop(m stopAsked) {
 
 func (l *loop) onResize(m resizeAsked) {
 	if l.stopping {
+		m.reply <- ErrStopping
 		l.Observe(Refused{m.cause})
 		return
 	}
+	m.reply <- nil
 	wanted := m.to
 	if wanted == 0 {
 		wanted = l.Workers + m.by
@@ -221,9 +223,9 @@ func (l *loop) onSignal(m signalAsked) {
 // stop makes settle tell everybody to go, and nobody come.
 func (l *loop) stop(why purpose, sig os.Signal) {
 	l.stopping, l.stopWhy, l.stopSignal, l.wanted = true, why, sig, false
-	l.tell(l.waiting, ErrStopping)
+	l.tell(l.waiting, Outcome{Err: ErrStopping})
 	if l.starting != nil {
-		l.tell(l.starting.waiting, ErrStopping)
+		l.tell(l.starting.waiting, Outcome{Err: ErrStopping})
 	}
 }
 
@@ -231,18 +233,24 @@ func (l *loop) onSpawned(m spawned) {
 	w := m.worker
 	if m.err != nil {
 		l.gone(w, Failure{Worker: w.id(), Err: m.err})
+		l.reconsider()
 		return
 	}
 	w.process, w.began = m.process, l.now
 	l.settings = m.settings
 	l.slots[w.slot].starts++
 	l.Observe(Started{w.id(), w.generation.serves()})
+	l.reconsider()
+	go func() { l.mail <- exited{w, w.process.Wait()} }()
+}
+
+// reconsider looks again whose the early notices are.
+func (l *loop) reconsider() {
 	early := l.early
 	l.early = nil
 	for _, n := range early {
 		l.onNotice(n)
 	}
-	go func() { l.mail <- exited{w, w.process.Wait()} }()
 }
 
 // onNotice finds whose notice it is: the nearest ancestor that is a worker.
@@ -252,6 +260,7 @@ func (l *loop) onNotice(n Notice) {
 		if w == nil {
 			continue
 		}
+		n.tell(true)
 		w.ready, w.leaving = w.ready || n.Ready, w.leaving || n.Stopping
 		if n.Status != nil {
 			w.status = *n.Status
@@ -259,14 +268,24 @@ func (l *loop) onNotice(n Notice) {
 		}
 		return
 	}
-	switch {
-	case l.spawning() && len(l.early) < maxEarly:
+	if l.spawning() && len(l.early) < maxEarly {
 		l.early = append(l.early, n) // it may be of one whose pid is still in the mail
+		return
+	}
+	n.tell(false)
+	switch {
 	case len(n.Pids) > 0 && l.now.Before(l.strangeAt.Add(strangePause)):
 		l.strangers++
 	case len(n.Pids) > 0:
 		l.Observe(StrangeNotice{n.Pids[0], l.strangers})
 		l.strangers, l.strangeAt = 0, l.now
+	}
+}
+
+// tell tells whoever wants to know.
+func (n Notice) tell(counts bool) {
+	if n.counts != nil {
+		n.counts <- counts
 	}
 }
 
@@ -361,7 +380,7 @@ func (l *loop) attemptFailed(why Failure) {
 	if l.Attempts > 0 && l.wanted {
 		l.waiting = append(l.waiting, g.waiting...) // bounded: the last one decides
 	} else {
-		l.tell(g.waiting, &why)
+		l.tell(g.waiting, Outcome{Err: &why})
 	}
 	switch {
 	case first:
@@ -406,9 +425,9 @@ func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
 }
 
 // tell answers everyone in waiting; nobody needs to read it.
-func (l *loop) tell(waiting []chan<- error, err error) {
+func (l *loop) tell(waiting []chan<- Outcome, how Outcome) {
 	for _, reply := range waiting {
-		reply <- err
+		reply <- how
 	}
 }
 

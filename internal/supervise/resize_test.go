@@ -235,7 +235,7 @@ func TestStopWithADelay(t *testing.T) {
 	simulate(t, Config{Workers: 2}, nil, func(w *world) {
 		w.sleep(time.Second)
 		w.stopAfter(5 * time.Second)
-		assert.Equal(t, []StopDelayed{{"test", 5 * time.Second}}, seen[StopDelayed](w))
+		assert.Equal(t, []StopDelayed{{"test", 5 * time.Second, false}}, seen[StopDelayed](w))
 		assert.ErrorIs(t, answered(w.restart()), ErrStopping)
 		w.exit(w.worker(1, 0), broken)
 		w.sleep(time.Second)
@@ -256,7 +256,7 @@ func TestStopWithADelayAgainIsOnlyLogged(t *testing.T) {
 		w.stopAfter(5 * time.Second)
 		w.sleep(3 * time.Second)
 		w.stopAfter(5 * time.Second)
-		assert.Equal(t, []StopDelayed{{"test", 5 * time.Second}, {"test", 2 * time.Second}}, seen[StopDelayed](w))
+		assert.Equal(t, []StopDelayed{{"test", 5 * time.Second, false}, {"test", 2 * time.Second, true}}, seen[StopDelayed](w))
 		assert.Empty(t, w.worker(1, 0).signals)
 		w.sleep(2 * time.Second)
 		assert.Equal(t, []os.Signal{stopSignal}, w.worker(1, 0).signals, "by the first one's clock")

@@ -173,7 +173,7 @@ func (l *loop) promote() {
 		Old:        l.unsignalled(l.leaving),
 		Delay:      l.settings.KillOldDelay,
 	})
-	l.tell(g.waiting, nil)
+	l.tell(g.waiting, Outcome{Generation: g.number})
 }
 
 // takeOver moves the workers of the starting generation that are proven into
@@ -270,8 +270,12 @@ func (l *loop) fill() {
 		if g == nil {
 			continue
 		}
+		extra := l.extra()
 		for _, slot := range l.oldestFirst() {
-			if l.lacks(g, slot) && l.due(l.slots[slot].next(l.Interval)) {
+			if l.lacks(g, slot, extra) && l.due(l.slots[slot].next(l.Interval)) {
+				if l.rolling() && l.live.slots[slot] != nil {
+					extra++
+				}
 				l.spawn(g, slot)
 			}
 		}
@@ -283,15 +287,18 @@ func (l *loop) fill() {
 // an attempt that failed in the middle is not replaced again before the slot
 // in which that has failed is.
 func (l *loop) oldestFirst() []int {
-	number := func(slot int) int {
-		if l.live == nil || l.live.slots[slot] == nil {
-			return 0
-		}
-		return l.live.slots[slot].number
-	}
 	order := make([]int, l.Workers)
 	for slot := range order {
 		order[slot] = slot
+	}
+	if !l.rolling() {
+		return order
+	}
+	number := func(slot int) int {
+		if l.live.slots[slot] == nil {
+			return 0
+		}
+		return l.live.slots[slot].number
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(number(a), number(b)) })
 	return order
@@ -300,7 +307,7 @@ func (l *loop) oldestFirst() []int {
 // lacks tells that a worker is to be started in a slot of a generation. While
 // one is rolling it fills the empty slots, and replaces old workers as far as
 // there may be more processes than are to serve.
-func (l *loop) lacks(g *generation, slot int) bool {
+func (l *loop) lacks(g *generation, slot, extra int) bool {
 	switch {
 	case g.slots[slot] != nil:
 		return false
@@ -310,12 +317,15 @@ func (l *loop) lacks(g *generation, slot int) bool {
 		return false
 	}
 	old := l.live.slots[slot]
-	return old == nil || old.number != g.number && l.extra() < l.Surge
+	return old == nil || old.number != g.number && extra < l.Surge
 }
 
 // extra is how many processes there are beyond one for each slot, when the
 // empty slots have theirs.
 func (l *loop) extra() int {
+	if !l.rolling() {
+		return 0
+	}
 	extra := l.pending - l.Workers
 	for slot, w := range l.live.slots[:l.Workers] {
 		if w == nil && l.starting.slots[slot] == nil {

@@ -110,14 +110,20 @@ func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 // Close is for a Supervisor that will never run: Restart then returns at once.
 func (s *Supervisor) Close() { s.close.Do(func() { close(s.done) }) }
 
-// Restart asks for a new generation. The result, nil once a generation begun
+// Outcome is how a restart has gone.
+type Outcome struct {
+	Generation int   // that is live by it; 0 if there is an error
+	Err        error // a *Failure, or ErrStopping
+}
+
+// Restart asks for a new generation. The outcome, once a generation begun
 // after the call is live, arrives on the channel, which needs no reader. Unless
 // attempts are bounded it tells of the first one that fails. cause is for the
 // log. Before Run it blocks, until ctx ends.
-func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan error {
-	reply := make(chan error, 1)
+func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
+	reply := make(chan Outcome, 1)
 	if err := s.post(ctx, restartAsked{cause, reply}); err != nil {
-		reply <- err
+		reply <- Outcome{Err: err}
 	}
 	return reply
 }
@@ -126,6 +132,22 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan error {
 // ctx ends.
 func (s *Supervisor) Notify(ctx context.Context, n Notice) {
 	_ = s.post(ctx, n) // after the end nobody cares
+}
+
+// Acknowledge passes on that a process is ready, and tells whether that counts
+// for a worker: pids are the process, its parent, and so on. Before Run it
+// blocks, until ctx ends; after it the error is ErrStopping.
+func (s *Supervisor) Acknowledge(ctx context.Context, pids []int) (counts bool, err error) {
+	reply := make(chan bool, 1)
+	if err := s.post(ctx, Notice{Pids: pids, Ready: true, counts: reply}); err != nil {
+		return false, err
+	}
+	select {
+	case counts := <-reply:
+		return counts, nil
+	case <-s.done:
+		return false, ErrStopping
+	}
 }
 
 // Stop sends sig to all workers, for good, after serving on for delay. It does
@@ -138,13 +160,17 @@ func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, dela
 // Resize changes the number of workers by n, to not less than one and not more
 // than MaxWorkers. cause is for the log. Before Run it blocks, until ctx ends.
 func (s *Supervisor) Resize(ctx context.Context, cause string, n int) {
-	_ = s.post(ctx, resizeAsked{cause: cause, by: n}) // after the end there are none
+	_ = s.post(ctx, resizeAsked{cause: cause, by: n, reply: make(chan error, 1)}) // after the end there are none
 }
 
 // SetWorkers makes n, at least 1, the number of workers, as Resize does. The
-// error is ErrStopping after the end, or that of ctx.
+// error is ErrStopping after a stop, or that of ctx.
 func (s *Supervisor) SetWorkers(ctx context.Context, cause string, n int) error {
-	return s.post(ctx, resizeAsked{cause: cause, to: n})
+	reply := make(chan error, 1)
+	if err := s.post(ctx, resizeAsked{cause: cause, to: n, reply: reply}); err != nil {
+		return err
+	}
+	return <-reply
 }
 
 // Signal sends sig to all workers, or with slot not negative to those in that
@@ -187,7 +213,7 @@ type message interface{ message() }
 type (
 	restartAsked struct {
 		cause string
-		reply chan<- error
+		reply chan<- Outcome
 	}
 	stopAsked struct {
 		cause  string
@@ -198,6 +224,7 @@ type (
 		cause string
 		by    int
 		to    int // 0: by is what counts
+		reply chan<- error
 	}
 	signalAsked struct {
 		cause  string
@@ -213,6 +240,8 @@ type (
 		Ready    bool
 		Stopping bool
 		Status   *string // nil: nothing is said of it
+
+		counts chan<- bool // told whether it is a worker's; nil: nobody wants to know
 	}
 	spawned struct { // the answer to each Spawn
 		worker   *worker
