@@ -41,6 +41,8 @@ fuzz:
 	go test -run='^$$' -fuzz=FuzzParse -fuzztime=100000x ./internal/socket
 	go test -run='^$$' -fuzz=FuzzParse -fuzztime=100000x ./listener
 	go test -run='^$$' -fuzz=FuzzParse -fuzztime=100000x ./internal/notify
+	go test -run='^$$' -fuzz=FuzzRequest -fuzztime=100000x ./internal/control
+	go test -run='^$$' -fuzz=FuzzMessage -fuzztime=100000x ./internal/control
 
 bench:
 	go run ./bench

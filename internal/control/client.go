@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// dialPause is between two attempts to connect.
+const dialPause = 10 * time.Millisecond
+
 // ErrNobody is what Dial returns if no superdaemon listens at the path.
 var ErrNobody = errors.New("no start_server listens there")
 
@@ -25,8 +28,7 @@ type Client struct {
 
 // Dial connects to the control socket at path.
 func Dial(ctx context.Context, path string) (*Client, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := dial(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("control socket %q: %w", path, ErrNobody)
 	}
@@ -34,6 +36,27 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 		return nil, fmt.Errorf("control socket %q: %w", path, reason(err))
 	}
 	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest)}, nil
+}
+
+// dial waits for its turn if very many connect at a time: connect(2) does so
+// only with a socket that blocks.
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	for {
+		conn, err := d.DialContext(ctx, "unix", path)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			<-ctx.Done() // whose time it was
+			return nil, context.Cause(ctx)
+		case !errors.Is(err, syscall.EAGAIN):
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(dialPause):
+		}
+	}
 }
 
 // reason is an error of package net without the address, which is in ours.
@@ -49,11 +72,12 @@ func reason(err error) error {
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Do sends a request and blocks until it is answered or ctx ends. Events that
-// come before the answer go to watch. A refusal is an error, beside the answer.
+// come before the answer go to watch, which may be nil. A refusal is an error, beside the answer;
+// so is what a server has said that has hung up.
 func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, error) {
 	defer c.bound(ctx)()
 	r.Version = Version
-	if _, err := c.conn.Write(r.encode()); err != nil {
+	if _, err := c.conn.Write(r.encode()); err != nil && !hungUp(err) {
 		return Answer{}, c.fault(ctx, err)
 	}
 	for {
@@ -63,9 +87,13 @@ func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, 
 		}
 		switch {
 		case m.event.Event != "":
-			watch(m.event)
+			if watch != nil {
+				watch(m.event)
+			}
 		case m.answer.OK:
 			return m.answer, nil
+		case m.answer.Error == "":
+			return m.answer, fmt.Errorf("control socket %q: the request was refused, and no reason given", c.path)
 		default:
 			return m.answer, errors.New(m.answer.Error)
 		}
@@ -93,7 +121,7 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 		return m, c.fault(ctx, err)
 	}
 	if m, err = decodeMessage(text); err != nil {
-		return m, fmt.Errorf("control socket %q: what answers is no start_server: %w", c.path, err)
+		return m, fmt.Errorf("control socket %q: what answers is no start_server: %.200s", c.path, printable(err.Error()))
 	}
 	return m, nil
 }
@@ -120,10 +148,15 @@ func (c *Client) fault(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = context.Cause(ctx)
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if hungUp(err) {
 		err = io.EOF
 	}
 	return fmt.Errorf("control socket %q: %w", c.path, reason(err))
+}
+
+// hungUp tells that the other side has ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // bound ends reads and writes when ctx does, until the function it returns is

@@ -5,30 +5,57 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// read takes requests, one after the other, until the client leaves or sends
-// what is none.
-func (c *client) read() {
-	defer c.finish()
+// client is a connection. Its goroutine takes requests, one after the other, so
+// that who does not read the answer to one is not asked for another.
+type client struct {
+	server *Server
+	conn   net.Conn
+	peer   Peer
+	gone   chan struct{}
+	once   sync.Once
+
+	unread atomic.Int64 // bytes of events
+
+	// Guarded by the server's lock, or written once before all others look.
+	busy   bool        // a request is being carried out, or its answer written
+	events chan []byte // lines of events to be written; nil: it has not subscribed
+}
+
+// What ends a conversation and is the client's fault.
+var (
+	errLong = fmt.Errorf("a request is longer than %d bytes", maxRequest)
+	errSlow = fmt.Errorf("a request has not come whole in %v", requestTime)
+	errIdle = fmt.Errorf("nothing was asked for in %v", idleTime)
+)
+
+// talk answers requests until the client leaves or sends what is none.
+func (c *client) talk() {
+	defer c.end()
 	in := bufio.NewReaderSize(c.conn, maxRequest)
 	for {
 		text, err := c.next(in)
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				c.send(Answer{Error: err.Error()})
+		switch err {
+		case nil:
+			if c.answer(text) {
+				continue
 			}
-			return
+		case errLong, errSlow:
+			c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
+			_ = c.send(Answer{Error: err.Error()})
+		case errIdle:
+			_ = c.send(Answer{Error: err.Error()})
 		}
-		if len(text) > 0 {
-			c.answer(text)
-		}
-		select {
-		case <-c.gone:
-			return
-		default:
-		}
+		break
+	}
+	if c.events != nil {
+		c.finish()
 	}
 }
 
@@ -36,113 +63,98 @@ func (c *client) read() {
 func (c *client) next(in *bufio.Reader) (string, error) {
 	c.expect(idleTime)
 	if _, err := in.Peek(1); err != nil {
-		return "", err
+		return "", c.late(err, errIdle)
 	}
 	c.expect(requestTime)
 	text, err := in.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		c.server.refuse(fmt.Sprintf("a request of process %d is longer than %d bytes", c.peer.Pid, maxRequest))
-		return "", fmt.Errorf("a request may have %d bytes", maxRequest)
+		return "", errLong
 	case errors.Is(err, io.EOF) && len(text) > 0:
 		return string(text), nil
 	}
-	return string(text), err
+	return string(text), c.late(err, errSlow)
+}
+
+// late says in our words that a time was over. When the server closes, it is for
+// all: that is nobody's fault.
+func (c *client) late(err, ours error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	select {
+	case <-c.server.done:
+		return net.ErrClosed
+	default:
+		return ours
+	}
 }
 
 // expect bounds how long the client may keep us waiting. Who has subscribed
-// need not ask anything any more.
+// need not ask anything any more, and when the server closes nobody may.
 func (c *client) expect(d time.Duration) {
 	end := time.Now().Add(d)
-	if c.subscribed.Load() {
+	if c.events != nil {
 		end = time.Time{}
 	}
 	_ = c.conn.SetReadDeadline(end)
+	select {
+	case <-c.server.done:
+		c.expectNothing()
+	default:
+	}
 }
 
-func (c *client) answer(text string) {
-	c.busy.Store(true)
-	defer c.busy.Store(false)
-	c.server.active(c)
+func (c *client) expectNothing() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// answer carries a request out. The result is whether there may be another.
+func (c *client) answer(text string) bool {
+	if !c.server.begin(c) {
+		return false
+	}
+	defer c.server.finished(c)
 	r, err := parseRequest(text)
-	var a Answer
+	a, subscribed := Answer{}, false
 	switch {
 	case err != nil:
-		c.server.refuse(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
+		c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
 		a.Error = err.Error()
 	case r.Command == "help":
 		a = Answer{OK: true, Commands: Commands}
 	case r.Command == "subscribe":
 		a.OK = true
-		if !c.subscribed.Swap(true) {
-			c.server.watched.Add(1)
-		}
+		subscribed = c.server.subscribe(c)
 	default:
 		a = c.server.Do(c.peer, r)
 	}
 	a.ID = r.ID
-	c.send(a)
+	err = c.send(a)
+	if subscribed {
+		go c.tell() // now: the answer comes before all events
+	}
+	return err == nil
 }
 
-func (c *client) send(a Answer) {
+func (c *client) send(a Answer) error {
 	a.Version = Version
-	c.put(a.encode())
+	return c.write(a.encode())
 }
 
-// put has a line written. It does not block: who does not read is disconnected.
-func (c *client) put(text []byte) {
-	select {
-	case c.out <- text:
-	default:
-		c.server.refuse(fmt.Sprintf("process %d does not read what it asked for", c.peer.Pid))
-		c.end()
+// write writes a line whole: of two at a time, the second waits (net.Conn).
+func (c *client) write(text []byte) error {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTime))
+	_, err := c.conn.Write(text)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.server.refusals.add(fmt.Sprintf("process %d does not read what it asked for", c.peer.Pid))
 	}
-}
-
-// write writes lines until the client is gone, or finish has been called and
-// all is written.
-func (c *client) write() {
-	defer c.end()
-	for {
-		select {
-		case text := <-c.out:
-			if text == nil {
-				return
-			}
-			_ = c.conn.SetWriteDeadline(time.Now().Add(writeTime))
-			if _, err := c.conn.Write(text); err != nil {
-				return
-			}
-		case <-c.gone:
-			return
-		}
-	}
-}
-
-// finish ends the connection when what is to be written is.
-func (c *client) finish() {
-	timeout := time.After(finishTime)
-	select {
-	case c.out <- nil:
-	case <-c.gone:
-		return
-	case <-timeout:
-	}
-	select {
-	case <-c.gone:
-	case <-timeout:
-		c.end()
-	}
+	return err
 }
 
 // end ends the connection at once.
 func (c *client) end() {
-	c.close.Do(func() {
-		close(c.gone)
-		c.conn.Close()
+	c.once.Do(func() {
 		c.server.remove(c)
-		if c.subscribed.Load() {
-			c.server.watched.Add(-1)
-		}
+		c.conn.Close()
+		close(c.gone)
 	})
 }

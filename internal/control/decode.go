@@ -2,38 +2,78 @@ package control
 
 import (
 	"errors"
+	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/valyala/fastjson"
 )
 
 // decodeRequest reads a JSON object. Members that it does not know are passed
-// over.
-func decodeRequest(line string) (Request, error) {
-	v, err := fastjson.Parse(line)
+// over, and of two of a name the first one counts.
+func decodeRequest(line string) (r Request, err error) {
+	v, err := parseStrictly(line)
 	if err != nil {
-		return Request{}, err
-	}
-	r := Request{
-		Version: v.GetInt("version"),
-		Command: text(v, "command"),
-		Workers: v.GetInt("workers"),
-		Signal:  text(v, "signal"),
+		return r, err
 	}
 	if id := v.Get("id"); id != nil {
 		r.ID = id.MarshalTo(nil)
 	}
-	if v.Exists("slot") {
-		slot, err := v.Get("slot").Int()
-		if err != nil || slot < 0 {
-			return r, errors.New(`"slot" is not a number from 0`)
-		}
-		r.Slot = &slot
+	r.Command, r.Signal = text(v, "command"), text(v, "signal")
+	version, err := number(v, "version")
+	if err != nil {
+		return r, err
 	}
-	if r.Command == "" {
+	workers, err := number(v, "workers")
+	if err != nil {
+		return r, err
+	}
+	if r.Slot, err = number(v, "slot"); err != nil {
+		return r, err
+	}
+	switch {
+	case r.Command == "":
 		return r, errors.New(`"command" is missing`)
+	case r.Slot != nil && *r.Slot < 0:
+		return r, errors.New(`"slot" is not a number from 0`)
+	}
+	if version != nil {
+		r.Version = *version
+	}
+	if workers != nil {
+		r.Workers = *workers
 	}
 	return r, nil
+}
+
+// maxBrackets bounds how many lists and objects are in a request. What fastjson
+// says of a fault deep within many takes megabytes to put together.
+const maxBrackets = 64
+
+// parseStrictly reads JSON and nothing else: fastjson.Parse takes much for a
+// number or a string that is none.
+func parseStrictly(line string) (*fastjson.Value, error) {
+	if strings.Count(line, "[")+strings.Count(line, "{") > maxBrackets {
+		return nil, fmt.Errorf("more than %d lists and objects are in it", maxBrackets)
+	}
+	if err := fastjson.Validate(line); err != nil {
+		return nil, err
+	}
+	return fastjson.Parse(line)
+}
+
+// number is a member that may be missing, or null: nil then.
+func number(v *fastjson.Value, name string) (*int, error) {
+	member := v.Get(name)
+	if member == nil || member.Type() == fastjson.TypeNull {
+		return nil, nil
+	}
+	n, err := member.Int()
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a whole number", name)
+	}
+	return &n, nil
 }
 
 // message is what a client is sent: an answer, or an event.
@@ -47,6 +87,9 @@ func decodeMessage(line []byte) (m message, err error) {
 	if err != nil {
 		return m, err
 	}
+	if v.Type() != fastjson.TypeObject {
+		return m, fmt.Errorf("it is a JSON %s, not an object", v.Type())
+	}
 	if v.Exists("event") {
 		m.event = decodeEvent(v)
 		return m, nil
@@ -54,6 +97,9 @@ func decodeMessage(line []byte) (m message, err error) {
 	m.answer = Answer{
 		Version: v.GetInt("version"), OK: v.GetBool("ok"), Error: text(v, "error"),
 		Log: texts(v.GetArray("log")), Generation: v.GetInt("generation"),
+	}
+	if id := v.Get("id"); id != nil {
+		m.answer.ID = id.MarshalTo(nil)
 	}
 	for _, pid := range v.GetArray("pids") {
 		m.answer.Pids = append(m.answer.Pids, pid.GetInt())
@@ -145,5 +191,5 @@ func texts(values []*fastjson.Value) []string {
 }
 
 func moment(v *fastjson.Value, name string) time.Time {
-	return time.UnixMilli(int64(v.GetFloat64(name) * 1e3))
+	return time.UnixMilli(int64(math.Round(v.GetFloat64(name) * 1e3)))
 }

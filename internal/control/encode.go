@@ -2,35 +2,29 @@ package control
 
 import (
 	"math"
+	"strconv"
 	"time"
-
-	"github.com/valyala/fastjson"
+	"unicode/utf8"
 )
 
-// The values are put together by hand: reflection, as encoding/json does it,
-// would be a tenth of what an idle superdaemon takes of memory.
+// JSON is written by hand: reflection, as encoding/json does it, would be a
+// tenth of what an idle superdaemon takes of memory.
 
 // encode makes the line of an answer.
 func (a *Answer) encode() []byte {
 	var o object
 	o.set("version", a.Version)
-	if a.ID != nil {
-		if id, err := fastjson.ParseBytes(a.ID); err == nil {
-			o.put("id", id)
-		}
-	}
+	o.setIf(a.ID != nil, "id", a.ID)
 	o.set("ok", a.OK)
 	o.setIf(a.Error != "", "error", a.Error)
 	o.setIf(len(a.Log) > 0, "log", a.Log)
 	o.setIf(a.Generation > 0, "generation", a.Generation)
 	o.setIf(len(a.Pids) > 0, "pids", a.Pids)
 	if a.Status != nil {
-		o.put("status", a.Status.value(&o.arena))
+		o.set("status", raw(a.Status.JSON()))
 	}
-	if len(a.Commands) > 0 {
-		o.put("commands", list(&o.arena, a.Commands, Command.value))
-	}
-	return o.line()
+	o.setIf(len(a.Commands) > 0, "commands", list(a.Commands, Command.json))
+	return append(o.json(), '\n')
 }
 
 // encode makes the line of an event.
@@ -40,11 +34,9 @@ func (e *Event) encode() []byte {
 	o.set("event", e.Event)
 	o.set("time", e.Time)
 	if e.Worker != nil {
-		o.put("worker", e.Worker.value(&o.arena))
+		o.set("worker", e.Worker.json())
 	}
-	if len(e.Workers) > 0 {
-		o.put("workers", list(&o.arena, e.Workers, ID.value))
-	}
+	o.setIf(len(e.Workers) > 0, "workers", list(e.Workers, ID.json))
 	o.setIf(e.Generation > 0, "generation", e.Generation)
 	o.setIf(e.Wanted > 0, "wanted", e.Wanted)
 	o.setIf(e.Seconds != 0, "seconds", e.Seconds)
@@ -55,27 +47,26 @@ func (e *Event) encode() []byte {
 	o.setIf(e.Reason != "", "reason", e.Reason)
 	o.setIf(e.Says != "", "says", e.Says)
 	o.setIf(e.Text != "", "text", e.Text)
-	return o.line()
+	return append(o.json(), '\n')
 }
 
 // encode makes the line of a request.
 func (r *Request) encode() []byte {
 	var o object
 	o.set("version", r.Version)
+	o.setIf(r.ID != nil, "id", r.ID)
 	o.set("command", r.Command)
-	o.setIf(r.Workers > 0, "workers", r.Workers)
+	o.setIf(r.Workers != 0, "workers", r.Workers)
 	o.setIf(r.Signal != "", "signal", r.Signal)
 	if r.Slot != nil {
 		o.set("slot", *r.Slot)
 	}
-	return o.line()
+	return append(o.json(), '\n')
 }
 
 // JSON is a status as the answer to a request has it.
-func (s *Status) JSON() []byte { return s.value(&fastjson.Arena{}).MarshalTo(nil) }
-
-func (s *Status) value(a *fastjson.Arena) *fastjson.Value {
-	o := object{within: a}
+func (s *Status) JSON() []byte {
+	var o object
 	o.set("pid", s.Pid)
 	o.set("state", s.State)
 	o.set("started", s.Started)
@@ -87,86 +78,78 @@ func (s *Status) value(a *fastjson.Arena) *fastjson.Value {
 	if s.StopsAt != nil {
 		o.set("stops_at", *s.StopsAt)
 	}
-	o.put("workers", list(a, s.Workers, Worker.value))
-	o.put("sockets", list(a, s.Sockets, Socket.value))
+	o.set("workers", list(s.Workers, Worker.json))
+	o.set("sockets", list(s.Sockets, Socket.json))
 	if s.Failure != nil {
-		o.put("failure", s.Failure.value(a))
+		o.set("failure", s.Failure.json())
 	}
-	return o.value()
+	return o.json()
 }
 
-func (w Worker) value(a *fastjson.Arena) *fastjson.Value {
-	o := object{within: a, is: w.ID.value(a)}
+func (w Worker) json() raw {
+	o := w.object()
 	o.set("state", w.State)
 	o.set("age", w.Age)
 	if w.ReadyAfter != nil {
 		o.set("ready_after", *w.ReadyAfter)
 	}
 	o.set("restarts", w.Restarts)
-	if e := w.LastExit; e != nil {
-		exit := object{within: a}
-		exit.set("pid", e.Pid)
-		exit.set("status", e.Status)
-		exit.set("text", e.Text)
-		exit.set("at", e.At)
-		exit.set("lived", e.Lived)
-		o.put("last_exit", exit.value())
+	if w.LastExit != nil {
+		o.set("last_exit", w.LastExit.json())
 	}
 	o.setIf(w.Says != "", "says", w.Says)
-	return o.value()
+	return o.json()
 }
 
-func (id ID) value(a *fastjson.Arena) *fastjson.Value {
-	o := object{within: a}
+func (id ID) json() raw { return id.object().json() }
+
+func (id ID) object() (o object) {
 	o.set("generation", id.Generation)
 	o.set("slot", id.Slot)
 	o.set("pid", id.Pid)
-	return o.value()
+	return o
 }
 
-func (s Socket) value(a *fastjson.Arena) *fastjson.Value {
-	o := object{within: a}
+func (e *Exit) json() raw {
+	var o object
+	o.set("pid", e.Pid)
+	o.set("status", e.Status)
+	o.set("text", e.Text)
+	o.set("at", e.At)
+	o.set("lived", e.Lived)
+	return o.json()
+}
+
+func (s Socket) json() raw {
+	var o object
 	o.set("name", s.Name)
 	o.set("address", s.Address)
 	o.set("fd", s.FD)
-	return o.value()
+	return o.json()
 }
 
-func (f *Failure) value(a *fastjson.Arena) *fastjson.Value {
-	o := object{within: a}
+func (f *Failure) json() raw {
+	var o object
 	o.set("generation", f.Generation)
 	o.set("reason", f.Reason)
 	o.set("at", f.At)
 	o.set("given_up", f.GivenUp)
 	o.setIf(len(f.Log) > 0, "log", f.Log)
-	return o.value()
+	return o.json()
 }
 
-func (c Command) value(a *fastjson.Arena) *fastjson.Value {
-	o := object{within: a}
+func (c Command) json() raw {
+	var o object
 	o.set("command", c.Name)
 	o.set("help", c.Help)
-	return o.value()
+	return o.json()
 }
 
-// object is a JSON object in the making.
-type object struct {
-	arena  fastjson.Arena
-	within *fastjson.Arena // the arena of the whole; nil: it is the whole
-	is     *fastjson.Value // nil: nothing yet
-}
+// raw is JSON already.
+type raw = []byte
 
-func (o *object) value() *fastjson.Value {
-	if o.within == nil {
-		o.within = &o.arena
-	}
-	if o.is == nil {
-		o.is = o.within.NewObject()
-	}
-	return o.is
-}
-
-func (o *object) put(name string, v *fastjson.Value) { o.value().Set(name, v) }
+// object is a JSON object in the making: all of it but the last brace.
+type object struct{ text raw }
 
 func (o *object) setIf(there bool, name string, v any) {
 	if there {
@@ -175,39 +158,74 @@ func (o *object) setIf(there bool, name string, v any) {
 }
 
 func (o *object) set(name string, v any) {
-	o.value()
-	o.put(name, scalar(o.within, v))
+	if o.text == nil {
+		o.text = append(o.text, '{')
+	} else {
+		o.text = append(o.text, ',')
+	}
+	o.text = appendString(o.text, name)
+	o.text = append(o.text, ':')
+	o.text = appendValue(o.text, v)
 }
 
-func (o *object) line() []byte { return append(o.value().MarshalTo(nil), '\n') }
+func (o object) json() raw { return append(o.text, '}') }
 
-// scalar is a value of one of the types that there are.
-func scalar(a *fastjson.Arena, v any) *fastjson.Value {
+// appendValue appends a value of one of the types that there are.
+func appendValue(b raw, v any) raw {
 	switch v := v.(type) {
+	case raw:
+		return append(b, v...)
 	case string:
-		return a.NewString(v)
+		return appendString(b, v)
 	case int:
-		return a.NewNumberInt(v)
+		return strconv.AppendInt(b, int64(v), 10)
 	case float64: // seconds, to the microsecond
-		return a.NewNumberFloat64(math.Round(v*1e6) / 1e6)
+		return appendNumber(b, math.Round(v*1e6)/1e6)
 	case time.Time:
-		return a.NewNumberFloat64(float64(v.UnixMilli()) / 1e3)
+		return appendNumber(b, float64(v.UnixMilli())/1e3)
 	case []string:
-		return list(a, v, func(s string, a *fastjson.Arena) *fastjson.Value { return a.NewString(s) })
+		return append(b, list(v, func(s string) raw { return appendString(nil, s) })...)
 	case []int:
-		return list(a, v, func(n int, a *fastjson.Arena) *fastjson.Value { return a.NewNumberInt(n) })
+		return append(b, list(v, func(n int) raw { return strconv.AppendInt(nil, int64(n), 10) })...)
 	case bool:
-		if v {
-			return a.NewTrue()
+		return strconv.AppendBool(b, v)
+	}
+	return append(b, "null"...)
+}
+
+// appendNumber appends a number without an exponent, which many a shell script
+// cannot read.
+func appendNumber(b raw, f float64) raw {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(b, "null"...)
+	}
+	return strconv.AppendFloat(b, f, 'f', -1, 64)
+}
+
+// appendString appends a string. What of it is not UTF-8 is replaced.
+func appendString(b raw, s string) raw {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		default:
+			b = utf8.AppendRune(b, r)
 		}
 	}
-	return a.NewFalse()
+	return append(b, '"')
 }
 
-func list[T any](a *fastjson.Arena, items []T, value func(T, *fastjson.Arena) *fastjson.Value) *fastjson.Value {
-	array := a.NewArray()
+func list[T any](items []T, json func(T) raw) raw {
+	b := raw{'['}
 	for i, item := range items {
-		array.SetArrayItem(i, value(item, a))
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, json(item)...)
 	}
-	return array
+	return append(b, ']')
 }

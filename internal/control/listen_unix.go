@@ -94,11 +94,11 @@ func (l *listener) open(fd int, f *os.File) (err error) {
 	return nil
 }
 
-// close stops listening, and removes the socket if it still is this one.
-func (l *listener) close() error {
-	err := l.Close()
+// close removes the socket, if it still is this one, and stops listening: in this
+// order, as an inode that nobody has open any more may be another's by now.
+func (l *listener) close() (err error) {
 	if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {
-		err = errors.Join(err, os.Remove(l.path))
+		err = os.Remove(l.path)
 	}
-	return err
+	return errors.Join(err, l.Close())
 }

@@ -1,20 +1,26 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // parseRequest reads a line from a client: a JSON object, or what the client of
 // Ruby's einhorn sends.
 func parseRequest(line string) (Request, error) {
 	line = strings.TrimSpace(line)
+	if !utf8.ValidString(line) {
+		return Request{}, errors.New("not a request: it is not UTF-8")
+	}
 	if !strings.HasPrefix(line, "{") {
 		return parseEinhorn(line)
 	}
 	r, err := decodeRequest(line)
 	if err != nil {
-		return r, fmt.Errorf("not a request: %w", err)
+		return r, fmt.Errorf("not a request: %.200s", printable(err.Error()))
 	}
 	if r.Version != 0 && r.Version != Version {
 		return r, fmt.Errorf("version %d of the protocol is not spoken here: %d is", r.Version, Version)
@@ -50,4 +56,14 @@ func parseEinhorn(line string) (Request, error) {
 		return Request{}, fmt.Errorf("not a request: %.40q names no command", line)
 	}
 	return r, nil
+}
+
+// printable is fit to be logged: an error may quote what a client has sent.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }

@@ -13,13 +13,17 @@ import (
 
 // Limits that keep clients from costing much, whatever they do.
 const (
-	maxClients   = 64               // connected at a time
-	maxUnread    = 1024             // lines that wait for a client to read them
-	writeTime    = 10 * time.Second // for a client to take a line
-	finishTime   = 2 * time.Second  // to take what is left when the connection is to end
-	requestTime  = 10 * time.Second // for a request to come whole, once it has begun
-	idleTime     = 5 * time.Minute  // between requests, of a client that has not subscribed
-	refusedPause = time.Minute      // between two calls of Config.Refused
+	maxClients     = 64                     // connected at a time
+	maxOfProcess   = 16                     // of them, of one process
+	maxEvents      = 1024                   // that wait for a subscriber to read them
+	maxUnread      = 4 << 20                // bytes of them
+	writeTime      = 10 * time.Second       // for a client to take a line
+	farewellTime   = 100 * time.Millisecond // to take the line that it is turned away with
+	finishTime     = 2 * time.Second        // to take what is left when the connection is to end
+	requestTime    = 10 * time.Second       // for a request to come whole, once it has begun
+	idleTime       = 5 * time.Minute        // between requests, of a client that has not subscribed
+	refusedPause   = time.Minute            // between two calls of Config.Refused
+	exhaustedPause = 100 * time.Millisecond // after a failed accept(2)
 )
 
 // Peer is the process that has connected.
@@ -37,7 +41,8 @@ type Config struct {
 	// connected, as it may be gone any moment. nil: nobody wants to know them.
 	Ancestors func(pid int) []int
 	// Refused hears of clients that were turned away, and why, once a minute at
-	// most; more is how many others there were since the last time.
+	// most; more is how many others there were since the last time. It must not
+	// block.
 	Refused func(why string, more int)
 }
 
@@ -45,27 +50,17 @@ type Config struct {
 type Server struct {
 	Config
 	listener *listener
-	events   chan Event
-	watched  atomic.Int32 // subscribers
-	done     chan struct{}
+	refusals refusals
 
-	mu      sync.Mutex
+	events  chan *Event
+	watched atomic.Int32 // subscribers
+	missed  atomic.Bool  // there was no room for an event
+	closing chan struct{}
+	done    chan struct{} // closed when the server closes, and the last event is on its way
+
+	mu      sync.Mutex // guards what follows, and the state of each client
+	closed  bool
 	clients []*client // the one idle for the longest first
-	refused int
-	told    time.Time // when Refused was last called
-}
-
-// client is a connection.
-type client struct {
-	server *Server
-	conn   *net.UnixConn
-	peer   Peer
-	out    chan []byte // lines to be written
-	gone   chan struct{}
-	close  sync.Once
-
-	busy       atomic.Bool // a request is being carried out
-	subscribed atomic.Bool
 }
 
 // Listen makes the socket at path, with mode 0600. A stale one there is
@@ -76,44 +71,50 @@ func Listen(path string, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}
-	s := &Server{Config: c, listener: l, events: make(chan Event, maxUnread), done: make(chan struct{})}
+	s := newServer(c)
+	s.listener = l
 	go s.accept()
-	go s.deliver()
 	return s, nil
 }
 
-// Publish tells the subscribers of an event. It never blocks: one who does not
-// keep up is disconnected.
-func (s *Server) Publish(e Event) {
-	if s == nil || s.watched.Load() == 0 {
-		return
-	}
-	e.Version, e.Time = Version, time.Now()
-	select {
-	case s.events <- e:
-	default:
-		s.refuse("events come faster than they can be delivered")
-		go s.dropSubscribers()
-	}
+// newServer is one that nobody can connect to yet.
+func newServer(c Config) *Server {
+	s := &Server{Config: c, events: make(chan *Event, maxEvents), closing: make(chan struct{}), done: make(chan struct{})}
+	s.refusals.tell = c.Refused
+	go s.deliver()
+	return s
 }
 
-// Close ends all connections, after what is to be written to them, and removes
-// the socket.
+// Close removes the socket and ends all connections, after what is to be
+// written to them, which may take finishTime. It must be called once.
 func (s *Server) Close() error {
 	if s == nil {
 		return nil
 	}
 	err := s.listener.close()
-	close(s.done)
+	s.disconnect()
+	return err
+}
+
+func (s *Server) disconnect() {
 	s.mu.Lock()
+	s.closed = true
 	clients := slices.Clone(s.clients)
 	s.mu.Unlock()
-	var all sync.WaitGroup
+	close(s.closing)
+	<-s.done
+	late := time.AfterFunc(finishTime, func() {
+		for _, c := range clients {
+			c.end()
+		}
+	})
+	defer late.Stop()
 	for _, c := range clients {
-		all.Go(c.finish)
+		c.expectNothing()
 	}
-	all.Wait()
-	return err
+	for _, c := range clients {
+		<-c.gone
+	}
 }
 
 func (s *Server) accept() {
@@ -123,9 +124,11 @@ func (s *Server) accept() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // out of descriptors, for one
-			s.refuse(err.Error())
-			if !s.pause() {
+			s.refusals.add(err.Error())
+			select {
+			case <-s.done:
 				return
+			case <-time.After(exhaustedPause):
 			}
 		default:
 			s.welcome(conn)
@@ -133,17 +136,7 @@ func (s *Server) accept() {
 	}
 }
 
-// pause waits a little, unless the server closes.
-func (s *Server) pause() bool {
-	select {
-	case <-s.done:
-		return false
-	case <-time.After(100 * time.Millisecond):
-		return true
-	}
-}
-
-// welcome takes a client in, if it may be one.
+// welcome finds out who has connected, and whether it may.
 func (s *Server) welcome(conn *net.UnixConn) {
 	peer, err := peerOf(conn)
 	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() {
@@ -156,103 +149,28 @@ func (s *Server) welcome(conn *net.UnixConn) {
 	if s.Ancestors != nil {
 		peer.Ancestors = s.Ancestors(peer.Pid)
 	}
-	c := &client{server: s, conn: conn, peer: peer, out: make(chan []byte, maxUnread), gone: make(chan struct{})}
-	if !s.admit(c) {
-		s.turnAway(conn, fmt.Errorf("%d clients are connected and waiting already", maxClients))
+	s.serve(conn, peer)
+}
+
+// serve takes a client in, if there is room.
+func (s *Server) serve(conn net.Conn, peer Peer) {
+	c := &client{server: s, conn: conn, peer: peer, gone: make(chan struct{})}
+	loser, err := s.admit(c)
+	if err != nil {
+		s.turnAway(conn, err)
 		return
 	}
-	go c.write()
-	go c.read()
-}
-
-// admit makes room for a client, if need be by sending the one away that has
-// been idle for the longest.
-func (s *Server) admit(c *client) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.clients) >= maxClients {
-		i := slices.IndexFunc(s.clients, func(o *client) bool { return !o.busy.Load() && !o.subscribed.Load() })
-		if i < 0 {
-			return false
-		}
-		idle := s.clients[i]
-		s.clients = slices.Delete(s.clients, i, i+1)
-		idle.send(Answer{Error: "too many clients: the idle ones are disconnected"})
-		go idle.finish()
-		s.countRefused(fmt.Sprintf("more than %d clients", maxClients))
+	if loser != nil {
+		s.turnAway(loser.conn, errors.New("too many clients: the one that has been idle for the longest has to go"))
+		loser.end()
 	}
-	s.clients = append(s.clients, c)
-	return true
+	go c.talk()
 }
 
-// active makes a client the last of the idle ones.
-func (s *Server) active(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := slices.Index(s.clients, c); i >= 0 {
-		s.clients = append(slices.Delete(s.clients, i, i+1), c)
-	}
-}
-
-func (s *Server) remove(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clients = slices.DeleteFunc(s.clients, func(o *client) bool { return o == c })
-}
-
-// turnAway tells a client why it is none, if it can be told at once.
-func (s *Server) turnAway(conn *net.UnixConn, why error) {
-	s.refuse(why.Error())
-	_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+// turnAway tells a client why it has to go, if it can be told at once.
+func (s *Server) turnAway(conn net.Conn, why error) {
+	s.refusals.add(why.Error())
+	_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))
 	_, _ = conn.Write((&Answer{Version: Version, Error: why.Error()}).encode())
 	conn.Close()
-}
-
-func (s *Server) refuse(why string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.countRefused(why)
-}
-
-func (s *Server) countRefused(why string) {
-	now := time.Now()
-	if now.Before(s.told.Add(refusedPause)) {
-		s.refused++
-		return
-	}
-	s.Refused(why, s.refused)
-	s.refused, s.told = 0, now
-}
-
-// deliver passes events to those who have subscribed.
-func (s *Server) deliver() {
-	for {
-		select {
-		case e := <-s.events:
-			text := e.encode()
-			for _, c := range s.subscribers() {
-				c.put(text)
-			}
-		case <-s.done:
-			return
-		}
-	}
-}
-
-func (s *Server) subscribers() []*client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var found []*client
-	for _, c := range s.clients {
-		if c.subscribed.Load() {
-			found = append(found, c)
-		}
-	}
-	return found
-}
-
-func (s *Server) dropSubscribers() {
-	for _, c := range s.subscribers() {
-		c.end()
-	}
 }

@@ -1,0 +1,109 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// admit makes room for a client, if need be by choosing the one that has been
+// idle for the longest, which then has to go: of the same process, if that has
+// its share already, so that one process that connects again and again is in
+// nobody's way but its own.
+func (s *Server) admit(c *client) (loser *client, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errors.New("start_server is ending")
+	}
+	kin := 0
+	for _, o := range s.clients {
+		if o.peer.Pid == c.peer.Pid {
+			kin++
+		}
+	}
+	if kin >= maxOfProcess || len(s.clients) >= maxClients {
+		i := slices.IndexFunc(s.clients, func(o *client) bool {
+			return o.idle() && (kin < maxOfProcess || o.peer.Pid == c.peer.Pid)
+		})
+		switch {
+		case i >= 0:
+			loser = s.clients[i]
+			s.leave(loser)
+		case kin >= maxOfProcess:
+			return nil, fmt.Errorf("%d clients of process %d are connected and waiting already", kin, c.peer.Pid)
+		default:
+			return nil, fmt.Errorf("%d clients are connected and waiting already", len(s.clients))
+		}
+	}
+	s.clients = append(s.clients, c)
+	return loser, nil
+}
+
+// idle tells of a client that waits for nothing.
+func (c *client) idle() bool { return !c.busy && c.events == nil }
+
+// begin tells that a request is to be carried out, unless the client had to go
+// or all have to.
+func (s *Server) begin(c *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !slices.Contains(s.clients, c) {
+		return false
+	}
+	c.busy = true
+	return true
+}
+
+// finished makes a client the last of the idle ones.
+func (s *Server) finished(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.busy = false
+	if i := slices.Index(s.clients, c); i >= 0 {
+		s.clients = append(slices.Delete(s.clients, i, i+1), c)
+	}
+}
+
+// subscribe has events kept for a client from now on.
+func (s *Server) subscribe(c *client) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.events != nil || !slices.Contains(s.clients, c) {
+		return false
+	}
+	c.events = make(chan []byte, maxEvents)
+	s.watched.Add(1)
+	return true
+}
+
+func (s *Server) subscribers() []*client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*client
+	for _, c := range s.clients {
+		if c.events != nil {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+func (s *Server) remove(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave(c)
+}
+
+// leave takes a client off the list, if it still is there. It is for those that
+// hold the lock.
+func (s *Server) leave(c *client) {
+	i := slices.Index(s.clients, c)
+	if i < 0 {
+		return
+	}
+	s.clients = slices.Delete(s.clients, i, i+1)
+	if c.events != nil {
+		s.watched.Add(-1)
+	}
+}

@@ -1,0 +1,391 @@
+package control
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// These tests run in a bubble, where hours pass in no time. What stands for a
+// socket is net.Pipe, which has no buffer: who does not read is noticed at once.
+
+// inBubble runs a test with a server that nobody but the test connects to, and
+// checks that nothing is left of it in the end.
+func inBubble(t *testing.T, do func(s *Server, refused *told)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		refused := &told{}
+		s := newServer(Config{Do: echo, Refused: refused.refused})
+		do(s, refused)
+		if !s.isClosed() {
+			s.disconnect()
+		}
+		synctest.Wait()
+		assert.Zero(t, s.connected())
+		assert.Zero(t, s.watched.Load())
+	})
+}
+
+// piped is a client by a pipe.
+type piped struct {
+	*testing.T
+	net.Conn
+	in *bufio.Reader
+}
+
+// joins connects a client of a process.
+func joins(t *testing.T, s *Server, pid int) *piped {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	s.serve(theirs, Peer{Pid: pid})
+	return &piped{t, ours, bufio.NewReader(ours)}
+}
+
+func (p *piped) say(text string) {
+	p.Helper()
+	_, err := p.Write([]byte(text))
+	require.NoError(p, err)
+}
+
+func (p *piped) hear() map[string]any {
+	p.Helper()
+	line, err := p.in.ReadBytes('\n')
+	require.NoError(p, err)
+	var a map[string]any
+	require.NoError(p, json.Unmarshal(line, &a))
+	return a
+}
+
+func (p *piped) asks(command string) map[string]any {
+	p.Helper()
+	p.say(`{"command":"` + command + `"}` + "\n")
+	return p.hear()
+}
+
+// ended checks that the server has hung up.
+func (p *piped) ended() {
+	p.Helper()
+	_, err := p.in.ReadByte()
+	assert.ErrorIs(p, err, io.EOF)
+}
+
+func TestSlowRequest(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		began := time.Now()
+		c := joins(t, s, 5)
+		broken := make(chan struct{})
+		go func() { // a byte now and then
+			defer close(broken)
+			for {
+				time.Sleep(time.Second)
+				if _, err := c.Write([]byte(" ")); err != nil {
+					return
+				}
+			}
+		}()
+		assert.Equal(t, "a request has not come whole in 10s", c.hear()["error"])
+		assert.Equal(t, 11*time.Second, time.Since(began), "counted from the first byte")
+		c.ended()
+		<-broken
+		assert.Equal(t, []string{"process 5: a request has not come whole in 10s, and 0 more"}, refused.all())
+	})
+}
+
+func TestIdleClient(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := joins(t, s, 5)
+		for range 3 {
+			time.Sleep(idleTime - time.Second)
+			assert.Equal(t, true, c.asks("x")["ok"])
+		}
+		began := time.Now()
+		assert.Equal(t, "nothing was asked for in 5m0s", c.hear()["error"])
+		assert.Equal(t, idleTime, time.Since(began))
+		c.ended()
+		assert.Empty(t, refused.all(), "that is no offence")
+	})
+}
+
+func TestSubscriberNeedNotAskAnything(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := joins(t, s, 5)
+		c.asks("subscribe")
+		time.Sleep(24 * time.Hour)
+		s.Publish(Event{Event: "live"})
+		assert.Equal(t, "live", c.hear()["event"])
+		c.Close()
+		synctest.Wait()
+		assert.Zero(t, s.connected(), "that it has gone is seen without an event")
+	})
+}
+
+// Nothing is read of a client that does not read: it is not asked for more, and
+// what its answers take is one of them.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := joins(t, s, 5)
+		began := time.Now()
+		done := 0
+		for ; ; done++ {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Hour))
+			if _, err := c.Write([]byte(`{"command":"big"}` + "\n")); err != nil {
+				break
+			}
+		}
+		assert.LessOrEqual(t, done, 1)
+		assert.Equal(t, writeTime, time.Since(began))
+		assert.Equal(t, []string{"process 5 does not read what it asked for, and 0 more"}, refused.all())
+	})
+}
+
+// A subscriber that does not read is in nobody's way, and disconnected when the
+// events that wait for it are too many,
+func TestEventsThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		deaf, reads := joins(t, s, 5), joins(t, s, 6)
+		deaf.asks("subscribe")
+		reads.asks("subscribe")
+		began := time.Now()
+		for i := range maxEvents + 2 {
+			s.Publish(Event{Event: "live", Generation: i + 1})
+			assert.Equal(t, float64(i+1), reads.hear()["generation"])
+		}
+		synctest.Wait()
+		assert.Zero(t, time.Since(began), "nothing waits for it")
+		assert.Equal(t, 1, s.connected())
+		assert.Equal(t, []string{"process 5 does not read the events that it asked for, and 0 more"}, refused.all())
+	})
+}
+
+// or too long,
+func TestLongEventsThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := joins(t, s, 5)
+		c.asks("subscribe")
+		for range 5 {
+			s.Publish(Event{Event: "says", Says: strings.Repeat("x", 1<<20)})
+			synctest.Wait()
+		}
+		assert.Zero(t, s.connected())
+	})
+}
+
+// or have waited too long.
+func TestEventThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := joins(t, s, 5)
+		c.asks("subscribe")
+		began := time.Now()
+		s.Publish(Event{Event: "live"})
+		synctest.Wait()
+		time.Sleep(writeTime - time.Second)
+		assert.Equal(t, 1, s.connected())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Zero(t, s.connected())
+		assert.Equal(t, writeTime, time.Since(began))
+	})
+}
+
+// The loop does not wait even if nobody has time to deliver.
+func TestPublishDoesNotWait(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := joins(t, s, 5)
+		c.asks("subscribe")
+		s.mu.Lock() // so that delivery stands still
+		for range 3 * maxEvents {
+			s.Publish(Event{Event: "live"})
+		}
+		s.mu.Unlock()
+		synctest.Wait()
+		assert.Zero(t, s.connected(), "it has missed some")
+		assert.Equal(t, []string{"events come faster than they can be delivered, and 0 more"}, refused.all())
+	})
+}
+
+func TestCloseWithClientsThatDoNotRead(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		asks, watches, half := joins(t, s, 5), joins(t, s, 6), joins(t, s, 7)
+		asks.say(`{"command":"big"}` + "\n")
+		watches.asks("subscribe")
+		for range maxEvents {
+			s.Publish(Event{Event: "live"})
+		}
+		half.say("{")
+		synctest.Wait()
+		began := time.Now()
+		s.disconnect()
+		assert.Equal(t, finishTime, time.Since(began))
+	})
+}
+
+func TestCloseWithNobodyBusy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		idle, half := joins(t, s, 5), joins(t, s, 7)
+		idle.asks("x")
+		half.say("{")
+		began := time.Now()
+		s.disconnect()
+		assert.Zero(t, time.Since(began))
+		idle.ended()
+		half.ended()
+		assert.Empty(t, refused.all())
+
+		ours, theirs := net.Pipe()
+		go s.serve(theirs, Peer{Pid: 9})
+		text, _ := io.ReadAll(ours)
+		assert.Contains(t, string(text), "start_server is ending", "who comes too late")
+	})
+}
+
+// many connects n clients of as many processes, from pid on.
+func many(t *testing.T, s *Server, pid, n int) []*piped {
+	t.Helper()
+	var all []*piped
+	for i := range n {
+		all = append(all, joins(t, s, pid+i))
+	}
+	return all
+}
+
+// hears reads a line in the background, as who is turned away is told only if it
+// listens.
+func (p *piped) hears() <-chan map[string]any {
+	heard := make(chan map[string]any, 1)
+	go func() { heard <- p.hear() }()
+	return heard
+}
+
+func TestTheIdleLongestHasToGo(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		all := many(t, s, 100, maxClients)
+		all[0].asks("x") // so it is not the one
+		all[1].asks("subscribe")
+		all[2].say(`{"command":`)
+		const why = "too many clients: the one that has been idle for the longest has to go"
+		for i, loser := range []int{2, 3, 4} {
+			told := all[loser].hears()
+			newcomer := joins(t, s, 500+i)
+			assert.Equal(t, why, (<-told)["error"])
+			all[loser].ended()
+			assert.Equal(t, true, newcomer.asks("x")["ok"])
+		}
+		for _, i := range []int{0, 1, 5, maxClients - 1} {
+			assert.Equal(t, true, all[i].asks("x")["ok"])
+		}
+		assert.Equal(t, []string{why + ", and 0 more"}, refused.all())
+		assert.Equal(t, maxClients, s.connected())
+	})
+}
+
+func TestWhoIsBusyOrWatchesStays(t *testing.T) {
+	t.Parallel()
+	finish := make(chan struct{})
+	inBubble(t, func(s *Server, refused *told) {
+		finish = make(chan struct{})
+		s.Do = func(Peer, Request) Answer { <-finish; return Answer{OK: true} }
+		all := many(t, s, 100, maxClients)
+		for i, c := range all {
+			if i%2 == 0 {
+				c.asks("subscribe")
+			} else {
+				c.say(`{"command":"restart"}` + "\n")
+			}
+		}
+		synctest.Wait()
+		ours, theirs := net.Pipe()
+		go s.serve(theirs, Peer{Pid: 9})
+		text, _ := io.ReadAll(ours)
+		assert.Equal(t, `{"version":1,"ok":false,"error":"64 clients are connected and waiting already"}`+"\n", string(text))
+		s.Publish(Event{Event: "live"})
+		assert.Equal(t, "live", all[0].hear()["event"])
+		close(finish)
+		assert.Equal(t, true, all[1].hear()["ok"])
+		for i, c := range all {
+			if i%2 == 0 && i > 0 {
+				assert.Equal(t, "live", c.hear()["event"])
+			} else if i > 1 && i%2 == 1 {
+				assert.Equal(t, true, c.hear()["ok"])
+			}
+		}
+		assert.Equal(t, true, joins(t, s, 9).asks("x")["ok"], "now that one is idle there is room")
+		for _, c := range all {
+			c.Close()
+		}
+	})
+}
+
+// One process that connects without end loses its own connections.
+func TestShareOfAProcess(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		other := joins(t, s, 7)
+		var own []*piped
+		for range maxOfProcess {
+			own = append(own, joins(t, s, 8))
+		}
+		for i := range 3 {
+			told := own[i].hears()
+			own = append(own, joins(t, s, 8))
+			assert.Contains(t, (<-told)["error"], "too many clients")
+		}
+		assert.Equal(t, maxOfProcess+1, s.connected())
+		for _, c := range own[3:] {
+			assert.Equal(t, true, c.asks("subscribe")["ok"])
+		}
+		ours, theirs := net.Pipe()
+		go s.serve(theirs, Peer{Pid: 8})
+		text, _ := io.ReadAll(ours)
+		assert.Contains(t, string(text), fmt.Sprintf(`"error":"%d clients of process 8 are connected and waiting already"`, maxOfProcess))
+		assert.Equal(t, true, other.asks("x")["ok"], "though it has been idle for longer than all of them")
+		assert.Equal(t, true, joins(t, s, 9).asks("x")["ok"])
+	})
+}
+
+// A request whose client has to go meanwhile is not carried out: it was told that.
+func TestNoRequestOfWhoHasToGo(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		c := &client{server: s}
+		_, err := s.admit(c)
+		require.NoError(t, err)
+		s.remove(c)
+		assert.False(t, s.begin(c))
+		assert.False(t, s.subscribe(c))
+		s.finished(c)
+		assert.Zero(t, s.connected())
+	})
+}
+
+func TestRefusalsAreToldOnceInAMinute(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		for i := range 1000 {
+			s.refusals.add(fmt.Sprint("reason ", i))
+		}
+		time.Sleep(refusedPause)
+		s.refusals.add("another")
+		s.refusals.add("and one more")
+		assert.Equal(t, []string{"reason 0, and 0 more", "another, and 999 more"}, refused.all())
+	})
+}

@@ -1,0 +1,92 @@
+//go:build linux
+
+package control
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// askVar makes this binary a client of the socket that it names, instead of the
+// tests.
+const askVar = "CONTROL_TEST_ASK"
+
+func TestMain(m *testing.M) {
+	if path, ok := os.LookupEnv(askVar); ok {
+		ask(path)
+	}
+	os.Exit(m.Run())
+}
+
+// ask prints the answer to a request, or why there is none.
+func ask(path string) {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		_, _ = io.WriteString(conn, `{"command":"status"}`+"\n") // it may be turned away before
+		_ = conn.(*net.UnixConn).CloseWrite()
+		_, err = io.Copy(os.Stdout, conn)
+	}
+	if err != nil {
+		fmt.Println(err)
+	}
+	os.Exit(0)
+}
+
+// asUser runs this binary as a user who has nothing to do with us.
+func asUser(t *testing.T, uid uint32, path string) (pid int, said string) {
+	t.Helper()
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	dir := tempDir(t)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	helper := filepath.Join(dir, "helper")
+	require.NoError(t, os.WriteFile(helper, self, 0o755))
+	cmd := exec.Command(helper)
+	cmd.Env = append(os.Environ(), askVar+"="+path, "GORACE=atexit_sleep_ms=0")
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	text, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(text))
+	return cmd.Process.Pid, string(text)
+}
+
+func TestAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	const nobody = 65534
+	var refused told
+	_, path := listenWith(t, Config{Refused: refused.refused, Do: func(p Peer, r Request) Answer {
+		if p.UID == nobody {
+			t.Error("it was asked for by another user")
+		}
+		return echo(p, r)
+	}})
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o755))
+	_, said := asUser(t, nobody, path)
+	assert.Contains(t, said, "permission denied", "by the mode of the socket")
+	assert.Empty(t, refused.all())
+
+	require.NoError(t, os.Chmod(path, 0o666))
+	pid, said := asUser(t, nobody, path)
+	why := fmt.Sprintf("process %d is of user 65534, neither of user 0 nor root", pid)
+	assert.Equal(t, `{"version":1,"ok":false,"error":"`+why+`"}`, strings.Split(said, "\n")[0])
+	for range 5 {
+		asUser(t, nobody, path)
+	}
+	assert.Equal(t, []string{why + ", and 0 more"}, refused.all())
+
+	_, said = asUser(t, 0, path)
+	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
+}

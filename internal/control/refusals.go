@@ -1,0 +1,29 @@
+package control
+
+import (
+	"sync"
+	"time"
+)
+
+// refusals are counted, and told of once in refusedPause, so that no client can
+// fill a log.
+type refusals struct {
+	tell func(why string, more int)
+
+	mu   sync.Mutex
+	more int       // since tell was last called
+	last time.Time // when that was
+}
+
+// add may be called from anywhere, with locks held, as tell does not block.
+func (r *refusals) add(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if !r.last.IsZero() && now.Sub(r.last) < refusedPause {
+		r.more++
+		return
+	}
+	r.tell(why, r.more)
+	r.more, r.last = 0, now
+}
