@@ -156,8 +156,13 @@ type Status = control.Status
 
 func controlWorker(w supervise.WorkerStatus, now time.Time) control.Worker {
 	c := control.Worker{
-		ID: control.ID(w.Worker), State: w.State, Age: now.Sub(w.Began).Seconds(),
-		Restarts: w.Starts - 1, Says: w.Said,
+		ID: control.ID(w.Worker), State: w.State, Restarts: max(0, w.Starts-1), Says: w.Said,
+	}
+	if w.State == "missing" {
+		next := max(0, w.Next.Sub(now)).Seconds()
+		c.NextTry = &next
+	} else {
+		c.Age = now.Sub(w.Began).Seconds()
 	}
 	if w.After > 0 {
 		after := w.After.Seconds()
@@ -179,7 +184,7 @@ func (s *Starter) controlSockets() []control.Socket {
 		return sockets
 	}
 	for _, socket := range s.sockets.Sockets {
-		sockets = append(sockets, control.Socket{Name: socket.Name, Address: socket.Addr.String(), FD: socket.FD})
+		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
 	}
 	return sockets
 }

@@ -56,8 +56,8 @@ func (d *daemon) status() (s struct {
 		Says string
 	}
 	Sockets []struct {
-		Name, Address string
-		FD            int
+		Name, Network, Address string
+		FD                     int
 	}
 	Failure *struct {
 		Generation int
@@ -215,6 +215,7 @@ func TestControlStatus(t *testing.T) {
 	assert.Nil(t, s.Workers[1].LastExit)
 	require.Len(t, s.Sockets, 2)
 	assert.Regexp(t, `^127\.0\.0\.1:\d{2,}$`, s.Sockets[0].Name)
+	assert.Equal(t, "tcp", s.Sockets[0].Network)
 	assert.Equal(t, "sock", s.Sockets[1].Name)
 	assert.Equal(t, 4, s.Sockets[1].FD)
 
@@ -228,7 +229,7 @@ func TestControlStatus(t *testing.T) {
 	assert.Regexp(t, `(?m)^GENERATION +STATE +SLOT +PID +AGE +READY AFTER +RESTARTS +LAST EXIT +STATUS$`, table)
 	assert.Regexp(t, fmt.Sprintf(`(?m)^1 +live +0 +%d +\S+ +\d+ms +0 +-$`, s.Workers[0].Pid), table)
 	assert.Regexp(t, `(?m)^1 +\w+ +1 +\d+ +\S+ +\S+ +1 +killed by signal 9, \S+ ago$`, table)
-	assert.Regexp(t, `(?m)^sock +sock +4$`, table)
+	assert.Regexp(t, `(?m)^sock +unix +sock +4$`, table)
 	d.stop()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,16 +74,17 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 	return nil
 }
 
-// asked is a superdaemon that listens, and how things stood when it was called.
-type asked struct {
+// superdaemon is one that listens, and how things stood when it was called.
+type superdaemon struct {
 	*control.Client
 	status *control.Status
 	path   string
 }
 
-// call connects, subscribes to events and asks how things stand, which is
-// answered at once by one that is well.
-func (o *options) call(ctx context.Context) (*asked, error) {
+// call connects and asks how things stand, which is answered at once by one
+// that is well. For a restart it subscribes to events first: those that come
+// before the answer are in it.
+func (o *options) call(ctx context.Context) (*superdaemon, error) {
 	if o.timeout == 0 || o.timeout > handshakeTime {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, handshakeTime, timedOut(handshakeTime))
@@ -92,13 +94,19 @@ func (o *options) call(ctx context.Context) (*asked, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.Do(ctx, control.Request{Command: "subscribe"}, nil)
-	answer := control.Answer{}
+	var answer control.Answer
+	if o.Restart {
+		_, err = c.Do(ctx, control.Request{Command: "subscribe"}, nil)
+	}
+	var since []control.Event // some of which may have come to pass after the picture was taken
 	if err == nil {
-		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(control.Event) {})
+		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(e control.Event) { since = append(since, e) })
 	}
 	if err == nil && answer.Status == nil {
 		err = errors.New("the answer has no status")
+	}
+	if err == nil {
+		bringUpToDate(answer.Status, since)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -110,12 +118,26 @@ func (o *options) call(ctx context.Context) (*asked, error) {
 		c.Close()
 		return nil, err
 	}
-	return &asked{c, answer.Status, o.Control}, nil
+	return &superdaemon{c, answer.Status, o.Control}, nil
+}
+
+// bringUpToDate takes the workers out of a status that have ended since, and puts
+// those in that have come.
+func bringUpToDate(s *control.Status, since []control.Event) {
+	for _, e := range since {
+		if e.Worker == nil || e.Event != "started" && e.Event != "exited" {
+			continue
+		}
+		s.Workers = slices.DeleteFunc(s.Workers, func(w control.Worker) bool { return w.Pid == e.Worker.Pid })
+		if e.Event == "started" {
+			s.Workers = append(s.Workers, control.Worker{ID: *e.Worker, State: "proving"})
+		}
+	}
 }
 
 // restart blocks until a new generation is live, and with drained until it is
 // all there is.
-func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) error {
+func (a *superdaemon) restart(ctx context.Context, stdout io.Writer, drained bool) error {
 	p := newProgress(stdout, a.status)
 	defer p.close()
 	answer, err := a.Do(ctx, control.Request{Command: "restart"}, p.event)
@@ -123,6 +145,8 @@ func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) err
 	case err == nil:
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w, and no newer generation serves alone yet; start_server (pid:%d) goes on; %s", context.Cause(ctx), a.status.Pid, a.serving())
+	case errors.Is(err, io.EOF) && a.isThere(ctx):
+		return fmt.Errorf("start_server (pid:%d) has disconnected us, as we have not read what it says; the restart goes on", a.status.Pid)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("start_server (pid:%d) has ended instead of restarting", a.status.Pid)
 	case answer.Error != "":
@@ -141,7 +165,7 @@ func (a *asked) restart(ctx context.Context, stdout io.Writer, drained bool) err
 }
 
 // failed says why a restart has failed, and who serves on.
-func (a *asked) failed(answer control.Answer) error {
+func (a *superdaemon) failed(answer control.Answer) error {
 	text := "restart failed: " + answer.Error + "\n" + a.serving()
 	if len(answer.Log) > 0 {
 		text += "\nthe log since that attempt began:"
@@ -154,7 +178,7 @@ func (a *asked) failed(answer control.Answer) error {
 
 // serving says who serves. It asks by a connection of its own: on the first one
 // the restart may be waited for yet.
-func (a *asked) serving() string {
+func (a *superdaemon) serving() string {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
 	c, err := control.Dial(ctx, a.path)
@@ -163,6 +187,9 @@ func (a *asked) serving() string {
 	}
 	defer c.Close()
 	now, err := c.Do(ctx, control.Request{Command: "status"}, nil)
+	if err == nil && now.Status == nil {
+		err = errors.New("the answer has no status")
+	}
 	if err != nil {
 		return err.Error()
 	}
@@ -187,10 +214,10 @@ func (a *asked) serving() string {
 }
 
 // stop blocks until the superdaemon has ended.
-func (a *asked) stop(ctx context.Context, stopping func(pid int)) error {
+func (a *superdaemon) stop(ctx context.Context, stopping func(pid int)) error {
 	stopping(a.status.Pid)
-	_, err := a.Do(ctx, control.Request{Command: "stop"}, func(control.Event) {})
-	if err == nil {
+	_, err := a.Do(ctx, control.Request{Command: "stop"}, nil)
+	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // whom it disconnects for being idle
 		err = a.Watch(ctx, func(control.Event) bool { return true })
 	}
 	switch {
@@ -200,6 +227,23 @@ func (a *asked) stop(ctx context.Context, stopping func(pid int)) error {
 		return fmt.Errorf("start_server (pid:%d) is still there: %w", a.status.Pid, context.Cause(ctx))
 	}
 	return err
+}
+
+// isThere tells whether the superdaemon is there although it has hung up, and if
+// so calls again.
+func (a *superdaemon) isThere(ctx context.Context) bool {
+	c, err := control.Dial(ctx, a.path)
+	if err != nil {
+		return false
+	}
+	now, err := c.Do(ctx, control.Request{Command: "status"}, nil)
+	if err != nil || now.Status == nil || now.Status.Pid != a.status.Pid {
+		c.Close()
+		return false
+	}
+	a.Client.Close()
+	a.Client = c
+	return true
 }
 
 func timedOut(after time.Duration) error {

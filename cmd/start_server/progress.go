@@ -122,7 +122,11 @@ func (p *progress) printf(format string, args ...any) {
 func (p *progress) event(e control.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch w := e.Worker; e.Event {
+	w := e.Worker
+	if w == nil {
+		w = &control.ID{}
+	}
+	switch e.Event {
 	case "started":
 		p.started(w)
 	case "proven":

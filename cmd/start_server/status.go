@@ -44,9 +44,12 @@ func writeWorkers(w io.Writer, s *control.Status) {
 		if e := v.LastExit; e != nil {
 			exit = fmt.Sprintf("%s, %s ago", e.Text, age(time.Since(e.At).Seconds()))
 		}
+		pid, old, says := strconv.Itoa(v.Pid), age(v.Age), shortened(printableLine(v.Says))
+		if v.NextTry != nil {
+			pid, old, says = "-", "-", "next try in "+age(*v.NextTry)
+		}
 		t = append(t, []string{
-			strconv.Itoa(v.Generation), v.State, strconv.Itoa(v.Slot), strconv.Itoa(v.Pid),
-			age(v.Age), ready, strconv.Itoa(v.Restarts), exit, printableLine(v.Says),
+			strconv.Itoa(v.Generation), v.State, strconv.Itoa(v.Slot), pid, old, ready, strconv.Itoa(v.Restarts), exit, says,
 		})
 	}
 	t.write(w)
@@ -57,11 +60,20 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 		fmt.Fprintln(w, "no socket is bound")
 		return
 	}
-	t := table{{"SOCKET", "ADDRESS", "DESCRIPTOR"}}
+	t := table{{"SOCKET", "NETWORK", "ADDRESS", "DESCRIPTOR"}}
 	for _, s := range sockets {
-		t = append(t, []string{s.Name, s.Address, strconv.Itoa(s.FD)})
+		t = append(t, []string{s.Name, s.Network, s.Address, strconv.Itoa(s.FD)})
 	}
 	t.write(w)
+}
+
+// shortened is a status line as far as a table has room for it.
+func shortened(line string) string {
+	const room = 60
+	if runes := []rune(line); len(runes) > room {
+		return string(runes[:room-1]) + "…"
+	}
+	return line
 }
 
 // table is rows of cells, the first of which are the columns' names.

@@ -24,8 +24,8 @@ type client struct {
 	unread atomic.Int64 // bytes of events
 
 	// Guarded by the server's lock, or written once before all others look.
-	busy   bool        // a request is being carried out, or its answer written
-	events chan []byte // lines of events to be written; nil: it has not subscribed
+	busy   bool         // a request is being carried out, or its answer written
+	events chan written // to be written; nil: it has not subscribed
 }
 
 // What ends a conversation and is the client's fault.
@@ -128,6 +128,9 @@ func (c *client) answer(text string) bool {
 		a = c.server.Do(c.peer, r)
 	}
 	a.ID = r.ID
+	if c.events != nil && !subscribed {
+		c.catchUp()
+	}
 	err = c.send(a)
 	if subscribed {
 		go c.tell() // now: the answer comes before all events

@@ -72,7 +72,7 @@ func (s *Server) subscribe(c *client) (first bool) {
 	if c.events != nil || !slices.Contains(s.clients, c) {
 		return false
 	}
-	c.events = make(chan []byte, maxEvents)
+	c.events = make(chan written, maxEvents)
 	s.watched.Add(1)
 	return true
 }

@@ -147,7 +147,7 @@ func decodeStatus(v *fastjson.Value) *Status {
 		s.Workers = append(s.Workers, decodeWorker(w))
 	}
 	for _, o := range v.GetArray("sockets") {
-		s.Sockets = append(s.Sockets, Socket{Name: text(o, "name"), Address: text(o, "address"), FD: o.GetInt("fd")})
+		s.Sockets = append(s.Sockets, Socket{Name: text(o, "name"), Network: text(o, "network"), Address: text(o, "address"), FD: o.GetInt("fd")})
 	}
 	if f := v.Get("failure"); f != nil {
 		s.Failure = &Failure{
@@ -163,10 +163,7 @@ func decodeWorker(v *fastjson.Value) Worker {
 		ID: decodeID(v), State: text(v, "state"), Age: v.GetFloat64("age"),
 		Restarts: v.GetInt("restarts"), Says: text(v, "says"),
 	}
-	if v.Exists("ready_after") {
-		after := v.GetFloat64("ready_after")
-		w.ReadyAfter = &after
-	}
+	w.ReadyAfter, w.NextTry = seconds(v, "ready_after"), seconds(v, "next_try")
 	if e := v.Get("last_exit"); e != nil {
 		w.LastExit = &Exit{
 			Pid: e.GetInt("pid"), Status: e.GetInt("status"), Text: text(e, "text"),
@@ -174,6 +171,15 @@ func decodeWorker(v *fastjson.Value) Worker {
 		}
 	}
 	return w
+}
+
+// seconds is a member that may be missing: nil then.
+func seconds(v *fastjson.Value, name string) *float64 {
+	if !v.Exists(name) {
+		return nil
+	}
+	n := v.GetFloat64(name)
+	return &n
 }
 
 func decodeID(v *fastjson.Value) ID {

@@ -97,6 +97,9 @@ func (w Worker) json() raw {
 	if w.LastExit != nil {
 		o.set("last_exit", w.LastExit.json())
 	}
+	if w.NextTry != nil {
+		o.set("next_try", *w.NextTry)
+	}
 	o.setIf(w.Says != "", "says", w.Says)
 	return o.json()
 }
@@ -123,6 +126,7 @@ func (e *Exit) json() raw {
 func (s Socket) json() raw {
 	var o object
 	o.set("name", s.Name)
+	o.set("network", s.Network)
 	o.set("address", s.Address)
 	o.set("fd", s.FD)
 	return o.json()

@@ -11,10 +11,9 @@ func (s *Server) Publish(e Event) {
 	if s == nil || s.watched.Load() == 0 {
 		return
 	}
-	event := e
-	event.Version, event.Time = Version, time.Now()
+	e.Version, e.Time = Version, time.Now()
 	select {
-	case s.events <- &event:
+	case s.events <- happening{event: e}:
 	default:
 		s.missed.Store(true)
 	}
@@ -40,25 +39,64 @@ func (s *Server) deliver() {
 	}
 }
 
-func (s *Server) pass(e *Event) {
+// happening is what deliver passes on: an event, or a mark between two.
+type happening struct {
+	event Event
+	mark  *mark // nil: it is an event
+}
+
+// mark is for one client, who wants to know when the events before it are written.
+type mark struct {
+	client  *client
+	reached chan struct{} // closed then
+}
+
+// catchUp blocks until all events are written that were published before, so
+// that an answer does not overtake them.
+func (c *client) catchUp() {
+	m := &mark{c, make(chan struct{})}
+	select {
+	case c.server.events <- happening{mark: m}:
+	case <-c.gone:
+	case <-c.server.done:
+	}
+	select {
+	case <-m.reached:
+	case <-c.gone:
+	case <-c.server.done:
+	}
+}
+
+func (s *Server) pass(h happening) {
+	if h.mark != nil {
+		h.mark.client.put(written{mark: h.mark.reached})
+		return
+	}
 	if s.missed.Swap(false) {
 		s.refusals.add("events come faster than they can be delivered")
 		for _, c := range s.subscribers() {
 			c.end()
 		}
 	}
-	text := e.encode()
+	text := h.event.encode()
 	for _, c := range s.subscribers() {
-		c.put(text)
+		c.put(written{text: text})
 	}
 }
 
-// put has the line of an event written, which all subscribers share. It does not
-// block: who does not read is disconnected.
-func (c *client) put(text []byte) {
-	if c.unread.Add(int64(len(text))) <= maxUnread {
+// written is what is written to a subscriber: the line of an event, which all of
+// them share, or nothing, with a mark to be closed when that comes to pass.
+type written struct {
+	text []byte
+	mark chan struct{} // nil, and no text: the last
+}
+
+// put has something written. It does not block: who does not read is
+// disconnected.
+func (c *client) put(w written) {
+	if c.unread.Add(int64(len(w.text))) <= maxUnread {
 		select {
-		case c.events <- text:
+		case c.events <- w:
 			return
 		default:
 		}
@@ -67,17 +105,20 @@ func (c *client) put(text []byte) {
 	c.end()
 }
 
-// tell writes events until the client is gone, or there is the nil that marks
-// the last.
+// tell writes events until the client is gone, or the last is written.
 func (c *client) tell() {
 	defer c.end()
 	for {
 		select {
-		case text := <-c.events:
-			if text == nil || c.write(text) != nil {
+		case w := <-c.events:
+			switch {
+			case w.mark != nil:
+				close(w.mark)
+			case w.text == nil || c.write(w.text) != nil:
 				return
+			default:
+				c.unread.Add(-int64(len(w.text)))
 			}
-			c.unread.Add(-int64(len(text)))
 		case <-c.gone:
 			return
 		}
@@ -89,7 +130,7 @@ func (c *client) finish() {
 	late := time.AfterFunc(finishTime, c.end)
 	defer late.Stop()
 	select {
-	case c.events <- nil:
+	case c.events <- written{}:
 		<-c.gone
 	case <-c.gone:
 	}

@@ -83,6 +83,7 @@ type Worker struct {
 	ReadyAfter *float64 // nil: it has not proved itself yet
 	Restarts   int      // workers that were started in its slot before
 	LastExit   *Exit    // of its slot
+	NextTry    *float64 // until one is started, if the worker is missing
 	Says       string   // its STATUS line
 }
 
@@ -105,6 +106,7 @@ type Exit struct {
 // Socket is one that the workers have.
 type Socket struct {
 	Name    string // as in SERVER_STARTER_PORT
+	Network string // tcp, udp or unix
 	Address string
 	FD      int // in the workers
 }

@@ -52,7 +52,7 @@ type Server struct {
 	listener *listener
 	refusals refusals
 
-	events  chan *Event
+	events  chan happening
 	watched atomic.Int32 // subscribers
 	missed  atomic.Bool  // there was no room for an event
 	closing chan struct{}
@@ -79,7 +79,7 @@ func Listen(path string, c Config) (*Server, error) {
 
 // newServer is one that nobody can connect to yet.
 func newServer(c Config) *Server {
-	s := &Server{Config: c, events: make(chan *Event, maxEvents), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{})}
 	s.refusals.tell = c.Refused
 	go s.deliver()
 	return s
