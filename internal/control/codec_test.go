@@ -24,7 +24,7 @@ func at(ms int64) time.Time { return time.UnixMilli(ms) }
 func everything() Answer {
 	worker := func(n int) Worker {
 		return Worker{
-			ID: ID{Generation: n, Slot: n, Pid: 100 + n}, State: "live " + nasty, Age: 0.000001, ReadyAfter: pointer(0.25), Restarts: 2,
+			ID: ID{Generation: n, Slot: n, Pid: 100 + n}, State: "live " + nasty, Age: 0.000001, ReadyAfter: pointer(0.25), NextTry: pointer(1.5), Restarts: 2,
 			LastExit: &Exit{Pid: 7, Status: 256, Text: "exit code 1", At: at(1732161234567), Lived: 86400.5},
 			Says:     nasty,
 		}
