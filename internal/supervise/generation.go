@@ -1,7 +1,7 @@
 package supervise
 
 import (
-	"cmp"
+	"iter"
 	"slices"
 	"time"
 )
@@ -72,11 +72,18 @@ func (w *worker) id() Worker {
 // serves tells that its workers are those that clients are served by.
 func (g *generation) serves() bool { return g.state == Live || g.state == Retired }
 
-// workers are all there are by slot, also those being spawned.
-func (g *generation) workers() []*worker {
-	all := slices.DeleteFunc(slices.Concat(g.excess, g.slots), func(w *worker) bool { return w == nil })
-	slices.SortStableFunc(all, func(a, b *worker) int { return cmp.Compare(a.slot, b.slot) })
-	return all
+// workers are all there are, also those being spawned: first those in excess,
+// then by slot.
+func (g *generation) workers() iter.Seq[*worker] {
+	return func(yield func(*worker) bool) {
+		for _, workers := range [][]*worker{g.excess, g.slots} {
+			for _, w := range workers {
+				if w != nil && !yield(w) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // remove takes a worker out.
@@ -93,7 +100,12 @@ func (g *generation) holds(w *worker) bool {
 }
 
 // empty tells that no worker is there, not even one being spawned.
-func (g *generation) empty() bool { return len(g.workers()) == 0 }
+func (g *generation) empty() bool {
+	for range g.workers() {
+		return false
+	}
+	return true
+}
 
 // whole tells that every one of n workers is there and proven.
 func (g *generation) whole(n int) bool {

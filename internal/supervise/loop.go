@@ -209,7 +209,7 @@ func (l *loop) onResize(m resizeAsked) {
 func (l *loop) onSignal(m signalAsked) {
 	var to []Worker
 	for _, g := range l.generations() {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.process != nil && (m.slot < 0 || w.slot == m.slot) {
 				to = append(to, w.id())
 				l.signal(w, m.signal)
@@ -299,7 +299,7 @@ const maxEarly = 1000
 // spawning tells that the pid of some worker is not known yet.
 func (l *loop) spawning() bool {
 	for _, g := range l.generations() {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.process == nil {
 				return true
 			}
@@ -311,7 +311,7 @@ func (l *loop) spawning() bool {
 // find returns the worker of that pid, nil if there is none.
 func (l *loop) find(pid int) *worker {
 	for _, g := range l.generations() {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.process != nil && w.process.Pid() == pid {
 				return w
 			}
@@ -453,7 +453,7 @@ func (l *loop) workers() []Worker {
 func list(gs []*generation, match func(*worker) bool) []Worker {
 	var found []Worker
 	for _, g := range gs {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.process != nil && match(w) {
 				found = append(found, w.id())
 			}

@@ -144,7 +144,7 @@ func (l *loop) promote() {
 		if !old.replaced(l.Workers, g.number) {
 			return
 		}
-		old.excess = append(old.excess, g.workers()...) // in excess too, as all others have moved
+		old.excess = slices.AppendSeq(old.excess, g.workers()) // in excess too, as all others have moved
 		for _, w := range old.excess {
 			w.generation = old
 		}
@@ -362,7 +362,7 @@ func (l *loop) abort() {
 // purpose.
 func (l *loop) signalAll(why purpose, sig os.Signal, gs []*generation) {
 	for _, g := range gs {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.process != nil {
 				l.signalOnce(w, why, sig)
 			}
@@ -392,7 +392,7 @@ func (l *loop) signal(w *worker, sig os.Signal) {
 // kill ends workers that were told to go and are still there.
 func (l *loop) kill() {
 	for _, g := range l.generations() {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.killAt.IsZero() || w.told&toKill != 0 || !l.due(w.killAt) {
 				continue
 			}

@@ -62,7 +62,7 @@ func (l *loop) status() Status {
 		s.Starting = l.starting.number
 	}
 	for _, g := range l.generations() {
-		for _, w := range g.workers() {
+		for w := range g.workers() {
 			if w.process != nil {
 				s.Workers = append(s.Workers, l.workerStatus(w))
 			}
