@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+)
+
+func TestStatusIsATable(t *testing.T) {
+	t.Parallel()
+	ready, next := 0.2141, 3.5
+	hourAgo := time.Now().Add(-time.Hour)
+	var out bytes.Buffer
+	writeStatus(&out, &control.Status{
+		Pid: 4400, State: "refilling", Uptime: 11520, Restarts: 1,
+		Workers: []control.Worker{
+			{ID: control.ID{Generation: 2, Slot: 0, Pid: 4512}, State: "live", Age: 3661, ReadyAfter: &ready, Restarts: 2, LastExit: &control.Exit{Text: "exit code 1", At: hourAgo}, Says: "\x1b[31m" + strings.Repeat("busy ", 20)},
+			{ID: control.ID{Generation: 2, Slot: 1}, State: "missing", NextTry: &next},
+		},
+		Sockets: []control.Socket{{Name: "8080", Network: "tcp", Address: "0.0.0.0:8080", FD: 3}},
+		Failure: &control.Failure{Generation: 3, Reason: "exit code 1", At: hourAgo, Log: []string{"bell\a"}},
+	})
+	assert.Equal(t, `start_server (pid:4400) is refilling, up 3h12m, 1 restart
+
+GENERATION  STATE    SLOT  PID   AGE   READY AFTER  RESTARTS  LAST EXIT              STATUS
+2           live     0     4512  1h1m  214ms        2         exit code 1, 1h0m ago  ?[31mbusy busy busy busy busy busy busy busy busy busy busy…
+2           missing  1     -     -     -            0         -                      next try in 3.5s
+
+SOCKET  NETWORK  ADDRESS       DESCRIPTOR
+8080    tcp      0.0.0.0:8080  3
+
+The last attempt failed 1h0m ago: exit code 1
+  bell?
+`, out.String())
+}
+
+func TestAge(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[float64]string{
+		0: "0s", 0.0123456: "12ms", 9.87654: "9.877s", 59.6: "1m0s", 3599: "59m59s", 3661: "1h1m", 86400 * 3.5: "3d12h",
+	} {
+		assert.Equal(t, want, age(seconds))
+	}
+}
+
+func progressOf(s *control.Status, events ...control.Event) (*progress, string) {
+	var out bytes.Buffer
+	p := newProgress(&out, s)
+	for _, e := range events {
+		p.event(e)
+	}
+	p.close()
+	return p, out.String()
+}
+
+func TestProgressOfARestart(t *testing.T) {
+	t.Parallel()
+	one, two := &control.ID{Generation: 1, Pid: 11}, &control.ID{Generation: 2, Pid: 22}
+	s := &control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *one, State: "live"}}}
+	p, printed := progressOf(s,
+		control.Event{Event: "restart-asked"},
+		control.Event{Event: "started", Worker: two},
+		control.Event{Event: "proven", Worker: two, Seconds: 0.25},
+		control.Event{Event: "live", Generation: 2},
+		control.Event{Event: "retiring", Workers: []control.ID{*one}},
+		control.Event{Event: "something new"},
+	)
+	assert.Equal(t, "generation 2: worker 22 started in slot 0\ngeneration 2: worker 22 proved itself after 250ms\n"+
+		"generation 2 is live, draining: 1 old worker left\n", printed)
+	assert.Equal(t, 1, p.left())
+	p.event(control.Event{Event: "exited", Worker: one})
+	assert.Zero(t, p.left())
+}
+
+func TestWhatCameToPassAfterThePictureIsInIt(t *testing.T) {
+	t.Parallel()
+	old := control.ID{Generation: 1, Pid: 11}
+	s := &control.Status{Generation: 2, Workers: []control.Worker{{ID: old, State: "draining"}}}
+	bringUpToDate(s, []control.Event{{Event: "exited", Worker: &old}, {Event: "started", Worker: &control.ID{Generation: 2, Pid: 22}}, {Event: "says"}})
+	assert.Equal(t, []control.Worker{{ID: control.ID{Generation: 2, Pid: 22}, State: "proving"}}, s.Workers)
+}
