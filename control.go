@@ -151,8 +151,15 @@ func (s *Starter) Status(ctx context.Context) (Status, error) {
 	return status, nil
 }
 
-// Status is how things stand, as Starter.Status and the control socket tell it.
-type Status = control.Status
+// Status is how things stand, as Starter.Status and the control socket tell it;
+// docs/control.md says what is in it.
+type (
+	Status        = control.Status
+	WorkerStatus  = control.Worker
+	WorkerExit    = control.Exit
+	SocketStatus  = control.Socket
+	FailureStatus = control.Failure
+)
 
 func controlWorker(w supervise.WorkerStatus, now time.Time) control.Worker {
 	c := control.Worker{

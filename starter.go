@@ -232,6 +232,9 @@ func (s *Starter) Run(ctx context.Context) error {
 func (s *Starter) release() error {
 	var faults []error
 	s.tail.close()
+	if s.control != nil { // before the pid file: whoever has waited for that can begin
+		faults = append(faults, s.control.StopListening())
+	}
 	if s.restore != nil {
 		s.restore() // or a log command would never see the end
 	}

@@ -42,14 +42,14 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--kill-old-delay=1e300", "--", "true"}, `--kill-old-delay: duration "1e300" is longer than a hundred years`},
 		{[]string{"--auto-restart-interval=0", "--", "true"}, `--auto-restart-interval: 0 would restart without end`},
 		{[]string{"--backlog=many", "--", "true"}, `--backlog: "many" is not a number from 1 to 2147483647`},
-		{[]string{"--restart", "--pid-file=x"}, `--restart needs --pid-file and --status-file`},
-		{[]string{"--stop"}, `--stop needs --pid-file`},
+		{[]string{"--restart", "--pid-file=x"}, `--restart needs --control, or --pid-file and --status-file`},
+		{[]string{"--stop"}, `--stop needs --control or --pid-file`},
 		{[]string{"--stop", "--restart", "--pid-file=x"}, `--restart and --stop exclude each other`},
-		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart or --stop only`},
+		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart, --stop and --status only`},
 		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: it takes no value`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},
-		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --stop-delay, --signal-on-hup, --signal-on-term, --status-file, --stop; see start_server --help`},
+		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help`},
 	} {
 		code, printed := command(t, tempDir(t), ours, c.args...)
 		assert.Equal(t, 2, code, "%q", c.args)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -16,6 +17,7 @@ type listener struct {
 	*net.UnixListener
 	path string
 	made os.FileInfo
+	once sync.Once // close
 }
 
 // backlog is that of listen(2), for clients that come all at once.
@@ -95,10 +97,14 @@ func (l *listener) open(fd int, f *os.File) (err error) {
 }
 
 // close removes the socket, if it still is this one, and stops listening: in this
-// order, as an inode that nobody has open any more may be another's by now.
+// order, as an inode that nobody has open any more may be another's by now. A
+// second time it does nothing.
 func (l *listener) close() (err error) {
-	if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {
-		err = os.Remove(l.path)
-	}
-	return errors.Join(err, l.Close())
+	l.once.Do(func() {
+		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {
+			err = os.Remove(l.path)
+		}
+		err = errors.Join(err, l.Close())
+	})
+	return err
 }

@@ -85,6 +85,10 @@ func newServer(c Config) *Server {
 	return s
 }
 
+// StopListening removes the socket, so that another server may have its path. The
+// connections that there are stay.
+func (s *Server) StopListening() error { return s.listener.close() }
+
 // Close removes the socket and ends all connections, after what is to be
 // written to them, which may take finishTime. It must be called once.
 func (s *Server) Close() error {
