@@ -186,6 +186,17 @@ func TestClientOfStrangeServers(t *testing.T) {
 	}
 }
 
+func TestEventsThatAClientDoesNotWant(t *testing.T) {
+	t.Parallel()
+	path := playing(t, func(conn net.Conn) {
+		_, _ = bufio.NewReader(conn).ReadString('\n')
+		_, _ = io.WriteString(conn, `{"event":"live"}`+"\n"+`{"ok":true,"generation":5}`+"\n")
+	})
+	a, err := dialed(t, path).Do(within(t, patience), Request{Command: "subscribe"}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 5, a.Generation)
+}
+
 func TestClientGivesUp(t *testing.T) {
 	t.Parallel()
 	heard := make(chan struct{})

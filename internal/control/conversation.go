@@ -25,6 +25,7 @@ type client struct {
 
 	// Guarded by the server's lock, or written once before all others look.
 	busy   bool         // a request is being carried out, or its answer written
+	ended  bool         // the connection is
 	events chan written // to be written; nil: it has not subscribed
 }
 
@@ -37,6 +38,7 @@ var (
 
 // talk answers requests until the client leaves or sends what is none.
 func (c *client) talk() {
+	defer c.server.remove(c)
 	defer c.end()
 	in := bufio.NewReaderSize(c.conn, maxRequest)
 	for {
@@ -153,10 +155,12 @@ func (c *client) write(text []byte) error {
 	return err
 }
 
-// end ends the connection at once.
+// end ends the connection at once. The client stays on the list as long as its
+// request is being carried out: who comes, asks and goes again and again takes no
+// more than who waits.
 func (c *client) end() {
 	c.once.Do(func() {
-		c.server.remove(c)
+		c.server.unsubscribe(c)
 		c.conn.Close()
 		close(c.gone)
 	})

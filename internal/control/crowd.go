@@ -29,7 +29,7 @@ func (s *Server) admit(c *client) (loser *client, err error) {
 		switch {
 		case i >= 0:
 			loser = s.clients[i]
-			s.leave(loser)
+			s.clients = slices.Delete(s.clients, i, i+1)
 		case kin >= maxOfProcess:
 			return nil, fmt.Errorf("%d clients of process %d are connected and waiting already", kin, c.peer.Pid)
 		default:
@@ -69,7 +69,7 @@ func (s *Server) finished(c *client) {
 func (s *Server) subscribe(c *client) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.events != nil || !slices.Contains(s.clients, c) {
+	if c.events != nil || c.ended {
 		return false
 	}
 	c.events = make(chan written, maxEvents)
@@ -77,33 +77,31 @@ func (s *Server) subscribe(c *client) (first bool) {
 	return true
 }
 
+// unsubscribe has no more events kept for a client, whose connection is ended.
+func (s *Server) unsubscribe(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.ended = true
+	if c.events != nil {
+		s.watched.Add(-1)
+	}
+}
+
 func (s *Server) subscribers() []*client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []*client
 	for _, c := range s.clients {
-		if c.events != nil {
+		if c.events != nil && !c.ended {
 			found = append(found, c)
 		}
 	}
 	return found
 }
 
+// remove takes a client off the list, if it still is there.
 func (s *Server) remove(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leave(c)
-}
-
-// leave takes a client off the list, if it still is there. It is for those that
-// hold the lock.
-func (s *Server) leave(c *client) {
-	i := slices.Index(s.clients, c)
-	if i < 0 {
-		return
-	}
-	s.clients = slices.Delete(s.clients, i, i+1)
-	if c.events != nil {
-		s.watched.Add(-1)
-	}
+	s.clients = slices.DeleteFunc(s.clients, func(o *client) bool { return o == c })
 }

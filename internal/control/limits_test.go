@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,6 +129,33 @@ func TestSubscriberNeedNotAskAnything(t *testing.T) {
 		c.Close()
 		synctest.Wait()
 		assert.Zero(t, s.connected(), "that it has gone is seen without an event")
+	})
+}
+
+// hooked is a connection that tells when something is about to be written.
+type hooked struct {
+	net.Conn
+	writing func()
+}
+
+func (h hooked) SetWriteDeadline(t time.Time) error {
+	h.writing()
+	return h.Conn.SetWriteDeadline(t)
+}
+
+// The answer to the subscription is the first line, whatever happens meanwhile.
+func TestSubscriptionIsAnsweredBeforeTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		ours, theirs := net.Pipe()
+		meanwhile := sync.OnceFunc(func() {
+			s.Publish(Event{Event: "live"})
+			synctest.Wait()
+		})
+		s.serve(hooked{theirs, meanwhile}, Peer{Pid: 5})
+		c := &piped{t, ours, bufio.NewReader(ours)}
+		assert.Equal(t, true, c.asks("subscribe")["ok"])
+		assert.Equal(t, "live", c.hear()["event"])
 	})
 }
 
@@ -300,9 +328,8 @@ func TestTheIdleLongestHasToGo(t *testing.T) {
 
 func TestWhoIsBusyOrWatchesStays(t *testing.T) {
 	t.Parallel()
-	finish := make(chan struct{})
 	inBubble(t, func(s *Server, refused *told) {
-		finish = make(chan struct{})
+		finish := make(chan struct{})
 		s.Do = func(Peer, Request) Answer { <-finish; return Answer{OK: true} }
 		all := many(t, s, 100, maxClients)
 		for i, c := range all {
@@ -371,9 +398,34 @@ func TestNoRequestOfWhoHasToGo(t *testing.T) {
 		require.NoError(t, err)
 		s.remove(c)
 		assert.False(t, s.begin(c))
-		assert.False(t, s.subscribe(c))
 		s.finished(c)
 		assert.Zero(t, s.connected())
+	})
+}
+
+// What is being carried out takes a place, whether or not anybody waits for it.
+func TestWhoHasGoneKeepsThePlaceOfItsRequest(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		finish := make(chan struct{})
+		s.Do = func(Peer, Request) Answer { <-finish; return Answer{OK: true} }
+		for range 2 * maxOfProcess {
+			ours, theirs := net.Pipe()
+			go s.serve(theirs, Peer{Pid: 8})
+			_, _ = io.WriteString(ours, `{"command":"subscribe"}`+"\n")
+			_, _ = bufio.NewReader(ours).ReadString('\n')
+			_, _ = io.WriteString(ours, `{"command":"restart"}`+"\n")
+			synctest.Wait()
+			ours.Close()
+			s.Publish(Event{Event: "restart-asked"})
+			synctest.Wait()
+		}
+		assert.Equal(t, maxOfProcess, s.connected())
+		assert.Zero(t, s.watched.Load(), "they have been noticed to be gone")
+		close(finish)
+		synctest.Wait()
+		assert.Zero(t, s.connected())
+		assert.Equal(t, []string{"16 clients of process 8 are connected and waiting already, and 0 more"}, refused.all())
 	})
 }
 
@@ -386,6 +438,8 @@ func TestRefusalsAreToldOnceInAMinute(t *testing.T) {
 		time.Sleep(refusedPause)
 		s.refusals.add("another")
 		s.refusals.add("and one more")
-		assert.Equal(t, []string{"reason 0, and 0 more", "another, and 999 more"}, refused.all())
+		time.Sleep(2 * refusedPause)
+		s.refusals.add("the last")
+		assert.Equal(t, []string{"reason 0, and 0 more", "another, and 999 more", "the last, and 1 more"}, refused.all())
 	})
 }

