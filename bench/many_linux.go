@@ -147,7 +147,7 @@ func (v *server) busyLife(ctx context.Context) (l life, err error) {
 		return l, err
 	}
 	l.restart = ms(took)
-	if err := sleep(ctx, rest); err != nil {
+	if err := v.settle(ctx); err != nil {
 		return l, err
 	}
 	used, err := readUsage(v.cmd.Process.Pid)
