@@ -226,6 +226,28 @@ func TestEventsComeInOrder(t *testing.T) {
 	silent.ended()
 }
 
+// What a request brings about is told before its answer.
+func TestAnswerDoesNotOvertakeEvents(t *testing.T) {
+	t.Parallel()
+	var s *Server
+	s, path := listenWith(t, Config{Do: func(p Peer, r Request) Answer {
+		for i := range 20 {
+			s.Publish(Event{Event: "live", Generation: i + 1})
+		}
+		return echo(p, r)
+	}})
+	c := call(t, path)
+	c.say(`{"command":"subscribe"}` + "\n")
+	c.hear()
+	for range 50 {
+		c.say(`{"command":"restart"}` + "\n")
+		for i := range 20 {
+			assert.Equal(t, float64(i+1), c.hear()["generation"])
+		}
+		assert.Equal(t, true, c.hear()["ok"])
+	}
+}
+
 // What happened last is told before the end.
 func TestLastEventsAreDelivered(t *testing.T) {
 	t.Parallel()
