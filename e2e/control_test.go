@@ -459,7 +459,7 @@ func testEinhornAck(t *testing.T, ack string) {
 	d := startIn(t, dir, []string{"TESTDIR=" + dir}, ours, "--control=ctl", "--interval=0.2", "--ready=notify", "--ready-timeout=20", "--status-file=st", "--", script)
 	one := d.worker(1)
 	d.sees(1, fmt.Sprintf(`^worker %d is ready after [0-9.]+ secs$`, one))
-	assert.Contains(t, d.file("answer"), `"ok":true`)
+	eventually(t, func() bool { return strings.Contains(d.file("answer"), `"ok":true`) }, func() string { return d.file("answer") })
 	assert.Equal(t, filepath.Join(dir, "ctl"), environ(t, one, "EINHORN_SOCK_PATH"))
 	assert.Equal(t, fmt.Sprint(d.cmd.Process.Pid), environ(t, one, "EINHORN_MASTER_PID"))
 

@@ -391,6 +391,9 @@ func (l *loop) signal(w *worker, sig os.Signal) {
 
 // kill ends workers that were told to go and are still there.
 func (l *loop) kill() {
+	if l.KillTimeout == 0 {
+		return
+	}
 	for _, g := range l.generations() {
 		for w := range g.workers() {
 			if w.killAt.IsZero() || w.told&toKill != 0 || !l.due(w.killAt) {
