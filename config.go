@@ -25,7 +25,8 @@ const (
 	ReadyNotify                    // by saying so
 )
 
-const maxWorkers = supervise.MaxWorkers
+// MaxWorkers is the greatest number of workers there may be.
+const MaxWorkers = supervise.MaxWorkers
 
 // maxControl is what fits into sockaddr_un with its final NUL on every system.
 const maxControl = 103
@@ -170,8 +171,8 @@ func (c *Config) check() ([]socket.Spec, environment, error) {
 	if c.Attempts < 0 {
 		fault("attempts %d is negative", c.Attempts)
 	}
-	if c.Workers < 0 || c.Workers > maxWorkers {
-		fault("workers %d is not from 0 to %d", c.Workers, maxWorkers)
+	if c.Workers < 0 || c.Workers > MaxWorkers {
+		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)
 	}
 	switch {
 	case c.Surge < 0:

@@ -84,8 +84,8 @@ func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
 	switch {
 	case s.config.Workers == 0:
 		return errors.New("the number of workers can be changed only if it was given at the start, with --workers")
-	case n < 1 || n > maxWorkers:
-		return fmt.Errorf(`"workers" is %d, which is not from 1 to %d`, n, maxWorkers)
+	case n < 1 || n > MaxWorkers:
+		return fmt.Errorf(`"workers" is %d, which is not from 1 to %d`, n, MaxWorkers)
 	}
 	return s.sup.SetWorkers(ctx, cause, n)
 }
@@ -101,7 +101,10 @@ func (s *Starter) doSignal(ctx context.Context, cause string, r control.Request)
 	}
 	workers, err := s.sup.Signal(ctx, cause, sig, slot)
 	if err == nil && len(workers) == 0 {
-		err = errors.New("there is no such worker")
+		err = errors.New("there is no worker")
+		if r.Slot != nil {
+			err = fmt.Errorf("there is no worker in slot %d", slot)
+		}
 	}
 	a := control.Answer{}
 	for _, w := range workers {

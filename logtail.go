@@ -73,16 +73,27 @@ func (t *logTail) mark(generation int) {
 // keep reads the last lines of a generation that has failed just now.
 func (t *logTail) keep(generation int) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.failed, t.lines = generation, nil
-	if t.file == nil || generation != t.generation {
+	file, begin := t.file, t.begin
+	if generation != t.generation {
+		file = nil
+	}
+	t.mu.Unlock()
+	if file == nil {
 		return
 	}
-	info, err := t.file.Stat()
+	lines := readTail(file, begin) // without the lock: a disk may be slow, and mark be called
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = lines
+}
+
+// readTail reads the last lines that were written since the file ended at begin.
+func readTail(file *os.File, begin int64) []string {
+	info, err := file.Stat()
 	if err != nil {
-		return
+		return nil
 	}
-	begin := t.begin
 	if begin > info.Size() {
 		begin = 0 // it was truncated meanwhile
 	}
@@ -90,14 +101,14 @@ func (t *logTail) keep(generation int) {
 	// One byte more, to see whether it begins with a line: it does not if the
 	// file is long, or was truncated and has grown again.
 	from := max(0, begin-1)
-	text, err := io.ReadAll(io.NewSectionReader(t.file, from, info.Size()-from))
+	text, err := io.ReadAll(io.NewSectionReader(file, from, info.Size()-from))
 	if err != nil {
-		return
+		return nil
 	}
 	if from < begin {
 		_, text, _ = bytes.Cut(text, []byte("\n"))
 	}
-	t.lines = lastLines(text)
+	return lastLines(text)
 }
 
 // of are the last lines of a generation, nil if they are not known.

@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -25,6 +27,22 @@ func command(t *testing.T, dir, binary string, args ...string) (code int, printe
 		require.NoError(t, err)
 	}
 	return c.ProcessState.ExitCode(), string(text)
+}
+
+// asking starts a client command, which ends with the test if not before. What
+// it returns waits for its end, and tells what it has printed.
+func asking(t *testing.T, dir string, args ...string) (printed func() string) {
+	t.Helper()
+	var out bytes.Buffer
+	c := exec.CommandContext(t.Context(), ours, args...)
+	c.Dir, c.Stdout, c.Stderr = dir, &out, &out
+	require.NoError(t, c.Start())
+	wait := sync.OnceFunc(func() { c.Wait() })
+	t.Cleanup(wait)
+	return func() string {
+		wait()
+		return out.String()
+	}
 }
 
 // client runs one of the client commands on d.
@@ -135,14 +153,10 @@ func TestStopTimesOut(t *testing.T) {
 func TestRestartWhenTheDaemonEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	d := startServed(t, ours, "--interval=5")
-	done := make(chan string)
-	go func() {
-		_, printed := d.client("--restart", "--timeout=30")
-		done <- printed
-	}()
+	printed := asking(t, d.dir, "--pid-file=pid", "--status-file=st", "--restart", "--timeout=30")
 	d.sees(1, "^received HUP")
 	d.stop()
-	assert.Contains(t, <-done, "has ended instead of restarting")
+	assert.Contains(t, printed(), "has ended instead of restarting")
 }
 
 func TestClientsWithoutADaemon(t *testing.T) {

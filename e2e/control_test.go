@@ -189,13 +189,9 @@ func TestGivingUpAtTheStartTellsWhy(t *testing.T) {
 func TestControlRestartOfOneThatIsKilled(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=5")
-	done := make(chan string)
-	go func() {
-		_, printed := d.ask("--restart", "--timeout=30")
-		done <- printed
-	}()
+	printed := asking(t, d.dir, "--control=ctl", "--restart", "--timeout=30")
 	require.NoError(t, syscall.Kill(d.worker(2), syscall.SIGSEGV))
-	assert.Regexp(t, `restart failed: new worker \d+ of generation 2 failed after \S+: killed by signal 11`, <-done)
+	assert.Regexp(t, `restart failed: new worker \d+ of generation 2 failed after \S+: killed by signal 11`, printed())
 	d.stop()
 }
 
@@ -263,7 +259,7 @@ func TestControlWorkersAndSignals(t *testing.T) {
 	answers = d.talk(`{"command":"signal","signal":"USR1","slot":3}`, `{"command":"signal","signal":"nosuch"}`, `{"command":"signal","signal":"HUP","slot":9}`)
 	assert.Equal(t, []any{float64(pids[3])}, answers[0]["pids"])
 	assert.Contains(t, answers[1]["error"], `signal "nosuch" is not one of`)
-	assert.Equal(t, "there is no such worker", answers[2]["error"])
+	assert.Equal(t, "there is no worker in slot 9", answers[2]["error"])
 	d.sees(1, fmt.Sprintf(`^signal asked for by process %d, sending USR1 to workers:%d$`, os.Getpid(), pids[3]))
 	d.sees(1, fmt.Sprintf(`^told USR1: %d$`, pids[3]))
 	d.talk(`{"command":"workers","workers":1}`)
@@ -389,14 +385,10 @@ func TestControlRestartTimesOut(t *testing.T) {
 func TestControlRestartWhenTheDaemonEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=5")
-	done := make(chan string)
-	go func() {
-		_, printed := d.ask("--restart", "--timeout=30")
-		done <- printed
-	}()
+	printed := asking(t, d.dir, "--control=ctl", "--restart", "--timeout=30")
 	d.sees(2, `^worker \d+ is up`)
 	d.stop()
-	assert.Contains(t, <-done, "restart failed: the superdaemon is stopping")
+	assert.Contains(t, printed(), "restart failed: the superdaemon is stopping")
 }
 
 func TestControlSocketThatCannotBeMade(t *testing.T) {

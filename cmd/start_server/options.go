@@ -169,8 +169,8 @@ func (o *options) check() error {
 	}
 	number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
 	number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
-	number("workers", o.Workers, 1, 10000, &c.Workers)
-	number("surge", o.Surge, 1, 10000, &c.Surge)
+	number("workers", o.Workers, 1, starter.MaxWorkers, &c.Workers)
+	number("surge", o.Surge, 1, starter.MaxWorkers, &c.Surge)
 	faults = append(faults, o.checkRolling(), o.checkClient())
 	return errors.Join(faults...)
 }

@@ -20,29 +20,29 @@ type progress struct {
 	terminal bool
 	stop     func() // the updates
 
-	mu         sync.Mutex   // guards what follows
-	began      time.Time    // what is shown
-	wanted     int          // workers
-	newest     int          // generation
-	generation int          // that is starting, or live; 0: none, or it has failed
-	live       bool         // it is
-	proven     int          // workers of it
-	proving    int          // workers of it, too
-	workers    map[int]int  // generations by pid
-	told       map[int]bool // pids that were told to go
+	mu         sync.Mutex     // guards what follows
+	began      time.Time      // what is shown
+	wanted     int            // workers
+	newest     int            // generation
+	generation int            // that is starting, or live; 0: none, or it has failed
+	live       bool           // it is
+	workers    map[int]*shown // by pid
+}
+
+// shown is a worker that is there.
+type shown struct {
+	generation   int
+	proven, told bool // told to go
 }
 
 func newProgress(out io.Writer, s *control.Status) *progress {
 	p := &progress{
 		out: out, terminal: isTerminal(out), stop: func() {}, began: time.Now(),
 		wanted: s.WantedWorkers, newest: max(s.Generation, s.Starting), generation: s.Starting,
-		workers: map[int]int{}, told: map[int]bool{},
+		workers: map[int]*shown{},
 	}
 	for _, w := range s.Workers {
-		p.workers[w.Pid] = w.Generation
-		if w.State == "proving" {
-			p.proving++
-		}
+		p.workers[w.Pid] = &shown{generation: w.Generation, proven: w.State != "proving", told: w.State == "draining"}
 	}
 	if p.terminal {
 		p.stop = every(redraw, p.draw)
@@ -102,15 +102,18 @@ func (p *progress) draw() {
 	defer p.mu.Unlock()
 	p.clear()
 	since := time.Since(p.began).Round(redraw)
+	proven := p.count(func(w *shown) bool { return w.generation == p.generation && w.proven })
+	proving := p.count(func(w *shown) bool { return w.generation == p.generation && !w.proven })
+	told := p.count(func(w *shown) bool { return w.told })
 	switch {
 	case p.live:
 		fmt.Fprintf(p.out, "draining for %v: %s left", since, count(p.old(), "old worker"))
 	case p.generation == 0:
 		fmt.Fprintf(p.out, "waiting for %v for the next attempt", since)
-	case len(p.told) > 0 && p.proving == 0:
-		fmt.Fprintf(p.out, "generation %d, %d of %d proven: waiting for %v for %s to go", p.generation, p.proven, p.wanted, since, count(len(p.told), "old worker"))
+	case told > 0 && proving == 0:
+		fmt.Fprintf(p.out, "generation %d, %d of %d proven: waiting for %v for %s to go", p.generation, proven, p.wanted, since, count(told, "old worker"))
 	default:
-		fmt.Fprintf(p.out, "generation %d proving for %v: %d of %d", p.generation, since, p.proven, p.wanted)
+		fmt.Fprintf(p.out, "generation %d proving for %v: %d of %d", p.generation, since, proven, p.wanted)
 	}
 }
 
@@ -130,15 +133,15 @@ func (p *progress) event(e control.Event) {
 	case "started":
 		p.started(w)
 	case "proven":
-		if w.Generation == p.generation {
-			p.proven++
-			p.proving--
-			p.began = time.Now()
+		if v := p.workers[w.Pid]; v != nil {
+			v.proven, p.began = true, time.Now()
 		}
 		p.printf("generation %d: worker %d proved itself after %s", w.Generation, w.Pid, age(e.Seconds))
 	case "retiring":
 		for _, old := range e.Workers {
-			p.told[old.Pid] = true
+			if v := p.workers[old.Pid]; v != nil {
+				v.told = true
+			}
 		}
 	case "failed":
 		p.printf("generation %d failed: %s", e.Generation, printableLine(e.Reason))
@@ -156,18 +159,14 @@ func (p *progress) event(e control.Event) {
 func (p *progress) started(w *control.ID) {
 	if w.Generation > p.newest {
 		p.newest, p.generation, p.live = w.Generation, w.Generation, false
-		p.proven, p.proving, p.began = 0, 0, time.Now()
+		p.began = time.Now()
 	}
-	if w.Generation == p.generation {
-		p.proving++
-	}
-	p.workers[w.Pid] = w.Generation
+	p.workers[w.Pid] = &shown{generation: w.Generation}
 	p.printf("generation %d: worker %d started in slot %d", w.Generation, w.Pid, w.Slot)
 }
 
 func (p *progress) exited(w *control.ID) {
 	delete(p.workers, w.Pid)
-	delete(p.told, w.Pid)
 	if p.live && w.Generation < p.generation {
 		p.printf("old worker %d is gone, %s left", w.Pid, count(p.old(), "old worker"))
 	}
@@ -181,9 +180,13 @@ func (p *progress) left() int {
 }
 
 func (p *progress) old() int {
+	return p.count(func(w *shown) bool { return w.generation < p.generation })
+}
+
+func (p *progress) count(match func(*shown) bool) int {
 	n := 0
-	for _, generation := range p.workers {
-		if generation < p.generation {
+	for _, w := range p.workers {
+		if match(w) {
 			n++
 		}
 	}

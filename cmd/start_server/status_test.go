@@ -77,6 +77,32 @@ func TestProgressOfARestart(t *testing.T) {
 	assert.Zero(t, p.left())
 }
 
+func TestProgressCountsWhoIsThere(t *testing.T) {
+	t.Parallel()
+	worker := func(generation, pid int) *control.ID { return &control.ID{Generation: generation, Pid: pid} }
+	var out bytes.Buffer
+	p := newProgress(&out, &control.Status{Generation: 1, WantedWorkers: 2, Workers: []control.Worker{{ID: *worker(1, 11), State: "live"}, {ID: *worker(1, 12), State: "live"}}})
+	shows := func() string {
+		out.Reset()
+		p.draw()
+		return out.String()
+	}
+	assert.Regexp(t, `^waiting for \S+ for the next attempt$`, shows())
+	p.event(control.Event{Event: "started", Worker: worker(2, 21)})
+	assert.Regexp(t, `^generation 2 proving for \S+: 0 of 2$`, shows())
+	p.event(control.Event{Event: "proven", Worker: worker(2, 21)})
+	p.event(control.Event{Event: "retiring", Workers: []control.ID{*worker(1, 11)}})
+	assert.Regexp(t, `^generation 2, 1 of 2 proven: waiting for \S+ for 1 old worker to go$`, shows())
+	p.event(control.Event{Event: "exited", Worker: worker(2, 21)}) // and another one in its place
+	p.event(control.Event{Event: "started", Worker: worker(2, 22)})
+	assert.Regexp(t, `: 0 of 2$`, shows(), "who has died is no more proven")
+	p.event(control.Event{Event: "proven", Worker: worker(2, 22)})
+	p.event(control.Event{Event: "exited", Worker: worker(1, 11)})
+	assert.Regexp(t, `: 1 of 2$`, shows())
+	p.event(control.Event{Event: "live", Generation: 2})
+	assert.Regexp(t, `^draining for \S+: 1 old worker left$`, shows())
+}
+
 func TestWhatCameToPassAfterThePictureIsInIt(t *testing.T) {
 	t.Parallel()
 	old := control.ID{Generation: 1, Pid: 11}

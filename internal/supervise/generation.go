@@ -108,26 +108,12 @@ func (g *generation) empty() bool {
 }
 
 // whole tells that every one of n workers is there and proven.
-func (g *generation) whole(n int) bool {
-	if len(g.slots) < n {
-		return false
-	}
-	for _, w := range g.slots[:n] {
-		if w == nil || !w.proven {
-			return false
-		}
-	}
-	return true
-}
+func (g *generation) whole(n int) bool { return g.replaced(n, 0) }
 
-// replaced tells that the workers of n slots are of that number, and proven.
+// replaced tells that they are of that number or a later one, too.
 func (g *generation) replaced(n, number int) bool {
-	for _, w := range g.slots[:n] {
-		if w == nil || w.number != number || !w.proven {
-			return false
-		}
-	}
-	return true
+	lacking := func(w *worker) bool { return w == nil || !w.proven || w.number < number }
+	return len(g.slots) >= n && !slices.ContainsFunc(g.slots[:n], lacking)
 }
 
 // move puts a worker from the slot of one generation into that of another, and
