@@ -75,7 +75,8 @@ func TestReadyOfPuma(t *testing.T) {
 		t.Skip("the gem sd_notify is not installed")
 	}
 	addr := "127.0.0.1:" + freePort(t)
-	script := fmt.Sprintf(`PUMA_INHERIT_0=3:tcp://%s exec %s -e production -b tcp://%s %s`, addr, puma, addr, filepath.Join(source, "e2e", "testdata", "config.ru"))
+	script := fmt.Sprintf(`PUMA_INHERIT_0=3:tcp://%s exec %s -C %s -e production -b tcp://%s %s`, addr, puma,
+		filepath.Join(source, "e2e", "testdata", "puma.rb"), addr, filepath.Join(source, "e2e", "testdata", "config.ru"))
 	d := start(t, ours, "--port="+addr, longInterval, "--ready=notify", "--status-file=status", "--", "/bin/sh", "-c", script)
 	d.serversNotice(addr, 4, 0).stop()
 	d.stop()
