@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -39,13 +40,45 @@ type Config struct {
 	// the PATH of the worker's environment, from Dir.
 	Command []string
 
-	Ports []string // to bind: [HOST:][u]PORT[=FD], also several joined by commas
-	Paths []string // unix stream sockets to bind
+	// Ports are TCP and UDP ports to bind: [LABEL@][HOST:][u]PORT[=FD][,OPTION...],
+	// also several joined by commas, and inherited sockets: [LABEL@]fd://N. Paths
+	// are unix stream sockets to bind, [LABEL@]PATH[,OPTION...]. OPTION is
+	// backlog=N, reuseport, v6only=0, nodelay, defer-accept, fastopen=N,
+	// mode=OCTAL, owner=USER, group=GROUP or nonblock.
+	Ports []string
+	Paths []string
+	// Inherit takes the sockets that systemd has passed to this process, or those
+	// of the names given: "*" is all (sd_listen_fds_with_names(3)).
+	Inherit []string
 	// Backlog is that of listen(2). 0: SOMAXCONN.
 	Backlog int
 
+	// Export names the conventions, beside SERVER_STARTER_PORT, by which workers
+	// are told of the sockets: systemd, einhorn, unicorn, puma, nginx, php-fpm.
+	Export []string
+	// Expand puts descriptors and ports in the place of {fd:WHICH} and
+	// {port:WHICH} in Command. WHICH is a label, a name in SERVER_STARTER_PORT, or
+	// a place among the sockets, from 0.
+	Expand bool
+
 	// Dir is each worker's working directory, resolved anew at each start.
 	Dir string
+	// User and Group are names or numbers to run the workers as, with the user's
+	// supplementary groups as initgroups(3) has them. All is bound before.
+	User, Group string
+	Umask       *int // of the workers; nil: ours
+	Nice        int  // added to the priority of the workers, as by nice(1)
+	// DropEnv are variables that workers do not get from Env; with ClearEnv they
+	// get none of it but those that are settings of ours, see EnvDir.
+	DropEnv  []string
+	ClearEnv bool
+	// DieWithParent has the kernel send the workers TERM when this process ends
+	// without having stopped them (PR_SET_PDEATHSIG). Linux only.
+	DieWithParent bool
+	// Subreaper makes this process adopt, and wait for, orphans of the workers as
+	// PID 1 does (PR_SET_CHILD_SUBREAPER). Linux only.
+	Subreaper bool
+
 	// Interval is how long a new worker lives before it has started, and the
 	// least time between two attempts. 0: one second; less than MinInterval
 	// is taken as that.
@@ -147,27 +180,68 @@ func (c *Config) complete() {
 	}
 }
 
-// check checks everything that can be known without touching the system. It
-// returns the sockets asked for and the workers' environment; the error names
-// every fault.
-func (c *Config) check() ([]socket.Spec, environment, error) {
+// plan is what New makes of a Config.
+type plan struct {
+	specs   []socket.Spec
+	exports []fdenv.Export
+	env     environment // of the workers, but for what changes from one to the next
+}
+
+// check checks everything that can be known without touching the system. The
+// error names every fault.
+func (c *Config) check() (plan, error) {
+	specs, err := socket.Parse(c.Ports, c.Paths)
+	exports, wrong := fdenv.ParseExports(c.Export)
+	p := plan{specs, exports, c.baseEnv(exports)}
+	faults := []error{c.checkCommand(), err, wrong, c.checkTimes(), c.checkNumbers(), c.checkPaths(), c.checkEnv(p.env)}
+	if err == nil && wrong == nil {
+		faults = append(faults, c.checkTold(p))
+	}
+	return p, errors.Join(faults...)
+}
+
+// checkTold checks that workers can be told of the sockets as they are to be.
+func (c *Config) checkTold(p plan) error {
+	sockets := names(socket.Plan(p.specs))
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	negative := func(name string, d time.Duration) {
-		if d < 0 {
-			fault("%s %v is negative", name, d)
+	for _, e := range p.exports {
+		faults = append(faults, e.Check(sockets))
+	}
+	if c.Expand {
+		_, err := fdenv.Expand(c.Command, sockets)
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) checkTimes() error {
+	var faults []error
+	for _, t := range []struct {
+		name string
+		is   time.Duration
+	}{
+		{"interval", c.Interval},
+		{"auto-restart interval", c.AutoRestartInterval},
+		{"kill timeout", c.KillTimeout},
+		{"stop delay", c.StopDelay},
+		{"ready timeout", c.ReadyTimeout},
+	} {
+		if t.is < 0 {
+			faults = append(faults, fmt.Errorf("%s %v is negative", t.name, t.is))
 		}
 	}
-	specs, err := socket.Parse(c.Ports, c.Paths)
-	faults = append(faults, c.checkCommand(), err)
+	if c.KillOldDelay != nil && *c.KillOldDelay < 0 {
+		faults = append(faults, fmt.Errorf("kill-old delay %v is negative", *c.KillOldDelay))
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) checkNumbers() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if c.Backlog < 0 {
 		fault("backlog %d is negative", c.Backlog)
 	}
-	negative("interval", c.Interval)
-	negative("auto-restart interval", c.AutoRestartInterval)
-	negative("kill timeout", c.KillTimeout)
-	negative("stop delay", c.StopDelay)
-	negative("ready timeout", c.ReadyTimeout)
 	if c.Attempts < 0 {
 		fault("attempts %d is negative", c.Attempts)
 	}
@@ -184,27 +258,36 @@ func (c *Config) check() ([]socket.Spec, environment, error) {
 	case c.Surge > max(c.Workers, 1):
 		fault("surge %d is more than the number of workers, %d", c.Surge, c.Workers)
 	}
-	if len(c.Control) > maxControl {
-		fault("control socket %q: %d bytes are too long for a unix socket; %d fit", c.Control, len(c.Control), maxControl)
+	if c.Umask != nil && (*c.Umask < 0 || *c.Umask > 0o777) {
+		fault("umask %#o is not from 0 to 0777", *c.Umask)
 	}
-	if c.KillOldDelay != nil {
-		negative("kill-old delay", *c.KillOldDelay)
-	}
-	faults = append(faults, c.checkPaths())
-	env := c.baseEnv()
-	for _, pair := range env {
-		if strings.Contains(pair, "\x00") {
-			fault("variable %q holds a NUL, which no variable can", pair)
-		}
-	}
-	_, err = env.settings()
-	return specs, env, errors.Join(append(faults, err)...)
+	return errors.Join(faults...)
 }
 
-// checkPaths finds files that would be written over each other.
+func (c *Config) checkEnv(env environment) error {
+	var faults []error
+	for _, pair := range env {
+		if strings.Contains(pair, "\x00") {
+			faults = append(faults, fmt.Errorf("variable %q holds a NUL, which no variable can", pair))
+		}
+	}
+	for _, name := range c.DropEnv {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			faults = append(faults, fmt.Errorf("drop-env %q is not the name of a variable", name))
+		}
+	}
+	_, err := env.settings()
+	return errors.Join(append(faults, err)...)
+}
+
+// checkPaths finds paths that are too long, and files that would be written over
+// each other.
 func (c *Config) checkPaths() error {
 	var faults []error
 	users := map[string]string{}
+	if len(c.Control) > maxControl {
+		faults = append(faults, fmt.Errorf("control socket %q: %d bytes are too long for a unix socket; %d fit", c.Control, len(c.Control), maxControl))
+	}
 	add := func(what, path string) {
 		if path == "" {
 			return

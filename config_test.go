@@ -75,14 +75,14 @@ func TestZeroConfigHasTheDefaults(t *testing.T) {
 	t.Parallel()
 	c := Config{Command: []string{"x"}, Env: []string{"A=1"}}
 	c.complete()
-	specs, _, err := c.check()
+	p, err := c.check()
 	require.NoError(t, err)
-	assert.Empty(t, specs)
+	assert.Empty(t, p.specs)
 	assert.Equal(t, time.Second, c.Interval)
 	assert.Equal(t, "TERM", signalName(c.SignalOnHUP))
 	assert.Equal(t, "TERM", signalName(c.SignalOnTERM))
 	assert.NotNil(t, c.Log)
-	assert.Equal(t, environment{"A=1"}, c.baseEnv(), "what was not asked for is not told to the worker")
+	assert.Equal(t, environment{"A=1"}, p.env, "what was not asked for is not told to the worker")
 }
 
 func TestNewLeavesTheConfigAlone(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
@@ -70,14 +71,33 @@ func unique(pairs []string) environment {
 	return e
 }
 
+// without returns a copy from which the variables are gone that match.
+func (e environment) without(match func(name string) bool) environment {
+	return slices.DeleteFunc(slices.Clone(e), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return match(name)
+	})
+}
+
+// inherited is the environment that we were given.
+func (c *Config) inherited() environment {
+	if c.Env == nil {
+		return unique(os.Environ())
+	}
+	return unique(c.Env)
+}
+
 // baseEnv is the environment that workers get, but for what an envdir holds
 // and what tells of the sockets: ours, with the variables that options set.
-func (c *Config) baseEnv() environment {
-	inherited := c.Env
-	if inherited == nil {
-		inherited = os.Environ()
-	}
-	e := unique(inherited)
+func (c *Config) baseEnv(exports []fdenv.Export) environment {
+	e := c.inherited().without(func(name string) bool {
+		stale := func(e fdenv.Export) bool { return e.Owns(name) }
+		switch name {
+		case envDir, envAutoRestart, envAutoInterval, envKillOldDelay:
+			return slices.Contains(c.DropEnv, name)
+		}
+		return c.ClearEnv || slices.Contains(c.DropEnv, name) || fdenv.ForUs(name) || slices.ContainsFunc(exports, stale)
+	})
 	if c.EnvDir != "" {
 		e = e.with(envDir + "=" + c.EnvDir)
 	}

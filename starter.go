@@ -21,7 +21,6 @@ import (
 	"syscall"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
-	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/logsink"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/proc"
@@ -36,9 +35,8 @@ var ErrStopping = supervise.ErrStopping
 // Starter is a superdaemon. Its methods may be called from any goroutine.
 type Starter struct {
 	config Config
-	specs  []socket.Spec
-	env    environment
-	sup    *supervise.Supervisor
+	plan
+	sup *supervise.Supervisor
 
 	started sync.Once // tells config.Started
 
@@ -60,14 +58,14 @@ type Starter struct {
 // fault that was found, a line each.
 func New(c Config) (*Starter, error) {
 	c.complete()
-	specs, env, err := c.check()
+	plan, err := c.check()
 	if err != nil {
 		return nil, err
 	}
 	if c.EnvDir == "" {
-		c.EnvDir = env.get(envDir)
+		c.EnvDir = plan.env.get(envDir)
 	}
-	s := &Starter{config: c, specs: specs, env: env, log: newLogger(c.Log)}
+	s := &Starter{config: c, plan: plan, log: newLogger(c.Log)}
 	life := supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
@@ -292,8 +290,12 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		s.log.printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
 	}
+	args, err := s.args()
+	if err != nil {
+		return nil, supervise.Settings{}, err
+	}
 	p, err := proc.Start(proc.Command{
-		Args:  s.config.Command,
+		Args:  args,
 		Env:   env.with(s.told(generation, slot)...),
 		Dir:   s.config.Dir,
 		Group: s.config.KillGroup,
@@ -318,29 +320,6 @@ func (s *Starter) workerEnv() (environment, error) {
 	}
 	pairs, err := readEnvDir(s.config.EnvDir)
 	return s.env.with(pairs...), err
-}
-
-// told is what a worker is told in its environment, whatever else is in that.
-func (s *Starter) told(generation, slot int) []string {
-	told := fdenv.ServerStarter(s.names(), generation)
-	if s.config.Workers > 0 {
-		told = append(told, fdenv.Slot(slot)...)
-	}
-	if s.notices != nil {
-		told = append(told, "NOTIFY_SOCKET="+s.notices.Addr())
-		if s.control != nil {
-			told = append(told, fdenv.EinhornAck(os.Getpid(), s.config.Control)...)
-		}
-	}
-	return told
-}
-
-func (s *Starter) names() []fdenv.Socket {
-	var names []fdenv.Socket
-	for _, socket := range s.sockets.Sockets {
-		names = append(names, fdenv.Socket{Name: socket.Name, FD: socket.FD})
-	}
-	return names
 }
 
 // stdio are the descriptors that workers get as 0, 1 and 2.

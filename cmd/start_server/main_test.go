@@ -85,7 +85,7 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--nosuch -- x", "--nosuch: no such option; see start_server --help"},
 		{"-x -- x", "-x: no such option; see start_server --help"},
 		{"--interval", "--interval: its value is missing"},
-		{"--s=1", "--s=1: ambiguous: --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help"},
+		{"--s=1", "--s=1: ambiguous: --subreaper, --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help"},
 	} {
 		code, stdout, stderr := drive(strings.Fields(c.args)...)
 		assert.Equal(t, exitUsage, code, c.args)

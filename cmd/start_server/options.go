@@ -17,13 +17,25 @@ import (
 
 // options is the command line. The tags drive parsing and help.
 type options struct {
-	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [HOST:][u]PORT[=FD]. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. Repeatable, also as a comma list"`
-	Path         []string `long:"path" value-name:"PATH" description:"unix stream socket to bind; repeatable"`
+	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...], or a socket that is open already, fd://N. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
+	Path         []string `long:"path" value-name:"PATH" description:"unix stream socket to bind, [LABEL@]PATH[,OPTION...]. OPTION: backlog=N, mode=OCTAL, owner=USER, group=GROUP, nonblock; repeatable"`
+	Inherit      []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take the sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name; repeatable"`
 	Backlog      string   `long:"backlog" value-name:"N" description:"listen(2) backlog (default: SOMAXCONN)"`
+	Export       []string `long:"export" value-name:"NAME" description:"tell the program of its sockets in the way of systemd, einhorn, unicorn, puma, nginx or php-fpm, too; repeatable, also as a comma list"`
+	Expand       bool     `long:"expand" description:"put descriptors and ports in the place of {fd:WHICH} and {port:WHICH} in the program's arguments; WHICH is a label, a name in SERVER_STARTER_PORT, or a place among the sockets from 0"`
 	Dir          string   `long:"dir" value-name:"PATH" description:"working directory of the program, followed anew at every start of it"`
 	Interval     string   `long:"interval" value-name:"SECONDS" description:"a new worker that lives this long has started; also the least time between two attempts (default: 1, at least 0.1)"`
 	KillOldDelay string   `long:"kill-old-delay" value-name:"SECONDS" description:"wait between a new worker's success and the old workers' signal; also KILL_OLD_DELAY (default: 0, or 5 with --enable-auto-restart)"`
 	KillTimeout  string   `long:"kill-timeout" value-name:"SECONDS" description:"KILL a worker that is still there so long after it was told to go (default: never)"`
+
+	User          string   `long:"user" value-name:"USER" description:"run the program as that user, with its groups; ports are bound before"`
+	Group         string   `long:"group" value-name:"GROUP" description:"run the program in that group (default: the user's)"`
+	Umask         string   `long:"umask" value-name:"OCTAL" description:"umask of the program"`
+	Nice          string   `long:"nice" value-name:"N" description:"add N, from -40 to 39, to the program's niceness"`
+	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program; repeatable"`
+	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but what start_server sets or reads"`
+	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
+	Subreaper     bool     `long:"subreaper" description:"adopt orphans of the program, wait for them, and pass USR1 and USR2 on, as it does as PID 1 (Linux)"`
 
 	KillGroup bool   `long:"kill-group" description:"KILL its whole process group then; each worker leads one of its own"`
 	StopDelay string `long:"stop-delay" value-name:"SECONDS" description:"serve on so long after TERM before stopping (default: 0)"`
@@ -167,6 +179,16 @@ func (o *options) check() error {
 			*n = 0
 		}
 	}
+	number("nice", o.Nice, -40, 39, &c.Nice)
+	if o.Umask != "" {
+		mask, err := strconv.ParseUint(o.Umask, 8, 16)
+		if err != nil || mask > 0o777 {
+			fault("umask", fmt.Errorf("%q is not an octal number from 0 to 777", o.Umask))
+		} else {
+			n := int(mask)
+			c.Umask = &n
+		}
+	}
 	number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
 	number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
 	number("workers", o.Workers, 1, starter.MaxWorkers, &c.Workers)
@@ -230,7 +252,11 @@ func (o *options) config(log io.Writer) starter.Config {
 	c := o.set
 	c.Command = o.command
 	c.Ports, c.Paths = o.Port, o.Path
+	c.Inherit, c.Export, c.Expand = o.Inherit, o.Export, o.Expand
 	c.Dir, c.EnvDir = o.Dir, o.EnvDir
+	c.User, c.Group = o.User, o.Group
+	c.DropEnv, c.ClearEnv = o.DropEnv, o.ClearEnv
+	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
 	c.KillGroup = o.KillGroup
 	c.Rolling = o.Rolling
@@ -269,6 +295,7 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		case hasValue && value != "":
 			arg += "=" + value
 		case isSwitch:
+		case option.OptionalArgument && !hasValue: // its value stands behind a = only
 		case hasValue || i+1 == len(args):
 			return nil, fmt.Errorf("--%s: its value is missing", option.LongName)
 		default:

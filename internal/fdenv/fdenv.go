@@ -1,28 +1,34 @@
-// Package fdenv tells a worker, in its environment, which sockets it has
-// inherited and at which descriptors.
+// Package fdenv tells a worker, in its environment and its arguments, which
+// sockets it has inherited and at which descriptors.
 package fdenv
 
 import (
+	"net"
 	"strconv"
 	"strings"
 )
 
 // Socket is a socket as a worker sees it.
 type Socket struct {
-	Name string // as the superdaemon was given it: PORT, HOST:PORT, [ADDR]:PORT or a path
-	FD   int
+	Name  string   // as the superdaemon was given it: PORT, HOST:PORT, [ADDR]:PORT or a path
+	Label string   // what the operator calls it; "": nothing
+	Addr  net.Addr // *net.TCPAddr, *net.UDPAddr or *net.UnixAddr; nil while it is not bound
+	FD    int
+}
+
+// Worker is what else a worker may be told.
+type Worker struct {
+	Master  int    // the superdaemon's pid
+	Control string // the path of its control socket; "": there is none
+	Slot    int    // which of several workers it is, from 0
 }
 
 // ServerStarter is how Server::Starter tells of sockets: NAME=FD joined by
 // semicolons, set and empty when there are none. The generation counts every
 // attempt (Server::Starter's documentation, "ENVIRONMENT VARIABLES").
 func ServerStarter(sockets []Socket, generation int) []string {
-	pairs := make([]string, len(sockets))
-	for i, s := range sockets {
-		pairs[i] = s.Name + "=" + strconv.Itoa(s.FD)
-	}
 	return []string{
-		"SERVER_STARTER_PORT=" + strings.Join(pairs, ";"),
+		"SERVER_STARTER_PORT=" + join(sockets, ";", func(s Socket) string { return s.Name + "=" + strconv.Itoa(s.FD) }),
 		"SERVER_STARTER_GENERATION=" + strconv.Itoa(generation),
 	}
 }
@@ -38,4 +44,13 @@ func EinhornAck(master int, controlSocket string) []string {
 func Slot(slot int) []string {
 	n := strconv.Itoa(slot)
 	return []string{"SERVER_STARTER_WORKER=" + n, "EINHORN_CHILD_INDEX=" + n}
+}
+
+// join puts what each of the sockets is called between separators.
+func join(sockets []Socket, separator string, call func(Socket) string) string {
+	words := make([]string, len(sockets))
+	for i, s := range sockets {
+		words[i] = call(s)
+	}
+	return strings.Join(words, separator)
 }

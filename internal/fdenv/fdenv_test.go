@@ -9,7 +9,7 @@ import (
 func TestSocketsAreToldInTheirOrder(t *testing.T) {
 	t.Parallel()
 	env := ServerStarter([]Socket{
-		{"18801", 4}, {"127.0.0.1:18802", 0}, {"[::1]:18803", 6}, {"/run/x.sock", 10},
+		{Name: "18801", FD: 4}, {Name: "127.0.0.1:18802", FD: 0}, {Name: "[::1]:18803", FD: 6}, {Name: "/run/x.sock", FD: 10},
 	}, 7)
 	assert.Equal(t, []string{
 		"SERVER_STARTER_PORT=18801=4;127.0.0.1:18802=0;[::1]:18803=6;/run/x.sock=10",

@@ -42,10 +42,7 @@ const spareFiles = 16
 // why. Looking up a host name may take as long as the resolver does, unless ctx
 // ends.
 func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
-	set := &Set{}
-	for i, fd := range number(specs) {
-		set.Sockets = append(set.Sockets, Socket{Spec: specs[i], FD: fd, fd: -1})
-	}
+	set := &Set{Sockets: Plan(specs)}
 	if err := set.Fit(maxFiles()); err != nil {
 		return nil, err
 	}

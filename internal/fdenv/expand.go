@@ -1,0 +1,104 @@
+package fdenv
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Expand puts descriptors and ports in the place of {fd:WHICH} and {port:WHICH}
+// in a program's arguments. WHICH is the label of a socket, its name as
+// SERVER_STARTER_PORT has it, or its place from 0 on, looked for in that order.
+// All else stays as it is. Ports of sockets that are not bound yet are 0.
+func Expand(args []string, sockets []Socket) ([]string, error) {
+	expanded := make([]string, len(args))
+	for i, arg := range args {
+		var err error
+		if expanded[i], err = expand(arg, sockets); err != nil {
+			return nil, fmt.Errorf("argument %q: %w", arg, err)
+		}
+	}
+	return expanded, nil
+}
+
+func expand(arg string, sockets []Socket) (string, error) {
+	var done strings.Builder
+	for {
+		start := strings.IndexByte(arg, '{')
+		if start < 0 {
+			done.WriteString(arg)
+			return done.String(), nil
+		}
+		done.WriteString(arg[:start])
+		arg = arg[start:]
+		what, which, found := strings.Cut(arg[1:], ":")
+		which, rest, closed := strings.Cut(which, "}")
+		if what != "fd" && what != "port" || !found || !closed {
+			done.WriteByte('{')
+			arg = arg[1:]
+			continue
+		}
+		s, err := find(which, sockets)
+		if err != nil {
+			return "", fmt.Errorf("{%s:%s} %w", what, which, err)
+		}
+		number := s.FD
+		if what == "port" {
+			if number, err = port(s); err != nil {
+				return "", fmt.Errorf("{%s:%s} %w", what, which, err)
+			}
+		}
+		done.WriteString(strconv.Itoa(number))
+		arg = rest
+	}
+}
+
+// find is the one socket that is called so.
+func find(which string, sockets []Socket) (Socket, error) {
+	for _, called := range []func(int, Socket) bool{
+		func(_ int, s Socket) bool { return s.Label == which && which != "" },
+		func(_ int, s Socket) bool { return s.Name == which },
+		func(i int, _ Socket) bool { return strconv.Itoa(i) == which },
+	} {
+		var found []Socket
+		for i, s := range sockets {
+			if called(i, s) {
+				found = append(found, s)
+			}
+		}
+		switch len(found) {
+		case 0:
+		case 1:
+			return found[0], nil
+		default:
+			return Socket{}, fmt.Errorf("could be any of %d sockets: give its place, from 0 on", len(found))
+		}
+	}
+	return Socket{}, fmt.Errorf("names no socket; there are %s", known(sockets))
+}
+
+// known lists what there is to choose from.
+func known(sockets []Socket) string {
+	if len(sockets) == 0 {
+		return "none"
+	}
+	i := -1
+	return join(sockets, ", ", func(s Socket) string {
+		i++
+		if s.Label != "" {
+			return fmt.Sprintf("%d (%s)", i, s.Label)
+		}
+		return fmt.Sprintf("%d (%s)", i, s.Name)
+	})
+}
+
+func port(s Socket) (int, error) {
+	switch a := s.Addr.(type) {
+	case *net.TCPAddr:
+		return a.Port, nil
+	case *net.UDPAddr:
+		return a.Port, nil
+	}
+	return 0, fmt.Errorf("is a unix socket, which has no port")
+}

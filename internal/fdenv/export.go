@@ -1,0 +1,205 @@
+package fdenv
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Export is a convention by which servers learn of inherited sockets.
+type Export struct {
+	Name string
+	// prefixes begin the names of its variables. What stands in them already
+	// speaks of sockets that the worker does not get.
+	prefixes []string
+	check    func([]Socket) error
+	environ  func([]Socket, Worker) []string
+	// OwnPID is a variable that has to be the worker's own pid, which is not
+	// known before there is a worker; "": there is none.
+	OwnPID string
+}
+
+// systemd is that of sd_listen_fds(3) and sd_listen_fds_with_names(3).
+var systemd = Export{
+	Name:     "systemd",
+	prefixes: []string{"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID"},
+	check:    inARow,
+	environ: func(sockets []Socket, _ Worker) []string {
+		return []string{
+			"LISTEN_FDS=" + strconv.Itoa(len(sockets)),
+			"LISTEN_FDNAMES=" + join(sockets, ":", systemdName),
+		}
+	},
+	OwnPID: "LISTEN_PID",
+}
+
+// exports are all conventions, each with the place that it was read in.
+var exports = []Export{
+	systemd,
+	// einhorn, lib/einhorn/command.rb and README; EINHORN_FDS is that of its
+	// first releases, and socketmaster's. A worker that cannot reach the control
+	// socket cannot acknowledge, so without one it is not told of a master.
+	{Name: "einhorn", prefixes: []string{"EINHORN_"}, check: anything, environ: func(sockets []Socket, w Worker) []string {
+		told := []string{
+			"EINHORN_FD_COUNT=" + strconv.Itoa(len(sockets)),
+			"EINHORN_FDS=" + join(sockets, " ", descriptor),
+			"EINHORN_MASTER_PID=" + strconv.Itoa(w.Master),
+			"EINHORN_CHILD_INDEX=" + strconv.Itoa(w.Slot),
+		}
+		for i, s := range sockets {
+			told = append(told, fmt.Sprintf("EINHORN_FD_%d=%d", i, s.FD), fmt.Sprintf("EINHORN_FD_FAMILY_%d=%s", i, family(s)))
+		}
+		if w.Control != "" {
+			told = append(told, "EINHORN_SOCK_PATH="+w.Control)
+		}
+		return told
+	}},
+	// unicorn, lib/unicorn/http_server.rb.
+	{Name: "unicorn", prefixes: []string{"UNICORN_FD"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
+		return []string{"UNICORN_FD=" + join(sockets, ",", descriptor)}
+	}},
+	// puma, lib/puma/binder.rb: what follows the descriptor is compared, letter by
+	// letter, with the bind that puma was given.
+	{Name: "puma", prefixes: []string{"PUMA_INHERIT_"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
+		var told []string
+		for i, s := range sockets {
+			told = append(told, fmt.Sprintf("PUMA_INHERIT_%d=%d:%s", i, s.FD, pumaBind(s)))
+		}
+		return told
+	}},
+	// nginx, src/core/nginx.c, ngx_add_inherited_sockets: it asks the descriptors
+	// for their addresses.
+	{Name: "nginx", prefixes: []string{"NGINX"}, check: anything, environ: func(sockets []Socket, _ Worker) []string {
+		var list strings.Builder
+		for _, s := range sockets {
+			list.WriteString(descriptor(s) + ";")
+		}
+		return []string{"NGINX=" + list.String()}
+	}},
+	// php-fpm, sapi/fpm/fpm/fpm_sockets.c: by the address that its listen
+	// directive comes to.
+	{Name: "php-fpm", prefixes: []string{"FPM_SOCKETS"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
+		return []string{"FPM_SOCKETS=" + join(sockets, ",", func(s Socket) string { return s.Addr.String() + "=" + descriptor(s) })}
+	}},
+}
+
+// ParseExports finds the conventions that lists of names, joined by commas, name.
+// The error names every fault.
+func ParseExports(lists []string) ([]Export, error) {
+	var found []Export
+	var faults []error
+	for _, list := range lists {
+		for _, name := range strings.Split(list, ",") {
+			name = strings.TrimSpace(name)
+			known := func(e Export) bool { return e.Name == name }
+			i := slices.IndexFunc(exports, known)
+			switch {
+			case i < 0:
+				faults = append(faults, fmt.Errorf("export %q: there are only %s", name, allNames()))
+			case slices.ContainsFunc(found, known):
+				faults = append(faults, fmt.Errorf("export %q: it is asked for twice", name))
+			default:
+				found = append(found, exports[i])
+			}
+		}
+	}
+	return found, errors.Join(faults...)
+}
+
+func allNames() string {
+	var names []string
+	for _, e := range exports {
+		names = append(names, e.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Check says why the sockets cannot be told of in that way, if so. Of a socket
+// that is not bound yet only the descriptor and the network count.
+func (e Export) Check(sockets []Socket) error {
+	if err := e.check(sockets); err != nil {
+		return fmt.Errorf("export %q: %w", e.Name, err)
+	}
+	return nil
+}
+
+// Environ is what the worker is told of the bound sockets, but for OwnPID.
+func (e Export) Environ(sockets []Socket, w Worker) []string { return e.environ(sockets, w) }
+
+// Owns tells that a variable is one of the convention's.
+func (e Export) Owns(variable string) bool {
+	return slices.ContainsFunc(e.prefixes, func(p string) bool {
+		if strings.HasSuffix(p, "_") {
+			return strings.HasPrefix(variable, p)
+		}
+		return variable == p
+	})
+}
+
+// ForUs tells that a variable is about descriptors of the superdaemon's own, which
+// its workers do not get: those of systemd's socket activation.
+func ForUs(variable string) bool { return systemd.Owns(variable) }
+
+func anything([]Socket) error { return nil }
+
+// inARow is what a count alone can tell of.
+func inARow(sockets []Socket) error {
+	const first = 3 // SD_LISTEN_FDS_START
+	for i, s := range sockets {
+		if s.FD != first+i {
+			return fmt.Errorf("the sockets must be at descriptors from %d on, in the order given, and %q is at %d: do not pin it there", first, s.Name, s.FD)
+		}
+	}
+	return nil
+}
+
+// streams is for servers that know no datagrams.
+func streams(sockets []Socket) error {
+	for _, s := range sockets {
+		if s.Addr != nil && strings.HasPrefix(s.Addr.Network(), "udp") {
+			return fmt.Errorf("it cannot tell of a UDP socket, as %q is", s.Name)
+		}
+	}
+	return nil
+}
+
+func descriptor(s Socket) string { return strconv.Itoa(s.FD) }
+
+// systemdName is what systemd has for a socket without a name.
+func systemdName(s Socket) string {
+	if s.Label == "" {
+		return "unknown"
+	}
+	return s.Label
+}
+
+func family(s Socket) string {
+	switch a := s.Addr.(type) {
+	case *net.TCPAddr:
+		return ipFamily(a.IP)
+	case *net.UDPAddr:
+		return ipFamily(a.IP)
+	}
+	return "AF_UNIX"
+}
+
+func ipFamily(ip net.IP) string {
+	if ip.To4() == nil {
+		return "AF_INET6"
+	}
+	return "AF_INET"
+}
+
+// pumaBind is the socket as puma is told to bind it, a host name left as it is.
+func pumaBind(s Socket) string {
+	if s.Addr.Network() == "unix" {
+		return "unix://" + s.Name
+	}
+	if !strings.Contains(s.Name, ":") {
+		return "tcp://0.0.0.0:" + s.Name
+	}
+	return "tcp://" + s.Name
+}
