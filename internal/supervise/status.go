@@ -50,7 +50,7 @@ type FailureStatus struct {
 func (l *loop) status() Status {
 	s := Status{
 		State: l.state(), Began: l.began, Now: l.now,
-		Wanted: l.Workers, Restarts: l.restarts, Failure: l.failure,
+		Wanted: l.target, Restarts: l.restarts, Failure: l.failure,
 	}
 	if l.stopLater != nil {
 		s.StopAt = l.stopAt

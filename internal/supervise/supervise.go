@@ -76,6 +76,11 @@ type Config struct {
 	RetireSignal os.Signal     // tells the workers of an old generation to go
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
+	// Steer is for slots with listening sockets of their own: it has new
+	// connections go to the first slots only, and blocks, outside the loop, until
+	// none waits in another. At first they go to Workers slots. nil: all slots
+	// share their sockets.
+	Steer func(slots int)
 }
 
 // Supervisor runs generations of workers. Its methods may be called from any
@@ -249,7 +254,8 @@ type (
 		settings Settings
 		err      error
 	}
-	exited struct { // the answer to each Wait
+	steered struct{ slots int } // Steer has returned
+	exited  struct {            // the answer to each Wait
 		worker *worker
 		status int
 	}
@@ -262,4 +268,5 @@ func (signalAsked) message()  {}
 func (statusAsked) message()  {}
 func (Notice) message()       {}
 func (spawned) message()      {}
+func (steered) message()      {}
 func (exited) message()       {}
