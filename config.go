@@ -150,9 +150,9 @@ type Config struct {
 	// another goroutine. nil: nobody is told.
 	Started func()
 	// HandleSignals makes Listen and Run catch HUP (restart), TERM, INT and QUIT
-	// (stop), and ignore PIPE, USR1 and USR2. As PID 1 it also has all
-	// orphans waited for that the process is given. With Workers set TTIN adds
-	// one and TTOU takes one away.
+	// (stop), and ignore PIPE, USR1 and USR2. As PID 1, and with Subreaper, USR1
+	// and USR2 are passed on to the workers, and all orphans are waited for that
+	// the process is given. With Workers set TTIN adds one and TTOU takes one away.
 	HandleSignals bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
