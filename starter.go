@@ -292,12 +292,13 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		s.log.printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
 	}
+	stdin, stdout, stderr := s.stdio()
 	p, err := proc.Start(proc.Command{
 		Args:  s.config.Command,
 		Env:   env.with(s.told(generation, slot)...),
 		Dir:   s.config.Dir,
 		Group: s.config.KillGroup,
-		Files: s.sockets.Table(s.stdio()),
+		Files: s.sockets.Table(slot, stdin, stdout, stderr),
 	})
 	if err != nil {
 		return nil, supervise.Settings{}, err
