@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -190,14 +191,28 @@ type plan struct {
 // check checks everything that can be known without touching the system. The
 // error names every fault.
 func (c *Config) check() (plan, error) {
-	specs, err := socket.Parse(c.Ports, c.Paths)
+	specs, err := c.sockets()
 	exports, wrong := fdenv.ParseExports(c.Export)
 	p := plan{specs, exports, c.baseEnv(exports)}
-	faults := []error{c.checkCommand(), err, wrong, c.checkTimes(), c.checkNumbers(), c.checkPaths(), c.checkEnv(p.env)}
+	faults := []error{c.checkCommand(), err, wrong, c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
 	if err == nil && wrong == nil {
 		faults = append(faults, c.checkTold(p))
 	}
 	return p, errors.Join(faults...)
+}
+
+// sockets are those asked for, and looked at as far as they are there already.
+func (c *Config) sockets() ([]socket.Spec, error) {
+	passed, err := fdenv.TakePassed(c.inherited().get, os.Getpid(), c.Inherit)
+	var inherited []socket.Spec
+	for _, p := range passed {
+		inherited = append(inherited, socket.Inherited(p.FD, p.Name))
+	}
+	specs, wrong := socket.Parse(c.Ports, c.Paths, inherited...)
+	if err := errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	return specs, socket.Check(specs, socket.Lookup{User: proc.LookupUser, Group: proc.LookupGroup})
 }
 
 // checkTold checks that workers can be told of the sockets as they are to be.

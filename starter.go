@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -50,8 +51,11 @@ type Starter struct {
 	restore  func() // gives us our own output back; nil: we have it
 	unhandle func() // leaves signals alone again; nil: they are
 	log      *logger
-	files    queue // what is written to the status file
+	writes   queue // to the status file
 	tail     logTail
+
+	slots     sync.Mutex // what is done to sockets while workers run
+	steerless sync.Once  // it was said that the system cannot steer
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -75,6 +79,9 @@ func New(c Config) (*Starter, error) {
 		RetireSignal: c.SignalOnHUP,
 		AbortSignal:  syscall.SIGTERM,
 		KillTimeout:  c.KillTimeout,
+	}
+	if slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) && c.Workers > 0 {
+		life.Steer = s.steer
 	}
 	if c.Rolling {
 		life.Surge = max(c.Surge, 1)
@@ -129,6 +136,7 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	}
 	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
 		Backlog:  s.config.Backlog,
+		Slots:    s.config.Workers,
 		Removing: func(path string) { s.log.printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
@@ -212,7 +220,7 @@ func (s *Starter) Run(ctx context.Context) error {
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
-	s.files.flush()
+	s.writes.flush()
 	if err != nil {
 		s.log.printf("giving up: %v", err)
 	}
@@ -294,12 +302,16 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
+	files, err := s.files(slot)
+	if err != nil {
+		return nil, supervise.Settings{}, err
+	}
 	p, err := proc.Start(proc.Command{
 		Args:  args,
 		Env:   env.with(s.told(generation, slot)...),
 		Dir:   s.config.Dir,
 		Group: s.config.KillGroup,
-		Files: s.sockets.Table(s.stdio()),
+		Files: files,
 	})
 	if err != nil {
 		return nil, supervise.Settings{}, err
@@ -320,13 +332,4 @@ func (s *Starter) workerEnv() (environment, error) {
 	}
 	pairs, err := readEnvDir(s.config.EnvDir)
 	return s.env.with(pairs...), err
-}
-
-// stdio are the descriptors that workers get as 0, 1 and 2.
-func (s *Starter) stdio() (stdin, stdout, stderr int) {
-	if s.sink == nil {
-		return 0, 1, 2
-	}
-	log := int(s.sink.File().Fd())
-	return 0, log, log
 }

@@ -158,8 +158,8 @@ func inARow(sockets []Socket) error {
 // streams is for servers that know no datagrams.
 func streams(sockets []Socket) error {
 	for _, s := range sockets {
-		if s.Addr != nil && strings.HasPrefix(s.Addr.Network(), "udp") {
-			return fmt.Errorf("it cannot tell of a UDP socket, as %q is", s.Name)
+		if n := s.Addr.Network(); n != "tcp" && n != "unix" {
+			return fmt.Errorf("it cannot tell of a %s socket, as %q is", n, s.Name)
 		}
 	}
 	return nil
