@@ -214,3 +214,33 @@ func TestProgramHasAnAnswerForEveryNumberOfSlots(t *testing.T) {
 		assert.Zero(t, queued, "%d slots", n)
 	}
 }
+
+// What is in no queue yet comes to the one that its first packet was for: whoever
+// empties a slot has to wait for it.
+func TestUnfinishedConnectionStaysWithItsSlot(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,defer-accept"}, nil)
+	s := set.Sockets[0]
+	var clients []net.Conn
+	for range 60 {
+		clients = append(clients, dial(t, "tcp", s.Addr.String()))
+	}
+	require.NoError(t, set.Steer(1))
+	for _, c := range clients {
+		_, err := c.Write([]byte("hello"))
+		require.NoError(t, err)
+	}
+	counts := landed(t, s, len(clients))
+	assert.Positive(t, counts[1])
+}
+
+func TestOnlyRootGivesPathsAway(t *testing.T) {
+	t.Parallel()
+	if syscall.Geteuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	specs := parse(t, nil, []string{"/a,owner=4711", "/b,owner=4712,group=4712", "/c,group=0"})
+	err := asUser(4711, func() error { return Check(specs, Lookup{}) })
+	assert.EqualError(t, err, `path "/b": owner "4712": only root can give a file to another user`+"\n"+
+		`path "/b": group "4712": only root can give a file to a group that it is not in`)
+}
