@@ -89,7 +89,11 @@ func nameOf(sa unix.Sockaddr, stream bool) (string, net.Addr) {
 		if !stream {
 			network = "unixgram"
 		}
-		return sa.Name, &net.UnixAddr{Name: sa.Name, Net: network} // @ leads an abstract name
+		name := sa.Name // an abstract one is led by an @
+		if name == "@" {
+			name = ""
+		}
+		return name, &net.UnixAddr{Name: name, Net: network}
 	case *unix.SockaddrInet4:
 		addr = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
 	case *unix.SockaddrInet6:
