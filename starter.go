@@ -54,6 +54,7 @@ type Starter struct {
 	log      *logger
 	files    queue // what is written to the status file
 	tail     logTail
+	manager  *manager // nil: there is none to be told
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -67,7 +68,7 @@ func New(c Config) (*Starter, error) {
 	if c.EnvDir == "" {
 		c.EnvDir = env.get(envDir)
 	}
-	s := &Starter{config: c, specs: specs, env: env, log: newLogger(c.Log)}
+	s := &Starter{config: c, specs: specs, env: c.ownEnv(env), log: newLogger(c.Log)}
 	life := supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
@@ -83,6 +84,10 @@ func New(c Config) (*Starter, error) {
 	}
 	if c.Ready == ReadyNotify {
 		life.ReadyTimeout = c.ReadyTimeout
+	}
+	if c.managed() {
+		s.manager = newManager(life, s.log.printf, func() { _, _ = s.sup.Status(context.Background()) })
+		life.Settled = s.manager.settled
 	}
 	s.sup = supervise.New(life)
 	return s, nil
@@ -187,7 +192,11 @@ func (s *Starter) onNotice(m notify.Message) {
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (logsink.Process, error) {
-	return proc.Start(proc.Command{Args: args, Env: os.Environ(), Files: files, Group: true})
+	env := environment(os.Environ())
+	if s.manager != nil {
+		env = env.without(managerVariables...)
+	}
+	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -211,9 +220,11 @@ func (s *Starter) Addrs() []net.Addr {
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		s.sup.Close()
+		s.manager.end(err)
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
+	s.manager.end(err)
 	s.files.flush()
 	if err != nil {
 		s.log.printf("giving up: %v", err)
