@@ -82,6 +82,17 @@ const (
 // waits for it, and the manager would reload the units that are bound to this
 // one. STATUS tells of it.
 //
+// The manager's timeout, of TimeoutStartSec or TimeoutStopSec, is extended as long
+// as something has to happen by our own bounds: at the start and in a reload
+// within the interval or the ready timeout (rolling, also the kill timeout), from
+// each new attempt or slot on, and at a stop within its delay and the kill
+// timeout. What has no bound is not extended: attempts without an end, after the
+// first; workers that take as long as they like to go, where TimeoutStopSec is
+// all that the administrator has said of it.
+//
+// With --daemonize, that is Type=forking, systemd gives no NOTIFY_SOCKET, unless
+// NotifyAccess= has it; it then takes STATUS and does not care for READY=1.
+//
 // Only the loop's goroutine touches what is in here, so what is said is what
 // the loop knows. The timer just makes the loop settle: a loop that hangs has no
 // WATCHDOG=1 and no EXTEND_TIMEOUT_USEC sent.
