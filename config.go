@@ -140,7 +140,9 @@ type Config struct {
 	Control string
 
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
-	// or "| command". "": the log to Log, the workers' to our own.
+	// or "| command", or "syslog:TAG", which is logger(1) with that tag
+	// ("syslog:": start_server). "": the log to Log, the workers' to our own. With
+	// it workers get no JOURNAL_STREAM.
 	LogFile string
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
@@ -157,6 +159,17 @@ type Config struct {
 	HandleSignals bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
+	// NotifyManager has the service manager told, if our own environment has
+	// a NOTIFY_SOCKET when New is called, how we get on (sd_notify(3)): READY=1
+	// when the first generation is live, RELOADING=1 and READY=1 around a restart
+	// that was asked for, STOPPING=1, STATUS, and WATCHDOG=1 if it wants to hear
+	// that (WATCHDOG_USEC). A restart is over for it when Restart returns. A start, a
+	// restart and a stop are extended (EXTEND_TIMEOUT_USEC) as long as Interval or
+	// ReadyTimeout, StopDelay and KillTimeout allow for; without KillTimeout
+	// the time for a stop is the manager's alone. Workers do not get these
+	// variables. A manager that does not listen is waited for two seconds
+	// at most when Run ends; errors are logged once.
+	NotifyManager bool
 }
 
 // complete fills in the defaults.

@@ -53,6 +53,7 @@ type Starter struct {
 	log      *logger
 	writes   queue // to the status file
 	tail     logTail
+	manager  *manager // nil: there is none to be told
 
 	slots     sync.Mutex // what is done to sockets while workers run
 	steerless sync.Once  // it was said that the system cannot steer
@@ -88,6 +89,10 @@ func New(c Config) (*Starter, error) {
 	}
 	if c.Ready == ReadyNotify {
 		life.ReadyTimeout = c.ReadyTimeout
+	}
+	if c.managed() {
+		s.manager = newManager(life, s.log.printf, func() { _, _ = s.sup.Status(context.Background()) })
+		life.Settled = s.manager.settled
 	}
 	s.sup = supervise.New(life)
 	return s, nil
@@ -193,7 +198,8 @@ func (s *Starter) onNotice(m notify.Message) {
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (logsink.Process, error) {
-	return proc.Start(proc.Command{Args: args, Env: os.Environ(), Files: files, Group: true})
+	env := environment(os.Environ()).without(s.config.forManaged)
+	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -217,9 +223,11 @@ func (s *Starter) Addrs() []net.Addr {
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		s.sup.Close()
+		s.manager.end(err)
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
+	s.manager.end(err)
 	s.writes.flush()
 	if err != nil {
 		s.log.printf("giving up: %v", err)

@@ -128,6 +128,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		}
 		l.drain()
 		l.settle()
+		l.Settled(l.tally())
 	}
 	return l.err
 }

@@ -62,6 +62,10 @@ type Config struct {
 	// Observe hears of everything the loop does, in order, from the loop's own
 	// goroutine: it must not block. It may be nil.
 	Observe func(Event)
+	// Settled hears how many workers there are whenever the loop has done all
+	// that a message or the clock called for, after Observe has heard of that; from
+	// the loop's own goroutine, too. It may be nil.
+	Settled func(Tally)
 
 	Workers int // processes in a generation, at least 1
 	// Surge makes a new generation replace a live one slot by slot, with so many
@@ -98,6 +102,9 @@ func New(c Config) *Supervisor {
 	c.Interval = max(c.Interval, MinInterval)
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
+	}
+	if c.Settled == nil {
+		c.Settled = func(Tally) {}
 	}
 	return &Supervisor{config: c, mail: make(chan message), done: make(chan struct{})}
 }
