@@ -23,14 +23,18 @@ type inherited struct {
 // fits says what the options ask for that the socket does not have.
 func (s *Spec) fits(found inherited) []error {
 	var faults []error
-	refuse := func(asked bool, option, what string) {
-		if asked {
-			faults = append(faults, fmt.Errorf("socket %q: option %q is for %s only, and this is %s", s.Text, option, what, found.addr.Network()))
+	for _, o := range []struct {
+		refused      bool
+		option, what string
+	}{
+		{s.Backlog > 0 && !found.stream, "backlog", "stream sockets"},
+		{s.NoDelay && !found.tcp, "nodelay", "TCP"},
+		{s.DeferAccept && !found.tcp, "defer-accept", "TCP"},
+		{s.FastOpen > 0 && !found.tcp, "fastopen", "TCP"},
+	} {
+		if o.refused {
+			faults = append(faults, fmt.Errorf("socket %q: option %q is for %s only, and this is %s", s.Text, o.option, o.what, found.addr.Network()))
 		}
 	}
-	refuse(s.Backlog > 0 && !found.stream, "backlog", "stream sockets")
-	refuse(s.NoDelay && !found.tcp, "nodelay", "TCP")
-	refuse(s.DeferAccept && !found.tcp, "defer-accept", "TCP")
-	refuse(s.FastOpen > 0 && !found.tcp, "fastopen", "TCP")
 	return faults
 }

@@ -111,12 +111,6 @@ func isOption(item string) bool {
 	return index >= 0
 }
 
-// looksLikeOption tells a mistyped option from a port.
-func looksLikeOption(item string) bool {
-	word, _, _ := strings.Cut(item, "=")
-	return word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && word[0] > '9'
-}
-
 func optionWords() string {
 	var words []string
 	for _, o := range options {

@@ -16,13 +16,13 @@ import (
 // fill makes sockets for all slots of one with Reuseport. The place in the group
 // is that of the slot: TCP sockets join at listen(2), UDP sockets at bind(2).
 func (s *Socket) fill(slots int, o Options) error {
-	if !s.Reuseport {
+	if !s.Reuseport || slots <= 1+len(s.others) {
 		return nil
 	}
-	// A group that has begun gets the program first, or what has no worker yet
-	// would get connections; one that has not, which UDP has only with the
-	// second socket, takes it afterwards. Without a program the system spreads
-	// the connections over all: Steer says so, and nobody else has to.
+	// The group gets its program first, or what has no worker yet would get
+	// connections. A UDP group begins with its second socket, and takes it then:
+	// a packet in between waits there. Without a program the system spreads all
+	// over all: Steer says so, and nobody else has to.
 	_ = s.steer(o.steered)
 	for 1+len(s.others) < slots {
 		fd, err := s.open(s.bound, true, o)
@@ -30,9 +30,9 @@ func (s *Socket) fill(slots int, o Options) error {
 			return err
 		}
 		s.others = append(s.others, fd)
-	}
-	if len(s.others) > 0 {
-		_ = s.steer(o.steered)
+		if len(s.others) == 1 {
+			_ = s.steer(o.steered)
+		}
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 				continue
 			}
 			s, err := parsePort(text)
-			if err != nil && i > 0 && looksLikeOption(text) {
+			if err != nil && i > 0 && text != "" && text[0] >= 'a' && text[0] <= 'z' { // perhaps meant as one
 				err = fmt.Errorf("%w; the options are %s", err, optionWords())
 			}
 			first := i + 1

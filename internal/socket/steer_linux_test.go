@@ -162,6 +162,21 @@ func TestStrangerOfOurOwnUserGetsNothing(t *testing.T) {
 	assert.Equal(t, 60, queued)
 }
 
+// With one slot the port is as the worker shares it out: with sockets of its own.
+func TestOneSlotIsNotSteered(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{Slots: 1}, []string{"127.0.0.1:0,reuseport"}, nil)
+	s := set.Sockets[0]
+	worker := Socket{Spec: s.Spec}
+	fd, err := worker.open(s.bound, true, Options{})
+	require.NoError(t, err)
+	defer unix.Close(fd)
+	connectMany(t, s.Addr, 60)
+	queued, err := set.Queued(0)
+	require.NoError(t, err)
+	assert.InDelta(t, 30, queued, 25)
+}
+
 // Another user can bind neither a port with SO_REUSEPORT nor, with
 // SO_REUSEADDR, that of UDP.
 func TestStrangerOfAnotherUserIsRefused(t *testing.T) {
