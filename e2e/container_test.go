@@ -50,7 +50,7 @@ type image struct {
 	stopSignal string
 }
 
-// out is where the Dockerfile's first stage has put what it makes.
+// built is what the Dockerfile's first stage has made, once for all tests.
 var built struct {
 	sync.Once
 	out  string
@@ -150,8 +150,8 @@ func (i *image) run(t *testing.T, command ...string) *daemon {
 	return launch(t, i.root, cmd)
 }
 
-// start_server's options and program in the image are the Dockerfile's, with
-// others in the place of some, and more.
+// starts runs what the Dockerfile says, with other values as in has them, and more
+// options.
 func (i *image) starts(t *testing.T, values map[string]string, more ...string) *daemon {
 	t.Helper()
 	last := len(i.entrypoint) - 1

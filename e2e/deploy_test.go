@@ -82,8 +82,8 @@ func startTakes(t *testing.T, args []string) time.Duration {
 	return time.Duration(attempts)*each + pauses
 }
 
-// in puts new values in the place of what stands in the arguments; what begins
-// with -- is an option's.
+// in puts other values into the arguments: for an option by its name, with --, and
+// for another argument by what it is.
 func in(t *testing.T, args []string, values map[string]string) []string {
 	t.Helper()
 	args = slices.Clone(args)
@@ -420,7 +420,7 @@ func TestManifestFitsTogether(t *testing.T) {
 }
 
 // startPod runs the manifest's command line, with programs and paths of this
-// machine. An option that is to be another follows it by its name.
+// machine, and other values as in has them.
 func startPod(t *testing.T, others map[string]string) (d *daemon, addr string) {
 	t.Helper()
 	_, _, args := pod(t)
@@ -442,7 +442,7 @@ func TestPodServesOnAfterTERM(t *testing.T) {
 	l.goesOn(1000)
 	d.answers(1, "tcp", addr) // as the readiness probe goes on asking
 	l.stop()
-	d.signal(syscall.SIGINT) // the kubelet's patience is tested by nobody's
+	d.signal(syscall.SIGINT) // which ends the delay
 	assert.Zero(t, d.exit())
 	d.runs()
 }
