@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -27,6 +25,14 @@ func (s *sigset) size() uintptr {
 
 // sigaction is the kernel's, with room for every architecture's.
 type sigaction [8]uintptr
+
+// sigSetMask is SIG_SETMASK, on MIPS 3.
+func sigSetMask() uintptr {
+	if onMIPS {
+		return 3
+	}
+	return 2
+}
 
 // handler is the first word, but on MIPS, where the flags are.
 func (a *sigaction) handler() *uintptr {
@@ -55,8 +61,8 @@ func Hold() (had Signals, release func()) {
 		all[i] = ^uintptr(0)
 	}
 	// Those that Go never blocks, with which it finds faults and halts threads.
-	for _, sig := range []unix.Signal{unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
-		unix.SIGCHLD, unix.SIGURG, unix.SIGPROF, 32, 33, 34} {
+	for _, sig := range []syscall.Signal{syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV,
+		syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF, 32, 33, 34} {
 		all[uintptr(sig-1)/wordBits] &^= 1 << (uintptr(sig-1) % wordBits)
 	}
 	setMask(&all, &before)
@@ -68,7 +74,7 @@ func Hold() (had Signals, release func()) {
 
 func setMask(set, old *sigset) {
 	// It cannot fail with arguments that are right.
-	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetMask(),
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), set.size(), 0, 0)
 }
 
