@@ -17,6 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// prepared says whether there is something to do that fork and exec cannot.
+func (c *Command) prepared() bool {
+	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
+}
+
 // forker runs functions on one thread that lives as long as the process. The
 // kernel takes the end of the thread that has forked for the end of the parent,
 // and Go ends threads when it likes.
