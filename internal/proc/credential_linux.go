@@ -19,3 +19,10 @@ func may(capability uint) bool {
 	set, err := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, uintptr(capability), 0, 0)
 	return err == nil && set == 1
 }
+
+func otherIDs(uid, gid int) (user, group bool) {
+	r, e, s := unix.Getresuid()
+	user = r != uid || e != uid || s != uid
+	r, e, s = unix.Getresgid()
+	return user, r != gid || e != gid || s != gid
+}

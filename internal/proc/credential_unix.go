@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os/user"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -147,7 +148,7 @@ func (c *Credential) Check() error {
 	if c == nil {
 		return nil
 	}
-	user, groups := c.identity().Differs()
+	user, groups := c.differs()
 	switch {
 	case (!user || maySetUID()) && (!groups || maySetGID()):
 		return nil
@@ -160,9 +161,31 @@ func (c *Credential) Check() error {
 	}
 }
 
+// differs says in what we are someone else: what needs privileges to change.
+func (c *Credential) differs() (user, groups bool) {
+	user, group := otherIDs(c.UID, c.GID)
+	return user, group || !c.hasGroups()
+}
+
+// hasGroups says whether we are in the same groups. Whether one's own group is
+// listed among the supplementary ones makes no difference to one's rights.
+func (c *Credential) hasGroups() bool {
+	have, err := syscall.Getgroups()
+	if err != nil {
+		return false
+	}
+	set := func(groups []int) []int {
+		groups = append(slices.Clone(groups), c.GID)
+		slices.Sort(groups)
+		return slices.Compact(groups)
+	}
+	return slices.Equal(set(have), set(c.Groups))
+}
+
 func (c *Credential) identity() *trampoline.Identity {
 	if c == nil {
 		return nil
 	}
-	return &trampoline.Identity{UID: c.UID, GID: c.GID, Groups: c.Groups}
+	// Where it makes no difference whether our own group is listed, it is if it can be.
+	return &trampoline.Identity{UID: c.UID, GID: c.GID, Groups: c.Groups, NewGroups: maySetGID() || !c.hasGroups()}
 }

@@ -17,6 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// prepared says whether there is something to do that fork and exec cannot.
+func (c *Command) prepared() bool {
+	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
+}
+
 // forker runs functions on one thread that lives as long as the process. The
 // kernel takes the end of the thread that has forked for the end of the parent,
 // and Go ends threads when it likes.
@@ -157,9 +162,11 @@ func closed(table []int) []int {
 
 // trampolineEnv is the environment of the trampoline itself. The program's is
 // among the instructions, lest its GOMAXPROCS or GODEBUG be followed too early.
-// What the dynamic loader has needed to start us it needs again.
+// A QUIT that comes before the trampoline has seen to signals is to leave no
+// traceback in the program's stderr. What the dynamic loader has needed to start
+// us it needs again.
 func trampolineEnv(fd int) []string {
-	env := []string{trampoline.Variable + "=" + trampoline.Value(fd), "GOMAXPROCS=1"}
+	env := []string{trampoline.Variable + "=" + trampoline.Value(fd), "GOMAXPROCS=1", "GOTRACEBACK=none"}
 	for _, pair := range os.Environ() {
 		if strings.HasPrefix(pair, "LD_") || strings.HasPrefix(pair, "DYLD_") {
 			env = append(env, pair)

@@ -35,11 +35,6 @@ type Command struct {
 	DieWithParent bool
 }
 
-// prepared says whether there is something to do that fork and exec cannot.
-func (c *Command) prepared() bool {
-	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
-}
-
 // check finds the program's file, in the way that execvp(3) would from the
 // command's directory and environment, or says what is wrong. With a Credential
 // there may be several: what it may not execute or see is looked for further on.

@@ -9,7 +9,7 @@
 // or, as the descriptor is close-on-exec, its end when the program runs.
 //
 // An init function sees whether this process is to be such a worker. It needs
-// few packages, so that it runs before most others are initialised.
+// few packages, so that it runs before nearly all others are initialised.
 package trampoline
 
 import "errors"
@@ -39,8 +39,9 @@ type Job struct {
 
 // Identity is who a process is to the kernel.
 type Identity struct {
-	UID, GID int
-	Groups   []int // supplementary ones
+	UID, GID  int
+	Groups    []int // supplementary ones
+	NewGroups bool  // they are not ours: only root may set them, even to what they are
 }
 
 // Signals is what exec hands on to a program of how signals are treated. Go's
@@ -85,7 +86,7 @@ func (f Failure) Encode() []byte {
 func DecodeFailure(b []byte) (f Failure, ok bool) {
 	d := decoder{rest: b}
 	f = Failure{Step(d.uint32()), d.uint32()}
-	return f, !d.short && len(d.rest) == 0 && f.Step >= StepRead && f.Step <= StepExec
+	return f, !d.bad && len(d.rest) == 0 && f.Step >= StepRead && f.Step <= StepExec
 }
 
 // magic begins the instructions. What comes after it may change with each
@@ -110,13 +111,12 @@ func (j *Job) Encode() []byte {
 	b = putStrings(b, j.Args)
 	b = putStrings(b, j.Env)
 	b = putInt(b, j.Nice)
-	if j.Identity == nil {
-		b = putInt(b, 0)
-	} else {
-		b = putInt(b, 1)
+	b = putBool(b, j.Identity != nil)
+	if j.Identity != nil {
 		b = putInt(b, j.Identity.UID)
 		b = putInt(b, j.Identity.GID)
 		b = putInts(b, j.Identity.Groups)
+		b = putBool(b, j.Identity.NewGroups)
 	}
 	b = putInt(b, j.Parent)
 	b = putInt(b, j.Umask)
@@ -147,19 +147,15 @@ var errGarbled = errors.New("garbled instructions")
 func decodeBody(b []byte) (*Job, error) {
 	d := decoder{rest: b}
 	j := &Job{Paths: d.strings(), Args: d.strings(), Env: d.strings(), Nice: d.int()}
-	switch d.int() {
-	case 0:
-	case 1:
-		j.Identity = &Identity{UID: d.int(), GID: d.int(), Groups: d.ints()}
-	default:
-		return nil, errGarbled
+	if d.bool() {
+		j.Identity = &Identity{UID: d.int(), GID: d.int(), Groups: d.ints(), NewGroups: d.bool()}
 	}
 	j.Parent, j.Umask, j.Dir, j.PidVariable, j.Closed = d.int(), d.int(), d.string(), d.string(), d.ints()
 	j.Signals.Ignored = d.ints()
 	for range d.count(8) {
 		j.Signals.Blocked = append(j.Signals.Blocked, d.uint64())
 	}
-	if d.short || len(d.rest) > 0 || len(j.Paths) == 0 || len(j.Args) == 0 {
+	if d.bad || len(d.rest) > 0 || len(j.Paths) == 0 || len(j.Args) == 0 {
 		return nil, errGarbled
 	}
 	return j, nil
@@ -174,6 +170,13 @@ func putUint64(b []byte, v uint64) []byte {
 }
 
 func putInt(b []byte, v int) []byte { return putUint64(b, uint64(v)) }
+
+func putBool(b []byte, v bool) []byte {
+	if v {
+		return putInt(b, 1)
+	}
+	return putInt(b, 0)
+}
 
 func putInts(b []byte, list []int) []byte {
 	b = putUint32(b, uint32(len(list)))
@@ -195,15 +198,15 @@ func putStrings(b []byte, list []string) []byte {
 	return b
 }
 
-// decoder takes values off rest. Once one is cut off, all are zero.
+// decoder takes values off rest. Once one is bad, or cut off, all are zero.
 type decoder struct {
-	rest  []byte
-	short bool
+	rest []byte
+	bad  bool
 }
 
 func (d *decoder) take(n int) []byte {
 	if n < 0 || n > len(d.rest) {
-		d.short, d.rest = true, nil
+		d.bad, d.rest = true, nil
 		return nil
 	}
 	taken := d.rest[:n]
@@ -226,11 +229,19 @@ func (d *decoder) uint64() uint64 {
 
 func (d *decoder) int() int { return int(d.uint64()) }
 
+func (d *decoder) bool() bool {
+	v := d.int()
+	if v != 0 && v != 1 {
+		d.bad, d.rest = true, nil
+	}
+	return v == 1
+}
+
 // count is a length of a list whose items take size bytes at least.
 func (d *decoder) count(size int) int {
 	n := int(d.uint32())
 	if n < 0 || n > len(d.rest)/size {
-		d.short, d.rest = true, nil
+		d.bad, d.rest = true, nil
 		return 0
 	}
 	return n

@@ -5,8 +5,6 @@ package trampoline
 import (
 	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 func init() {
@@ -27,14 +25,14 @@ func init() {
 	switch {
 	case ok:
 		f := run(fd, length) // does not return if all is well
-		for _, err := unix.Write(fd, f.Encode()); err == unix.EINTR; {
-			_, err = unix.Write(fd, f.Encode())
+		for _, err := syscall.Write(fd, f.Encode()); err == syscall.EINTR; {
+			_, err = syscall.Write(fd, f.Encode())
 		}
 		syscall.Exit(1)
 	case parent == syscall.Getppid():
 		// Here the program would begin anew, and start its workers, each of
 		// which would begin anew.
-		_, _ = unix.Write(2, []byte("start_server: worker not started: descriptor "+strconv.Itoa(fd)+" has no instructions for it\n"))
+		_, _ = syscall.Write(2, []byte("start_server: worker not started: descriptor "+strconv.Itoa(fd)+" has no instructions for it\n"))
 		syscall.Exit(1)
 	}
 }
@@ -59,16 +57,16 @@ func parseValue(text string) (fd, parent int, ok bool) {
 // isPair says whether fd is from socketpair(2). Only those who started us can
 // be at its other end. A connection that came over a listening socket has a name.
 func isPair(fd int) bool {
-	ours, err := unix.Getsockname(fd)
+	ours, err := syscall.Getsockname(fd)
 	if err != nil {
 		return false
 	}
-	theirs, err := unix.Getpeername(fd)
+	theirs, err := syscall.Getpeername(fd)
 	return err == nil && isUnnamed(ours) && isUnnamed(theirs)
 }
 
-func isUnnamed(addr unix.Sockaddr) bool {
-	u, ok := addr.(*unix.SockaddrUnix)
+func isUnnamed(addr syscall.Sockaddr) bool {
+	u, ok := addr.(*syscall.SockaddrUnix)
 	return ok && (u.Name == "" || u.Name == "@") // the latter on Linux
 }
 
@@ -76,8 +74,8 @@ func isUnnamed(addr unix.Sockaddr) bool {
 func peekHeader(fd int) (length int, ok bool) {
 	header := make([]byte, HeaderSize)
 	for {
-		n, _, err := unix.Recvfrom(fd, header, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err != unix.EINTR {
+		n, _, err := syscall.Recvfrom(fd, header, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		if err != syscall.EINTR {
 			return decodeHeader(header[:max(n, 0)])
 		}
 	}
@@ -85,7 +83,7 @@ func peekHeader(fd int) (length int, ok bool) {
 
 // run executes the program, or returns why it cannot.
 func run(fd, length int) Failure {
-	unix.CloseOnExec(fd)
+	syscall.CloseOnExec(fd)
 	if privileged() {
 		return Failure{StepPrivileged, uint32(syscall.EPERM)}
 	}
@@ -114,9 +112,9 @@ func failure(step Step, err error) Failure {
 func readFull(fd, length int) ([]byte, error) {
 	b := make([]byte, length)
 	for done := 0; done < length; {
-		n, err := unix.Read(fd, b[done:])
+		n, err := syscall.Read(fd, b[done:])
 		switch {
-		case err == unix.EINTR:
+		case err == syscall.EINTR:
 		case err != nil:
 			return nil, err
 		case n == 0: // who has started us is gone
@@ -131,6 +129,7 @@ func readFull(fd, length int) ([]byte, error) {
 // prepare does all but the exec. It is called on the thread that then calls
 // exec, which is the one whose niceness and parent death signal count.
 func (j *Job) prepare() (Step, error) {
+	j.Signals.ignore()
 	if j.Nice != 0 {
 		if err := renice(j.Nice); err != nil {
 			return StepNice, err
@@ -158,9 +157,9 @@ func (j *Job) prepare() (Step, error) {
 		j.Env = append(j.Env, j.PidVariable+"="+strconv.Itoa(syscall.Getpid()))
 	}
 	for _, fd := range j.Closed {
-		unix.CloseOnExec(fd)
+		syscall.CloseOnExec(fd)
 	}
-	j.Signals.restore() // last: what was held back ends us now, as it would the program
+	j.Signals.unblock() // last: what was held back ends us now, as it would the program
 	return 0, nil
 }
 
@@ -185,45 +184,18 @@ func (j *Job) exec() error {
 	return last
 }
 
-// Differs says in what the calling process is someone else: those are the
-// changes that need privileges.
-func (id *Identity) Differs() (user, groups bool) {
-	user, group := otherIDs(id.UID, id.GID)
-	return user, group || !id.hasGroups()
-}
-
-// hasGroups says whether the process is in the same groups. Whether its own
-// group is listed among the supplementary ones makes no difference to its rights.
-func (id *Identity) hasGroups() bool {
-	have, err := syscall.Getgroups()
-	if err != nil {
-		return false
-	}
-	want := map[int]bool{id.GID: true}
-	for _, gid := range id.Groups {
-		want[gid] = true
-	}
-	seen := map[int]bool{id.GID: true}
-	for _, gid := range have {
-		if !want[gid] {
-			return false
-		}
-		seen[gid] = true
-	}
-	return len(seen) == len(want)
-}
-
-// assume makes this process, all threads of it, the one described. The groups
+// assume makes this process, all threads of it, who is described. The groups
 // come first, as who has dropped the user may not change them.
 func (id *Identity) assume() (Step, error) {
-	user, _ := id.Differs()
-	if err := syscall.Setgroups(id.Groups); err != nil && !id.hasGroups() {
-		return StepGroups, err
+	if id.NewGroups {
+		if err := syscall.Setgroups(id.Groups); err != nil {
+			return StepGroups, err
+		}
 	}
 	if err := setGID(id.GID); err != nil {
 		return StepGID, err
 	}
-	if err := setUID(id.UID, user); err != nil {
+	if err := setUID(id.UID); err != nil {
 		return StepUID, err
 	}
 	return 0, nil

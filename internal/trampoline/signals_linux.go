@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -28,6 +26,14 @@ func (s *sigset) size() uintptr {
 // sigaction is the kernel's, with room for every architecture's.
 type sigaction [8]uintptr
 
+// sigSetMask is SIG_SETMASK, on MIPS 3.
+func sigSetMask() uintptr {
+	if onMIPS {
+		return 3
+	}
+	return 2
+}
+
 // handler is the first word, but on MIPS, where the flags are.
 func (a *sigaction) handler() *uintptr {
 	if onMIPS {
@@ -38,8 +44,10 @@ func (a *sigaction) handler() *uintptr {
 
 // Hold keeps signals from the calling thread, to which the goroutine must be
 // locked, until release is called, and so from a process that it forks. There
-// they wait until Go's runtime, whose handlers could swallow one, is out of the
-// way. It returns what a program that is started directly would inherit.
+// they wait until Go's runtime is out of the way, whose handlers take USR1, say,
+// for nothing. Those that end a Go program by default it lets through again at
+// once, and they do end it. Hold returns what a program that is started directly
+// would inherit.
 func Hold() (had Signals, release func()) {
 	for sig := 1; sig <= lastSig; sig++ {
 		var a sigaction
@@ -53,8 +61,8 @@ func Hold() (had Signals, release func()) {
 		all[i] = ^uintptr(0)
 	}
 	// Those that Go never blocks, with which it finds faults and halts threads.
-	for _, sig := range []unix.Signal{unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
-		unix.SIGCHLD, unix.SIGURG, unix.SIGPROF, 32, 33, 34} {
+	for _, sig := range []syscall.Signal{syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV,
+		syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF, 32, 33, 34} {
 		all[uintptr(sig-1)/wordBits] &^= 1 << (uintptr(sig-1) % wordBits)
 	}
 	setMask(&all, &before)
@@ -66,23 +74,35 @@ func Hold() (had Signals, release func()) {
 
 func setMask(set, old *sigset) {
 	// It cannot fail with arguments that are right.
-	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK,
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetMask(),
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), set.size(), 0, 0)
 }
 
-// restore makes ignored and blocked what a program is to inherit. Everything
-// else is left to its default from now on, as exec would do.
-func (s Signals) restore() {
+// ignore makes those ignored that a program is to find so. Everything else does
+// from now on what it does by default.
+func (s Signals) ignore() {
 	var actions [lastSig + 1]sigaction
 	for _, sig := range s.Ignored {
 		if sig > 0 && sig <= lastSig {
 			*actions[sig].handler() = sigIgnore
 		}
 	}
-	for sig := 1; sig <= lastSig; sig++ { // KILL and STOP cannot be set, and need not
+	for sig := 1; sig <= lastSig; sig++ {
+		if sig >= 32 && sig <= 34 { // with which Go and the C library reach all threads
+			continue
+		}
+		// KILL and STOP cannot be set, and need not.
 		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
 			uintptr(unsafe.Pointer(&actions[sig])), 0, new(sigset).size(), 0, 0)
 	}
+	// A handler that another thread has begun to run may have to end us still:
+	// this makes sure that all are through, or exec could be faster. With cgo
+	// it is not possible, and the chance that the handler is slower small.
+	_, _, _ = syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0)
+}
+
+// unblock lets those through that are not blocked in the program either.
+func (s Signals) unblock() {
 	var mask sigset
 	if len(s.Blocked) != len(mask) {
 		return

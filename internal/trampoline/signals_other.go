@@ -21,9 +21,11 @@ func Hold() (had Signals, release func()) {
 	return had, func() {}
 }
 
-// restore makes ignored what a program is to inherit; exec does the rest.
-func (s Signals) restore() {
+// ignore makes those ignored that a program is to find so; exec does the rest.
+func (s Signals) ignore() {
 	for _, sig := range s.Ignored {
 		signal.Ignore(syscall.Signal(sig))
 	}
 }
+
+func (s Signals) unblock() {}

@@ -25,10 +25,6 @@ func renice(add int) error {
 
 func dieWith(int) error { return syscall.ENOSYS }
 
-func otherIDs(uid, gid int) (user, group bool) {
-	return unix.Getuid() != uid || unix.Geteuid() != uid, unix.Getgid() != gid || unix.Getegid() != gid
-}
-
 func setGID(gid int) error { return syscall.Setregid(gid, gid) }
 
-func setUID(uid int, _ bool) error { return syscall.Setreuid(uid, uid) }
+func setUID(uid int) error { return syscall.Setreuid(uid, uid) }

@@ -1,0 +1,698 @@
+package proc
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/trampoline"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 20 * time.Second
+
+// roleVariable makes the test binary another program: the value names it.
+const roleVariable = "PROC_TEST_ROLE"
+
+var roles = map[string]func(){
+	"worker":  func() { fmt.Println("the program") },
+	"starter": startTwice,
+	"parent":  beParent,
+	"reaper":  beReaper,
+	"switch":  switchUser,
+}
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		roles[role]()
+		return
+	}
+	if _, ok := os.LookupEnv(trampoline.Variable); ok {
+		fmt.Println("a trampoline has become the test again") // which would start more of them
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// asRole is a command that is the test binary in a role.
+func asRole(t *testing.T, role string, more ...string) Command {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	return Command{Args: []string{self}, Env: append([]string{roleVariable + "=" + role, "PATH=/usr/bin:/bin"}, more...)}
+}
+
+// output is what a command writes, and its raw status.
+func output(t *testing.T, c Command) (string, int) {
+	t.Helper()
+	return run(t, "", func(given *Command) {
+		files := c.Files
+		*given, c.Files = c, given.Files
+		given.Files = c.Files
+		if len(files) > 0 {
+			given.Files = append(given.Files, files...)
+		}
+	})
+}
+
+// prepared is a command that needs a trampoline, and nothing more of it.
+func prepared(args ...string) Command {
+	return Command{Args: args, PidVariable: "OWN_PID"}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+}
+
+// field is the rest of the line that begins with name in a status file of /proc.
+func field(status, name string) string {
+	for line := range strings.Lines(status) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return "none"
+}
+
+func TestPidVariableIsItsOwn(t *testing.T) {
+	t.Parallel()
+	c := prepared("/bin/sh", "-c", "echo $$ $OWN_PID $GOMAXPROCS $GODEBUG; env | grep -c OWN_PID; tr '\\0' ' ' < /proc/$$/environ")
+	c.Env = []string{"PATH=/usr/bin:/bin", "OWN_PID=1", "GOMAXPROCS=7", "GODEBUG=madvdontneed=1", "OWN_PID=2", "OWN_PIDS=x"}
+	out, status := output(t, c)
+	assert.Zero(t, status)
+	words := strings.Fields(out)
+	require.GreaterOrEqual(t, len(words), 6)
+	assert.Equal(t, words[0], words[1])
+	assert.Equal(t, []string{"7", "madvdontneed=1", "2", "PATH=/usr/bin:/bin", "GOMAXPROCS=7", "GODEBUG=madvdontneed=1", "OWN_PIDS=x", "OWN_PID=" + words[0]}, words[2:])
+}
+
+func TestPidStaysTheSame(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	c := prepared("/bin/sh", "-c", "echo $OWN_PID")
+	c.Files = []int{-1, int(w.Fd()), 2}
+	p, err := Start(c)
+	require.NoError(t, err)
+	w.Close()
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	assert.Zero(t, p.Wait())
+	assert.Equal(t, strconv.Itoa(p.Pid())+"\n", string(out))
+}
+
+func TestUmaskAndNiceness(t *testing.T) {
+	t.Parallel()
+	ours, err := os.ReadFile("/proc/thread-self/status")
+	require.NoError(t, err)
+	for _, mask := range []int{0, 0o027, 0o777} {
+		out, _ := output(t, Command{Args: []string{"/bin/cat", "/proc/self/status"}, Umask: &mask})
+		assert.Equal(t, fmt.Sprintf("%04o", mask), field(out, "Umask"))
+	}
+	now, err := os.ReadFile("/proc/thread-self/status")
+	require.NoError(t, err)
+	assert.Equal(t, field(string(ours), "Umask"), field(string(now), "Umask"), "ours has stayed")
+
+	before := niceness(t, Command{})
+	assert.Equal(t, min(before+5, 19), niceness(t, Command{Nice: 5}))
+	if os.Geteuid() == 0 {
+		nobody := &Credential{UID: 65534, GID: 65534, who: "user nobody"}
+		assert.Equal(t, max(before-3, -20), niceness(t, Command{Nice: -3, Credential: nobody}), "before the privileges are dropped")
+	}
+}
+
+func niceness(t *testing.T, c Command) int {
+	t.Helper()
+	c.Args = []string{"/bin/cat", "/proc/self/stat"}
+	out, _ := output(t, c)
+	fields := strings.Fields(out)
+	require.Greater(t, len(fields), 18)
+	n, err := strconv.Atoi(fields[18])
+	require.NoError(t, err)
+	return n
+}
+
+func TestCredentialIsAllThatAProcessHas(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	out, _ := output(t, Command{
+		Args:       []string{"/bin/cat", "/proc/self/status"},
+		Credential: &Credential{UID: 12345, GID: 23456, Groups: []int{23456, 7, 65534}, who: "user 12345"},
+	})
+	assert.Equal(t, "12345 12345 12345 12345", field(out, "Uid"), "real, effective, saved, file system")
+	assert.Equal(t, "23456 23456 23456 23456", field(out, "Gid"))
+	assert.Equal(t, "7 23456 65534", field(out, "Groups"))
+	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
+		assert.Equal(t, strings.Repeat("0", 16), field(out, set), set)
+	}
+}
+
+func TestDirectoryIsEnteredAsTheUser(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	open, err := os.MkdirTemp("/tmp", "proc-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(open) })
+	require.NoError(t, os.Chmod(open, 0o755))
+	shut := filepath.Join(open, "shut")
+	require.NoError(t, os.Mkdir(shut, 0o700))
+	nobody := &Credential{UID: 65534, GID: 65534, Groups: []int{65534}, who: "user nobody"}
+
+	_, err = Start(Command{Args: []string{"/bin/sh"}, Dir: shut, Credential: nobody})
+	assert.EqualError(t, err, "working directory: chdir "+shut+": permission denied for user nobody")
+
+	require.NoError(t, os.WriteFile(filepath.Join(open, "prog"), []byte("#!/bin/sh\necho here $(id -u)\n"), 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(open, "prog"), 0o755))
+	out, _ := output(t, Command{Args: []string{"./prog"}, Dir: open, Credential: nobody, Env: []string{"PATH=/usr/bin:/bin"}})
+	assert.Equal(t, "here 65534", out)
+
+	hidden := filepath.Join(shut, "prog")
+	require.NoError(t, os.WriteFile(hidden, []byte("#!/bin/sh\necho hidden\n"), 0o755))
+	_, err = Start(Command{Args: []string{hidden}, Credential: nobody})
+	assert.EqualError(t, err, `program "`+hidden+`": permission denied for user nobody`)
+	out, _ = output(t, Command{Args: []string{"prog"}, Credential: nobody, Env: []string{"PATH=" + shut + ":" + open + ":/usr/bin:/bin"}})
+	assert.Equal(t, "here 65534", out, "what the user may not execute is looked for further on")
+}
+
+func TestPreparedChildHasItsTableAndNothingElse(t *testing.T) {
+	t.Parallel()
+	null, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer null.Close()
+	n := int(null.Fd())
+	require.NoError(t, SealInherited())
+	dir := t.TempDir()
+	high := append(slices.Repeat([]int{-1}, 700), n)
+	full := slices.Repeat([]int{n}, 40)
+	for name, table := range map[string][]int{
+		"all":               {n, n, n},
+		"nothing":           {},
+		"no stdin":          {-1, n, n, n},
+		"none of the three": {-1, -1, -1, n, -1, n},
+		"holes":             {n, n, n, -1, n, -1, -1, n},
+		"high":              high,
+		"full":              full,
+	} {
+		want := []string{}
+		for i, fd := range table {
+			if fd >= 0 {
+				want = append(want, strconv.Itoa(i))
+			}
+		}
+		// A shell would open its script; so it looks at itself from a child that writes to a file.
+		path := filepath.Join(dir, name)
+		script := `set -- /proc/$$/fd/*; out=; for f do [ -e "$f" ] && out="$out ${f##*/}"; done; echo $out > "$FILE"`
+		for _, direct := range []bool{true, false} {
+			c := Command{Args: []string{"/bin/sh", "-c", script}, Files: table, Env: []string{"FILE=" + path}}
+			if !direct {
+				c.PidVariable = "OWN_PID"
+			}
+			p, err := Start(c)
+			require.NoError(t, err, name)
+			p.Wait()
+			out, err := os.ReadFile(path)
+			require.NoError(t, err, name)
+			got := strings.Fields(string(out))
+			slices.SortFunc(got, func(a, b string) int { x, _ := strconv.Atoi(a); y, _ := strconv.Atoi(b); return x - y })
+			assert.Equal(t, want, got, "%s, direct: %v", name, direct)
+			require.NoError(t, os.Remove(path))
+		}
+	}
+}
+
+func TestEnvironmentAsBigAsTheKernelTakes(t *testing.T) {
+	t.Parallel()
+	c := prepared("/bin/sh", "-c", "tr -cd X < /proc/$$/environ | wc -c")
+	c.Env = append(big(1<<20), "PATH=/usr/bin:/bin")
+	out, status := output(t, c)
+	assert.Zero(t, status)
+	assert.Equal(t, strconv.Itoa(1<<20/1000*1000), out)
+
+	c.Args = []string{"/bin/cat"}
+	c.Env = big(64 << 20)
+	_, err := Start(c)
+	assert.EqualError(t, err, `program "/bin/cat": argument list too long`)
+}
+
+// big is an environment of about so many bytes.
+func big(size int) []string {
+	var env []string
+	for i := range size / 1000 {
+		env = append(env, fmt.Sprintf("V%d=%s", i, strings.Repeat("X", 1000)))
+	}
+	return env
+}
+
+func TestPreparedSaysWhatDirectSays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), mode))
+		return path
+	}
+	file("plain", "#!/bin/sh\n", 0o644)
+	for _, c := range []Command{
+		{Args: []string{"/no/such/program"}},
+		{Args: []string{"nosuch"}, Env: []string{"PATH=/a:/b"}},
+		{Args: []string{"plain"}, Env: []string{"PATH=" + dir}},
+		{Args: []string{file("script", "#!/no/such/interpreter\n", 0o755)}},
+		{Args: []string{file("elf", "\x7fELF garbage", 0o755)}},
+		{Args: []string{"/bin/sh"}, Dir: "/no/such/dir"},
+		{Args: []string{"/bin/sh"}, Env: []string{"A=\x00"}},
+		{Args: []string{"/bin/sh", "\x00"}},
+		{Args: []string{"/bin/sh", strings.Repeat("x", 256<<10)}},
+	} {
+		p, direct := Start(c)
+		if direct == nil { // what the shell makes of garbage
+			status := p.Wait()
+			c.PidVariable = "OWN_PID"
+			p, err := Start(c)
+			require.NoError(t, err)
+			assert.Equal(t, status, p.Wait())
+			continue
+		}
+		c.PidVariable = "OWN_PID"
+		_, err := Start(c)
+		assert.EqualError(t, err, direct.Error())
+	}
+	bare := file("bare", "echo $0 $1\n", 0o755)
+	out, _ := output(t, prepared(bare, "arg"))
+	assert.Equal(t, bare+" arg", out, "a script without an interpreter line is the shell's")
+}
+
+func TestWhatCannotBePreparedSaysSo(t *testing.T) {
+	t.Parallel()
+	mask := 0o1000
+	for want, c := range map[string]Command{
+		`variable "A=B": a name holds no = and no NUL`: {PidVariable: "A=B"},
+		`umask 01000 is not from 0 to 0777`:            {Umask: &mask},
+		`nice 20 is not from -20 to 19`:                {Nice: 20},
+	} {
+		c.Args = []string{"/bin/sh"}
+		assert.EqualError(t, c.Check(), want)
+		_, err := Start(c)
+		assert.EqualError(t, err, want)
+	}
+}
+
+// A variable that is in somebody's environment by chance, or malice, must not
+// make a program that has this package something else, nor hang it.
+func TestForeignVariableMeansNothing(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	_, err = unix.Write(pair[0], []byte("start_server trampoline 1, or not"))
+	require.NoError(t, err)
+	for _, value := range []string{"", "x", "3", "-1:7654321", "0:7654321", "1:7654321", "3:7654321", "4:7654321", "5:7654321", "99999999999999999999:1", "4:"} {
+		for _, pid := range []string{"", "OWN_PID"} {
+			c := asRole(t, "worker", "START_SERVER_TRAMPOLINE_FD="+value)
+			c.PidVariable = pid
+			c.Files = []int{int(r.Fd()), pair[1]} // as 3 and 4
+			out, status := output(t, c)
+			assert.Zero(t, status)
+			assert.Equal(t, "the program", out, value)
+		}
+	}
+	var b [64]byte
+	n, err := unix.Read(pair[1], b[:])
+	require.NoError(t, err)
+	assert.Equal(t, "start_server trampoline 1, or not", string(b[:n]), "nothing was taken")
+}
+
+// startTwice is a program that starts /bin/cat on a file of /proc, directly and
+// by way of a trampoline, with the same signals ignored and blocked.
+func startTwice() {
+	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGUSR1)
+	for _, name := range []string{"", "OWN_PID"} {
+		c := Command{Args: []string{"/bin/cat", "/proc/self/status", "/proc/self/limits"}, Files: []int{-1, 1, 2}, PidVariable: name}
+		p, err := Start(c)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		p.Wait()
+		fmt.Println("----")
+	}
+}
+
+func TestSignalsAndLimitsAreInheritedAsByADirectStart(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"as they are": `exec "$0"`,
+		"nohup":       `trap "" HUP; exec "$0"`,
+		"many":        `trap "" HUP INT QUIT USR2 ALRM TERM CHLD TSTP TTOU RTMIN+3 URG; ulimit -S -n 77; exec "$0"`,
+	} {
+		c := asRole(t, "starter")
+		c.Args = []string{"/bin/bash", "-c", script, c.Args[0]}
+		out := blockedOutput(t, c)
+		two := strings.Split(out, "----")
+		require.Len(t, two, 3, out)
+		for _, set := range []string{"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"} {
+			assert.Equal(t, field(two[0], set), field(two[1], set), "%s: %s", name, set)
+		}
+		mask, err := strconv.ParseUint(field(two[1], "SigBlk"), 16, 64)
+		require.NoError(t, err)
+		assert.Equal(t, uint64(1)<<(unix.SIGUSR2-1), mask, "%s: what was blocked from the start", name)
+		ignored, err := strconv.ParseUint(field(two[1], "SigIgn"), 16, 64)
+		require.NoError(t, err)
+		assert.NotZero(t, ignored&(1<<(unix.SIGPIPE-1)), "%s: PIPE is ignored", name)
+		if name != "as they are" {
+			assert.NotZero(t, ignored&(1<<(unix.SIGHUP-1)), "%s: HUP is ignored", name)
+		}
+		assert.Zero(t, ignored&(1<<(unix.SIGTERM-1)|1<<(unix.SIGCHLD-1)|1<<(unix.SIGUSR1-1)), "%s: these are not", name)
+		limit := func(text string) string {
+			for line := range strings.Lines(text) {
+				if strings.HasPrefix(line, "Max open files") {
+					return line
+				}
+			}
+			return "none"
+		}
+		assert.Equal(t, limit(two[0]), limit(two[1]), name)
+		if name == "many" {
+			assert.Contains(t, limit(two[1]), " 77 ", "the soft limit, which Go raises for itself")
+		}
+	}
+}
+
+// blockedOutput is what a command writes that is started with USR2 blocked.
+func blockedOutput(t *testing.T, c Command) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	c.Files = []int{-1, int(w.Fd()), 2}
+	started := make(chan *Process, 1)
+	go func() {
+		runtime.LockOSThread()
+		var set, old unix.Sigset_t
+		set.Val[0] = 1 << (unix.SIGUSR2 - 1)
+		_ = unix.PthreadSigmask(unix.SIG_BLOCK, &set, &old)
+		p, err := Start(c)
+		assert.NoError(t, err)
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+		started <- p
+	}()
+	p := <-started
+	w.Close()
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	assert.Zero(t, p.Wait())
+	return string(out)
+}
+
+// A signal that comes while the trampoline runs does what it would do to a
+// program that has just been executed.
+func TestSignalDuringTheTrampolineIsNotLost(t *testing.T) {
+	t.Parallel()
+	c := prepared("/bin/sleep", "1000")
+	c.Files = []int{-1, 1, 2}
+	paths, err := c.check()
+	require.NoError(t, err)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGINT, 40} {
+		for i := range 60 {
+			f, err := c.takeOff(paths)
+			require.NoError(t, err)
+			until := time.Now().Add(time.Duration(i*40) * time.Microsecond) // through all of the start
+			for time.Now().Before(until) {
+				runtime.Gosched()
+			}
+			require.NoError(t, f.process.Signal(sig))
+			failed, err := f.land()
+			require.NoError(t, err)
+			require.Nil(t, failed)
+			over := time.AfterFunc(patience, func() { f.process.Signal(syscall.SIGKILL) })
+			assert.Equal(t, sig, syscall.WaitStatus(f.process.Wait()).Signal(), "after %d us", i*40)
+			over.Stop()
+		}
+	}
+}
+
+// beParent starts workers that are to end with it, from threads that end at
+// once, says so, and waits to be killed. They hold its stdout.
+func beParent() {
+	for range 3 {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			_, err := Start(Command{Args: []string{"/bin/sh", "-c", "trap 'echo told; exit' TERM; echo up; while :; do sleep 0.01; done"},
+				Files: []int{-1, 1, 2}, Env: os.Environ(), DieWithParent: true})
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			fmt.Println(err)
+		}
+	}
+	<-time.After(time.Hour) // longer than anybody waits
+}
+
+func TestWorkersAreToldWhenTheParentIsGone(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	c := asRole(t, "parent")
+	c.Files = []int{-1, int(w.Fd()), 2}
+	p, err := Start(c)
+	require.NoError(t, err)
+	w.Close()
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(patience)))
+	lines := bufio.NewScanner(r)
+	for range 3 {
+		require.True(t, lines.Scan())
+		assert.Equal(t, "up", lines.Text(), "the end of a thread of the parent is not its end")
+	}
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
+	one := make([]byte, 1)
+	_, err = r.Read(one)
+	assert.ErrorIs(t, err, os.ErrDeadlineExceeded, "all are still there")
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(patience)))
+	require.NoError(t, p.Signal(syscall.SIGKILL))
+	p.Wait()
+	rest, err := io.ReadAll(r)
+	require.NoError(t, err, "the workers have not ended")
+	assert.Equal(t, "told\ntold\ntold\n", string(rest))
+}
+
+func TestUserThatDiesWithTheParentIsToldToo(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	out, _ := output(t, Command{
+		Args:          []string{"/usr/bin/python3", "-c", "import ctypes; n = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(n)); print(n.value)"},
+		Credential:    &Credential{UID: 65534, GID: 65534, who: "user nobody"},
+		DieWithParent: true,
+	})
+	if out == "" {
+		t.Skip("no python3 to ask prctl(2) with")
+	}
+	assert.Equal(t, strconv.Itoa(int(syscall.SIGTERM)), out)
+}
+
+// beReaper adopts a thousand orphans that end at the same time as its own
+// children, and says what has become of all.
+func beReaper() {
+	if err := BecomeSubreaper(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	stop := ReapOrphans()
+	defer stop()
+	const orphans = 1000
+	gate, opener, _ := os.Pipe()
+	// Their parent leaves before they can.
+	mother, err := Start(Command{Args: []string{"/bin/sh", "-c",
+		"i=0; while [ $i -lt 1000 ]; do { read x; } <&3 & i=$((i+1)); done"}, Files: []int{-1, 1, 2, int(gate.Fd())}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mother.Wait()
+	before := len(childrenOf())
+	wrong := make(chan int)
+	children := 0
+	start := func(i int, name string) {
+		code := i%200 + 1
+		p, err := Start(Command{Args: []string{"/bin/sh", "-c", "exit " + strconv.Itoa(code)}, Files: []int{-1, 1, 2}, PidVariable: name})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		children++
+		go func() {
+			if p.Wait() != code<<8 {
+				wrong <- 1
+			}
+			wrong <- 0
+		}()
+	}
+	for i := range 20 {
+		start(i, "")
+	}
+	opener.Close()
+	for i := range 100 {
+		start(i, []string{"", "OWN_PID"}[i%2])
+		if i%10 == 0 { // and those that fail, which Start waits for itself
+			_, err := Start(prepared("/bin/cat", strings.Repeat("x", 256<<10)))
+			if err == nil {
+				fmt.Println("an argument that is too long was taken")
+			}
+		}
+	}
+	stolen := 0
+	for children > 0 {
+		if n := <-wrong; n > 0 {
+			stolen += n
+		} else {
+			children--
+		}
+	}
+	left := -1
+	deadline := time.Now().Add(patience)
+	for left != 0 && time.Now().Before(deadline) {
+		left = len(childrenOf())
+		runtime.Gosched()
+	}
+	var used, later unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &used)
+	<-time.After(200 * time.Millisecond)
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &later)
+	idle := time.Duration(later.Utime.Nano() + later.Stime.Nano() - used.Utime.Nano() - used.Stime.Nano())
+	fmt.Printf("orphans %v, stolen %d, left %d, idle %v\n", before == orphans, stolen, left, idle < 50*time.Millisecond)
+}
+
+// childrenOf are the pids of our children, zombies among them.
+func childrenOf() []string {
+	var pids []string
+	tasks, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, path := range tasks {
+		text, _ := os.ReadFile(path)
+		pids = append(pids, strings.Fields(string(text))...)
+	}
+	return pids
+}
+
+func TestThousandOrphansEndAtOnce(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts a thousand processes")
+	}
+	out, _ := output(t, asRole(t, "reaper"))
+	assert.Equal(t, "orphans true, stolen 0, left 0, idle true", out)
+}
+
+// switchUser says what becomes of a command for user nobody, and of one for
+// who it is itself.
+func switchUser() {
+	nobody := &Credential{UID: 65534, GID: 65534, Groups: []int{65534}, who: "user nobody"}
+	groups, _ := syscall.Getgroups()
+	self := &Credential{UID: os.Getuid(), GID: os.Getgid(), Groups: groups, who: "user myself"}
+	stranger := &Credential{UID: os.Getuid(), GID: os.Getgid(), Groups: []int{0, 1, 2}, who: "user myself"}
+	for _, c := range []*Credential{nobody, stranger, self} {
+		p, err := Start(Command{Args: []string{"/bin/sh", "-c", "id -u; grep Cap... /proc/$$/status | grep -v Bnd"},
+			Env: []string{"PATH=/usr/bin:/bin"}, Files: []int{-1, 1, 2}, Credential: c})
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		p.Wait()
+	}
+}
+
+func TestWithoutRootThereIsNoSwitching(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	c := runnable(t, asRole(t, "switch"), 0)
+	c.Credential = &Credential{UID: 12345, GID: 12345, Groups: []int{12345}, who: "user 12345"}
+	out, _ := output(t, c)
+	assert.Equal(t, "cannot switch to user nobody: that needs root\n"+
+		"cannot switch to the groups of user myself: that needs root\n"+
+		"12345", strings.Split(out, "\nCap")[0])
+}
+
+// Ambient capabilities, as a service manager gives them, are enough to switch,
+// and end with that.
+func TestCapabilitiesToSwitchAreNotHandedOn(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	c := runnable(t, asRole(t, "switch"), 0)
+	c.Args = append([]string{"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups",
+		"--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid"}, c.Args...)
+	if c.Check() != nil {
+		t.Skip("no setpriv(1) here")
+	}
+	out, _ := output(t, c)
+	assert.NotContains(t, out, "cannot")
+	assert.True(t, strings.HasPrefix(out, "65534\n"), out)
+	first, _, _ := strings.Cut(out, "12345\n")
+	for _, set := range []string{"CapPrm", "CapEff", "CapAmb"} {
+		assert.Equal(t, strings.Repeat("0", 16), field(first, set), set)
+	}
+}
+
+// Who may run a program that has more rights than he has must not be able to
+// have it execute another one by this way.
+func TestPrivilegedProgramTakesNoInstructions(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	c := runnable(t, asRole(t, "starter"), os.ModeSetuid)
+	c.Credential = &Credential{UID: 12345, GID: 12345, Groups: []int{12345}, who: "user 12345"}
+	out, _ := output(t, c)
+	assert.Contains(t, out, "Uid:\t12345\t0\t0\t0", "a direct start is as it always was")
+	assert.Contains(t, out, "a program whose own file has a set-user-ID bit or capabilities cannot")
+}
+
+// runnable copies the command's program to where any user can execute it.
+func runnable(t *testing.T, c Command, mode os.FileMode) Command {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "proc-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	program, err := os.ReadFile(c.Args[0])
+	require.NoError(t, err)
+	c.Args = append([]string{filepath.Join(dir, "program")}, c.Args[1:]...)
+	// Written by another process: one that is forked meanwhile would keep it busy.
+	require.NoError(t, os.WriteFile(c.Args[0]+".part", program, 0o755))
+	p, err := Start(Command{Args: []string{"cp", c.Args[0] + ".part", c.Args[0]}, Env: []string{"PATH=/usr/bin:/bin"}})
+	require.NoError(t, err)
+	require.Zero(t, p.Wait())
+	require.NoError(t, os.Chmod(c.Args[0], 0o755|mode))
+	return c
+}
+
+func BenchmarkStart(b *testing.B) {
+	for name, variable := range map[string]string{"direct": "", "prepared": "OWN_PID"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				p, err := Start(Command{Args: []string{"/bin/true"}, PidVariable: variable, Env: os.Environ(), Files: []int{-1, 1, 2}})
+				require.NoError(b, err)
+				p.Wait()
+			}
+		})
+	}
+}
