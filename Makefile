@@ -43,6 +43,7 @@ fuzz:
 	go test -run='^$$' -fuzz=FuzzParse -fuzztime=100000x ./internal/notify
 	go test -run='^$$' -fuzz=FuzzRequest -fuzztime=100000x ./internal/control
 	go test -run='^$$' -fuzz=FuzzExpand -fuzztime=30000x ./internal/fdenv
+	go test -run='^$$' -fuzz=FuzzInstructions -fuzztime=100000x ./internal/trampoline
 	go test -run='^$$' -fuzz=FuzzMessage -fuzztime=100000x ./internal/control
 
 bench:
