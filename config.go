@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -139,7 +140,9 @@ type Config struct {
 	Control string
 
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
-	// or "| command". "": the log to Log, the workers' to our own.
+	// or "| command", or "syslog:TAG", which is logger(1) with that tag
+	// ("syslog:": start_server). "": the log to Log, the workers' to our own. With
+	// it workers get no JOURNAL_STREAM.
 	LogFile string
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
@@ -150,12 +153,23 @@ type Config struct {
 	// another goroutine. nil: nobody is told.
 	Started func()
 	// HandleSignals makes Listen and Run catch HUP (restart), TERM, INT and QUIT
-	// (stop), and ignore PIPE, USR1 and USR2. As PID 1 it also has all
-	// orphans waited for that the process is given. With Workers set TTIN adds
-	// one and TTOU takes one away.
+	// (stop), and ignore PIPE, USR1 and USR2. As PID 1, and with Subreaper, USR1
+	// and USR2 are passed on to the workers, and all orphans are waited for that
+	// the process is given. With Workers set TTIN adds one and TTOU takes one away.
 	HandleSignals bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
+	// NotifyManager has the service manager told, if our own environment has
+	// a NOTIFY_SOCKET when New is called, how we get on (sd_notify(3)): READY=1
+	// when the first generation is live, RELOADING=1 and READY=1 around a restart
+	// that was asked for, STOPPING=1, STATUS, and WATCHDOG=1 if it wants to hear
+	// that (WATCHDOG_USEC). A restart is over for it when Restart returns. A start, a
+	// restart and a stop are extended (EXTEND_TIMEOUT_USEC) as long as Interval or
+	// ReadyTimeout, StopDelay and KillTimeout allow for; without KillTimeout
+	// the time for a stop is the manager's alone. Workers do not get these
+	// variables. A manager that does not listen is waited for two seconds
+	// at most when Run ends; errors are logged once.
+	NotifyManager bool
 }
 
 // complete fills in the defaults.
@@ -190,14 +204,28 @@ type plan struct {
 // check checks everything that can be known without touching the system. The
 // error names every fault.
 func (c *Config) check() (plan, error) {
-	specs, err := socket.Parse(c.Ports, c.Paths)
+	specs, err := c.sockets()
 	exports, wrong := fdenv.ParseExports(c.Export)
 	p := plan{specs, exports, c.baseEnv(exports)}
-	faults := []error{c.checkCommand(), err, wrong, c.checkTimes(), c.checkNumbers(), c.checkPaths(), c.checkEnv(p.env)}
+	faults := []error{c.checkCommand(), err, wrong, c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
 	if err == nil && wrong == nil {
 		faults = append(faults, c.checkTold(p))
 	}
 	return p, errors.Join(faults...)
+}
+
+// sockets are those asked for, and looked at as far as they are there already.
+func (c *Config) sockets() ([]socket.Spec, error) {
+	passed, err := fdenv.TakePassed(c.inherited().get, os.Getpid(), c.Inherit)
+	var inherited []socket.Spec
+	for _, p := range passed {
+		inherited = append(inherited, socket.Inherited(p.FD, p.Name))
+	}
+	specs, wrong := socket.Parse(c.Ports, c.Paths, inherited...)
+	if err := errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	return specs, socket.Check(specs, socket.Lookup{User: proc.LookupUser, Group: proc.LookupGroup})
 }
 
 // checkTold checks that workers can be told of the sockets as they are to be.

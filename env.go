@@ -96,7 +96,7 @@ func (c *Config) baseEnv(exports []fdenv.Export) environment {
 		case envDir, envAutoRestart, envAutoInterval, envKillOldDelay:
 			return slices.Contains(c.DropEnv, name)
 		}
-		return c.ClearEnv || slices.Contains(c.DropEnv, name) || fdenv.ForUs(name) || slices.ContainsFunc(exports, stale)
+		return c.ClearEnv || slices.Contains(c.DropEnv, name) || fdenv.ForUs(name) || c.forUs(name) || slices.ContainsFunc(exports, stale)
 	})
 	if c.EnvDir != "" {
 		e = e.with(envDir + "=" + c.EnvDir)

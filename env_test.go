@@ -195,3 +195,22 @@ func TestAutoRestartIntervalOfZeroIsRefused(t *testing.T) {
 	_, err := environment{"ENABLE_AUTO_RESTART=1", "AUTO_RESTART_INTERVAL=0"}.settings()
 	assert.Error(t, err)
 }
+
+func TestWhatWorkersDoNotGetOfOurEnvironment(t *testing.T) {
+	t.Parallel()
+	given := []string{"A=1", "B=2", "LISTEN_FDS=1", "LISTEN_PID=9", "LISTEN_FDNAMES=x", "PUMA_INHERIT_7=9:tcp://x", "KILL_OLD_DELAY=3", "ENVDIR=/e"}
+	for _, c := range []struct {
+		config Config
+		want   environment
+	}{
+		{Config{}, environment{"A=1", "B=2", "PUMA_INHERIT_7=9:tcp://x", "KILL_OLD_DELAY=3", "ENVDIR=/e"}},
+		{Config{DropEnv: []string{"A", "C", "ENVDIR"}}, environment{"B=2", "PUMA_INHERIT_7=9:tcp://x", "KILL_OLD_DELAY=3"}},
+		{Config{ClearEnv: true}, environment{"KILL_OLD_DELAY=3", "ENVDIR=/e"}},
+		{Config{Export: []string{"puma"}}, environment{"A=1", "B=2", "KILL_OLD_DELAY=3", "ENVDIR=/e"}},
+	} {
+		c.config.Command, c.config.Env = []string{"x"}, given
+		p, err := c.config.check()
+		require.NoError(t, err)
+		assert.Equal(t, c.want, p.env)
+	}
+}

@@ -53,6 +53,9 @@ func (s *Starter) observe(e supervise.Event) {
 		s.log.add(func() { s.tail.keep(e.Generation) })
 	}
 	s.updateStatus(e)
+	if s.manager != nil {
+		s.manager.observe(e)
+	}
 	line := s.line(e)
 	if s.control != nil {
 		s.publish(e, line)

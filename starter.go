@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -50,8 +51,12 @@ type Starter struct {
 	restore  func() // gives us our own output back; nil: we have it
 	unhandle func() // leaves signals alone again; nil: they are
 	log      *logger
-	files    queue // what is written to the status file
+	writes   queue // to the status file
 	tail     logTail
+	manager  *manager // nil: there is none to be told
+
+	slots     sync.Mutex // what is done to sockets while workers run
+	steerless sync.Once  // it was said that the system cannot steer
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -76,11 +81,18 @@ func New(c Config) (*Starter, error) {
 		AbortSignal:  syscall.SIGTERM,
 		KillTimeout:  c.KillTimeout,
 	}
+	if slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) && c.Workers > 0 {
+		life.Steer = s.steer
+	}
 	if c.Rolling {
 		life.Surge = max(c.Surge, 1)
 	}
 	if c.Ready == ReadyNotify {
 		life.ReadyTimeout = c.ReadyTimeout
+	}
+	if c.managed() {
+		s.manager = newManager(life, s.log.printf, func() { _, _ = s.sup.Status(context.Background()) })
+		life.Settled = s.manager.settled
 	}
 	s.sup = supervise.New(life)
 	return s, nil
@@ -129,6 +141,7 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	}
 	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
 		Backlog:  s.config.Backlog,
+		Slots:    s.config.Workers,
 		Removing: func(path string) { s.log.printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
@@ -185,7 +198,8 @@ func (s *Starter) onNotice(m notify.Message) {
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (logsink.Process, error) {
-	return proc.Start(proc.Command{Args: args, Env: os.Environ(), Files: files, Group: true})
+	env := environment(os.Environ()).without(s.config.forManaged)
+	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -209,10 +223,12 @@ func (s *Starter) Addrs() []net.Addr {
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		s.sup.Close()
+		s.manager.end(err)
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
-	s.files.flush()
+	s.manager.end(err)
+	s.writes.flush()
 	if err != nil {
 		s.log.printf("giving up: %v", err)
 	}
@@ -294,12 +310,16 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
+	files, err := s.files(slot)
+	if err != nil {
+		return nil, supervise.Settings{}, err
+	}
 	p, err := proc.Start(proc.Command{
 		Args:  args,
 		Env:   env.with(s.told(generation, slot)...),
 		Dir:   s.config.Dir,
 		Group: s.config.KillGroup,
-		Files: s.sockets.Table(s.stdio()),
+		Files: files,
 	})
 	if err != nil {
 		return nil, supervise.Settings{}, err
@@ -320,13 +340,4 @@ func (s *Starter) workerEnv() (environment, error) {
 	}
 	pairs, err := readEnvDir(s.config.EnvDir)
 	return s.env.with(pairs...), err
-}
-
-// stdio are the descriptors that workers get as 0, 1 and 2.
-func (s *Starter) stdio() (stdin, stdout, stderr int) {
-	if s.sink == nil {
-		return 0, 1, 2
-	}
-	log := int(s.sink.File().Fd())
-	return 0, log, log
 }

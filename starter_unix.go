@@ -32,7 +32,7 @@ func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 		}
 	}()
 	reaped := func() {}
-	if os.Getpid() == 1 {
+	if s.inInitsPlace() {
 		reaped = proc.ReapOrphans()
 	}
 	return func() {
@@ -43,6 +43,10 @@ func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 		done()
 	}
 }
+
+// inInitsPlace tells that orphans come to us, and that who wants to reach the
+// workers has nobody but us to send a signal to.
+func (s *Starter) inInitsPlace() bool { return s.config.Subreaper || os.Getpid() == 1 }
 
 func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.CancelCauseFunc) {
 	cause := "received " + signalName(sig)
@@ -64,6 +68,10 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 	case syscall.SIGTTOU:
 		s.sup.Resize(ctx, cause, -1)
 	case syscall.SIGUSR1, syscall.SIGUSR2:
+		if s.inInitsPlace() {
+			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
+			return
+		}
 		s.log.printf("%s, which means nothing to start_server: ignored", cause)
 	}
 }

@@ -38,7 +38,7 @@ func (s *Starter) args() ([]string, error) {
 func names(sockets []socket.Socket) []fdenv.Socket {
 	names := make([]fdenv.Socket, len(sockets))
 	for i, s := range sockets {
-		names[i] = fdenv.Socket{Name: s.Name, Addr: s.Addr, FD: s.FD}
+		names[i] = fdenv.Socket{Name: s.Name, Label: s.Label, Addr: s.Addr, FD: s.FD}
 	}
 	return names
 }

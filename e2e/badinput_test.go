@@ -49,7 +49,16 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: it takes no value`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},
-		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help`},
+		{[]string{"--export=sistemd", "--", "true"}, `export "sistemd": there are only systemd, einhorn, unicorn, puma, nginx, php-fpm`},
+		{[]string{"--export=puma,unicorn", "--export=puma", "--", "true"}, `export "puma": it is asked for twice`},
+		{[]string{"--export=systemd", "--port=8080=5", "--", "true"}, `export "systemd": the sockets must be at descriptors from 3 on, in the order given, and "8080" is at 5: do not pin it there`},
+		{[]string{"--export=unicorn", "--port=u53", "--", "true"}, `export "unicorn": it cannot tell of a udp socket, as "53" is`},
+		{[]string{"--expand", "--port=8080", "--", "true", "--fd={fd:x}"}, `argument "--fd={fd:x}": {fd:x} names no socket; there are 0 (8080)`},
+		{[]string{"--expand", "--path=/tmp/x", "--", "true", "{port:0}"}, `argument "{port:0}": {port:0} is a unix socket, which has no port`},
+		{[]string{"--umask=9", "--", "true"}, `--umask: "9" is not an octal number from 0 to 777`},
+		{[]string{"--nice=a", "--", "true"}, `--nice: "a" is not a number from -40 to 39`},
+		{[]string{"--drop-env=A=B", "--", "true"}, `drop-env "A=B" is not the name of a variable`},
+		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --subreaper, --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help`},
 	} {
 		code, printed := command(t, tempDir(t), ours, c.args...)
 		assert.Equal(t, 2, code, "%q", c.args)

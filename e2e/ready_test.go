@@ -279,6 +279,7 @@ func TestSeveralWorkers(t *testing.T) {
 	d.signal(syscall.SIGTTIN)
 	d.sees(1, `^received TTIN, running 4 workers from now on$`)
 	four := d.slots(4, 4)
+	d.sees(1, fmt.Sprintf(`^worker %d is ready`, four[3]))
 	l.goesOn(100)
 	d.signal(syscall.SIGTTOU)
 	d.sees(1, `^received TTOU, running 3 workers from now on$`)

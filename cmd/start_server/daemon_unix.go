@@ -4,11 +4,15 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Go cannot fork, so start_server runs itself again in a new session, with
@@ -27,6 +31,9 @@ func daemonReport() *daemonPipe {
 	}
 	os.Unsetenv(daemonVariable) // the workers need not know
 	syscall.CloseOnExec(fd)
+	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getppid()) {
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())) // what systemd passed to the caller is for us
+	}
 	return &daemonPipe{os.NewFile(uintptr(fd), "pipe to the caller")}
 }
 
@@ -48,15 +55,19 @@ func daemonize(stderr io.Writer) int {
 	if err != nil {
 		path = "/proc/self/exe"
 	}
-	// Not by os/exec, which makes the program a twentieth bigger in memory.
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
 	}
 	defer null.Close()
-	daemon, err := os.StartProcess(path, os.Args, &os.ProcAttr{
-		Files: []*os.File{null, null, null, w},
-		Env:   append(os.Environ(), daemonVariable+"=3"),
+	files, err := inherited(null.Fd())
+	if err != nil {
+		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
+	}
+	// Not by os/exec, which makes the program a twentieth bigger in memory.
+	pid, _, err := syscall.StartProcess(path, os.Args, &syscall.ProcAttr{
+		Files: append(files, w.Fd()),
+		Env:   append(os.Environ(), daemonVariable+"="+strconv.Itoa(len(files))),
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	w.Close()
@@ -75,12 +86,49 @@ func daemonize(stderr io.Writer) int {
 			break
 		}
 	}
-	state, err := daemon.Wait()
-	if err != nil {
+	var status syscall.WaitStatus
+	for {
+		_, err = syscall.Wait4(pid, &status, 0, nil)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	switch {
+	case err != nil:
 		return fail(stderr, exitError, fmt.Errorf("cannot wait for the daemon: %w", err))
+	case status.Exited() && status.ExitStatus() > 0:
+		return status.ExitStatus() // it has said why
+	case status.Signaled():
+		return fail(stderr, exitError, fmt.Errorf("the daemon ended before it was ready: killed by signal %d", status.Signal()))
 	}
-	if code := state.ExitCode(); code > 0 {
-		return code // it has said why
+	return fail(stderr, exitError, errors.New("the daemon ended before it was ready"))
+}
+
+// inherited is null three times, and then the descriptors that we were given and
+// the daemon is to have, sockets that are passed to it among them, at their
+// numbers.
+func inherited(null uintptr) ([]uintptr, error) {
+	files := []uintptr{null, null, null}
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return nil, err
 	}
-	return fail(stderr, exitError, fmt.Errorf("the daemon ended before it was ready: %v", state))
+	var fds []int
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= len(files) {
+			fds = append(fds, fd)
+		}
+	}
+	slices.Sort(fds)
+	for _, fd := range fds {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			continue // the directory's own, or one that Go has opened
+		}
+		for len(files) < fd {
+			files = append(files, ^uintptr(0)) // there is none
+		}
+		files = append(files, uintptr(fd))
+	}
+	return files, nil
 }

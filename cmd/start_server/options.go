@@ -58,7 +58,7 @@ type options struct {
 	PidFile    string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
 	StatusFile string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
 	Control    string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
-	LogFile    string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, or \"| command\""`
+	LogFile    string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
 	Daemonize  bool   `long:"daemonize" description:"run in the background; needs --log-file"`
 
 	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
@@ -264,6 +264,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
 	c.HandleSignals = true
+	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""
 	return c
 }

@@ -121,6 +121,9 @@ func (c *client) answer(text string) bool {
 	case err != nil:
 		c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
 		a.Error = err.Error()
+	case c.peer.worker && r.Command != "worker:ack":
+		a.Error = fmt.Sprintf("user %d, which the workers run as, may only acknowledge, by worker:ack", c.peer.UID)
+		c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))
 	case r.Command == "help":
 		a = Answer{OK: true, Commands: Commands}
 	case r.Command == "subscribe":

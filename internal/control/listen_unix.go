@@ -25,7 +25,7 @@ const backlog = 128
 
 // listen binds path. Nobody can connect before the mode is set, as that takes
 // listen(2).
-func listen(path string) (*listener, error) {
+func listen(path string, worker int) (*listener, error) {
 	fd, err := unixSocket()
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func listen(path string) (*listener, error) {
 		return nil, err
 	}
 	l := &listener{path: path}
-	if err = l.open(fd, f); err != nil {
+	if err = l.open(fd, f, worker); err != nil {
 		return nil, errors.Join(err, os.Remove(path))
 	}
 	return l, nil
@@ -77,9 +77,14 @@ func inUse(path string) bool {
 	return !errors.Is(err, syscall.ECONNREFUSED)
 }
 
-func (l *listener) open(fd int, f *os.File) (err error) {
+func (l *listener) open(fd int, f *os.File, worker int) (err error) {
 	if err = os.Chmod(l.path, 0o600); err != nil {
 		return err
+	}
+	if worker != 0 {
+		if err = os.Lchown(l.path, worker, -1); err != nil {
+			return err
+		}
 	}
 	if l.made, err = os.Lstat(l.path); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 
 type listener struct{ *net.UnixListener }
 
-func listen(string) (*listener, error) {
+func listen(string, int) (*listener, error) {
 	return nil, errors.New("there is none on Windows")
 }
 

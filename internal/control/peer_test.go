@@ -3,6 +3,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -28,11 +29,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ask prints the answer to a request, or why there is none.
+// ask prints the answer to a request, or why there is none. The path may be
+// followed by a command to ask for, and a blank before that.
 func ask(path string) {
+	path, command, _ := strings.Cut(path, " ")
 	conn, err := net.Dial("unix", path)
 	if err == nil {
-		_, _ = io.WriteString(conn, `{"command":"status"}`+"\n") // it may be turned away before
+		_, _ = io.WriteString(conn, `{"command":"`+cmp.Or(command, "status")+`"}`+"\n") // it may be turned away before
 		_ = conn.(*net.UnixConn).CloseWrite()
 		_, err = io.Copy(os.Stdout, conn)
 	}
@@ -88,6 +91,30 @@ func TestAnotherUser(t *testing.T) {
 	}
 	assert.Equal(t, []string{why + ", and 0 more"}, refused.all())
 
+	_, said = asUser(t, 0, path)
+	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
+}
+
+// The user that the workers run as may say that it is ready, and nothing else.
+func TestWorkersUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		require.Empty(t, os.Getenv("CI"), "only root can be another user, and in CI nothing is skipped")
+		t.Skip("only root can be another user")
+	}
+	const nobody, other = 65534, 65533
+	var refused told
+	_, path := listenWith(t, Config{Refused: refused.refused, Worker: nobody, Do: echo})
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o755))
+	_, said := asUser(t, nobody, path+" worker:ack")
+	assert.Equal(t, `{"version":1,"ok":true,"log":["worker:ack"]}`+"\n", said)
+	assert.Empty(t, refused.all())
+	for _, command := range []string{"status", "stop", "help", "subscribe"} {
+		_, said = asUser(t, nobody, path+" "+command)
+		assert.Equal(t, `{"version":1,"ok":false,"error":"user 65534, which the workers run as, may only acknowledge, by worker:ack"}`+"\n", said)
+	}
+	_, said = asUser(t, other, path)
+	assert.Contains(t, said, "permission denied")
 	_, said = asUser(t, 0, path)
 	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
 }

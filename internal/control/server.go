@@ -30,6 +30,7 @@ const (
 type Peer struct {
 	Pid, UID  int
 	Ancestors []int // the process itself first; see Config
+	worker    bool  // of the workers' user, who may only acknowledge
 }
 
 // Config is what a server needs of the superdaemon.
@@ -40,6 +41,9 @@ type Config struct {
 	// Ancestors finds the parents of a process. It is called as soon as one has
 	// connected, as it may be gone any moment. nil: nobody wants to know them.
 	Ancestors func(pid int) []int
+	// Worker is the user that workers run as, if that is not ours: it may connect,
+	// but only to acknowledge. 0: it is ours.
+	Worker int
 	// Refused hears of clients that were turned away, and why, once a minute at
 	// most; more is how many others there were since the last time. It must not
 	// block.
@@ -63,11 +67,12 @@ type Server struct {
 	clients []*client // the one idle for the longest first
 }
 
-// Listen makes the socket at path, with mode 0600. A stale one there is
+// Listen makes the socket at path, with mode 0600, the workers' if they have a user
+// of their own. A stale one there is
 // replaced; one on which a process listens, or what is not a socket, is an
 // error.
 func Listen(path string, c Config) (*Server, error) {
-	l, err := listen(path)
+	l, err := listen(path, c.Worker)
 	if err != nil {
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}
@@ -143,7 +148,8 @@ func (s *Server) accept() {
 // welcome finds out who has connected, and whether it may.
 func (s *Server) welcome(conn *net.UnixConn) {
 	peer, err := peerOf(conn)
-	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() {
+	peer.worker = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker
+	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() && !peer.worker {
 		err = fmt.Errorf("process %d is of user %d, neither of user %d nor root", peer.Pid, peer.UID, os.Geteuid())
 	}
 	if err != nil {

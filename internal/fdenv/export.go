@@ -147,10 +147,9 @@ func anything([]Socket) error { return nil }
 
 // inARow is what a count alone can tell of.
 func inARow(sockets []Socket) error {
-	const first = 3 // SD_LISTEN_FDS_START
 	for i, s := range sockets {
-		if s.FD != first+i {
-			return fmt.Errorf("the sockets must be at descriptors from %d on, in the order given, and %q is at %d: do not pin it there", first, s.Name, s.FD)
+		if s.FD != firstPassed+i {
+			return fmt.Errorf("the sockets must be at descriptors from %d on, in the order given, and %q is at %d: do not pin it there", firstPassed, s.Name, s.FD)
 		}
 	}
 	return nil
@@ -159,8 +158,8 @@ func inARow(sockets []Socket) error {
 // streams is for servers that know no datagrams.
 func streams(sockets []Socket) error {
 	for _, s := range sockets {
-		if s.Addr != nil && strings.HasPrefix(s.Addr.Network(), "udp") {
-			return fmt.Errorf("it cannot tell of a UDP socket, as %q is", s.Name)
+		if n := s.Addr.Network(); n != "tcp" && n != "unix" {
+			return fmt.Errorf("it cannot tell of a %s socket, as %q is", n, s.Name)
 		}
 	}
 	return nil
@@ -168,10 +167,12 @@ func streams(sockets []Socket) error {
 
 func descriptor(s Socket) string { return strconv.Itoa(s.FD) }
 
-// systemdName is what systemd has for a socket without a name.
+// unnamed is what systemd has for a socket without a name.
+const unnamed = "unknown"
+
 func systemdName(s Socket) string {
 	if s.Label == "" {
-		return "unknown"
+		return unnamed
 	}
 	return s.Label
 }

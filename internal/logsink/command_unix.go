@@ -30,15 +30,15 @@ type command struct {
 // respawnPause spaces the runs of a command that keeps ending.
 const respawnPause = time.Second
 
-// startCommand starts the command of line, and returns the writing end of its
+// startCommand starts the command args, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
-func startCommand(line string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
+func startCommand(args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
 	reader, writer, err := blockingPipe()
 	if err != nil {
 		return nil, nil, err
 	}
 	c := &command{
-		args:   argv(line),
+		args:   args,
 		run:    run,
 		reader: reader,
 		died:   died,

@@ -1,5 +1,6 @@
 // Package logsink is where the output of a superdaemon and its workers goes: a
-// file, or the standard input of a command that is kept running.
+// file, or the standard input of a command that is kept running, which logger(1)
+// is for the local syslog.
 package logsink
 
 import (
@@ -7,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Sink is an open log. Workers are given its file as their stdout and stderr,
@@ -27,10 +30,15 @@ type Process interface {
 type Runner func(args []string, files []int) (Process, error)
 
 // Open opens the log that spec names: a file, which is appended to, or after a
-// "|" a command, which run starts, and whose stdin it becomes. died is told
+// "|" a command, which run starts, and whose stdin it becomes. "syslog:TAG" is
+// such a command, too, logger(1) with that tag; without one it is start_server.
+// died is told
 // whenever the command has ended, by its raw wait status, or cannot be started
 // again; it may be called from any goroutine.
 func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
+	if tag, ok := strings.CutPrefix(spec, "syslog:"); ok {
+		return openSyslog(spec, tag, run, died)
+	}
 	line, piped := strings.CutPrefix(strings.TrimSpace(spec), "|")
 	if !piped {
 		f, err := openFile(spec)
@@ -42,9 +50,26 @@ func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink
 	if strings.TrimSpace(line) == "" {
 		return nil, fmt.Errorf("log file %q: the command is missing", spec)
 	}
-	file, c, err := startCommand(line, run, died)
+	file, c, err := startCommand(argv(line), run, died)
 	if err != nil {
 		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
+	}
+	return &Sink{file, c}, nil
+}
+
+// defaultTag is what the lines in the syslog begin with.
+const defaultTag = "start_server"
+
+func openSyslog(spec, tag string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
+	if tag == "" {
+		tag = defaultTag
+	}
+	if !utf8.ValidString(tag) || strings.ContainsFunc(tag, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
+		return nil, fmt.Errorf("log file %q: the tag after syslog: may have no blank, and nothing that cannot be printed", spec)
+	}
+	file, c, err := startCommand([]string{"logger", "-t", tag}, run, died) // by no shell, so a tag may have any letters
+	if err != nil {
+		return nil, fmt.Errorf("log file %q needs logger(1): %w", spec, err)
 	}
 	return &Sink{file, c}, nil
 }

@@ -288,3 +288,34 @@ func TestCommandIsInAProcessGroupOfItsOwn(t *testing.T) {
 	assert.Equal(t, pid, group)
 	require.NoError(t, s.Close())
 }
+
+// Not parallel: PATH is the process's.
+func TestSyslogIsLoggerWithATag(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("OUT", filepath.Join(bin, "out"))
+	logger := "#!/bin/sh\necho \"$# $1 $2\" >>$OUT\n[ -e $OUT.first ] || { >$OUT.first; exit 1; }\nexec cat >>$OUT\n"
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "logger"), []byte(logger), 0o755))
+	for spec, tag := range map[string]string{"syslog:": "start_server", "syslog:app": "app", "syslog:$(id)'": "$(id)'"} {
+		s, _, told := open(t, spec)
+		eventually(t, func() bool { return len(told.all()) == 1 }, "the first one dies")
+		want := lines(t, s, 1, 100)
+		require.NoError(t, s.Close())
+		line := "2 -t " + tag + "\n"
+		assert.Equal(t, line+line+want, text(filepath.Join(bin, "out")), "another one is started, and has them all")
+		require.NoError(t, os.Remove(filepath.Join(bin, "out")))
+		require.NoError(t, os.Remove(filepath.Join(bin, "out.first")))
+	}
+
+	t.Setenv("PATH", filepath.Join(bin, "none"))
+	for spec, want := range map[string]string{
+		"syslog:app":   `log file "syslog:app" needs logger(1): program "logger": not found in PATH=`,
+		"syslog:a b":   `log file "syslog:a b": the tag after syslog: may have no blank`,
+		"syslog:a\nb":  `log file "syslog:a\nb": the tag`,
+		"syslog:a\x00": `log file "syslog:a\x00": the tag`,
+		"syslog:\xff":  `log file "syslog:\xff": the tag`,
+	} {
+		_, err := Open(spec, start, func(int, int, error) { t.Error("nothing has run") })
+		assert.ErrorContains(t, err, want, spec)
+	}
+}

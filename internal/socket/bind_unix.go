@@ -3,6 +3,7 @@
 package socket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,12 @@ import (
 
 func (s *Socket) bind(ctx context.Context, o Options) error {
 	var err error
-	if s.Path != "" {
+	switch {
+	case s.Taken:
+		return s.take()
+	case s.Path != "":
 		err = s.bindPath(o)
-	} else {
+	default:
 		err = s.bindPort(ctx, o)
 	}
 	switch {
@@ -43,6 +47,25 @@ func (s *Socket) bindPort(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if s.fd, err = s.open(addr, false, o); err != nil {
+		return err
+	}
+	if err := s.setName(addr); err != nil {
+		return err
+	}
+	return s.fill(o.Slots, o)
+}
+
+// open makes a socket, binds it and, but for UDP, has it listen. With joining set
+// there is one at that address already, which it shares it with.
+//
+// The first one is bound as if it were to be the only one, and gets SO_REUSEPORT
+// afterwards: so a second start fails, and a port that is left to the system to
+// choose is nobody else's. Another user cannot bind the port at all, and on Linux
+// what another program of our own user binds there gets nothing once Steer has
+// been called. Two starts of one user within the microseconds from bind(2) to
+// listen(2) would both get a TCP port; the pid file sees to these.
+func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (fd int, err error) {
 	family, kind := unix.AF_INET, unix.SOCK_STREAM
 	if addr.Addr().Is6() {
 		family = unix.AF_INET6
@@ -50,46 +73,70 @@ func (s *Socket) bindPort(ctx context.Context, o Options) error {
 	if s.UDP {
 		kind = unix.SOCK_DGRAM
 	}
-	if err := s.create(family, kind); err != nil {
-		return err
+	address, err := sockaddr(addr)
+	if err != nil {
+		return -1, err
 	}
+	fd, err = socketCloseOnExec(family, kind)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+			fd = -1
+		}
+	}()
 	if family == unix.AF_INET6 {
-		if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-			return os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
+		only := 1
+		if s.DualStack {
+			only = 0
+		}
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return fd, os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
 		}
 	}
 	// With SO_REUSEADDR on both, Linux lets a second UDP socket bind the port
 	// and steal its packets; set after bind(2) the flag is there all the same,
-	// and a second start fails.
-	reuse := func() error {
-		return os.NewSyscallError("setsockopt(SO_REUSEADDR)", unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
-	}
+	// and a second start fails. A UDP socket with SO_REUSEPORT goes without: no
+	// other user can steal from that.
 	if !s.UDP {
-		if err := reuse(); err != nil {
-			return err
+		if err := switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"); err != nil {
+			return fd, err
 		}
 	}
-	address, err := sockaddr(addr)
+	if joining {
+		if err := switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"); err != nil {
+			return fd, err
+		}
+	}
+	if err := unix.Bind(fd, address); err != nil {
+		return fd, os.NewSyscallError("bind", err)
+	}
+	switch {
+	case s.Reuseport && !joining:
+		err = switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT")
+	case s.UDP && !s.Reuseport:
+		err = switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR")
+	}
 	if err != nil {
-		return err
+		return fd, err
 	}
-	if err := unix.Bind(s.fd, address); err != nil {
-		return os.NewSyscallError("bind", err)
+	if err := s.applyTuning(fd); err != nil || s.UDP {
+		return fd, err
 	}
-	if s.UDP {
-		err = reuse()
-	} else {
-		err = s.listen(o)
-	}
-	if err != nil {
-		return err
-	}
-	return s.setName(addr)
+	return fd, s.listen(fd, o)
 }
 
-// bindPath binds a unix socket with mode 0777. The mode is set before
-// listen(2), when nobody can connect yet, and not with umask(2), which belongs
-// to the whole process.
+// set switches a socket option on.
+func switchOn(fd, level, option int, name string) error {
+	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(fd, level, option, 1))
+}
+
+// bindPath binds a unix socket with mode 0777 or the one asked for. It is set
+// before listen(2), when nobody can connect yet, and not with umask(2), which
+// belongs to the whole process. The owner comes last: before, nobody else could
+// put another file in the place, for us to change the mode of.
 func (s *Socket) bindPath(o Options) error {
 	info, err := os.Lstat(s.Path)
 	switch {
@@ -106,8 +153,9 @@ func (s *Socket) bindPath(o Options) error {
 			return err
 		}
 	}
-	if err := s.create(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
-		return err
+	if s.fd, err = socketCloseOnExec(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
+		s.fd = -1
+		return os.NewSyscallError("socket", err)
 	}
 	if err := unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.Path}); err != nil {
 		return os.NewSyscallError("bind", err)
@@ -117,29 +165,36 @@ func (s *Socket) bindPath(o Options) error {
 		return os.NewSyscallError("stat", err)
 	}
 	s.dev, s.ino = uint64(st.Dev), st.Ino
-	if err := os.Chmod(s.Path, 0o777); err != nil {
+	mode := s.Mode
+	if !s.HasMode {
+		mode = 0o777
+	}
+	if err := os.Chmod(s.Path, mode); err != nil {
+		return err
+	}
+	if err := s.chown(); err != nil {
+		return err
+	}
+	if err := s.applyTuning(s.fd); err != nil {
 		return err
 	}
 	s.Name, s.Addr = s.Path, &net.UnixAddr{Name: s.Path, Net: "unix"}
-	return s.listen(o)
+	return s.listen(s.fd, o)
 }
 
-// create makes the socket, which no program started meanwhile inherits.
-func (s *Socket) create(family, kind int) error {
-	fd, err := socketCloseOnExec(family, kind)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
+func (s *Socket) chown() error {
+	switch {
+	case s.Owner == "" && s.Group == "":
+		return nil
+	case s.Owner != "" && s.uid == 0 || s.Group != "" && s.gid == 0:
+		return errors.New("its owner has not been looked up")
 	}
-	s.fd = fd
-	return nil
+	return os.Lchown(s.Path, s.uid-1, s.gid-1)
 }
 
-func (s *Socket) listen(o Options) error {
-	backlog := o.Backlog
-	if backlog == 0 {
-		backlog = unix.SOMAXCONN
-	}
-	return os.NewSyscallError("listen", unix.Listen(s.fd, backlog))
+func (s *Socket) listen(fd int, o Options) error {
+	backlog := cmp.Or(s.Backlog, o.Backlog, unix.SOMAXCONN)
+	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
 }
 
 // setName gives the socket bound to addr its name, with the port that the
@@ -157,7 +212,7 @@ func (s *Socket) setName(addr netip.AddrPort) error {
 			addr = netip.AddrPortFrom(addr.Addr(), uint16(sa.Port))
 		}
 	}
-	s.Name = s.name(addr.Port())
+	s.bound, s.Name = addr, s.name(addr.Port())
 	if s.UDP {
 		s.Addr = net.UDPAddrFromAddrPort(addr)
 	} else {
@@ -211,8 +266,10 @@ func (s *Set) Close() error {
 		if socket.ino != 0 && unix.Lstat(socket.Path, &st) == nil && uint64(st.Dev) == socket.dev && st.Ino == socket.ino {
 			faults = append(faults, os.Remove(socket.Path))
 		}
-		faults = append(faults, os.NewSyscallError("close", unix.Close(socket.fd)))
-		socket.fd = -1
+		for _, fd := range append(socket.others, socket.fd) {
+			faults = append(faults, os.NewSyscallError("close", unix.Close(fd)))
+		}
+		socket.fd, socket.others = -1, nil
 	}
 	return errors.Join(faults...)
 }

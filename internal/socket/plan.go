@@ -9,14 +9,18 @@ func Plan(specs []Spec) []Socket {
 	sockets := make([]Socket, len(specs))
 	for i, fd := range number(specs) {
 		s := Socket{Spec: specs[i], FD: fd, fd: -1}
-		s.Name = s.name(s.Port)
 		switch {
+		case s.Taken:
+			// What cannot be taken is told by Check.
+			if found, err := inspect(s.Source); err == nil {
+				s.Name, s.Addr = found.name, found.addr
+			}
 		case s.Path != "":
-			s.Addr = &net.UnixAddr{Name: s.Path, Net: "unix"}
+			s.Name, s.Addr = s.Path, &net.UnixAddr{Name: s.Path, Net: "unix"}
 		case s.UDP:
-			s.Addr = &net.UDPAddr{Port: int(s.Port)}
+			s.Name, s.Addr = s.name(s.Port), &net.UDPAddr{Port: int(s.Port)}
 		default:
-			s.Addr = &net.TCPAddr{Port: int(s.Port)}
+			s.Name, s.Addr = s.name(s.Port), &net.TCPAddr{Port: int(s.Port)}
 		}
 		sockets[i] = s
 	}

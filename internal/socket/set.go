@@ -18,35 +18,54 @@ type Socket struct {
 	FD   int      // where the worker finds it
 	Addr net.Addr // where it is bound
 
-	fd       int // ours
+	fd       int   // ours; with Reuseport that of slot 0
+	others   []int // with Reuseport those of the slots from 1 on
+	bound    netip.AddrPort
 	dev, ino uint64
 }
 
-// Set is all sockets of a superdaemon. The zero Set has none.
+// Set is all sockets of a superdaemon. The zero Set has none. Its methods must
+// not be called at the same time.
 type Set struct {
 	Sockets []Socket
+
+	options Options
 }
 
 // Options are what all sockets of a set share.
 type Options struct {
-	Backlog int // for listen(2); 0: the system's SOMAXCONN
+	Backlog int // for listen(2), where a socket has none of its own; 0: the system's SOMAXCONN
+	// Slots is how many workers share what is bound with Reuseport, each
+	// having a socket of its own. 0: 1.
+	Slots int
 	// Removing is told of an existing socket file before it is removed, from
 	// any goroutine.
 	Removing func(path string)
+
+	steered int // new connections go to so many slots, if the system can do that
 }
 
 // spareFiles is what a worker at least needs beside its sockets.
 const spareFiles = 16
 
 // Bind binds all sockets, or none: an error says which could not be bound, and
-// why. Looking up a host name may take as long as the resolver does, unless ctx
-// ends.
+// why. Check comes first. Looking up a host name may take as long as the resolver
+// does, unless ctx ends.
+//
+// A descriptor taken from our own process stays the caller's, who may close it
+// afterwards; of 0, 1 and 2 there is /dev/null in the place then.
 func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
-	set := &Set{Sockets: Plan(specs)}
+	o.Slots = max(o.Slots, 1)
+	o.steered = o.Slots
+	set := &Set{Sockets: Plan(specs), options: o}
 	if err := set.Fit(maxFiles()); err != nil {
 		return nil, err
 	}
-	if err := bindAll(ctx, set.Sockets, o); err != nil {
+	err := bindAll(ctx, set.Sockets, o)
+	if err == nil {
+		err = set.plug()
+	}
+	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
 	return set, nil
@@ -91,16 +110,19 @@ func (s *Set) Fit(limit uint64) error {
 		len(s.Sockets), highest, limit, highest+1024)
 }
 
-// Table is what a worker gets: our descriptor for each of its numbers from 0
-// on, -1 where there is none. 0, 1 and 2 are those given unless a socket is
-// pinned there.
-func (s *Set) Table(stdin, stdout, stderr int) []int {
+// Table is what the worker in a slot gets: our descriptor for each of its numbers
+// from 0 on, -1 where there is none. 0, 1 and 2 are those given unless a socket
+// is pinned there. Where the slot has no socket of its own it is the first's.
+func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 	table := []int{stdin, stdout, stderr}
 	for _, socket := range s.Sockets {
 		for len(table) <= socket.FD {
 			table = append(table, -1)
 		}
 		table[socket.FD] = socket.fd
+		if slot > 0 && slot <= len(socket.others) {
+			table[socket.FD] = socket.others[slot-1]
+		}
 	}
 	return table
 }

@@ -13,13 +13,21 @@ import (
 
 // Spec is one socket asked for.
 type Spec struct {
-	Text string     // as given, for messages
-	Host string     // as given, without the brackets; "" is 0.0.0.0
-	IP   netip.Addr // invalid for a host name
-	Port uint16
-	UDP  bool
-	Path string // of a unix stream socket; the fields above are empty then
-	Pin  int    // the descriptor that the worker finds it at; -1: the next free one
+	Text  string     // as given, without the options, for messages
+	Label string     // "": none was given
+	Host  string     // as given, without the brackets; "" is 0.0.0.0
+	IP    netip.Addr // invalid for a host name
+	Port  uint16
+	UDP   bool
+	Path  string // of a unix stream socket; the host, port and so on are empty then
+	Pin   int    // the descriptor that the worker finds it at; -1: the next free one
+	// Taken tells that the socket is not made but there: descriptor Source of
+	// our own process. Only Text, Label, Pin and Tuning say more of it.
+	Taken  bool
+	Source int
+	Tuning
+
+	uid, gid int // of the path's owner and group as Check found them, plus 1; 0: leave it
 }
 
 // maxFD bounds a pinned descriptor. The real limit is the process's own, and
@@ -32,47 +40,88 @@ const maxPath = 103
 // unspeakable is what a name in SERVER_STARTER_PORT cannot hold.
 const unspeakable = ";\n\x00"
 
-// Parse parses port specifications, each a comma list of [HOST:][u]PORT[=FD],
-// and paths. The result holds the ports first, each in the order given. The
-// error names every fault there is.
-func Parse(ports, paths []string) ([]Spec, error) {
+// form is what a port looks like, without its label and its options.
+const form = "[HOST:][u]PORT[=FD]"
+
+// Parse parses port specifications, each a comma list of
+//
+//	[LABEL@][HOST:][u]PORT[=FD][,option...]
+//	[LABEL@]fd://N[=FD][,option...]
+//
+// and paths, each [LABEL@]PATH[,option...]. An option in a list belongs to the
+// port before it. Of a path only what is a known option is cut off, and a label
+// only where the path behind it begins with / or ./; so a comma and an @ may be
+// part of a path. The result holds the ports first, then the paths, then what is
+// inherited, each in the order given. The error names every fault there is.
+func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 	var specs []Spec
 	var faults []error
-	add := func(s Spec, err error) {
-		if err != nil {
+	add := func(s Spec, found ...error) {
+		if err := errors.Join(found...); err != nil {
 			faults = append(faults, err)
 			return
 		}
 		specs = append(specs, s)
 	}
 	for _, list := range ports {
-		for _, text := range strings.Split(list, ",") {
-			add(parsePort(text))
+		items := strings.Split(list, ",")
+		for i := 0; i < len(items); {
+			text := strings.TrimSpace(items[i])
+			if isOption(text) {
+				faults = append(faults, fmt.Errorf("option %q: there is no port before it", text))
+				i++
+				continue
+			}
+			s, err := parsePort(text)
+			if err != nil && i > 0 && text != "" && text[0] >= 'a' && text[0] <= 'z' { // perhaps meant as one
+				err = fmt.Errorf("%w; the options are %s", err, optionWords())
+			}
+			first := i + 1
+			for i++; i < len(items) && isOption(items[i]); i++ {
+			}
+			add(s, append([]error{err}, s.tune("port", err == nil, items[first:i])...)...)
 		}
 	}
 	for _, path := range paths {
-		add(parsePath(path))
+		path, options := cutOptions(path)
+		s, err := parsePath(path)
+		add(s, append([]error{err}, s.tune("path", err == nil, options)...)...)
 	}
+	specs = append(specs, inherited...)
 	return specs, errors.Join(append(faults, conflicts(specs)...)...)
 }
 
 func parsePort(text string) (Spec, error) {
-	s := Spec{Text: strings.TrimSpace(text), Pin: -1}
+	s := Spec{Text: text, Pin: -1}
 	fault := func(format string, args ...any) (Spec, error) {
-		return Spec{}, fmt.Errorf("port %q: %s", s.Text, fmt.Sprintf(format, args...))
+		return s, fmt.Errorf("port %q: %s", s.Text, fmt.Sprintf(format, args...))
 	}
-	if strings.ContainsAny(s.Text, unspeakable) {
+	if strings.ContainsAny(text, unspeakable) {
 		return fault("a semicolon, newline or NUL cannot be told to the worker")
 	}
-	rest, fd, pinned := strings.Cut(s.Text, "=")
+	// What begins with a bracket is an address, whose zone may have an @.
+	if label, rest, ok := strings.Cut(text, "@"); ok && !strings.HasPrefix(text, "[") {
+		if err := checkLabel(label); err != nil {
+			return fault("%v", err)
+		}
+		s.Label, text = label, rest
+	}
+	rest, fd, pinned := strings.Cut(text, "=")
 	if pinned {
-		n, err := strconv.Atoi(strings.TrimSpace(fd))
-		if err != nil || n < 0 || n > maxFD {
+		n, ok := descriptor(fd)
+		if !ok {
 			return fault("descriptor %q is not a number from 0 to %d", strings.TrimSpace(fd), maxFD)
 		}
 		s.Pin = n
 	}
-	host, port, err := splitHost(strings.TrimSpace(rest))
+	rest = strings.TrimSpace(rest)
+	if source, ok := strings.CutPrefix(rest, "fd://"); ok {
+		if s.Source, s.Taken = descriptor(source); !s.Taken {
+			return fault("descriptor %q is not a number from 0 to %d; the form is fd://N[=FD]", source, maxFD)
+		}
+		return s, nil
+	}
+	host, port, err := splitHost(rest)
 	if err != nil {
 		return fault("%v", err)
 	}
@@ -81,17 +130,23 @@ func parsePort(text string) (Spec, error) {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return fault("%q is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]", port)
+		return fault("%q is not a port number from 0 to 65535; the form is %s", port, form)
 	}
 	s.Host, s.Port = host, uint16(n)
 	if host == "" {
 		s.IP = netip.IPv4Unspecified()
 	} else if addr, err := netip.ParseAddr(host); err == nil {
 		s.IP = addr
-	} else if strings.ContainsAny(host, " \t;:/") || looksNumeric(host) {
+	} else if strings.ContainsAny(host, " \t;:/@") || looksNumeric(host) {
 		return fault("%q is neither an address nor a host name", host)
 	}
 	return s, nil
+}
+
+// descriptor is the number of one.
+func descriptor(text string) (n int, ok bool) {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	return n, err == nil && n >= 0 && n <= maxFD
 }
 
 // splitHost takes the host, which may be empty, off [HOST:]PORT.
@@ -127,19 +182,28 @@ func looksNumeric(host string) bool {
 	return strings.Trim(host, "0123456789.") == ""
 }
 
-func parsePath(path string) (Spec, error) {
-	switch {
-	case path == "":
-		return Spec{}, errors.New("path: it is empty")
-	case strings.ContainsAny(path, unspeakable):
-		return Spec{}, fmt.Errorf("path %q: a semicolon, newline or NUL cannot be told to the worker", path)
-	case len(path) > maxPath:
-		return Spec{}, fmt.Errorf("path %q: %d bytes are too long for a unix socket; %d fit", path, len(path), maxPath)
+func parsePath(text string) (Spec, error) {
+	s := Spec{Text: text, Path: text, Pin: -1}
+	label, rest, ok := strings.Cut(text, "@")
+	if ok && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "./")) && !strings.Contains(label, "/") {
+		if err := checkLabel(label); err != nil {
+			return s, fmt.Errorf("path %q: %w", text, err)
+		}
+		s.Label, s.Path = label, rest
 	}
-	return Spec{Text: path, Path: path, Pin: -1}, nil
+	switch {
+	case s.Path == "":
+		return s, errors.New("path: it is empty")
+	case strings.ContainsAny(s.Path, unspeakable):
+		return s, fmt.Errorf("path %q: a semicolon, newline or NUL cannot be told to the worker", text)
+	case len(s.Path) > maxPath:
+		return s, fmt.Errorf("path %q: %d bytes are too long for a unix socket; %d fit", text, len(s.Path), maxPath)
+	}
+	return s, nil
 }
 
-// conflicts finds what is asked for twice.
+// conflicts finds what is asked for twice. Neither labels nor options make two
+// sockets of the same address.
 func conflicts(specs []Spec) []error {
 	var faults []error
 	sockets := map[Spec]bool{}
@@ -151,11 +215,11 @@ func conflicts(specs []Spec) []error {
 			}
 			fds[s.Pin] = s.Text
 		}
-		key := s
-		key.Text, key.Pin = "", 0
-		if s.Path == "" && s.Port == 0 {
+		if !s.Taken && s.Path == "" && s.Port == 0 {
 			continue // any number of free ports
 		}
+		key := s
+		key.Text, key.Label, key.Pin, key.Tuning = "", "", 0, Tuning{}
 		if sockets[key] {
 			faults = append(faults, fmt.Errorf("%s %q: it is asked for twice", s.kind(), s.Text))
 		}
@@ -164,9 +228,12 @@ func conflicts(specs []Spec) []error {
 	return faults
 }
 
-func (s Spec) kind() string {
-	if s.Path != "" {
+func (s *Spec) kind() string {
+	switch {
+	case s.Path != "":
 		return "path"
+	case s.Taken:
+		return "socket"
 	}
 	return "port"
 }

@@ -42,6 +42,10 @@ type world struct {
 	restarted time.Time // when a restart was last asked for and not refused
 	askedAt   int       // the newest generation then
 
+	slowSteer time.Duration // how long Steer takes
+	steered   int           // so many slots may have connections; without Steer 0
+	steers    []int         // what Steer was called with
+
 	cancelled  bool          // the context has ended before Run
 	failSpawn  error         // what the next spawns return
 	slowSpawn  time.Duration // how long they take
@@ -78,6 +82,7 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 	p.signals = append(p.signals, sig)
 	if sig == retireSignal {
 		p.w.checkRetire(p)
+		p.w.checkSteered(p)
 	}
 	return nil
 }
@@ -135,6 +140,30 @@ func (w *world) checkReplaced(p *fakeProc) {
 	assert.Len(w.t, holders, w.workers, "invariant 1: %v told to go, and a slot is empty", p.id)
 }
 
+// checkSteered is that connections do not go to a slot in which nobody is left.
+func (w *world) checkSteered(p *fakeProc) {
+	if p.id.Slot >= w.steered || p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
+		return
+	}
+	assert.True(w.t, slices.ContainsFunc(w.procs, func(q *fakeProc) bool {
+		return q != p && q.id.Slot == p.id.Slot && w.listed(q) && w.proven[q.id.Pid] && !q.told()
+	}), "%v told to go, and connections go to its slot", p.id)
+}
+
+// steer is Config.Steer: until it returns connections wait in the old slots, too.
+func (w *world) steer(slots int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steers = append(w.steers, slots)
+	w.steered = max(w.steered, slots)
+	if w.slowSteer > 0 {
+		w.mu.Unlock()
+		<-time.After(w.slowSteer)
+		w.mu.Lock()
+	}
+	w.steered = slots
+}
+
 // listed tells that a process is there, and of those that serve.
 func (w *world) listed(p *fakeProc) bool {
 	return !p.gone && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid])
@@ -160,7 +189,8 @@ func (w *world) checkSurge(slot int) {
 	}
 	surge := w.sup.config.Surge
 	if surge > 0 && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
-		assert.Less(w.t, there, w.workers+surge, "more than %d processes beyond %d", surge, w.workers)
+		workers := max(w.workers, w.steered)
+		assert.Less(w.t, there, workers+surge, "more than %d processes beyond %d", surge, workers)
 	}
 }
 
@@ -243,6 +273,9 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		if prepare != nil {
 			prepare(w)
 		}
+		if w.slowSteer > 0 {
+			c.Steer, w.steered = w.steer, max(c.Workers, 1)
+		}
 		c.Spawner, c.Observe = w, w.observe
 		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
 		if c.Interval == 0 {
@@ -270,7 +303,7 @@ func (w *world) finish() {
 	for _, p := range w.alive() {
 		w.exit(p, 15)
 	}
-	w.sleep(time.Minute) // slow spawns
+	w.sleep(time.Minute) // slow spawns and steering
 	for _, p := range w.alive() {
 		w.exit(p, 15)
 	}

@@ -22,6 +22,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add([]byte{0xe2, 0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
 	f.Add([]byte("A0\xb681A<71"))                                                      // the worker that is to stay dies while the one in excess is being spawned
 	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92}) // rolling
+	f.Add([]byte{3, 0xff, 0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92}) // steering
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) == 0 || len(script) > 64 {
 			return
@@ -39,6 +40,9 @@ func FuzzLoop(f *testing.F) {
 		simulate(t, c, func(w *world) {
 			if script[0]&0x20 != 0 {
 				w.settings.KillOldDelay = 2 * time.Second
+			}
+			if len(script) > 1 && script[1] == 0xff { // no event either
+				w.slowSteer = 700 * time.Millisecond
 			}
 			if script[0]&0x40 != 0 {
 				w.slowSpawn = 300 * time.Millisecond

@@ -48,7 +48,9 @@ import (
 //	                     | the live generation;   |                          |
 //	                     | nobody is told to go   |                          |
 //	                     | until the others are   |                          |
-//	                     | whole                  |                          |
+//	                     | whole, nor before      |                          |
+//	                     | Steer, if there is one,|                          |
+//	                     | has drained their slots|                          |
 //	stop asked           | tell all, wait for all | the same                 | log only
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
@@ -76,6 +78,9 @@ type loop struct {
 	attempts  pace             // of generations
 	slots     []record         // by slot
 	restedAt  time.Time        // the last success, or when the last restart was given up
+	target    int              // how many workers there are to be
+	steered   int              // in so many slots connections may wait
+	steering  bool             // which is being changed
 	pending   int              // spawns and processes not yet over
 	early     []Notice         // of senders that may be workers whose spawn is in the mail
 	strangeAt time.Time        // the last StrangeNotice
@@ -94,12 +99,14 @@ type loop struct {
 
 func newLoop(s *Supervisor) *loop {
 	return &loop{
-		Config: s.config,
-		mail:   s.mail,
-		done:   s.done,
-		wanted: true,
-		began:  time.Now(),
-		slots:  make([]record, s.config.Workers),
+		Config:  s.config,
+		mail:    s.mail,
+		done:    s.done,
+		wanted:  true,
+		began:   time.Now(),
+		slots:   make([]record, s.config.Workers),
+		target:  s.config.Workers,
+		steered: s.config.Workers,
 	}
 }
 
@@ -121,6 +128,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		}
 		l.drain()
 		l.settle()
+		l.Settled(l.tally())
 	}
 	return l.err
 }
@@ -157,6 +165,9 @@ func (l *loop) handle(m message) {
 		l.onSpawned(m)
 	case exited:
 		l.onExit(m)
+	case steered:
+		l.steering, l.steered = false, m.slots
+		l.resize()
 	}
 }
 
@@ -196,13 +207,24 @@ func (l *loop) onResize(m resizeAsked) {
 	m.reply <- nil
 	wanted := m.to
 	if wanted == 0 {
-		wanted = l.Workers + m.by
+		wanted = l.target + m.by
 	}
-	l.Workers = min(max(1, wanted), MaxWorkers)
+	l.target = min(max(1, wanted), MaxWorkers)
+	l.resize()
+	l.Observe(Resized{m.cause, l.target})
+}
+
+// resize makes the number of workers the one that is wanted; a smaller one only
+// when the slots that are to go get no connections any more. Until then they are
+// slots like the others, and refilled.
+func (l *loop) resize() {
+	l.Workers = l.target
+	if l.Steer != nil {
+		l.Workers = max(l.target, l.steered)
+	}
 	for len(l.slots) < l.Workers {
 		l.slots = append(l.slots, record{})
 	}
-	l.Observe(Resized{m.cause, l.Workers})
 }
 
 // onSignal passes a signal on. It is no purpose of ours, so it may come again.

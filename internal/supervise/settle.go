@@ -22,6 +22,7 @@ func (l *loop) settle() {
 		l.grow()
 		l.prove()
 		l.promote()
+		l.steer()
 		l.shrink()
 		l.retire()
 		l.autoRestart()
@@ -46,6 +47,22 @@ func (l *loop) due(t time.Time) bool {
 		l.alarm = t
 	}
 	return false
+}
+
+// steer has as many slots get connections as are wanted, once those are served.
+func (l *loop) steer() {
+	if l.Steer == nil || l.steering || l.steered == l.target || l.live == nil || !l.live.whole(l.target) {
+		return
+	}
+	slots := l.target
+	l.steering, l.steered = true, max(l.steered, slots)
+	go func() {
+		l.Steer(slots)
+		select {
+		case l.mail <- steered{slots}:
+		case <-l.done:
+		}
+	}()
 }
 
 // grow gives the starting and the live generation as many slots as there are to

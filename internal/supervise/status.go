@@ -47,10 +47,46 @@ type FailureStatus struct {
 	GivenUp bool // no other attempt was made
 }
 
+// Tally is how many workers there are.
+type Tally struct {
+	Generation int // the live one; 0: none
+	Starting   int // the one that is starting; 0: none
+	Serving    int // workers that have proved themselves and were not told to go
+	Draining   int // workers that have served, and were told to go; all there are when stopping
+}
+
+// tally copies no list: it is made after every message.
+func (l *loop) tally() Tally {
+	var t Tally
+	count := func(g *generation) {
+		for w := range g.workers() {
+			switch {
+			case w.process == nil:
+			case w.told != 0 && (l.stopping || g.serves()):
+				t.Draining++
+			case w.proven && g.serves():
+				t.Serving++
+			}
+		}
+	}
+	if l.live != nil {
+		t.Generation = l.live.number
+		count(l.live)
+	}
+	if l.starting != nil {
+		t.Starting = l.starting.number
+		count(l.starting)
+	}
+	for _, g := range l.leaving {
+		count(g)
+	}
+	return t
+}
+
 func (l *loop) status() Status {
 	s := Status{
 		State: l.state(), Began: l.began, Now: l.now,
-		Wanted: l.Workers, Restarts: l.restarts, Failure: l.failure,
+		Wanted: l.target, Restarts: l.restarts, Failure: l.failure,
 	}
 	if l.stopLater != nil {
 		s.StopAt = l.stopAt

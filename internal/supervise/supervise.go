@@ -62,6 +62,10 @@ type Config struct {
 	// Observe hears of everything the loop does, in order, from the loop's own
 	// goroutine: it must not block. It may be nil.
 	Observe func(Event)
+	// Settled hears how many workers there are whenever the loop has done all
+	// that a message or the clock called for, after Observe has heard of that; from
+	// the loop's own goroutine, too. It may be nil.
+	Settled func(Tally)
 
 	Workers int // processes in a generation, at least 1
 	// Surge makes a new generation replace a live one slot by slot, with so many
@@ -76,6 +80,11 @@ type Config struct {
 	RetireSignal os.Signal     // tells the workers of an old generation to go
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
+	// Steer is for slots with listening sockets of their own: it has new
+	// connections go to the first slots only, and blocks, outside the loop, until
+	// none waits in another. At first they go to Workers slots. nil: all slots
+	// share their sockets.
+	Steer func(slots int)
 }
 
 // Supervisor runs generations of workers. Its methods may be called from any
@@ -93,6 +102,9 @@ func New(c Config) *Supervisor {
 	c.Interval = max(c.Interval, MinInterval)
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
+	}
+	if c.Settled == nil {
+		c.Settled = func(Tally) {}
 	}
 	return &Supervisor{config: c, mail: make(chan message), done: make(chan struct{})}
 }
@@ -249,7 +261,8 @@ type (
 		settings Settings
 		err      error
 	}
-	exited struct { // the answer to each Wait
+	steered struct{ slots int } // Steer has returned
+	exited  struct {            // the answer to each Wait
 		worker *worker
 		status int
 	}
@@ -262,4 +275,5 @@ func (signalAsked) message()  {}
 func (statusAsked) message()  {}
 func (Notice) message()       {}
 func (spawned) message()      {}
+func (steered) message()      {}
 func (exited) message()       {}

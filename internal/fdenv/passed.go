@@ -1,0 +1,72 @@
+package fdenv
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Passed is a socket that a service manager has passed to this process.
+type Passed struct {
+	FD   int
+	Name string // "": it has none
+}
+
+// firstPassed is where they begin, SD_LISTEN_FDS_START.
+const firstPassed = 3
+
+// TakePassed finds the sockets that are passed to the process pid by the
+// variables of sd_listen_fds_with_names(3), in their order: all, if names has
+// "*", and otherwise those of that names. The error names every name that none
+// has.
+func TakePassed(getenv func(string) string, pid int, names []string) ([]Passed, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	all, err := passed(getenv, pid)
+	if err != nil {
+		return nil, fmt.Errorf("inherit: %w", err)
+	}
+	var faults []error
+	for _, name := range names {
+		if name != "*" && !slices.ContainsFunc(all, func(p Passed) bool { return p.Name == name }) {
+			faults = append(faults, fmt.Errorf("inherit %q: LISTEN_FDNAMES=%q has no such name", name, getenv("LISTEN_FDNAMES")))
+		}
+	}
+	if !slices.Contains(names, "*") {
+		all = slices.DeleteFunc(all, func(p Passed) bool { return !slices.Contains(names, p.Name) })
+	}
+	return all, errors.Join(faults...)
+}
+
+func passed(getenv func(string) string, pid int) ([]Passed, error) {
+	count, whose := getenv("LISTEN_FDS"), getenv("LISTEN_PID")
+	switch n, err := strconv.Atoi(whose); {
+	case count == "" || whose == "":
+		return nil, errors.New("no socket is passed, as LISTEN_FDS and LISTEN_PID are not set: a .socket unit of systemd does that")
+	case err != nil || n != pid:
+		return nil, fmt.Errorf("LISTEN_PID is %q and not our own, %d: the sockets are meant for another process", whose, pid)
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 {
+		return nil, fmt.Errorf("LISTEN_FDS is %q, which is no number of sockets", count)
+	}
+	found := make([]Passed, n)
+	for i := range found {
+		found[i].FD = firstPassed + i
+	}
+	if names := getenv("LISTEN_FDNAMES"); names != "" {
+		list := strings.Split(names, ":")
+		if len(list) != n {
+			return nil, fmt.Errorf("LISTEN_FDNAMES=%q names %d sockets, and LISTEN_FDS is %d", names, len(list), n)
+		}
+		for i, name := range list {
+			if name != unnamed {
+				found[i].Name = name
+			}
+		}
+	}
+	return found, nil
+}

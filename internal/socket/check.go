@@ -1,0 +1,97 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+)
+
+// Lookup finds users and groups by name. Numbers are not asked for.
+type Lookup struct {
+	User  func(name string) (uid int, err error)
+	Group func(name string) (gid int, err error)
+}
+
+// Check checks what the specifications need of the system, and touches nothing:
+// that each fd://N is a socket that can be handed over, that owners and groups
+// exist, which it keeps in the specifications for Bind, and that we may give
+// paths to them. The error names every fault, a line each. It blocks as long as
+// the lookups do.
+func Check(specs []Spec, lookup Lookup) error {
+	var faults []error
+	paths := map[string]bool{}
+	for _, s := range specs {
+		if s.Path != "" {
+			paths[s.Path] = true
+		}
+	}
+	for i := range specs {
+		s := &specs[i]
+		if s.Taken {
+			faults = append(faults, s.checkTaken(paths)...)
+		}
+		faults = append(faults, s.checkOwner(lookup)...)
+	}
+	return errors.Join(faults...)
+}
+
+func (s *Spec) checkTaken(paths map[string]bool) []error {
+	found, err := inspect(s.Source)
+	if err != nil {
+		return []error{fmt.Errorf("socket %q: %w", s.Text, err)}
+	}
+	faults := s.fits(found)
+	if paths[found.name] { // it would be removed to bind the path
+		faults = append(faults, fmt.Errorf("socket %q: it is bound to %q, which is also asked for as a path", s.Text, found.name))
+	}
+	return faults
+}
+
+func (s *Spec) checkOwner(lookup Lookup) []error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("path %q: %s", s.Text, fmt.Sprintf(format, args...)))
+	}
+	self := os.Geteuid()
+	if s.Owner != "" {
+		uid, err := find(s.Owner, lookup.User)
+		switch {
+		case err != nil:
+			fault("owner %q: %v", s.Owner, err)
+		case self != 0 && uid != self:
+			fault("owner %q: only root can give a file to another user", s.Owner)
+		}
+		s.uid = uid + 1
+	}
+	if s.Group != "" {
+		gid, err := find(s.Group, lookup.Group)
+		switch {
+		case err != nil:
+			fault("group %q: %v", s.Group, err)
+		case self != 0 && !inGroup(gid):
+			fault("group %q: only root can give a file to a group that it is not in", s.Group)
+		}
+		s.gid = gid + 1
+	}
+	return faults
+}
+
+// find is the number that a name has, or is; -1 if there is none.
+func find(name string, lookup func(string) (int, error)) (int, error) {
+	// The highest number is chown(2)'s for no change.
+	if id, err := strconv.ParseUint(name, 10, 32); err == nil && id < 1<<32-1 {
+		return int(id), nil
+	}
+	id, err := lookup(name)
+	if err != nil {
+		return -1, err
+	}
+	return id, nil
+}
+
+func inGroup(gid int) bool {
+	groups, _ := os.Getgroups()
+	return gid == os.Getegid() || slices.Contains(groups, gid)
+}

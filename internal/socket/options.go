@@ -1,0 +1,185 @@
+package socket
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Tuning is what the options of a specification ask for. The zero Tuning asks
+// for nothing.
+type Tuning struct {
+	Backlog int // for listen(2), over the common one; 0: not given
+	// Reuseport sets SO_REUSEPORT; with several slots each has a socket of its own.
+	Reuseport   bool
+	DualStack   bool // an IPv6 socket takes IPv4, too
+	NoDelay     bool // TCP_NODELAY, which the accepted sockets inherit
+	DeferAccept bool // TCP_DEFER_ACCEPT: a connection is there when its first data is
+	FastOpen    int  // TCP_FASTOPEN's queue; 0: none
+	Nonblock    bool // O_NONBLOCK, set once when the socket is bound or taken
+
+	Mode         fs.FileMode // permissions of a path; they count only if HasMode
+	HasMode      bool        // 0: 0777 is meant
+	Owner, Group string      // of a path, by name or number; "": ours
+}
+
+// place is what an option can be given to.
+type place int
+
+const (
+	onTCP place = 1 << iota
+	onUDP
+	onIPv6
+	onPath
+	onTaken
+
+	anywhere = onTCP | onUDP | onPath | onTaken
+)
+
+// optionForm is an option as it may stand behind a comma.
+type optionForm struct {
+	word   string
+	value  string // what the value is called; "": it takes none
+	linux  bool   // it is known to Linux only
+	places place
+	where  string // places in words
+	// set takes the value, and otherwise says what that should be.
+	set func(t *Tuning, value string) (should string)
+}
+
+// options are all there are. Those with TCP_DEFER_ACCEPT and TCP_FASTOPEN are for
+// Linux: elsewhere these are not there or want to be set otherwise.
+var options = []optionForm{
+	{"backlog", "N", false, onTCP | onPath | onTaken, "TCP ports, paths and fd://",
+		func(t *Tuning, v string) string { return number32(&t.Backlog, v) }},
+	{"reuseport", "", false, onTCP | onUDP, "ports",
+		func(t *Tuning, _ string) string { t.Reuseport = true; return "" }},
+	{"v6only", "0|1", false, onIPv6, "IPv6 addresses",
+		func(t *Tuning, v string) string {
+			t.DualStack = v == "0"
+			if v != "0" && v != "1" {
+				return "0 or 1"
+			}
+			return ""
+		}},
+	{"nodelay", "", false, onTCP | onTaken, "TCP ports and fd://",
+		func(t *Tuning, _ string) string { t.NoDelay = true; return "" }},
+	{"defer-accept", "", true, onTCP | onTaken, "TCP ports and fd://",
+		func(t *Tuning, _ string) string { t.DeferAccept = true; return "" }},
+	{"fastopen", "N", true, onTCP | onTaken, "TCP ports and fd://",
+		func(t *Tuning, v string) string { return number32(&t.FastOpen, v) }},
+	{"mode", "OCTAL", false, onPath, "paths",
+		func(t *Tuning, v string) string {
+			n, err := strconv.ParseUint(v, 8, 32)
+			if err != nil || n > 0o777 {
+				return "octal permissions from 0 to 777"
+			}
+			t.Mode, t.HasMode = fs.FileMode(n), true
+			return ""
+		}},
+	{"owner", "USER", false, onPath, "paths",
+		func(t *Tuning, v string) string { t.Owner = v; return "" }},
+	{"group", "GROUP", false, onPath, "paths",
+		func(t *Tuning, v string) string { t.Group = v; return "" }},
+	{"nonblock", "", false, anywhere, "all",
+		func(t *Tuning, _ string) string { t.Nonblock = true; return "" }},
+}
+
+func number32(n *int, value string) (should string) {
+	v, err := strconv.ParseUint(value, 10, 31)
+	if err != nil || v == 0 {
+		return fmt.Sprintf("a number from 1 to %d", math.MaxInt32)
+	}
+	*n = int(v)
+	return ""
+}
+
+// splitOption takes an item of a list apart. The index is that of the option it
+// is, -1 if it is none.
+func splitOption(item string) (index int, value string, valued bool) {
+	word, value, valued := strings.Cut(item, "=")
+	word = strings.TrimSpace(word)
+	index = slices.IndexFunc(options, func(o optionForm) bool { return o.word == word })
+	return index, strings.TrimSpace(value), valued
+}
+
+func isOption(item string) bool {
+	index, _, _ := splitOption(item)
+	return index >= 0
+}
+
+func optionWords() string {
+	var words []string
+	for _, o := range options {
+		words = append(words, o.word)
+	}
+	return strings.Join(words, ", ")
+}
+
+// cutOptions cuts the options off the end of a path.
+func cutOptions(text string) (path string, items []string) {
+	for {
+		i := strings.LastIndexByte(text, ',')
+		if i < 0 || !isOption(text[i+1:]) {
+			slices.Reverse(items)
+			return text, items
+		}
+		text, items = text[:i], append(items, text[i+1:])
+	}
+}
+
+// tune takes the options for a specification, and says for each that is wrong
+// why. Whether it is in the right place can be known only of a specification
+// that has been understood. Kind is port or path, for messages.
+func (s *Spec) tune(kind string, understood bool, items []string) []error {
+	var faults []error
+	given := map[int]bool{}
+	for _, item := range items {
+		item = strings.TrimSpace(item)
+		index, value, valued := splitOption(item)
+		o := &options[index]
+		fault := func(format string, args ...any) {
+			faults = append(faults, fmt.Errorf("%s %q: option %q %s", kind, s.Text, item, fmt.Sprintf(format, args...)))
+		}
+		switch {
+		case given[index]:
+			fault("is given twice")
+		case understood && o.places&s.place() == 0:
+			fault("is for %s only", o.where)
+		case o.linux && !isLinux:
+			fault("is not known to this system")
+		case o.value == "" && valued:
+			fault("takes no value")
+		case o.value != "" && value == "":
+			fault("needs a value, %s=%s", o.word, o.value)
+		case strings.ContainsAny(value, unspeakable):
+			fault("holds a semicolon, newline or NUL")
+		default:
+			if should := o.set(&s.Tuning, value); should != "" {
+				fault("is not %s", should)
+			}
+		}
+		given[index] = true
+	}
+	return faults
+}
+
+func (s *Spec) place() place {
+	switch {
+	case s.Path != "":
+		return onPath
+	case s.Taken:
+		return onTaken
+	}
+	p := onTCP
+	if s.UDP {
+		p = onUDP
+	}
+	if s.IP.Is6() {
+		p |= onIPv6
+	}
+	return p
+}

@@ -1,0 +1,107 @@
+package socket
+
+import (
+	"encoding/binary"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// steer gives the group of sockets a program that chooses among the first n
+// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). It replaces the one that is there.
+func (s *Socket) steer(n int) error {
+	program := steering(n)
+	return os.NewSyscallError("setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
+		unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+			&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}))
+}
+
+// queued is the length of the accept queue, which Linux tells of a listening
+// socket as tcpi_unacked (tcp_get_info, net/ipv4/tcp.c).
+func (s *Socket) queued(fd int) (int, error) {
+	if s.UDP {
+		return waiting(fd)
+	}
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, os.NewSyscallError("getsockopt(TCP_INFO)", err)
+	}
+	return int(info.Unacked), nil
+}
+
+// network is where the IP header begins for a load: the program itself sees the
+// packet from behind its TCP or UDP header on (SKF_NET_OFF, linux/filter.h).
+const network = 1<<32 - 0x100000
+
+// odd is 2^32 divided by the golden ratio. Multiplied by it, numbers that differ
+// in a few bits, as a client's ports do, differ in the high ones.
+const odd = 0x9e3779b1
+
+// secret keeps clients from choosing a worker by their port. Without one the
+// spread is as even.
+var secret = sync.OnceValue(func() uint32 {
+	var random [4]byte
+	_, _ = unix.Getrandom(random[:], 0)
+	return binary.NativeEndian.Uint32(random[:])
+})
+
+// steering is a program in classic BPF that hashes the source address and port to
+// a number below n. It gives the same number for all packets of a flow, and 0 for
+// what is too short. Of an IPv6 packet with extension headers the port is not
+// looked for.
+func steering(n int) []unix.SockFilter {
+	load := func(size, offset uint32) unix.SockFilter {
+		return unix.SockFilter{Code: uint16(unix.BPF_LD | size | unix.BPF_ABS), K: network + offset}
+	}
+	alu := func(op, k uint32) unix.SockFilter {
+		return unix.SockFilter{Code: uint16(unix.BPF_ALU | op | unix.BPF_K), K: k}
+	}
+	equal := func(k uint32, yes, no uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: yes, Jf: no, K: k}
+	}
+	skip := func(n uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: n} }
+	tax := unix.SockFilter{Code: unix.BPF_MISC | unix.BPF_TAX}
+	xorX := unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_XOR | unix.BPF_X}
+	keepPort := unix.SockFilter{Code: unix.BPF_ST}
+	loadPort := unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM}
+	// The port behind a header of X bytes.
+	loadPortX := unix.SockFilter{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: network}
+
+	ipv4 := []unix.SockFilter{
+		load(unix.BPF_B, 0), // the header's length in words
+		alu(unix.BPF_AND, 0x0f),
+		alu(unix.BPF_LSH, 2),
+		tax,
+		loadPortX,
+		keepPort,
+		load(unix.BPF_W, 12), // the source address
+	}
+	ipv6 := []unix.SockFilter{
+		load(unix.BPF_B, 6), // the next header
+		equal(unix.IPPROTO_TCP, 3, 0),
+		equal(unix.IPPROTO_UDP, 2, 0),
+		{Code: unix.BPF_LD | unix.BPF_IMM},
+		skip(1),
+		load(unix.BPF_H, 40),
+		keepPort,
+		load(unix.BPF_W, 8), // the source address, word by word
+	}
+	for _, offset := range []uint32{12, 16, 20} {
+		ipv6 = append(ipv6, alu(unix.BPF_MUL, odd), tax, load(unix.BPF_W, offset), xorX)
+	}
+	ipv4 = append(ipv4, skip(uint32(len(ipv6))))
+
+	program := []unix.SockFilter{
+		load(unix.BPF_B, 0), // the version
+		alu(unix.BPF_RSH, 4),
+		equal(6, uint8(len(ipv4)), 0),
+	}
+	program = append(append(program, ipv4...), ipv6...)
+	return append(program,
+		alu(unix.BPF_XOR, secret()), alu(unix.BPF_MUL, odd), tax, loadPort, xorX,
+		alu(unix.BPF_MUL, odd), tax, alu(unix.BPF_RSH, 15), xorX,
+		alu(unix.BPF_MUL, odd), alu(unix.BPF_RSH, 16),
+		alu(unix.BPF_MOD, uint32(n)),
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_A})
+}

@@ -1,0 +1,14 @@
+//go:build unix && !linux
+
+package socket
+
+import (
+	"errors"
+	"fmt"
+)
+
+func (*Socket) steer(int) error {
+	return fmt.Errorf("this system spreads connections over all sockets of a port: %w", errors.ErrUnsupported)
+}
+
+func (*Socket) queued(fd int) (int, error) { return waiting(fd) }

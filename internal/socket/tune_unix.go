@@ -1,0 +1,26 @@
+//go:build unix
+
+package socket
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// applyTuning sets what the options ask for on a socket that does not listen
+// yet, or is taken. The sockets that are accepted inherit TCP_NODELAY.
+func (s *Socket) applyTuning(fd int) error {
+	if s.NoDelay {
+		if err := switchOn(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, "TCP_NODELAY"); err != nil {
+			return err
+		}
+	}
+	if err := s.tuneLinux(fd); err != nil {
+		return err
+	}
+	if s.Nonblock {
+		return os.NewSyscallError("fcntl(O_NONBLOCK)", unix.SetNonblock(fd, true))
+	}
+	return nil
+}

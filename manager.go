@@ -1,0 +1,469 @@
+package starter
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// managerVariables are those by which a service manager talks to us, and which
+// are not for workers (sd_notify(3), sd_watchdog_enabled(3)).
+var managerVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+
+// managed tells that there is a service manager to be told.
+func (c *Config) managed() bool { return c.NotifyManager && os.Getenv("NOTIFY_SOCKET") != "" }
+
+// forUs tells that a variable is for us alone, and not for workers.
+func (c *Config) forUs(name string) bool {
+	// Our stderr is the journal's, but that of the workers is the log's.
+	return c.forManaged(name) || c.LogFile != "" && name == "JOURNAL_STREAM"
+}
+
+// forManaged tells that a service manager talks to us by that variable.
+func (c *Config) forManaged(name string) bool {
+	return c.managed() && slices.Contains(managerVariables, name)
+}
+
+// unitState is what the service manager takes us for.
+type unitState int
+
+const (
+	unitStarts  unitState = iota
+	unitRuns              // READY=1 was said
+	unitReloads           // RELOADING=1 was said
+	unitStops             // STOPPING=1 was said
+)
+
+// manager tells the service manager above us how we get on, by the protocol of
+// sd_notify(3).
+//
+//	event                  | starts         | runs        | reloads          | stops
+//	-----------------------+----------------+-------------+------------------+------
+//	restart asked          | -              | RELOADING=1 | -                | -
+//	live, another one due  | READY=1, then  | -           | -                | -
+//	                       | RELOADING=1    |             |                  |
+//	live                   | READY=1        | -           | READY=1          | -
+//	failed, and who waited | no more time   | -           | READY=1          | -
+//	for it was told so     | is asked for   |             |                  |
+//	given up, old serve on | -              | -           | READY=1          | -
+//	given up, nobody serves| STOPPING=1     | STOPPING=1  | STOPPING=1       | -
+//	stop asked, delayed    | STOPPING=1     | STOPPING=1  | STOPPING=1       | -
+//	or at once             |                |             |                  |
+//
+// So RELOADING=1 and READY=1 take turns, and the last restart that was asked for
+// is decided when READY=1 comes. Unless attempts are bounded it comes with the
+// first that fails, as the answer to Restart does, and STATUS says that the next
+// is tried. A HUP during the start does not put READY=1 off: the start is over
+// when a generation is live, and not to be failed by a timeout after that.
+//
+// For Type=notify-reload a RELOADING=1 counts only if its MONOTONIC_USEC is not
+// from before the manager's HUP. That may well come when we are reloading already:
+// then READY=1 comes with RELOADING=1 of the time of the last request in one
+// message, which the manager takes for a reload begun and ended.
+//
+// A restart by the clock, or because all workers died, is no reload: nobody
+// waits for it, and the manager would reload the units that are bound to this
+// one. STATUS tells of it.
+//
+// The manager's timeout, of TimeoutStartSec or TimeoutStopSec, is extended as long
+// as something has to happen by our own bounds: at the start and in a reload
+// within the interval or the ready timeout (rolling, also the kill timeout), from
+// each new attempt or slot on, and at a stop within its delay and the kill
+// timeout. What has no bound is not extended: attempts without an end, after the
+// first; workers that take as long as they like to go, where TimeoutStopSec is
+// all that the administrator has said of it.
+//
+// With --daemonize, that is Type=forking, systemd gives no NOTIFY_SOCKET, unless
+// NotifyAccess= has it; it then takes STATUS and does not care for READY=1.
+//
+// Only the loop's goroutine touches what is in here, so what is said is what
+// the loop knows. The timer just makes the loop settle: a loop that hangs has no
+// WATCHDOG=1 and no EXTEND_TIMEOUT_USEC sent.
+type manager struct {
+	send  func(text string) error // may block; called in the queue
+	stamp func() string           // the line MONOTONIC_USEC, of now
+	log   func(format string, args ...any)
+	poke  func()        // makes the loop settle; may block
+	step  time.Duration // that a start or restart may be without a sign of life
+	kill  time.Duration // from a stop until all workers are killed; 0: never
+	watch time.Duration // from one WATCHDOG=1 to the next; 0: nobody wants it
+
+	queue   queue
+	waiting atomic.Int32 // messages in the queue
+	failed  bool         // to send; touched in the queue only
+
+	unit     unitState
+	due      bool          // another restart is, when the attempt under way is decided
+	asked    string        // stamp of the last request since RELOADING=1; "": there was none
+	why      string        // the last attempt failed; "": it did not
+	gaveUp   bool          // no other one is made
+	fatal    bool          // and we end by it
+	delay    time.Duration // before the stop; 0: it has begun, or was not asked for
+	extends  bool          // the manager's timeout is
+	until    time.Time     // something will have happened; zero: we have just begun
+	extendAt time.Time     // again
+	watchAt  time.Time     // WATCHDOG=1 is due
+	notices  []string      // not sent yet, which settled does
+	news     bool          // there were events
+	tally    supervise.Tally
+	said     string // the last STATUS
+	timer    *time.Timer
+}
+
+// The manager's timeout is extended by so much, and that again so often: a
+// message may come late, or get lost with a manager that is restarting. Much more
+// and a hang was noticed late: an extension holds the watchdog up, too.
+const (
+	extension   = 30 * time.Second
+	extendEvery = 10 * time.Second
+	// extendSlack is beyond what we have promised: to be killed takes time, too.
+	extendSlack = 5 * time.Second
+)
+
+// maxWaiting is how many messages wait for a manager that does not read before
+// those are left out that the next one makes good for.
+const maxWaiting = 100
+
+// newManager reads the environment. poke has to make the loop settle.
+func newManager(c supervise.Config, log func(string, ...any), poke func()) *manager {
+	m := &manager{
+		send: func(text string) error {
+			_, err := daemon.SdNotify(false, text)
+			return err
+		},
+		stamp: daemon.SdNotifyMonotonicUsec,
+		log:   log,
+		poke:  poke,
+		step:  2 * c.Interval, // one until it may be spawned
+		kill:  c.KillTimeout,
+	}
+	if c.ReadyTimeout > 0 {
+		m.step = c.Interval + c.ReadyTimeout
+	}
+	if c.Surge > 0 {
+		m.step += c.KillTimeout // the old worker has to leave first
+	}
+	timeout, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log("the watchdog is not told that we are alive: %v", err)
+	}
+	m.watch = timeout / 2
+	return m
+}
+
+// observe hears of what the loop does.
+func (m *manager) observe(e supervise.Event) {
+	m.news = true
+	switch e := e.(type) {
+	case supervise.RestartAsked:
+		m.onAsked(e)
+	case supervise.Started:
+		if !e.Refill { // nothing that may come again and again counts
+			m.goesOn(0)
+		}
+	case supervise.Died:
+		if e.State == supervise.Retired {
+			m.goesOn(0)
+		}
+	case supervise.TookOver:
+		m.goesOn(e.Delay)
+	case supervise.AttemptFailed:
+		m.onFailed(e)
+	case supervise.GaveUp:
+		if m.gaveUp = true; e.Serving {
+			m.decided()
+		} else {
+			m.fails()
+		}
+	case supervise.WentLive:
+		m.onLive()
+	case supervise.StopDelayed:
+		if !e.Repeated {
+			m.stops(e.Delay)
+		}
+	case supervise.StopAsked:
+		if !e.Repeated {
+			m.stops(0)
+		}
+	}
+}
+
+func (m *manager) onAsked(e supervise.RestartAsked) {
+	m.why, m.gaveUp = "", false
+	m.due = m.due || e.Pending
+	m.asked = m.stamp()
+	if m.unit == unitRuns {
+		m.reloads()
+	}
+	m.extend(m.step)
+}
+
+// reloads begins a reload.
+func (m *manager) reloads() {
+	m.notices = append(m.notices, reloading(m.asked))
+	m.unit, m.asked = unitReloads, ""
+	m.extend(m.step)
+}
+
+func reloading(stamp string) string { return strings.TrimSuffix("RELOADING=1\n"+stamp, "\n") }
+
+func (m *manager) onLive() {
+	due := m.due
+	m.why, m.due = "", false
+	switch {
+	case m.unit == unitStarts:
+		m.notices = append(m.notices, daemon.SdNotifyReady)
+		m.unit, m.extends = unitRuns, false
+		if due {
+			m.reloads()
+		}
+		m.asked = ""
+	case due:
+		m.goesOn(0)
+	default:
+		m.decided()
+	}
+}
+
+func (m *manager) onFailed(e supervise.AttemptFailed) {
+	m.why, m.due = e.Error(), false
+	m.goesOn(max(0, e.Pause))
+	switch {
+	case e.Generation == 1 && e.Err != nil: // which the loop takes for hopeless
+		m.fails()
+	case e.Decided && e.Pause >= 0: // otherwise GaveUp comes
+		m.decided()
+	}
+}
+
+// decided ends a reload; a start only when a generation is live, but that
+// may not come any more.
+func (m *manager) decided() {
+	switch m.unit {
+	case unitStarts:
+		m.extends = false
+	case unitReloads:
+		ready := daemon.SdNotifyReady
+		if m.asked != "" {
+			ready = reloading(m.asked) + "\n" + ready
+		}
+		m.notices = append(m.notices, ready)
+		m.unit, m.asked, m.extends = unitRuns, "", false
+	}
+}
+
+// fails begins the end for lack of a worker.
+func (m *manager) fails() {
+	m.fatal = true
+	m.stops(0)
+}
+
+// stops begins a stop, or what comes after its delay.
+func (m *manager) stops(delay time.Duration) {
+	m.delay = delay
+	if m.unit != unitStops {
+		m.notices = append(m.notices, daemon.SdNotifyStopping)
+		m.unit = unitStops
+	}
+	if m.extends = m.delay > 0 || m.kill > 0; m.extends {
+		m.extend(m.delay + m.kill)
+	}
+}
+
+// extend has the manager's timeout extended as long as something will have
+// happened within d.
+func (m *manager) extend(d time.Duration) {
+	now := time.Now()
+	m.extends, m.until, m.extendAt = true, now.Add(d), now
+}
+
+// goesOn puts the end of what is awaited off: something has happened.
+func (m *manager) goesOn(pause time.Duration) {
+	if m.unit != unitStops {
+		m.until = time.Now().Add(pause + m.step)
+	}
+}
+
+// settled sends what there is to be said. The loop calls it when it has done
+// everything for now.
+func (m *manager) settled(t supervise.Tally) {
+	if m.unit == unitStarts && m.until.IsZero() {
+		m.extend(m.step) // it is the start
+	}
+	now := time.Now()
+	if m.watch > 0 && !now.Before(m.watchAt) {
+		m.watchAt = now.Add(m.watch)
+		if m.waiting.Load() < maxWaiting {
+			m.tell(daemon.SdNotifyWatchdog)
+		}
+	}
+	var lines []string
+	if m.extends && !now.Before(m.extendAt) && now.Before(m.until) {
+		m.extendAt = now.Add(extendEvery)
+		more := min(extension, m.until.Sub(now)+extendSlack)
+		lines = append(lines, "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(more.Microseconds(), 10))
+	}
+	if m.news || t != m.tally {
+		m.news, m.tally = false, t
+		if status := oneLine(m.status(t), maxStatus); status != m.said && (len(m.notices) > 0 || m.waiting.Load() < maxWaiting) {
+			m.said = status
+			lines = append(lines, "STATUS="+status)
+		}
+	}
+	if last := len(m.notices) - 1; last >= 0 {
+		lines = append([]string{m.notices[last]}, lines...)
+		for _, notice := range m.notices[:last] {
+			m.tell(notice)
+		}
+		m.notices = nil
+	}
+	if len(lines) > 0 {
+		m.tell(strings.Join(lines, "\n"))
+	}
+	m.alarm(now)
+}
+
+// alarm makes the loop settle when something is due.
+func (m *manager) alarm(now time.Time) {
+	var at time.Time
+	if m.watch > 0 {
+		at = m.watchAt
+	}
+	if m.extends && m.extendAt.Before(m.until) && (at.IsZero() || m.extendAt.Before(at)) {
+		at = m.extendAt
+	}
+	switch {
+	case at.IsZero() && m.timer != nil:
+		m.timer.Stop()
+	case at.IsZero():
+	case m.timer == nil:
+		m.timer = time.AfterFunc(at.Sub(now), m.poke)
+	default:
+		m.timer.Reset(at.Sub(now))
+	}
+}
+
+// tell sends a message as soon as those before it are sent.
+func (m *manager) tell(text string) {
+	m.waiting.Add(1)
+	m.queue.add(func() {
+		defer m.waiting.Add(-1)
+		if err := m.send(text); err != nil && !m.failed {
+			m.failed = true
+			m.log("the service manager is not told, as its socket, NOTIFY_SOCKET, cannot be written to: %v", err)
+		}
+	})
+}
+
+// end tells how it has ended. It waits until that is sent, but not for ever.
+// The loop must have ended, or never have run.
+func (m *manager) end(err error) {
+	if m == nil {
+		return
+	}
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+	var lines []string
+	if m.unit != unitStops {
+		lines = append(lines, daemon.SdNotifyStopping)
+		m.unit = unitStops
+	}
+	if err != nil {
+		if status := oneLine(failedStatus(err.Error()), maxStatus); status != m.said {
+			lines = append(lines, "STATUS="+status)
+		}
+	}
+	if len(lines) > 0 {
+		m.tell(strings.Join(lines, "\n"))
+	}
+	m.queue.flush()
+}
+
+func failedStatus(why string) string { return "failed: " + why }
+
+const (
+	maxStatus = 500 // bytes of a STATUS line
+	maxWhy    = 300 // bytes of it that say why an attempt has failed
+)
+
+// status is how things stand.
+func (m *manager) status(t supervise.Tally) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	why := oneLine(m.why, maxWhy)
+	switch {
+	case m.unit == unitStops && m.delay > 0:
+		add("serving on for %s secs before stopping", seconds(m.delay))
+	case m.unit == unitStops && m.fatal:
+		return failedStatus(m.why)
+	case m.unit == unitStops && t.Draining == 0:
+		return "stopped"
+	case m.unit == unitStops:
+		return "stopping: " + count(t.Draining, "worker") + " draining"
+	case m.unit == unitStarts && why != "":
+		add("start failed: %s", why)
+	case why != "":
+		add("restart failed: %s", why)
+	}
+	switch {
+	case t.Serving == 0 && m.unit == unitStarts:
+	case t.Serving == 0:
+		add("no worker serves")
+	case t.Generation == 0:
+		add("%s", serve(t.Serving, "old worker"))
+	case why != "":
+		add("generation %d serves on", t.Generation)
+	default:
+		add("generation %d: %s", t.Generation, serve(t.Serving, "worker"))
+	}
+	if t.Draining > 0 {
+		add("%s draining", count(t.Draining, "old worker"))
+	}
+	switch {
+	case t.Starting != 0 && t.Starting == t.Generation:
+		add("generation %d is taking over", t.Starting)
+	case t.Starting != 0:
+		add("generation %d is starting", t.Starting)
+	case why != "" && !m.gaveUp:
+		add("trying again")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// serve is "1 worker serves" or "2 workers serve".
+func serve(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " serves"
+	}
+	return count(n, noun) + " serve"
+}
+
+// oneLine makes text one line of printable UTF-8 of so many bytes at most: the
+// manager would not take anything else for a STATUS.
+func oneLine(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) <= most {
+		return text
+	}
+	const rest = "..."
+	end := most - len(rest)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + rest
+}

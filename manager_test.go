@@ -1,0 +1,542 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// unit is a superdaemon of made-up workers under a made-up service manager, in
+// a synctest bubble.
+type unit struct {
+	t       *testing.T
+	sup     *supervise.Supervisor
+	manager *manager
+	ended   chan error
+
+	mu       sync.Mutex
+	heard    []string      // by the manager, a message each, lines joined by a blank
+	logged   []string      // by us
+	clock    int           // MONOTONIC_USEC
+	pid      int           // of the newest worker
+	broken   error         // workers cannot be started
+	dies     time.Duration // new workers die after so long; 0: they do not
+	drain    time.Duration // workers that are told to go take so long
+	stubborn bool          // they do not go but by KILL
+	busy     chan struct{} // the loop waits for it at its next event; nil: it does not
+}
+
+type madeUp struct {
+	u    *unit
+	pid  int
+	exit chan int
+}
+
+func (p *madeUp) Pid() int { return p.pid }
+
+func (p *madeUp) Wait() int { return <-p.exit }
+
+func (p *madeUp) Signal(sig os.Signal) error {
+	p.u.mu.Lock()
+	defer p.u.mu.Unlock()
+	switch {
+	case sig == os.Kill:
+		p.end(9, 0)
+	case !p.u.stubborn:
+		p.end(0, p.u.drain)
+	}
+	return nil
+}
+
+func (p *madeUp) end(status int, after time.Duration) {
+	time.AfterFunc(after, func() {
+		select {
+		case p.exit <- status:
+		default:
+		}
+	})
+}
+
+func (u *unit) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.broken != nil {
+		return nil, supervise.Settings{}, u.broken
+	}
+	u.pid++
+	p := &madeUp{u: u, pid: u.pid, exit: make(chan int, 1)}
+	if u.dies > 0 {
+		p.end(1<<8, u.dies)
+	}
+	return p, supervise.Settings{}, nil
+}
+
+// runUnit runs one until the test stops it. prepare may change all there is.
+func runUnit(t *testing.T, c supervise.Config, prepare func(*unit)) *unit {
+	t.Helper()
+	u := &unit{t: t, ended: make(chan error, 1)}
+	c.Spawner, c.RetireSignal, c.AbortSignal = u, syscall.SIGTERM, syscall.SIGTERM
+	c.Interval = max(c.Interval, time.Second)
+	u.manager = newManager(c, func(format string, args ...any) { u.logged = append(u.logged, fmt.Sprintf(format, args...)) },
+		func() { _, _ = u.sup.Status(context.Background()) })
+	u.manager.send = u.hear
+	u.manager.stamp = func() string {
+		u.clock++
+		return fmt.Sprintf("MONOTONIC_USEC=%d\n", u.clock)
+	}
+	c.Observe = func(e supervise.Event) {
+		u.mu.Lock()
+		busy := u.busy
+		u.busy = nil
+		u.mu.Unlock()
+		if busy != nil {
+			<-busy
+		}
+		u.manager.observe(e)
+	}
+	c.Settled = u.manager.settled
+	if prepare != nil {
+		prepare(u)
+	}
+	u.sup = supervise.New(c)
+	go func() {
+		err := u.sup.Run(context.Background(), syscall.SIGTERM)
+		u.manager.end(err)
+		u.ended <- err
+	}()
+	return u
+}
+
+func (u *unit) hear(text string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.heard = append(u.heard, strings.ReplaceAll(text, "\n", " "))
+	return nil
+}
+
+// set changes what the workers do.
+func (u *unit) set(change func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change()
+}
+
+// hears checks what the manager has heard since the last time, once d has passed.
+func (u *unit) hears(d time.Duration, want ...string) {
+	u.t.Helper()
+	time.Sleep(d) // in the bubble
+	synctest.Wait()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	assert.Equal(u.t, strings.Join(want, "\n"), strings.Join(u.heard, "\n"))
+	u.heard = nil
+}
+
+func (u *unit) restart() { u.sup.Restart(context.Background(), "HUP") }
+
+func (u *unit) stop(delay time.Duration) {
+	u.sup.Stop(context.Background(), "TERM", syscall.SIGTERM, delay)
+}
+
+// starts runs it until its first generation is live.
+func (u *unit) starts() {
+	u.t.Helper()
+	u.hears(0, "EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1 is starting")
+	u.hears(time.Second, "READY=1 STATUS=generation 1: 1 worker serves")
+}
+
+func TestManagerHearsOfStartRestartAndStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) { u.drain = time.Minute })
+		u.starts()
+		u.hears(time.Hour)
+		u.restart()
+		u.hears(0, "RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting")
+		u.hears(time.Second, "READY=1 STATUS=generation 2: 1 worker serves; 1 old worker draining")
+		u.hears(time.Minute, "STATUS=generation 2: 1 worker serves")
+		u.stop(0)
+		u.hears(0, "STOPPING=1 STATUS=stopping: 1 worker draining")
+		u.hears(time.Minute, "STATUS=stopped")
+		assert.NoError(t, <-u.ended)
+	})
+}
+
+func TestManagerHearsReadyWhenNoRestartIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, nil)
+		u.starts()
+		u.restart()
+		u.hears(500*time.Millisecond, "RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting")
+		u.restart()
+		u.restart()
+		u.hears(0, "EXTEND_TIMEOUT_USEC=7000000")
+		u.hears(500*time.Millisecond,
+			"STATUS=generation 2: 1 worker serves; 1 old worker draining; generation 3 is starting",
+			"STATUS=generation 2: 1 worker serves; generation 3 is starting")
+		u.hears(time.Second,
+			"RELOADING=1 MONOTONIC_USEC=3 READY=1 STATUS=generation 3: 1 worker serves; 1 old worker draining",
+			"STATUS=generation 3: 1 worker serves")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+func TestManagerHearsOfARestartDuringTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, nil)
+		u.hears(0, "EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1 is starting")
+		u.restart()
+		u.hears(0, "EXTEND_TIMEOUT_USEC=7000000")
+		u.hears(time.Second, "READY=1",
+			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting")
+		u.hears(time.Second, "READY=1 STATUS=generation 2: 1 worker serves; 1 old worker draining", "STATUS=generation 2: 1 worker serves")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+func TestManagerHearsOfARestartThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{Attempts: 2}, nil)
+		u.starts()
+		u.set(func() { u.dies = 100 * time.Millisecond })
+		u.restart()
+		u.hears(time.Hour,
+			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting",
+			"STATUS=restart failed: new worker 2 of generation 2 failed after 100ms: exit code 1; generation 1 serves on; trying again",
+			"STATUS=restart failed: new worker 2 of generation 2 failed after 100ms: exit code 1; generation 1 serves on; generation 3 is starting",
+			"READY=1 STATUS=restart failed: new worker 3 of generation 3 failed after 100ms: exit code 1; generation 1 serves on")
+		u.set(func() { u.dies = 0 })
+		u.restart()
+		u.hears(time.Hour,
+			"RELOADING=1 MONOTONIC_USEC=2 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 4 is starting",
+			"READY=1 STATUS=generation 4: 1 worker serves; 1 old worker draining",
+			"STATUS=generation 4: 1 worker serves")
+		u.stop(0)
+		u.hears(0, "STOPPING=1 STATUS=stopping: 1 worker draining", "STATUS=stopped")
+		<-u.ended
+	})
+}
+
+// Without a bound it is tried on, but whoever asked for the restart hears of
+// the first failure, and so does the manager.
+func TestManagerHearsOfTheFirstFailureOfUnboundedAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, nil)
+		u.starts()
+		u.set(func() { u.dies = 100 * time.Millisecond })
+		u.restart()
+		u.hears(200*time.Millisecond,
+			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting",
+			"READY=1 STATUS=restart failed: new worker 2 of generation 2 failed after 100ms: exit code 1; generation 1 serves on; trying again")
+		u.set(func() { u.dies = 0 })
+		u.hears(time.Hour,
+			"STATUS=restart failed: new worker 2 of generation 2 failed after 100ms: exit code 1; generation 1 serves on; generation 3 is starting",
+			"STATUS=generation 3: 1 worker serves; 1 old worker draining",
+			"STATUS=generation 3: 1 worker serves")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+// A failure that decides nothing, as another restart was asked for, is not told
+// as the end.
+func TestManagerHearsReadyAfterAFailureOnlyWhenNoRestartIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, nil)
+		u.starts()
+		u.set(func() { u.dies = 100 * time.Millisecond })
+		u.restart()
+		u.hears(50*time.Millisecond, "RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting")
+		u.restart()
+		u.set(func() { u.dies = 0 })
+		u.hears(100*time.Millisecond, "EXTEND_TIMEOUT_USEC=7000000",
+			"STATUS=restart failed: new worker 2 of generation 2 failed after 100ms: exit code 1; generation 1 serves on; trying again")
+		u.hears(time.Hour,
+			"STATUS=restart failed: new worker 2 of generation 2 failed after 100ms: exit code 1; generation 1 serves on; generation 3 is starting",
+			"RELOADING=1 MONOTONIC_USEC=2 READY=1 STATUS=generation 3: 1 worker serves; 1 old worker draining",
+			"STATUS=generation 3: 1 worker serves")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+// A crash is no reload, nor is what the clock asks for.
+func TestManagerHearsOfACrashByStatusOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) { u.dies = time.Minute })
+		u.starts()
+		u.set(func() { u.dies = 0 })
+		u.hears(time.Hour, "STATUS=no worker serves; generation 2 is starting", "STATUS=generation 2: 1 worker serves")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+func TestManagerHearsOfACrashDuringAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) { u.dies = 1500 * time.Millisecond })
+		u.starts()
+		u.set(func() { u.dies = 0 })
+		u.restart()
+		u.hears(time.Hour,
+			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting",
+			"STATUS=no worker serves; generation 2 is starting",
+			"READY=1 STATUS=generation 2: 1 worker serves")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+func TestManagerHearsOfAStopDuringAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, nil)
+		u.starts()
+		u.restart()
+		u.hears(0, "RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting")
+		u.stop(20 * time.Second)
+		u.hears(0, "STOPPING=1 EXTEND_TIMEOUT_USEC=25000000 STATUS=serving on for 20 secs before stopping; generation 1: 1 worker serves; generation 2 is starting")
+		u.restart() // is refused
+		u.hears(2*time.Second,
+			"STATUS=serving on for 20 secs before stopping; generation 2: 1 worker serves; 1 old worker draining",
+			"STATUS=serving on for 20 secs before stopping; generation 2: 1 worker serves")
+		u.stop(0)
+		u.stop(0)
+		u.hears(0, "STATUS=stopping: 1 worker draining", "STATUS=stopped")
+		assert.NoError(t, <-u.ended)
+	})
+}
+
+func TestManagerHearsOfAStartThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{Attempts: 2}, func(u *unit) { u.dies = 100 * time.Millisecond })
+		u.hears(time.Hour,
+			"EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1 is starting",
+			"STATUS=start failed: new worker 1 of generation 1 failed after 100ms: exit code 1; trying again",
+			"STATUS=start failed: new worker 1 of generation 1 failed after 100ms: exit code 1; generation 2 is starting",
+			"STOPPING=1 STATUS=failed: new worker 2 of generation 2 failed after 100ms: exit code 1")
+		assert.Error(t, <-u.ended)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) { u.broken = errors.New("no such file") })
+		u.hears(time.Hour,
+			"EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1 is starting",
+			"STOPPING=1 STATUS=failed: generation 1 could not be started: no such file")
+		assert.Error(t, <-u.ended)
+	})
+}
+
+func TestManagerHearsOfAnEndBeforeTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := &unit{t: t}
+		u.manager = newManager(supervise.Config{}, nil, nil)
+		u.manager.send = u.hear
+		u.manager.end(errors.New("the port\nis in use"))
+		u.hears(0, "STOPPING=1 STATUS=failed: the port?is in use")
+	})
+	var none *manager
+	none.end(errors.New("nobody wants to know")) // and nothing happens
+}
+
+// The time for a start or restart is extended as long as we have a bound for it
+// ourselves, and not when that is over.
+func TestManagersTimeoutIsExtendedForTheReadyTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{ReadyTimeout: 59 * time.Second}, nil)
+		u.hears(35*time.Second,
+			"EXTEND_TIMEOUT_USEC=30000000 STATUS=generation 1 is starting",
+			"EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000")
+		u.hears(25*time.Second, "EXTEND_TIMEOUT_USEC=25000000", "EXTEND_TIMEOUT_USEC=15000000",
+			"STATUS=start failed: new worker 1 of generation 1 was not ready after 59s; generation 2 is starting")
+		// The first attempt has failed, and those to come have no end.
+		u.hears(2*time.Minute,
+			"STATUS=start failed: new worker 2 of generation 2 was not ready after 59s; generation 3 is starting",
+			"STATUS=start failed: new worker 3 of generation 3 was not ready after 59s; generation 4 is starting")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+func TestManagersTimeoutIsExtendedForTheKillTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{KillTimeout: 40 * time.Second}, func(u *unit) { u.stubborn = true })
+		u.starts()
+		u.stop(25 * time.Second)
+		u.hears(24*time.Second,
+			"STOPPING=1 EXTEND_TIMEOUT_USEC=30000000 STATUS=serving on for 25 secs before stopping; generation 1: 1 worker serves",
+			"EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000")
+		u.hears(40*time.Second,
+			"EXTEND_TIMEOUT_USEC=30000000 STATUS=stopping: 1 worker draining",
+			"EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=25000000", "EXTEND_TIMEOUT_USEC=15000000")
+		u.hears(time.Second, "STATUS=stopped")
+		assert.NoError(t, <-u.ended)
+	})
+}
+
+// Without a kill timeout the stop may take for ever, and the manager's own is
+// the one that counts.
+func TestManagersTimeoutIsNotExtendedForAStopWithoutAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) { u.drain = time.Hour })
+		u.starts()
+		u.stop(12 * time.Second)
+		u.hears(20*time.Minute,
+			"STOPPING=1 EXTEND_TIMEOUT_USEC=17000000 STATUS=serving on for 12 secs before stopping; generation 1: 1 worker serves",
+			"EXTEND_TIMEOUT_USEC=7000000",
+			"STATUS=stopping: 1 worker draining")
+		<-u.ended
+	})
+}
+
+func TestManagerHearsOfARollingRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{Workers: 2, Surge: 1, KillTimeout: time.Minute}, func(u *unit) { u.drain = 15 * time.Second })
+		u.hears(time.Second,
+			"EXTEND_TIMEOUT_USEC=30000000 STATUS=generation 1 is starting",
+			"READY=1 STATUS=generation 1: 2 workers serve")
+		u.restart()
+		u.hears(time.Minute,
+			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=30000000 STATUS=generation 1: 2 workers serve; generation 2 is starting",
+			"STATUS=generation 2: 2 workers serve; 1 old worker draining; generation 2 is taking over",
+			"EXTEND_TIMEOUT_USEC=30000000",
+			"STATUS=generation 2: 2 workers serve; generation 2 is taking over",
+			"READY=1 STATUS=generation 2: 2 workers serve; 1 old worker draining",
+			"STATUS=generation 2: 2 workers serve")
+		u.stop(0)
+		<-u.ended
+	})
+}
+
+func TestWatchdogHearsOfALoopThatAnswersOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) {
+			u.manager.watch = 2 * time.Second
+			u.drain = 5 * time.Second
+		})
+		u.hears(0, "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1 is starting")
+		u.hears(7*time.Second, "READY=1 STATUS=generation 1: 1 worker serves", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1")
+
+		hang := make(chan struct{})
+		u.set(func() { u.busy = hang })
+		u.restart()
+		u.hears(time.Hour)
+		close(hang)
+		u.hears(time.Second, "WATCHDOG=1",
+			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting",
+			"READY=1 STATUS=generation 2: 1 worker serves; 1 old worker draining")
+		u.hears(3*time.Second, "WATCHDOG=1", "WATCHDOG=1")
+		u.stop(0)
+		u.hears(time.Hour, "STOPPING=1 STATUS=stopping: 2 workers draining",
+			"WATCHDOG=1", "STATUS=stopping: 1 worker draining", "WATCHDOG=1", "STATUS=stopped")
+		<-u.ended
+	})
+}
+
+func TestManagerThatIsNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := runUnit(t, supervise.Config{}, func(u *unit) {
+			u.manager.send = func(string) error { return errors.New("connection refused") }
+		})
+		u.hears(time.Minute)
+		u.restart()
+		u.hears(time.Minute)
+		u.stop(0)
+		assert.NoError(t, <-u.ended)
+		assert.Equal(t, []string{"the service manager is not told, as its socket, NOTIFY_SOCKET, cannot be written to: connection refused"}, u.logged)
+	})
+}
+
+// A manager that does not read holds up neither the loop nor, for long, the end.
+func TestManagerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		u := runUnit(t, supervise.Config{}, func(u *unit) {
+			u.manager.send = func(string) error { <-hang; return nil }
+			u.manager.watch = time.Second
+		})
+		u.hears(time.Hour)
+		assert.LessOrEqual(t, u.manager.waiting.Load(), int32(maxWaiting), "what is left out comes again")
+		began := time.Now()
+		u.stop(0)
+		assert.NoError(t, <-u.ended)
+		assert.Equal(t, flushTime, time.Since(began))
+		close(hang)
+	})
+}
+
+func TestStatusIsOneLineOfValidText(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "a?b?c?", oneLine("a\nb\x00c\xff", 100))
+	long := oneLine(strings.Repeat("aé", 200), 300)
+	assert.LessOrEqual(t, len(long), 300)
+	assert.True(t, utf8.ValidString(long))
+	assert.True(t, strings.HasSuffix(long, "aé..."), long)
+	m := &manager{why: strings.Repeat("x\n", 5000)}
+	status := m.status(supervise.Tally{Generation: 2, Serving: 1})
+	assert.Less(t, len(status), maxStatus)
+	assert.True(t, strings.HasSuffix(status, "; generation 2 serves on; trying again"), status)
+}
+
+// Not parallel: the environment is the process's.
+func TestManagersVariablesAreNotForWorkers(t *testing.T) {
+	for name, value := range map[string]string{
+		"NOTIFY_SOCKET": "@manager", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1", "JOURNAL_STREAM": "8:1234", "LISTENER": "x",
+	} {
+		t.Setenv(name, value)
+	}
+	names := func(c Config) (found []string) {
+		c.Command = []string{"true"}
+		s, err := New(c)
+		require.NoError(t, err)
+		assert.Equal(t, c.NotifyManager, s.manager != nil)
+		for _, name := range append([]string{"JOURNAL_STREAM"}, managerVariables...) {
+			if s.env.get(name) != "" {
+				found = append(found, name)
+			}
+		}
+		assert.NotEmpty(t, s.env.get("LISTENER"), "others are left alone")
+		return found
+	}
+	assert.Equal(t, []string{"JOURNAL_STREAM"}, names(Config{NotifyManager: true}))
+	assert.Empty(t, names(Config{NotifyManager: true, LogFile: "log"}))
+	assert.Equal(t, managerVariables, names(Config{LogFile: "log"}))
+	assert.Equal(t, append([]string{"JOURNAL_STREAM"}, managerVariables...), names(Config{}))
+	t.Setenv("NOTIFY_SOCKET", "")
+	s, err := New(Config{Command: []string{"true"}, NotifyManager: true})
+	require.NoError(t, err)
+	assert.Nil(t, s.manager, "there is none")
+}
+
+func TestWatchdogIsOursOnly(t *testing.T) {
+	pid := fmt.Sprint(os.Getpid())
+	for _, c := range []struct {
+		usec, pid string
+		want      time.Duration
+		logged    bool
+	}{
+		{"200000", "", 100 * time.Millisecond, false},
+		{"200000", pid, 100 * time.Millisecond, false},
+		{"200000", "1", 0, false},
+		{"", "", 0, false},
+		{"soon", "", 0, true},
+	} {
+		t.Setenv("WATCHDOG_USEC", c.usec)
+		t.Setenv("WATCHDOG_PID", c.pid)
+		logged := false
+		m := newManager(supervise.Config{}, func(string, ...any) { logged = true }, nil)
+		assert.Equal(t, c.want, m.watch, "%v", c)
+		assert.Equal(t, c.logged, logged, "%v", c)
+	}
+}
