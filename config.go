@@ -198,7 +198,8 @@ func (c *Config) complete() {
 type plan struct {
 	specs   []socket.Spec
 	exports []fdenv.Export
-	env     environment // of the workers, but for what changes from one to the next
+	env     environment      // of the workers, but for what changes from one to the next
+	runAs   *proc.Credential // nil: nobody else
 }
 
 // check checks everything that can be known without touching the system. The
@@ -206,8 +207,9 @@ type plan struct {
 func (c *Config) check() (plan, error) {
 	specs, err := c.sockets()
 	exports, wrong := fdenv.ParseExports(c.Export)
-	p := plan{specs, exports, c.baseEnv(exports)}
-	faults := []error{c.checkCommand(), err, wrong, c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
+	runAs, unknown := proc.LookupCredential(c.User, c.Group)
+	p := plan{specs, exports, c.baseEnv(exports).of(runAs), runAs}
+	faults := []error{c.checkCommand(), err, wrong, unknown, runAs.Check(), c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
 	if err == nil && wrong == nil {
 		faults = append(faults, c.checkTold(p))
 	}
@@ -285,6 +287,9 @@ func (c *Config) checkNumbers() error {
 		fault("surge %d goes with rolling restarts only", c.Surge)
 	case c.Surge > max(c.Workers, 1):
 		fault("surge %d is more than the number of workers, %d", c.Surge, c.Workers)
+	}
+	if c.Nice < -20 || c.Nice > 19 {
+		fault("nice %d is not from -20 to 19", c.Nice)
 	}
 	if c.Umask != nil && (*c.Umask < 0 || *c.Umask > 0o777) {
 		fault("umask %#o is not from 0 to 0777", *c.Umask)

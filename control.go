@@ -25,6 +25,9 @@ func (s *Starter) openControl() error {
 	}
 	s.config.Control = path
 	c := control.Config{Do: s.do, Refused: s.controlRefused}
+	if s.runAs != nil && s.config.Ready == ReadyNotify {
+		c.Worker = s.runAs.UID
+	}
 	if s.config.Ready == ReadyNotify {
 		c.Ancestors = notify.Ancestors
 	}

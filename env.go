@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
@@ -111,6 +112,15 @@ func (c *Config) baseEnv(exports []fdenv.Export) environment {
 		e = e.with(envKillOldDelay + "=" + seconds(*c.KillOldDelay))
 	}
 	return e
+}
+
+// of is the environment in which a user runs what is run for him, as login(1) has
+// it. Without one it is the same.
+func (e environment) of(c *proc.Credential) environment {
+	if c == nil || c.Name == "" {
+		return e
+	}
+	return e.with("HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
 }
 
 // settings are those that the environment holds. The error names every bad

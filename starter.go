@@ -12,6 +12,7 @@
 package starter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type Starter struct {
 	control  *control.Server  // nil: there is none
 	sink     *logsink.Sink
 	restore  func() // gives us our own output back; nil: we have it
+	unadopt  func() // leaves orphans alone; nil: they are
 	unhandle func() // leaves signals alone again; nil: they are
 	log      *logger
 	writes   queue // to the status file
@@ -126,6 +128,11 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	if err = proc.SealInherited(); err != nil {
 		return fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
+	if s.inInitsPlace() {
+		if s.unadopt, err = s.adoptOrphans(); err != nil {
+			return err
+		}
+	}
 	// The pid file comes first: who holds it also holds the socket paths.
 	if s.config.PidFile != "" {
 		if s.pid, err = runfile.Hold(s.config.PidFile); err != nil {
@@ -136,7 +143,7 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := (proc.Command{Args: s.config.Command, Env: env, Dir: s.config.Dir}).Check(); err != nil {
+	if err := s.command(s.config.Command, env, nil).Check(); err != nil {
 		return err
 	}
 	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
@@ -272,10 +279,13 @@ func (s *Starter) release() error {
 	if s.control != nil { // after all else: a client that waits for our end learns of it by this
 		faults = append(faults, s.control.Close())
 	}
+	if s.unadopt != nil {
+		s.unadopt()
+	}
 	if s.unhandle != nil {
 		s.unhandle() // last: a signal that comes now must leave nothing behind
 	}
-	s.unhandle, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil, nil, nil
+	s.unhandle, s.unadopt, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)
 }
 
@@ -314,13 +324,7 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
-	p, err := proc.Start(proc.Command{
-		Args:  args,
-		Env:   env.with(s.told(generation, slot)...),
-		Dir:   s.config.Dir,
-		Group: s.config.KillGroup,
-		Files: files,
-	})
+	p, err := proc.Start(s.command(args, env.with(s.told(generation, slot)...), files))
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
@@ -331,6 +335,25 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 		return nil, supervise.Settings{}, err
 	}
 	return p, settings, nil
+}
+
+// command is how a worker is started.
+func (s *Starter) command(args, env []string, files []int) proc.Command {
+	c := proc.Command{
+		Args:          args,
+		Env:           env,
+		Dir:           s.config.Dir,
+		Files:         files,
+		Group:         s.config.KillGroup,
+		Umask:         s.config.Umask,
+		Nice:          s.config.Nice,
+		Credential:    s.runAs,
+		DieWithParent: s.config.DieWithParent,
+	}
+	for _, e := range s.exports {
+		c.PidVariable = cmp.Or(c.PidVariable, e.OwnPID)
+	}
+	return c
 }
 
 // workerEnv is the base environment with what the envdir holds now.

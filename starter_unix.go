@@ -31,12 +31,7 @@ func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 			s.onSignal(ctx, sig, cancel)
 		}
 	}()
-	reaped := func() {}
-	if s.inInitsPlace() {
-		reaped = proc.ReapOrphans()
-	}
 	return func() {
-		reaped()
 		signal.Stop(caught)
 		signal.Reset(syscall.SIGPIPE)
 		close(caught)
@@ -46,7 +41,19 @@ func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 
 // inInitsPlace tells that orphans come to us, and that who wants to reach the
 // workers has nobody but us to send a signal to.
-func (s *Starter) inInitsPlace() bool { return s.config.Subreaper || os.Getpid() == 1 }
+func (s *Starter) inInitsPlace() bool {
+	return s.config.Subreaper || s.config.HandleSignals && os.Getpid() == 1
+}
+
+// adoptOrphans has them waited for until the function it returns is called.
+func (s *Starter) adoptOrphans() (stop func(), err error) {
+	if s.config.Subreaper {
+		if err := proc.BecomeSubreaper(); err != nil {
+			return nil, err
+		}
+	}
+	return proc.ReapOrphans(), nil
+}
 
 func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.CancelCauseFunc) {
 	cause := "received " + signalName(sig)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+
+	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
 // handleSignals stops at Ctrl-C, which is all that Windows knows.
@@ -28,3 +30,7 @@ func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 func redirectOutput(*os.File) (restore func(), err error) {
 	return nil, errors.New("not supported on Windows")
 }
+
+func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
+
+func (s *Starter) adoptOrphans() (stop func(), err error) { return nil, proc.BecomeSubreaper() }

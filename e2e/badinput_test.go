@@ -56,7 +56,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--expand", "--port=8080", "--", "true", "--fd={fd:x}"}, `argument "--fd={fd:x}": {fd:x} names no socket; there are 0 (8080)`},
 		{[]string{"--expand", "--path=/tmp/x", "--", "true", "{port:0}"}, `argument "{port:0}": {port:0} is a unix socket, which has no port`},
 		{[]string{"--umask=9", "--", "true"}, `--umask: "9" is not an octal number from 0 to 777`},
-		{[]string{"--nice=a", "--", "true"}, `--nice: "a" is not a number from -40 to 39`},
+		{[]string{"--nice=a", "--", "true"}, `--nice: "a" is not a number from -20 to 19`},
 		{[]string{"--drop-env=A=B", "--", "true"}, `drop-env "A=B" is not the name of a variable`},
 		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --subreaper, --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help`},
 	} {

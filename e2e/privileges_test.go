@@ -40,7 +40,7 @@ func processStatus(t *testing.T, pid int, key string) string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	require.NoError(t, err)
-	found := regexp.MustCompile(`(?m)^` + key + `:\s*(.*?)\s*$`).FindStringSubmatch(string(text))
+	found := regexp.MustCompile(`(?m)^` + key + `:[ \t]*(.*)$`).FindStringSubmatch(string(text))
 	require.NotNil(t, found, key)
 	return strings.Join(strings.Fields(found[1]), " ")
 }

@@ -31,7 +31,7 @@ type options struct {
 	User          string   `long:"user" value-name:"USER" description:"run the program as that user, with its groups; ports are bound before"`
 	Group         string   `long:"group" value-name:"GROUP" description:"run the program in that group (default: the user's)"`
 	Umask         string   `long:"umask" value-name:"OCTAL" description:"umask of the program"`
-	Nice          string   `long:"nice" value-name:"N" description:"add N, from -40 to 39, to the program's niceness"`
+	Nice          string   `long:"nice" value-name:"N" description:"add N, from -20 to 19, to the program's niceness"`
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program; repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but what start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
@@ -179,7 +179,7 @@ func (o *options) check() error {
 			*n = 0
 		}
 	}
-	number("nice", o.Nice, -40, 39, &c.Nice)
+	number("nice", o.Nice, -20, 19, &c.Nice)
 	if o.Umask != "" {
 		mask, err := strconv.ParseUint(o.Umask, 8, 16)
 		if err != nil || mask > 0o777 {

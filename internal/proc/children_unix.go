@@ -76,12 +76,20 @@ func (r *registry) reapOthers() {
 		if err != nil || pid == 0 {
 			return
 		}
-		r.mu.Lock()
-		ours := r.pids[pid]
-		r.mu.Unlock()
-		if ours {
+		if !r.reapOther(pid) {
 			return
 		}
-		_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // nobody asks how it ended
 	}
+}
+
+// reapOther waits for a process that has ended, if it is not one of ours. The
+// lock is held, or its number could be that of a child of ours by then.
+func (r *registry) reapOther(pid int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pids[pid] {
+		return false
+	}
+	_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // nobody asks how it ended
+	return true
 }

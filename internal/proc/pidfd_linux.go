@@ -18,6 +18,22 @@ func sysProcAttr(c Command, handle *int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: c.Group, PidFD: handle}
 }
 
+// itself is our executable for us to start again, even if its file has been
+// replaced meanwhile.
+func itself() (path string, err error) { return "/proc/self/exe", nil }
+
+const canDieWithParent = true
+
+// BecomeSubreaper makes this process the parent of all descendants whose own
+// parents end, as PID 1 is otherwise (PR_SET_CHILD_SUBREAPER of prctl(2)). They
+// are to be waited for then: see ReapOrphans.
+func BecomeSubreaper() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl: become subreaper", err)
+	}
+	return nil
+}
+
 // newPidfd takes over the descriptor that fork gave. It is nil before Linux 5.4.
 func newPidfd(fd int) *pidfd {
 	if fd < 0 {

@@ -4,6 +4,8 @@ package proc
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"syscall"
 )
 
@@ -13,6 +15,17 @@ type pidfd struct{}
 
 func sysProcAttr(c Command, _ *int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: c.Group}
+}
+
+// itself is our executable for us to start again. It must not have been replaced
+// by something else than a later version of it.
+func itself() (path string, err error) { return os.Executable() }
+
+const canDieWithParent = false
+
+// BecomeSubreaper says that only Linux knows subreapers.
+func BecomeSubreaper() error {
+	return fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
 }
 
 func newPidfd(int) *pidfd { return nil }

@@ -20,26 +20,48 @@ type Command struct {
 	// Group makes it the leader of a process group of its own, out of reach
 	// of what the terminal sends.
 	Group bool
+
+	// With any of the following the process is this executable first, for
+	// about a millisecond: see package trampoline.
+
+	PidVariable string      // is set to its own pid, whatever Env has; "": none
+	Umask       *int        // 0 to 0777; nil: ours
+	Nice        int         // is added to our niceness, -20 to 19
+	Credential  *Credential // who it is, and enters Dir as; nil: who we are
+	// DieWithParent has TERM sent to it when this process is gone, however
+	// that ended: prctl(2), PR_SET_PDEATHSIG, so Linux only. A process that is
+	// replaced by exec counts as gone, too. A program that has a set-user-ID bit
+	// or capabilities of its own gets no TERM.
+	DieWithParent bool
+}
+
+// prepared says whether there is something to do that fork and exec cannot.
+func (c *Command) prepared() bool {
+	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
 }
 
 // check finds the program's file, in the way that execvp(3) would from the
-// command's directory and environment, or says what is wrong.
-func (c *Command) check() (path string, err error) {
+// command's directory and environment, or says what is wrong. With a Credential
+// there may be several: what it may not execute or see is looked for further on.
+func (c *Command) check() (paths []string, err error) {
+	if err := c.checkPrepared(); err != nil {
+		return nil, err
+	}
 	if c.Dir != "" {
 		info, err := os.Stat(c.Dir)
-		if err != nil {
-			return "", fmt.Errorf("working directory: %w", err)
+		if err != nil && !c.mayDiffer(err) {
+			return nil, fmt.Errorf("working directory: %w", err)
 		}
-		if !info.IsDir() {
-			return "", fmt.Errorf("working directory: %q is not a directory", c.Dir)
+		if err == nil && !info.IsDir() {
+			return nil, fmt.Errorf("working directory: %q is not a directory", c.Dir)
 		}
 	}
 	name := c.Args[0]
 	if strings.ContainsRune(name, filepath.Separator) {
-		if err := c.executable(name); err != nil {
-			return "", fmt.Errorf("program %q: %w", name, err)
+		if err := c.executable(name); err != nil && !c.mayDiffer(err) {
+			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
-		return name, nil
+		return []string{name}, nil
 	}
 	search, ok := c.getenv("PATH")
 	if !ok {
@@ -52,17 +74,45 @@ func (c *Command) check() (path string, err error) {
 			path = "." + string(filepath.Separator) + name
 		}
 		err := c.executable(path)
-		if err == nil {
-			return path, nil
+		if err == nil || c.mayDiffer(err) {
+			paths = append(paths, path)
+			if c.Credential == nil {
+				return paths, nil
+			}
+			continue
 		}
 		if denied == nil && !errors.Is(err, fs.ErrNotExist) {
 			denied = fmt.Errorf("program %q: %s: %w", name, path, err)
 		}
 	}
-	if denied != nil {
-		return "", denied
+	switch {
+	case len(paths) > 0:
+		return paths, nil
+	case denied != nil:
+		return nil, denied
 	}
-	return "", fmt.Errorf("program %q: not found in PATH=%s", name, search)
+	return nil, fmt.Errorf("program %q: not found in PATH=%s", name, search)
+}
+
+// mayDiffer says whether what we are denied might be allowed to whom the program
+// runs as: root's rights end at the border of another machine's files.
+func (c *Command) mayDiffer(err error) bool {
+	return c.Credential != nil && errors.Is(err, fs.ErrPermission)
+}
+
+// checkPrepared checks what concerns a prepared start only.
+func (c *Command) checkPrepared() error {
+	switch {
+	case strings.ContainsAny(c.PidVariable, "=\x00"):
+		return fmt.Errorf("variable %q: a name holds no = and no NUL", c.PidVariable)
+	case c.Umask != nil && (*c.Umask < 0 || *c.Umask > 0o777):
+		return fmt.Errorf("umask %#o is not from 0 to 0777", *c.Umask)
+	case c.Nice < -20 || c.Nice > 19:
+		return fmt.Errorf("nice %d is not from -20 to 19", c.Nice)
+	case c.DieWithParent && !canDieWithParent:
+		return errors.New("this system cannot end a process when its parent has gone: only Linux can")
+	}
+	return c.Credential.Check()
 }
 
 // defaultPath is where execvp(3) searches when there is no PATH.

@@ -25,10 +25,14 @@ type Process struct {
 // that takes descriptors, has set the file blocking, which all workers that
 // share it would feel.
 func Start(c Command) (*Process, error) {
-	path, err := c.check()
+	paths, err := c.check()
 	if err != nil {
 		return nil, err
 	}
+	if c.prepared() {
+		return c.startPrepared(paths)
+	}
+	path := paths[0]
 	files := make([]uintptr, len(c.Files))
 	for i, fd := range c.Files {
 		files[i] = uintptr(fd) // -1: closed in the child

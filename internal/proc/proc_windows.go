@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"os"
 )
 
@@ -12,6 +13,37 @@ type Process struct{}
 // Start says that workers cannot be started.
 func Start(Command) (*Process, error) {
 	return nil, errors.New("workers cannot be started on Windows: it has no descriptors to inherit")
+}
+
+const canDieWithParent = false
+
+// BecomeSubreaper says that only Linux knows subreapers.
+func BecomeSubreaper() error {
+	return fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
+}
+
+var errNoUsers = fmt.Errorf("users and groups by number: %w on Windows", errors.ErrUnsupported)
+
+// LookupUser says that there are no user numbers.
+func LookupUser(string) (uid int, err error) { return 0, errNoUsers }
+
+// LookupGroup says that there are no group numbers.
+func LookupGroup(string) (gid int, err error) { return 0, errNoUsers }
+
+// LookupCredential is nil for none; everything else it refuses.
+func LookupCredential(userName, groupName string) (*Credential, error) {
+	if userName == "" && groupName == "" {
+		return nil, nil
+	}
+	return nil, errNoUsers
+}
+
+// Check refuses everything but nil.
+func (c *Credential) Check() error {
+	if c == nil {
+		return nil
+	}
+	return errNoUsers
 }
 
 func accessExecute(string) error { return nil }

@@ -1,0 +1,11 @@
+package proc
+
+// Credential is whom a program is to run as. LookupCredential makes one.
+type Credential struct {
+	UID, GID   int
+	Groups     []int  // supplementary groups
+	Name, Home string // of the user; "": it has no entry in the user database
+	who        string // "user nobody", for messages
+}
+
+func (c *Credential) String() string { return c.who }

@@ -1,0 +1,168 @@
+//go:build unix
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"github.com/lestrrat/go-server-starter/internal/trampoline"
+)
+
+// LookupUser is the number of a user that is given by name or number. As with
+// chown(1), a name of digits is a name first. A number needs no entry in the user
+// database.
+func LookupUser(name string) (uid int, err error) {
+	_, uid, err = findUser(name)
+	return uid, err
+}
+
+// LookupGroup is for groups what LookupUser is for users.
+func LookupGroup(name string) (gid int, err error) {
+	g, err := user.LookupGroup(name)
+	if err == nil {
+		return parseID(g.Gid)
+	}
+	if gid, err := parseID(name); err == nil {
+		return gid, nil
+	}
+	return 0, notFound("group", name, err)
+}
+
+// LookupCredential finds whom to run as, by name or number. An empty user is
+// ours, with our supplementary groups; an empty group is the user's own; both
+// empty are nil, no one else. A user has the supplementary groups that
+// initgroups(3) gives. One by number that has no entry in the user database
+// has only its group, which must be given then, as for chroot(1): ours, root's
+// perhaps, would be a bad guess.
+func LookupCredential(userName, groupName string) (*Credential, error) {
+	if userName == "" && groupName == "" {
+		return nil, nil
+	}
+	c := &Credential{UID: syscall.Geteuid(), who: "group " + groupName}
+	var entry *user.User
+	var err error
+	if userName != "" {
+		c.who = "user " + userName
+		if entry, c.UID, err = findUser(userName); err != nil {
+			return nil, err
+		}
+	}
+	if entry != nil {
+		c.Name, c.Home = entry.Username, entry.HomeDir
+	}
+	switch {
+	case groupName != "":
+		if c.GID, err = LookupGroup(groupName); err != nil {
+			return nil, err
+		}
+	case entry == nil:
+		return nil, fmt.Errorf("user %q has no entry in the user database: give a group, too", userName)
+	default:
+		if c.GID, err = parseID(entry.Gid); err != nil {
+			return nil, fmt.Errorf("user %q: its group: %w", userName, err)
+		}
+	}
+	switch {
+	case userName == "":
+		c.Groups, err = syscall.Getgroups()
+	case entry == nil:
+		c.Groups = []int{c.GID}
+	default:
+		c.Groups, err = initGroups(entry, c.GID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: its supplementary groups: %w", c.who, err)
+	}
+	return c, nil
+}
+
+// findUser returns no entry for a number that has none.
+func findUser(name string) (entry *user.User, uid int, err error) {
+	entry, err = user.Lookup(name)
+	if err != nil {
+		number, numberErr := parseID(name)
+		if numberErr != nil {
+			return nil, 0, notFound("user", name, err)
+		}
+		if entry, err = user.LookupId(strconv.Itoa(number)); err != nil {
+			return nil, number, nil
+		}
+	}
+	uid, err = parseID(entry.Uid)
+	if err != nil {
+		return nil, 0, fmt.Errorf("user %q: %w", name, err)
+	}
+	return entry, uid, nil
+}
+
+func notFound(kind, name string, err error) error {
+	var noUser user.UnknownUserError
+	var noGroup user.UnknownGroupError
+	if errors.As(err, &noUser) || errors.As(err, &noGroup) {
+		return fmt.Errorf("%s %q is not known to this system", kind, name)
+	}
+	return fmt.Errorf("%s %q: %w", kind, name, err)
+}
+
+// parseID takes what setresuid(2) does: -1 would mean "as it is" to it.
+func parseID(text string) (int, error) {
+	id, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || id == math.MaxUint32 {
+		return 0, fmt.Errorf("%q is not a number from 0 to %d", text, uint32(math.MaxUint32-1))
+	}
+	return int(id), nil
+}
+
+// initGroups are the groups that list the user, and gid.
+func initGroups(entry *user.User, gid int) ([]int, error) {
+	member := *entry
+	member.Gid = strconv.Itoa(gid) // in place of the one that the database has
+	texts, err := member.GroupIds()
+	if errors.Is(err, fs.ErrNotExist) {
+		return []int{gid}, nil // a container without /etc/group
+	}
+	if err != nil {
+		return nil, err
+	}
+	var groups []int
+	for _, text := range texts {
+		id, err := parseID(text)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, id)
+	}
+	return groups, nil
+}
+
+// Check says whether this process may start another with the credential: it is
+// root, has the capabilities that are needed, or is just that already. nil is.
+func (c *Credential) Check() error {
+	if c == nil {
+		return nil
+	}
+	user, groups := c.identity().Differs()
+	switch {
+	case (!user || maySetUID()) && (!groups || maySetGID()):
+		return nil
+	case syscall.Geteuid() == 0:
+		return fmt.Errorf("cannot switch to %s: root lacks CAP_SETUID or CAP_SETGID here", c.who)
+	case user:
+		return fmt.Errorf("cannot switch to %s: that needs root", c.who)
+	default:
+		return fmt.Errorf("cannot switch to the groups of %s: that needs root", c.who)
+	}
+}
+
+func (c *Credential) identity() *trampoline.Identity {
+	if c == nil {
+		return nil
+	}
+	return &trampoline.Identity{UID: c.UID, GID: c.GID, Groups: c.Groups}
+}

@@ -1,0 +1,230 @@
+//go:build unix
+
+package trampoline
+
+import (
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	text, ok := syscall.Getenv(Variable)
+	if !ok {
+		return
+	}
+	// The variable alone says nothing: somebody's environment may hold it, and
+	// then this is a program like any other.
+	fd, parent, ok := parseValue(text)
+	if !ok {
+		return
+	}
+	length, ok := 0, isPair(fd)
+	if ok {
+		length, ok = peekHeader(fd)
+	}
+	switch {
+	case ok:
+		f := run(fd, length) // does not return if all is well
+		for _, err := unix.Write(fd, f.Encode()); err == unix.EINTR; {
+			_, err = unix.Write(fd, f.Encode())
+		}
+		syscall.Exit(1)
+	case parent == syscall.Getppid():
+		// Here the program would begin anew, and start its workers, each of
+		// which would begin anew.
+		_, _ = unix.Write(2, []byte("start_server: worker not started: descriptor "+strconv.Itoa(fd)+" has no instructions for it\n"))
+		syscall.Exit(1)
+	}
+}
+
+// Value is what Variable is set to for a trampoline that finds its instructions
+// at the descriptor and is started by the calling process.
+func Value(fd int) string {
+	return strconv.Itoa(fd) + ":" + strconv.Itoa(syscall.Getpid())
+}
+
+func parseValue(text string) (fd, parent int, ok bool) {
+	for i := range len(text) {
+		if text[i] == ':' {
+			fd, err := strconv.Atoi(text[:i])
+			parent, err2 := strconv.Atoi(text[i+1:])
+			return fd, parent, err == nil && err2 == nil
+		}
+	}
+	return 0, 0, false
+}
+
+// isPair says whether fd is from socketpair(2). Only those who started us can
+// be at its other end. A connection that came over a listening socket has a name.
+func isPair(fd int) bool {
+	ours, err := unix.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	theirs, err := unix.Getpeername(fd)
+	return err == nil && isUnnamed(ours) && isUnnamed(theirs)
+}
+
+func isUnnamed(addr unix.Sockaddr) bool {
+	u, ok := addr.(*unix.SockaddrUnix)
+	return ok && (u.Name == "" || u.Name == "@") // the latter on Linux
+}
+
+// peekHeader neither blocks nor takes anything away from whom it may be meant for.
+func peekHeader(fd int) (length int, ok bool) {
+	header := make([]byte, HeaderSize)
+	for {
+		n, _, err := unix.Recvfrom(fd, header, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != unix.EINTR {
+			return decodeHeader(header[:max(n, 0)])
+		}
+	}
+}
+
+// run executes the program, or returns why it cannot.
+func run(fd, length int) Failure {
+	unix.CloseOnExec(fd)
+	if privileged() {
+		return Failure{StepPrivileged, uint32(syscall.EPERM)}
+	}
+	message, err := readFull(fd, HeaderSize+length)
+	if err != nil {
+		return failure(StepRead, err)
+	}
+	job, err := decodeBody(message[HeaderSize:])
+	if err != nil {
+		return Failure{StepRead, uint32(syscall.EBADMSG)}
+	}
+	if step, err := job.prepare(); err != nil {
+		return failure(step, err)
+	}
+	return failure(StepExec, job.exec())
+}
+
+func failure(step Step, err error) Failure {
+	errno, ok := err.(syscall.Errno)
+	if !ok {
+		errno = syscall.EIO
+	}
+	return Failure{step, uint32(errno)}
+}
+
+func readFull(fd, length int) ([]byte, error) {
+	b := make([]byte, length)
+	for done := 0; done < length; {
+		n, err := unix.Read(fd, b[done:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case n == 0: // who has started us is gone
+			return nil, syscall.EPIPE
+		default:
+			done += n
+		}
+	}
+	return b, nil
+}
+
+// prepare does all but the exec. It is called on the thread that then calls
+// exec, which is the one whose niceness and parent death signal count.
+func (j *Job) prepare() (Step, error) {
+	if j.Nice != 0 {
+		if err := renice(j.Nice); err != nil {
+			return StepNice, err
+		}
+	}
+	if j.Identity != nil {
+		if step, err := j.Identity.assume(); err != nil {
+			return step, err
+		}
+	}
+	if j.Parent != 0 {
+		if err := dieWith(j.Parent); err != nil { // a change of credentials would undo it
+			return StepParent, err
+		}
+	}
+	if j.Umask >= 0 {
+		syscall.Umask(j.Umask)
+	}
+	if j.Dir != "" {
+		if err := syscall.Chdir(j.Dir); err != nil {
+			return StepDir, err
+		}
+	}
+	if j.PidVariable != "" {
+		j.Env = append(j.Env, j.PidVariable+"="+strconv.Itoa(syscall.Getpid()))
+	}
+	for _, fd := range j.Closed {
+		unix.CloseOnExec(fd)
+	}
+	j.Signals.restore() // last: what was held back ends us now, as it would the program
+	return 0, nil
+}
+
+// exec tries the paths as execvp(3) does.
+func (j *Job) exec() error {
+	var denied, last error
+	for _, path := range j.Paths {
+		last = syscall.Exec(path, j.Args, j.Env)
+		switch last {
+		case syscall.ENOEXEC: // a script without a #! line
+			return syscall.Exec("/bin/sh", append([]string{"/bin/sh", path}, j.Args[1:]...), j.Env)
+		case syscall.EACCES:
+			denied = last
+		case syscall.ENOENT, syscall.ENOTDIR:
+		default:
+			return last
+		}
+	}
+	if denied != nil {
+		return denied
+	}
+	return last
+}
+
+// Differs says in what the calling process is someone else: those are the
+// changes that need privileges.
+func (id *Identity) Differs() (user, groups bool) {
+	user, group := otherIDs(id.UID, id.GID)
+	return user, group || !id.hasGroups()
+}
+
+// hasGroups says whether the process is in the same groups. Whether its own
+// group is listed among the supplementary ones makes no difference to its rights.
+func (id *Identity) hasGroups() bool {
+	have, err := syscall.Getgroups()
+	if err != nil {
+		return false
+	}
+	want := map[int]bool{id.GID: true}
+	for _, gid := range id.Groups {
+		want[gid] = true
+	}
+	seen := map[int]bool{id.GID: true}
+	for _, gid := range have {
+		if !want[gid] {
+			return false
+		}
+		seen[gid] = true
+	}
+	return len(seen) == len(want)
+}
+
+// assume makes this process, all threads of it, the one described. The groups
+// come first, as who has dropped the user may not change them.
+func (id *Identity) assume() (Step, error) {
+	user, _ := id.Differs()
+	if err := syscall.Setgroups(id.Groups); err != nil && !id.hasGroups() {
+		return StepGroups, err
+	}
+	if err := setGID(id.GID); err != nil {
+		return StepGID, err
+	}
+	if err := setUID(id.UID, user); err != nil {
+		return StepUID, err
+	}
+	return 0, nil
+}
