@@ -126,6 +126,9 @@ func restartHAProxy(t *testing.T) {
 // php-fpm waits for its children, when it is told to go, only with
 // process_control_timeout. Without, ten restarts lost 9 of 56,532 requests, and ten
 // reloads of a php-fpm without start_server, by USR2, 9 of 51,876.
+//
+// It must be a port: as it leaves, php-fpm removes the path of a unix socket, which
+// the new one serves on (sapi/fpm/fpm/fpm_sockets.c, fpm_sockets_cleanup).
 func restartPHP(t *testing.T) {
 	php, addr := needs(t, "/usr/sbin/php-fpm8.2"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, map[string]string{
