@@ -130,6 +130,8 @@ type daemon struct {
 	dir  string // its working directory, a temporary one
 	out  *output
 	gone chan struct{} // closed when it has been waited for
+
+	deploy func(generation int) // done by restart before it has a generation started; nil: nothing
 }
 
 // start runs a start_server, ours or the original, in a new directory.

@@ -113,15 +113,19 @@ func (c *client) get(path string) (string, error) {
 type staleError struct{ error }
 
 func (c *client) try(path string) (string, error) {
+	network, exchange := c.network, c.exchange
+	if network == fastCGI {
+		network, exchange = "tcp", c.exchangeFastCGI
+	}
 	if c.conn == nil {
-		conn, err := net.DialTimeout(c.network, c.addr, deadline)
+		conn, err := net.DialTimeout(network, c.addr, deadline)
 		if err != nil {
 			return "", err
 		}
 		c.conn, c.reader, c.used = conn, bufio.NewReader(conn), false
 		conn.SetDeadline(time.Now().Add(time.Minute))
 	}
-	body, keep, err := c.exchange(path)
+	body, keep, err := exchange(path)
 	if err != nil || !keep {
 		c.close()
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -65,19 +64,11 @@ func TestReadyOfGunicorn(t *testing.T) {
 	d.runs()
 }
 
-// Debian's puma says so by the gem sd_notify. It finds the socket by its own
-// variable, which a shell sets.
 func TestReadyOfPuma(t *testing.T) {
 	t.Parallel()
-	puma, ruby := needs(t, "puma"), needs(t, "ruby")
-	if text, err := exec.Command(ruby, "-e", "require 'sd_notify'").CombinedOutput(); err != nil {
-		require.Empty(t, os.Getenv("CI"), "the gem sd_notify is not installed: %s", text)
-		t.Skip("the gem sd_notify is not installed")
-	}
-	addr := "127.0.0.1:" + freePort(t)
-	script := fmt.Sprintf(`PUMA_INHERIT_0=3:tcp://%s exec %s -C %s -e production -b tcp://%s %s`, addr, puma,
-		filepath.Join(source, "e2e", "testdata", "puma.rb"), addr, filepath.Join(source, "e2e", "testdata", "config.ru"))
-	d := start(t, ours, "--port="+addr, longInterval, "--ready=notify", "--status-file=status", "--", "/bin/sh", "-c", script)
+	puma, addr := needsPuma(t), "127.0.0.1:"+freePort(t)
+	d := start(t, ours, "--port="+addr, longInterval, "--ready=notify", "--export=puma", "--status-file=status", "--",
+		puma, "-C", inTestdata("puma.rb"), "-e", "production", "-b", "tcp://"+addr, inTestdata("config.ru"))
 	d.serversNotice(addr, 4, 0).stop()
 	d.stop()
 	d.runs()

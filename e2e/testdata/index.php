@@ -1,0 +1,1 @@
+<?php echo "hello from generation ", getenv("SERVER_STARTER_GENERATION"), "\n";
