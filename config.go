@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -207,6 +208,11 @@ type plan struct {
 func (c *Config) check() (plan, error) {
 	specs, err := c.sockets()
 	exports, wrong := fdenv.ParseExports(c.Export)
+	if slices.ContainsFunc(exports, func(e fdenv.Export) bool { return e.Nonblocking }) {
+		for i := range specs {
+			specs[i].Nonblock = true
+		}
+	}
 	runAs, unknown := proc.LookupCredential(c.User, c.Group)
 	p := plan{specs, exports, c.baseEnv(exports).of(runAs), runAs}
 	faults := []error{c.checkCommand(), err, wrong, unknown, runAs.Check(), c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}

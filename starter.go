@@ -155,6 +155,7 @@ func (s *Starter) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.sockets = sockets
+	s.warn()
 	// Not before the ports are ours: the one that is there may be that of
 	// whoever has them.
 	if s.config.StatusFile != "" {

@@ -26,6 +26,17 @@ func (s *Starter) told(generation, slot int) []string {
 	return unique(told)
 }
 
+// warn tells of what the program will do to the sockets, if it can.
+func (s *Starter) warn() {
+	for _, e := range s.exports {
+		for _, socket := range s.sockets.Sockets {
+			if e.Unlinks && socket.Addr.Network() == "unix" {
+				s.log.printf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
+			}
+		}
+	}
+}
+
 // args are a worker's program and its arguments.
 func (s *Starter) args() ([]string, error) {
 	if !s.config.Expand {

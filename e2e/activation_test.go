@@ -12,31 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// launch runs a command that is, or comes to be, a start_server.
-func launch(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
-	t.Helper()
-	d := &daemon{t: t, cmd: cmd, dir: dir, out: &output{}, gone: make(chan struct{})}
-	cmd.Dir = dir
-	cmd.Stdout, cmd.Stderr = d.out, d.out
-	cmd.WaitDelay = time.Second // workers that outlive it must not keep Wait from returning
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Setpgid = true
-	require.NoError(t, cmd.Start())
-	go func() {
-		cmd.Wait()
-		close(d.gone)
-	}()
-	t.Cleanup(d.cleanup)
-	return d
-}
 
 // activated runs start_server under systemd-socket-activate, which listens on
 // addresses, waits for the first connection and becomes start_server.
@@ -171,7 +150,7 @@ func TestPortThatIsADescriptor(t *testing.T) {
 	unix, _ := listenerFile(t, "unix", path)
 	cmd := exec.Command(ours, "--port=fd://4", "--port=web@fd://3", "--interval=0.4", "--status-file=status", "--", hello)
 	cmd.ExtraFiles = []*os.File{file, unix}
-	d := launch(t, dir, cmd)
+	d := follow(t, dir, cmd)
 	d.restartUnderLoad(3, "tcp", addr, 4, 4).stop()
 	d.answers(4, "unix", path)
 	d.stop()

@@ -147,7 +147,7 @@ func (i *image) run(t *testing.T, command ...string) *daemon {
 	cmd := exec.Command(needs(t, "unshare"), append(args, command...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID} // so it is PID 1 before it becomes start_server
 	cmd.Env = []string{}
-	return launch(t, i.root, cmd)
+	return follow(t, i.root, cmd)
 }
 
 // starts runs what the Dockerfile says, with other values as in has them, and more

@@ -92,7 +92,7 @@ func inTestdata(name string) string { return filepath.Join(source, "e2e", "testd
 // nginx takes an inherited socket to be non-blocking, as those of its own are, and
 // does not look. On a blocking one a worker that is woken for a connection, and finds
 // that another worker has taken it, gets stuck in accept(2) with all the connections
-// that it is serving.
+// that it is serving: --export=nginx sees to that.
 func restartNginx(t *testing.T) {
 	nginx, port := needs(t, "/usr/sbin/nginx"), freePort(t)
 	addr := "127.0.0.1:" + port
@@ -106,7 +106,7 @@ func restartNginx(t *testing.T) {
 		require.NoError(t, os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "current")))
 	}
 	deploy(1)
-	d := launch(t, addr+",nonblock", nil, []string{"--export=nginx", "--dir=" + filepath.Join(dir, "current"), "--interval=0.5",
+	d := launch(t, addr, nil, []string{"--export=nginx", "--dir=" + filepath.Join(dir, "current"), "--interval=0.5",
 		"--signal-on-hup=QUIT", "--signal-on-term=QUIT"},
 		nginx, "-p", ".", "-c", "nginx.conf", "-g", "daemon off;")
 	d.deploy = deploy

@@ -143,16 +143,26 @@ func start(t *testing.T, binary string, args ...string) *daemon {
 // startIn runs it in dir, with more environment.
 func startIn(t *testing.T, dir string, env []string, binary string, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, cmd: exec.Command(binary, args...), dir: dir, out: &output{}, gone: make(chan struct{})}
-	d.cmd.Dir = dir
-	d.cmd.Env = append(os.Environ(), env...)
-	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return follow(t, dir, cmd)
+}
+
+// follow starts a command that is, or comes to be, a start_server, in dir.
+func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
+	t.Helper()
+	d := &daemon{t: t, cmd: cmd, dir: dir, out: &output{}, gone: make(chan struct{})}
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = d.out, d.out
 	// Workers that outlive it must not keep Wait from returning.
-	d.cmd.WaitDelay = time.Second
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, d.cmd.Start())
+	cmd.WaitDelay = time.Second
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	require.NoError(t, cmd.Start())
 	go func() {
-		d.cmd.Wait()
+		cmd.Wait()
 		close(d.gone)
 	}()
 	t.Cleanup(d.cleanup)

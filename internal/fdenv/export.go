@@ -20,6 +20,12 @@ type Export struct {
 	// OwnPID is a variable that has to be the worker's own pid, which is not
 	// known before there is a worker; "": there is none.
 	OwnPID string
+	// Nonblocking tells that the servers take it for granted that the sockets do
+	// not block, and get stuck otherwise.
+	Nonblocking bool
+	// Unlinks tells that a server removes the path of a unix socket when it leaves,
+	// if it may: its successor is then out of reach.
+	Unlinks bool
 }
 
 // systemd is that of sd_listen_fds(3) and sd_listen_fds_with_names(3).
@@ -71,8 +77,9 @@ var exports = []Export{
 		return told
 	}},
 	// nginx, src/core/nginx.c, ngx_add_inherited_sockets: it asks the descriptors
-	// for their addresses.
-	{Name: "nginx", prefixes: []string{"NGINX"}, check: anything, environ: func(sockets []Socket, _ Worker) []string {
+	// for their addresses. A worker that is woken for a connection which another
+	// one has taken by then would wait in accept(2), with all that it serves.
+	{Name: "nginx", prefixes: []string{"NGINX"}, check: anything, Nonblocking: true, environ: func(sockets []Socket, _ Worker) []string {
 		var list strings.Builder
 		for _, s := range sockets {
 			list.WriteString(descriptor(s) + ";")
@@ -80,8 +87,8 @@ var exports = []Export{
 		return []string{"NGINX=" + list.String()}
 	}},
 	// php-fpm, sapi/fpm/fpm/fpm_sockets.c: by the address that its listen
-	// directive comes to.
-	{Name: "php-fpm", prefixes: []string{"FPM_SOCKETS"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
+	// directive comes to. It unlinks a path in fpm_sockets_cleanup.
+	{Name: "php-fpm", Unlinks: true, prefixes: []string{"FPM_SOCKETS"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
 		return []string{"FPM_SOCKETS=" + join(sockets, ",", func(s Socket) string { return s.Addr.String() + "=" + descriptor(s) })}
 	}},
 }
