@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/logsink"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -70,15 +71,16 @@ type Config struct {
 	User, Group string
 	Umask       *int // of the workers; nil: ours
 	Nice        int  // added to the priority of the workers, as by nice(1)
-	// DropEnv are variables that workers do not get from Env; with ClearEnv they
-	// get none of it but those that are settings of ours, see EnvDir.
+	// DropEnv are variables that workers do not get but from EnvDir; with ClearEnv
+	// they get none of Env but PATH and those that are settings of ours, see EnvDir.
 	DropEnv  []string
 	ClearEnv bool
 	// DieWithParent has the kernel send the workers TERM when this process ends
 	// without having stopped them (PR_SET_PDEATHSIG). Linux only.
 	DieWithParent bool
 	// Subreaper makes this process adopt, and wait for, orphans of the workers as
-	// PID 1 does (PR_SET_CHILD_SUBREAPER). Linux only.
+	// PID 1 does (PR_SET_CHILD_SUBREAPER). It must then start no other children
+	// while Run runs, as they would be taken for orphans. Linux only.
 	Subreaper bool
 
 	// Interval is how long a new worker lives before it has started, and the
@@ -214,8 +216,9 @@ func (c *Config) check() (plan, error) {
 		}
 	}
 	runAs, unknown := proc.LookupCredential(c.User, c.Group)
-	p := plan{specs, exports, c.baseEnv(exports).of(runAs), runAs}
-	faults := []error{c.checkCommand(), err, wrong, unknown, runAs.Check(), c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
+	p := plan{specs, exports, c.baseEnv(exports, runAs), runAs}
+	start := c.command(p, nil, nil, nil)
+	faults := []error{c.checkCommand(), err, wrong, unknown, start.CheckPrepared(), logsink.Check(c.LogFile), c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
 	if err == nil && wrong == nil {
 		faults = append(faults, c.checkTold(p))
 	}
@@ -224,7 +227,7 @@ func (c *Config) check() (plan, error) {
 
 // sockets are those asked for, and looked at as far as they are there already.
 func (c *Config) sockets() ([]socket.Spec, error) {
-	passed, err := fdenv.TakePassed(c.inherited().get, os.Getpid(), c.Inherit)
+	passed, err := fdenv.TakePassed(os.Getenv, os.Getpid(), c.Inherit)
 	var inherited []socket.Spec
 	for _, p := range passed {
 		inherited = append(inherited, socket.Inherited(p.FD, p.Name))
@@ -244,7 +247,7 @@ func (c *Config) checkTold(p plan) error {
 		faults = append(faults, e.Check(sockets))
 	}
 	if c.Expand {
-		_, err := fdenv.Expand(c.Command, sockets)
+		_, err := expand(c.Command, sockets)
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
@@ -293,12 +296,6 @@ func (c *Config) checkNumbers() error {
 		fault("surge %d goes with rolling restarts only", c.Surge)
 	case c.Surge > max(c.Workers, 1):
 		fault("surge %d is more than the number of workers, %d", c.Surge, c.Workers)
-	}
-	if c.Nice < -20 || c.Nice > 19 {
-		fault("nice %d is not from -20 to 19", c.Nice)
-	}
-	if c.Umask != nil && (*c.Umask < 0 || *c.Umask > 0o777) {
-		fault("umask %#o is not from 0 to 0777", *c.Umask)
 	}
 	return errors.Join(faults...)
 }

@@ -25,7 +25,7 @@ func (s *Starter) openControl() error {
 	}
 	s.config.Control = path
 	c := control.Config{Do: s.do, Refused: s.controlRefused}
-	if s.runAs != nil && s.config.Ready == ReadyNotify {
+	if s.runAs != nil {
 		c.Worker = s.runAs.UID
 	}
 	if s.config.Ready == ReadyNotify {

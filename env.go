@@ -90,15 +90,16 @@ func (c *Config) inherited() environment {
 
 // baseEnv is the environment that workers get, but for what an envdir holds
 // and what tells of the sockets: ours, with the variables that options set.
-func (c *Config) baseEnv(exports []fdenv.Export) environment {
+func (c *Config) baseEnv(exports []fdenv.Export, runAs *proc.Credential) environment {
 	e := c.inherited().without(func(name string) bool {
 		stale := func(e fdenv.Export) bool { return e.Owns(name) }
 		switch name {
-		case envDir, envAutoRestart, envAutoInterval, envKillOldDelay:
-			return slices.Contains(c.DropEnv, name)
+		case envDir, envAutoRestart, envAutoInterval, envKillOldDelay, "PATH":
+			return false
 		}
-		return c.ClearEnv || slices.Contains(c.DropEnv, name) || fdenv.ForUs(name) || c.forUs(name) || slices.ContainsFunc(exports, stale)
+		return c.ClearEnv || fdenv.ForUs(name) || c.forUs(name) || slices.ContainsFunc(exports, stale)
 	})
+	e = e.of(runAs).without(func(name string) bool { return slices.Contains(c.DropEnv, name) })
 	if c.EnvDir != "" {
 		e = e.with(envDir + "=" + c.EnvDir)
 	}
@@ -115,10 +116,13 @@ func (c *Config) baseEnv(exports []fdenv.Export) environment {
 }
 
 // of is the environment in which a user runs what is run for him, as login(1) has
-// it. Without one it is the same.
+// it. One that has a number only has nothing of ours.
 func (e environment) of(c *proc.Credential) environment {
-	if c == nil || c.Name == "" {
+	switch {
+	case c == nil || c.Name == "" && c.UID == os.Geteuid():
 		return e
+	case c.Name == "":
+		return e.with("HOME=/").without(func(name string) bool { return name == "USER" || name == "LOGNAME" })
 	}
 	return e.with("HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
 }

@@ -149,7 +149,7 @@ func TestOptionsSetTheirVariables(t *testing.T) {
 	}
 	assert.Equal(t, environment{
 		"A=2", "ENVDIR=/env", "ENABLE_AUTO_RESTART=1", "AUTO_RESTART_INTERVAL=60", "KILL_OLD_DELAY=1.5",
-	}, c.baseEnv(nil))
+	}, c.baseEnv(nil, nil))
 }
 
 func TestWithLeavesTheOriginalAlone(t *testing.T) {

@@ -51,6 +51,9 @@ func (s *Starter) observe(e supervise.Event) {
 		s.started.Do(func() { go s.config.Started() })
 	case supervise.AttemptFailed:
 		s.log.add(func() { s.tail.keep(e.Generation) })
+	case supervise.Died:
+		sockets := s.sockets
+		s.log.add(func() { s.checkPaths(sockets) })
 	}
 	s.updateStatus(e)
 	if s.manager != nil {

@@ -3,6 +3,8 @@ package starter
 import (
 	"errors"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/socket"
 )
 
 // files are the descriptors that the worker in a slot gets, by its own numbers.
@@ -21,6 +23,16 @@ func (s *Starter) files(slot int) ([]int, error) {
 	return s.sockets.Table(slot, stdin, stdout, stderr), nil
 }
 
+// locked does something to the sockets, if they are still open.
+func (s *Starter) locked(what func(*socket.Set) error) error {
+	s.slots.Lock()
+	defer s.slots.Unlock()
+	if s.sockets == nil {
+		return nil
+	}
+	return what(s.sockets)
+}
+
 const (
 	// roundTrip is how long a client may take to complete a connection that a
 	// slot was chosen for before it was to get no more.
@@ -33,9 +45,7 @@ const (
 // steer has new connections go to the first slots only, and returns when the
 // others have accepted what waits for them.
 func (s *Starter) steer(slots int) {
-	s.slots.Lock()
-	err := s.sockets.Steer(slots)
-	s.slots.Unlock()
+	err := s.locked(func(sockets *socket.Set) error { return sockets.Steer(slots) })
 	if errors.Is(err, errors.ErrUnsupported) {
 		s.steerless.Do(func() { s.log.printf("%v: what waits for a worker in excess waits until there are more again", err) })
 		return
@@ -48,9 +58,11 @@ func (s *Starter) steer(slots int) {
 	defer tick.Stop()
 	empty := time.Now()
 	for end := empty.Add(drainTimeout); time.Since(empty) < roundTrip; <-tick.C {
-		s.slots.Lock()
-		waiting, err := s.sockets.Queued(slots)
-		s.slots.Unlock()
+		var waiting int
+		err := s.locked(func(sockets *socket.Set) (err error) {
+			waiting, err = sockets.Queued(slots)
+			return err
+		})
 		switch {
 		case err != nil:
 			s.log.printf("%v", err)

@@ -59,6 +59,8 @@ type Starter struct {
 
 	slots     sync.Mutex // what is done to sockets while workers run
 	steerless sync.Once  // it was said that the system cannot steer
+
+	lost map[string]bool // paths of which it was said that they are gone; touched in the log's queue only
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -72,7 +74,7 @@ func New(c Config) (*Starter, error) {
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.get(envDir)
 	}
-	s := &Starter{config: c, plan: plan, log: newLogger(c.Log)}
+	s := &Starter{config: c, plan: plan, log: newLogger(c.Log), lost: map[string]bool{}}
 	life := supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
@@ -143,7 +145,7 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.command(s.config.Command, env, nil).Check(); err != nil {
+	if err := s.config.command(s.plan, s.config.Command, env, nil).Check(); err != nil {
 		return err
 	}
 	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
@@ -164,7 +166,7 @@ func (s *Starter) open(ctx context.Context) (err error) {
 		}
 	}
 	if s.config.Ready == ReadyNotify {
-		if s.notices, err = notify.Listen(s.onNotice); err != nil {
+		if s.notices, err = notify.Listen(s.runAs != nil, s.onNotice); err != nil {
 			return err
 		}
 	}
@@ -267,7 +269,10 @@ func (s *Starter) release() error {
 		faults = append(faults, s.notices.Close())
 	}
 	if s.sockets != nil {
+		s.slots.Lock() // steer may be at it yet
 		faults = append(faults, s.sockets.Close())
+		s.sockets = nil
+		s.slots.Unlock()
 	}
 	if s.status != nil {
 		if err := s.status.Remove(); err != nil {
@@ -286,7 +291,7 @@ func (s *Starter) release() error {
 	if s.unhandle != nil {
 		s.unhandle() // last: a signal that comes now must leave nothing behind
 	}
-	s.unhandle, s.unadopt, s.restore, s.sink, s.notices, s.sockets, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	s.unhandle, s.unadopt, s.restore, s.sink, s.notices, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)
 }
 
@@ -325,7 +330,7 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
-	p, err := proc.Start(s.command(args, env.with(s.told(generation, slot)...), files))
+	p, err := proc.Start(s.config.command(s.plan, args, env.with(s.told(generation, slot)...), files))
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
@@ -339,22 +344,22 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 }
 
 // command is how a worker is started.
-func (s *Starter) command(args, env []string, files []int) proc.Command {
-	c := proc.Command{
+func (c *Config) command(p plan, args, env []string, files []int) proc.Command {
+	worker := proc.Command{
 		Args:          args,
 		Env:           env,
-		Dir:           s.config.Dir,
+		Dir:           c.Dir,
 		Files:         files,
-		Group:         s.config.KillGroup,
-		Umask:         s.config.Umask,
-		Nice:          s.config.Nice,
-		Credential:    s.runAs,
-		DieWithParent: s.config.DieWithParent,
+		Group:         c.KillGroup,
+		Umask:         c.Umask,
+		Nice:          c.Nice,
+		Credential:    p.runAs,
+		DieWithParent: c.DieWithParent,
 	}
-	for _, e := range s.exports {
-		c.PidVariable = cmp.Or(c.PidVariable, e.OwnPID)
+	for _, e := range p.exports {
+		worker.PidVariable = cmp.Or(worker.PidVariable, e.OwnPID)
 	}
-	return c
+	return worker
 }
 
 // workerEnv is the base environment with what the envdir holds now.

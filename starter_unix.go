@@ -47,12 +47,14 @@ func (s *Starter) inInitsPlace() bool {
 
 // adoptOrphans has them waited for until the function it returns is called.
 func (s *Starter) adoptOrphans() (stop func(), err error) {
+	undo := func() {}
 	if s.config.Subreaper {
-		if err := proc.BecomeSubreaper(); err != nil {
+		if undo, err = proc.BecomeSubreaper(); err != nil {
 			return nil, err
 		}
 	}
-	return proc.ReapOrphans(), nil
+	reaped := proc.ReapOrphans()
+	return func() { undo(); reaped() }, nil
 }
 
 func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.CancelCauseFunc) {

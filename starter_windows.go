@@ -33,4 +33,4 @@ func redirectOutput(*os.File) (restore func(), err error) {
 
 func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
 
-func (s *Starter) adoptOrphans() (stop func(), err error) { return nil, proc.BecomeSubreaper() }
+func (s *Starter) adoptOrphans() (stop func(), err error) { return proc.BecomeSubreaper() }

@@ -37,12 +37,31 @@ func (s *Starter) warn() {
 	}
 }
 
+// checkPaths tells of paths that a worker has removed as it left, which some do.
+func (s *Starter) checkPaths(sockets *socket.Set) {
+	for _, path := range sockets.Lost() {
+		if !s.lost[path] {
+			s.lost[path] = true
+			s.log.printf("somebody has removed %s: nobody can connect to that socket any more, until start_server itself is started anew", path)
+		}
+	}
+}
+
 // args are a worker's program and its arguments.
 func (s *Starter) args() ([]string, error) {
 	if !s.config.Expand {
 		return s.config.Command, nil
 	}
-	return fdenv.Expand(s.config.Command, names(s.sockets.Sockets))
+	return expand(s.config.Command, names(s.sockets.Sockets))
+}
+
+// expand leaves the program's own name as it is.
+func expand(command []string, sockets []fdenv.Socket) ([]string, error) {
+	if len(command) == 0 {
+		return nil, nil // which is told elsewhere
+	}
+	args, err := fdenv.Expand(command[1:], sockets)
+	return append([]string{command[0]}, args...), err
 }
 
 // names are the sockets as workers are told of them.

@@ -226,5 +226,18 @@ func TestEnvironmentThatIsKeptFromWorkers(t *testing.T) {
 		name, _, _ := strings.Cut(line, "=")
 		names = append(names, name)
 	}
-	assert.ElementsMatch(t, []string{"KILL_OLD_DELAY", "SERVER_STARTER_PORT", "SERVER_STARTER_GENERATION"}, names)
+	assert.ElementsMatch(t, []string{"PATH", "KILL_OLD_DELAY", "SERVER_STARTER_PORT", "SERVER_STARTER_GENERATION"}, names)
+}
+
+// A worker that removes the path as it leaves, as php-fpm does.
+func TestPathThatAWorkerRemoves(t *testing.T) {
+	t.Parallel()
+	d := start(t, ours, "--path=app.sock", "--interval=0.2", "--export=php-fpm", "--", "/bin/sh", "-c", "trap 'rm app.sock; exit' TERM; while :; do sleep 0.05; done")
+	d.sees(1, `^php-fpm removes app.sock when it leaves, and then the new one cannot be reached: `)
+	d.worker(1)
+	d.signal(syscall.SIGHUP)
+	d.sees(1, `^old worker \d+ died, status:0$`)
+	d.sees(1, `^somebody has removed app.sock: nobody can connect to that socket any more, until start_server itself is started anew$`)
+	d.stop()
+	assert.Len(t, d.sees(1, `^somebody has removed`), 1, "once is enough")
 }

@@ -19,7 +19,7 @@ import (
 type options struct {
 	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...], or a socket that is open already, fd://N. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
 	Path         []string `long:"path" value-name:"PATH" description:"unix stream socket to bind, [LABEL@]PATH[,OPTION...]. OPTION: backlog=N, mode=OCTAL, owner=USER, group=GROUP, nonblock; repeatable"`
-	Inherit      []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take the sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name; repeatable"`
+	Inherit      []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take all sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name; repeatable"`
 	Backlog      string   `long:"backlog" value-name:"N" description:"listen(2) backlog (default: SOMAXCONN)"`
 	Export       []string `long:"export" value-name:"NAME" description:"tell the program of its sockets in the way of systemd, einhorn, unicorn, puma, nginx or php-fpm, too; repeatable, also as a comma list"`
 	Expand       bool     `long:"expand" description:"put descriptors and ports in the place of {fd:WHICH} and {port:WHICH} in the program's arguments; WHICH is a label, a name in SERVER_STARTER_PORT, or a place among the sockets from 0"`
@@ -33,7 +33,7 @@ type options struct {
 	Umask         string   `long:"umask" value-name:"OCTAL" description:"umask of the program"`
 	Nice          string   `long:"nice" value-name:"N" description:"add N, from -20 to 19, to the program's niceness"`
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program; repeatable"`
-	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but what start_server sets or reads"`
+	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but PATH and what start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
 	Subreaper     bool     `long:"subreaper" description:"adopt orphans of the program, wait for them, and pass USR1 and USR2 on, as it does as PID 1 (Linux)"`
 
@@ -238,10 +238,21 @@ func (o *options) checkClient() error {
 		return errors.New("--drained goes with --restart and --control only")
 	case o.Timeout != "" && len(asked) == 0:
 		return errors.New("--timeout goes with --restart, --stop and --status only")
+	case o.Daemonize && slices.ContainsFunc(o.Port, takesStdio):
+		return errors.New("--daemonize has /dev/null in the place of 0, 1 and 2: have the socket that fd:// names at another number")
 	case o.Daemonize && o.LogFile == "":
 		return errors.New("--daemonize needs --log-file")
 	}
 	return nil
+}
+
+// takesStdio tells that a list of ports has fd://0, 1 or 2.
+func takesStdio(list string) bool {
+	return slices.ContainsFunc(strings.Split(list, ","), func(item string) bool {
+		_, number, found := strings.Cut(item, "fd://")
+		number, _, _ = strings.Cut(number, "=")
+		return found && slices.Contains([]string{"0", "1", "2"}, strings.TrimSpace(number))
+	})
 }
 
 // isClient tells that another start_server is to be asked.

@@ -78,13 +78,12 @@ func inUse(path string) bool {
 }
 
 func (l *listener) open(fd int, f *os.File, worker int) (err error) {
-	if err = os.Chmod(l.path, 0o600); err != nil {
-		return err
-	}
+	mode := os.FileMode(0o600)
 	if worker != 0 {
-		if err = os.Lchown(l.path, worker, -1); err != nil {
-			return err
-		}
+		mode = 0o666 // and not theirs, or they could put another in its place
+	}
+	if err = os.Chmod(l.path, mode); err != nil {
+		return err
 	}
 	if l.made, err = os.Lstat(l.path); err != nil {
 		return err

@@ -114,7 +114,7 @@ func TestWorkersUser(t *testing.T) {
 		assert.Equal(t, `{"version":1,"ok":false,"error":"user 65534, which the workers run as, may only acknowledge, by worker:ack"}`+"\n", said)
 	}
 	_, said = asUser(t, other, path)
-	assert.Contains(t, said, "permission denied")
+	assert.Contains(t, said, "is of user 65533, neither of user 0 nor root")
 	_, said = asUser(t, 0, path)
 	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
 }

@@ -67,8 +67,8 @@ type Server struct {
 	clients []*client // the one idle for the longest first
 }
 
-// Listen makes the socket at path, with mode 0600, the workers' if they have a user
-// of their own. A stale one there is
+// Listen makes the socket at path, with mode 0600, or 0666 if workers have a user of
+// their own: who has connected is looked at in any case. A stale one there is
 // replaced; one on which a process listens, or what is not a socket, is an
 // error.
 func Listen(path string, c Config) (*Server, error) {

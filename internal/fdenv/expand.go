@@ -58,7 +58,7 @@ func expand(arg string, sockets []Socket) (string, error) {
 func find(which string, sockets []Socket) (Socket, error) {
 	for _, called := range []func(int, Socket) bool{
 		func(_ int, s Socket) bool { return s.Label == which && which != "" },
-		func(_ int, s Socket) bool { return s.Name == which },
+		func(_ int, s Socket) bool { return s.Name == which && which != "" },
 		func(i int, _ Socket) bool { return strconv.Itoa(i) == which },
 	} {
 		var found []Socket
@@ -86,10 +86,7 @@ func known(sockets []Socket) string {
 	i := -1
 	return join(sockets, ", ", func(s Socket) string {
 		i++
-		if s.Label != "" {
-			return fmt.Sprintf("%d (%s)", i, s.Label)
-		}
-		return fmt.Sprintf("%d (%s)", i, s.Name)
+		return fmt.Sprintf("%d (%s)", i, s.called())
 	})
 }
 

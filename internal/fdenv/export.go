@@ -46,8 +46,8 @@ var systemd = Export{
 var exports = []Export{
 	systemd,
 	// einhorn, lib/einhorn/command.rb and README; EINHORN_FDS is that of its
-	// first releases, and socketmaster's. A worker that cannot reach the control
-	// socket cannot acknowledge, so without one it is not told of a master.
+	// first releases, and socketmaster's. Whoever finds his parent to be the master
+	// may want to acknowledge, which takes the control socket.
 	{Name: "einhorn", prefixes: []string{"EINHORN_"}, check: anything, environ: func(sockets []Socket, w Worker) []string {
 		told := []string{
 			"EINHORN_FD_COUNT=" + strconv.Itoa(len(sockets)),
@@ -156,7 +156,7 @@ func anything([]Socket) error { return nil }
 func inARow(sockets []Socket) error {
 	for i, s := range sockets {
 		if s.FD != firstPassed+i {
-			return fmt.Errorf("the sockets must be at descriptors from %d on, in the order given, and %q is at %d: do not pin it there", firstPassed, s.Name, s.FD)
+			return fmt.Errorf("the sockets must be at descriptors from %d on, in the order given, and %q is at %d: do not pin it there", firstPassed, s.called(), s.FD)
 		}
 	}
 	return nil
@@ -166,7 +166,7 @@ func inARow(sockets []Socket) error {
 func streams(sockets []Socket) error {
 	for _, s := range sockets {
 		if n := s.Addr.Network(); n != "tcp" && n != "unix" {
-			return fmt.Errorf("it cannot tell of a %s socket, as %q is", n, s.Name)
+			return fmt.Errorf("it cannot tell of a %s socket, as %q is", n, s.called())
 		}
 	}
 	return nil

@@ -122,7 +122,10 @@ func TestExpandFails(t *testing.T) {
 		_, err := Expand([]string{arg}, several)
 		assert.EqualError(t, err, want)
 	}
-	_, err := Expand([]string{"{fd:web}"}, twins)
+	args, err := Expand([]string{"{fd:1}"}, []Socket{{FD: 3}, {FD: 4}})
+	assert.NoError(t, err, "before they are bound they have no names")
+	assert.Equal(t, []string{"4"}, args)
+	_, err = Expand([]string{"{fd:web}"}, twins)
 	assert.EqualError(t, err, `argument "{fd:web}": {fd:web} could be any of 2 sockets: give its place, from 0 on`)
 	_, err = Expand([]string{"{fd:0}"}, nil)
 	assert.EqualError(t, err, `argument "{fd:0}": {fd:0} names no socket; there are none`)

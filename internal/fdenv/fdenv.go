@@ -3,6 +3,7 @@
 package fdenv
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 	"strings"
@@ -10,11 +11,14 @@ import (
 
 // Socket is a socket as a worker sees it.
 type Socket struct {
-	Name  string   // as the superdaemon was given it: PORT, HOST:PORT, [ADDR]:PORT or a path
+	Name  string   // as the superdaemon was given it: PORT, HOST:PORT, [ADDR]:PORT or a path; "": not known yet
 	Label string   // what the operator calls it; "": nothing
 	Addr  net.Addr // *net.TCPAddr, *net.UDPAddr or *net.UnixAddr; nil while it is not bound
 	FD    int
 }
+
+// called is how to speak of the socket to the operator.
+func (s Socket) called() string { return cmp.Or(s.Label, s.Name, "port 0") }
 
 // Worker is what else a worker may be told.
 type Worker struct {

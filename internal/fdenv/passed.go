@@ -14,6 +14,9 @@ type Passed struct {
 	Name string // "": it has none
 }
 
+// maxPassed is more than any manager passes: a process may not have so many open.
+const maxPassed = 1 << 20
+
 // firstPassed is where they begin, SD_LISTEN_FDS_START.
 const firstPassed = 3
 
@@ -50,7 +53,7 @@ func passed(getenv func(string) string, pid int) ([]Passed, error) {
 		return nil, fmt.Errorf("LISTEN_PID is %q and not our own, %d: the sockets are meant for another process", whose, pid)
 	}
 	n, err := strconv.Atoi(count)
-	if err != nil || n < 1 {
+	if err != nil || n < 1 || n > maxPassed {
 		return nil, fmt.Errorf("LISTEN_FDS is %q, which is no number of sockets", count)
 	}
 	found := make([]Passed, n)

@@ -41,6 +41,7 @@ func TestNothingIsTakenThatIsNotMeantForUs(t *testing.T) {
 		{nil, "*", "inherit: no socket is passed, as LISTEN_FDS and LISTEN_PID are not set: a .socket unit of systemd does that"},
 		{map[string]string{"LISTEN_PID": "8", "LISTEN_FDS": "1"}, "*", `inherit: LISTEN_PID is "8" and not our own, 7: the sockets are meant for another process`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "0"}, "*", `inherit: LISTEN_FDS is "0", which is no number of sockets`},
+		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "9999999999999999"}, "*", `inherit: LISTEN_FDS is "9999999999999999", which is no number of sockets`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "x"}, "*", `inherit: LISTEN_FDS is "x", which is no number of sockets`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a"}, "*", `inherit: LISTEN_FDNAMES="a" names 1 sockets, and LISTEN_FDS is 2`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "a"}, "b", `inherit "b": LISTEN_FDNAMES="a" has no such name`},

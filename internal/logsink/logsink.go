@@ -36,6 +36,9 @@ type Runner func(args []string, files []int) (Process, error)
 // whenever the command has ended, by its raw wait status, or cannot be started
 // again; it may be called from any goroutine.
 func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
+	if err := Check(spec); err != nil {
+		return nil, err
+	}
 	if tag, ok := strings.CutPrefix(spec, "syslog:"); ok {
 		return openSyslog(spec, tag, run, died)
 	}
@@ -60,12 +63,18 @@ func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink
 // defaultTag is what the lines in the syslog begin with.
 const defaultTag = "start_server"
 
+// Check says what is wrong with spec, as far as that can be known without opening it.
+func Check(spec string) error {
+	tag, ok := strings.CutPrefix(spec, "syslog:")
+	if ok && (!utf8.ValidString(tag) || strings.ContainsFunc(tag, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })) {
+		return fmt.Errorf("log file %q: the tag after syslog: may have no blank, and nothing that cannot be printed", spec)
+	}
+	return nil
+}
+
 func openSyslog(spec, tag string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
 	if tag == "" {
 		tag = defaultTag
-	}
-	if !utf8.ValidString(tag) || strings.ContainsFunc(tag, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
-		return nil, fmt.Errorf("log file %q: the tag after syslog: may have no blank, and nothing that cannot be printed", spec)
 	}
 	file, c, err := startCommand([]string{"logger", "-t", tag}, run, died) // by no shell, so a tag may have any letters
 	if err != nil {

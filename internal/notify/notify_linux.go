@@ -26,10 +26,16 @@ const maxMessage = 4096
 const maxDepth = 64
 
 // Listen makes the socket, and calls handle for every message, from one
-// goroutine, until Close. handle should not block: senders would.
-func Listen(handle func(Message)) (*Listener, error) {
-	l, err := bindFile()
-	if err != nil { // no directory for it, as in an image that holds the program only
+// goroutine, until Close. handle should not block: senders would. With others it is
+// where other users than ours can reach it.
+func Listen(others bool, handle func(Message)) (*Listener, error) {
+	dir := os.TempDir()
+	if others && !open(dir) {
+		dir = "/tmp" // TMPDIR is for us alone
+	}
+	l, err := bindFile(dir)
+	if err != nil || others && !open(dir) {
+		l.Close() // no directory for it, as in an image that holds the program only
 		l, err = bindAbstract()
 	}
 	if err == nil {
@@ -46,8 +52,8 @@ func Listen(handle func(Message)) (*Listener, error) {
 // bindFile makes a socket that anybody may write to, workers that run as
 // another user too, in a directory that nobody else may list. Puma, of those
 // that say they are ready, knows of no abstract names.
-func bindFile() (*Listener, error) {
-	dir, err := os.MkdirTemp("", "start_server-")
+func bindFile(in string) (*Listener, error) {
+	dir, err := os.MkdirTemp(in, "start_server-")
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +67,19 @@ func bindFile() (*Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// open tells that anybody may go through a directory, and all above it.
+func open(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&1 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
 }
 
 func bindAbstract() (*Listener, error) {

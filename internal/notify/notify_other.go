@@ -8,7 +8,7 @@ import "errors"
 type Listener struct{}
 
 // Listen says that readiness notices are not to be had.
-func Listen(func(Message)) (*Listener, error) {
+func Listen(bool, func(Message)) (*Listener, error) {
 	return nil, errors.New("readiness notices need Linux, which tells who sends them")
 }
 

@@ -63,7 +63,7 @@ func play(text string) {
 func listen(t *testing.T) (*Listener, <-chan Message) {
 	t.Helper()
 	messages := make(chan Message, 100)
-	l, err := Listen(func(m Message) { messages <- m })
+	l, err := Listen(false, func(m Message) { messages <- m })
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l, messages

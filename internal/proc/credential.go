@@ -7,5 +7,3 @@ type Credential struct {
 	Name, Home string // of the user; "": it has no entry in the user database
 	who        string // "user nobody", for messages
 }
-
-func (c *Credential) String() string { return c.who }

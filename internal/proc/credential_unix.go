@@ -150,6 +150,8 @@ func (c *Credential) Check() error {
 	}
 	user, groups := c.differs()
 	switch {
+	case user && maySetUID() && !maySignal():
+		return fmt.Errorf("cannot switch to %s: without CAP_KILL it could not be told to go", c.who)
 	case (!user || maySetUID()) && (!groups || maySetGID()):
 		return nil
 	case syscall.Geteuid() == 0:

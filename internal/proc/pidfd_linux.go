@@ -26,12 +26,17 @@ const canDieWithParent = true
 
 // BecomeSubreaper makes this process the parent of all descendants whose own
 // parents end, as PID 1 is otherwise (PR_SET_CHILD_SUBREAPER of prctl(2)). They
-// are to be waited for then: see ReapOrphans.
-func BecomeSubreaper() error {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl: become subreaper", err)
+// are to be waited for then: see ReapOrphans. undo makes it what it was.
+func BecomeSubreaper() (undo func(), err error) {
+	var was int32
+	if err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&was)), 0, 0, 0); err != nil {
+		return nil, os.NewSyscallError("prctl: are we a subreaper", err)
 	}
-	return nil
+	set := func(on int32) error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(on), 0, 0, 0) }
+	if err := set(1); err != nil {
+		return nil, os.NewSyscallError("prctl: become subreaper", err)
+	}
+	return func() { _ = set(was) }, nil
 }
 
 // newPidfd takes over the descriptor that fork gave. It is nil before Linux 5.4.

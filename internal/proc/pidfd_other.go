@@ -24,8 +24,8 @@ func itself() (path string, err error) { return os.Executable() }
 const canDieWithParent = false
 
 // BecomeSubreaper says that only Linux knows subreapers.
-func BecomeSubreaper() error {
-	return fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
+func BecomeSubreaper() (undo func(), err error) {
+	return nil, fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
 }
 
 func newPidfd(int) *pidfd { return nil }

@@ -516,10 +516,12 @@ func TestUserThatDiesWithTheParentIsToldToo(t *testing.T) {
 // beReaper adopts a thousand orphans that end at the same time as its own
 // children, and says what has become of all.
 func beReaper() {
-	if err := BecomeSubreaper(); err != nil {
+	undo, err := BecomeSubreaper()
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	defer undo()
 	stop := ReapOrphans()
 	defer stop()
 	const orphans = 1000
@@ -639,13 +641,19 @@ func TestWithoutRootThereIsNoSwitching(t *testing.T) {
 func TestCapabilitiesToSwitchAreNotHandedOn(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	c := runnable(t, asRole(t, "switch"), 0)
-	c.Args = append([]string{"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups",
-		"--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid"}, c.Args...)
+	with := func(capabilities string) Command {
+		c := runnable(t, asRole(t, "switch"), 0)
+		c.Args = append([]string{"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups",
+			"--inh-caps=" + capabilities, "--ambient-caps=" + capabilities}, c.Args...)
+		return c
+	}
+	c := with("+setuid,+setgid")
 	if c.Check() != nil {
 		t.Skip("no setpriv(1) here")
 	}
 	out, _ := output(t, c)
+	assert.Contains(t, out, "cannot switch to user nobody: without CAP_KILL it could not be told to go\n")
+	out, _ = output(t, with("+setuid,+setgid,+kill"))
 	assert.NotContains(t, out, "cannot")
 	assert.True(t, strings.HasPrefix(out, "65534\n"), out)
 	first, _, _ := strings.Cut(out, "12345\n")
@@ -663,7 +671,7 @@ func TestPrivilegedProgramTakesNoInstructions(t *testing.T) {
 	c.Credential = &Credential{UID: 12345, GID: 12345, Groups: []int{12345}, who: "user 12345"}
 	out, _ := output(t, c)
 	assert.Contains(t, out, "Uid:\t12345\t0\t0\t0", "a direct start is as it always was")
-	assert.Contains(t, out, "a program whose own file has a set-user-ID bit or capabilities cannot")
+	assert.Contains(t, out, "cannot be had with a set-user-ID bit or file capabilities")
 }
 
 // runnable copies the command's program to where any user can execute it.

@@ -22,6 +22,22 @@ func (c *Command) prepared() bool {
 	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
 }
 
+// checkTrampoline says why our executable cannot be started again for it, if so.
+func checkTrampoline() error {
+	path, err := itself()
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("systemd's export, user, group, umask, nice and die-with-parent need our own executable, as /proc shows it: %w", err)
+	case trampoline.Privileged():
+		return errors.New("systemd's export, user, group, umask, nice and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
+			" use ambient ones (AmbientCapabilities= of systemd, setpriv --ambient-caps)")
+	}
+	return nil
+}
+
 // forker runs functions on one thread that lives as long as the process. The
 // kernel takes the end of the thread that has forked for the end of the parent,
 // and Go ends threads when it likes.

@@ -39,7 +39,7 @@ type Command struct {
 // command's directory and environment, or says what is wrong. With a Credential
 // there may be several: what it may not execute or see is looked for further on.
 func (c *Command) check() (paths []string, err error) {
-	if err := c.checkPrepared(); err != nil {
+	if err := c.CheckPrepared(); err != nil {
 		return nil, err
 	}
 	if c.Dir != "" {
@@ -95,8 +95,12 @@ func (c *Command) mayDiffer(err error) bool {
 	return c.Credential != nil && errors.Is(err, fs.ErrPermission)
 }
 
-// checkPrepared checks what concerns a prepared start only.
-func (c *Command) checkPrepared() error {
+// CheckPrepared checks what can be known of a start by way of a trampoline, if the
+// command needs that, whatever its program is.
+func (c *Command) CheckPrepared() error {
+	if !c.prepared() {
+		return nil
+	}
 	switch {
 	case strings.ContainsAny(c.PidVariable, "=\x00"):
 		return fmt.Errorf("variable %q: a name holds no = and no NUL", c.PidVariable)
@@ -107,7 +111,10 @@ func (c *Command) checkPrepared() error {
 	case c.DieWithParent && !canDieWithParent:
 		return errors.New("this system cannot end a process when its parent has gone: only Linux can")
 	}
-	return c.Credential.Check()
+	if c.Nice < 0 && !mayNice(c.Nice) {
+		return fmt.Errorf("nice %d: to be favoured takes root, CAP_SYS_NICE or RLIMIT_NICE", c.Nice)
+	}
+	return errors.Join(c.Credential.Check(), checkTrampoline())
 }
 
 // defaultPath is where execvp(3) searches when there is no PATH.

@@ -18,8 +18,8 @@ func Start(Command) (*Process, error) {
 const canDieWithParent = false
 
 // BecomeSubreaper says that only Linux knows subreapers.
-func BecomeSubreaper() error {
-	return fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
+func BecomeSubreaper() (undo func(), err error) {
+	return nil, fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
 }
 
 var errNoUsers = fmt.Errorf("users and groups by number: %w on Windows", errors.ErrUnsupported)
@@ -59,3 +59,9 @@ func (*Process) Wait() int { return 0 }
 
 // MaxFiles is 0: there is no such limit.
 func (*Process) MaxFiles() uint64 { return 0 }
+
+func (c *Command) prepared() bool { return false }
+
+func checkTrampoline() error { return nil }
+
+func mayNice(int) bool { return true }

@@ -22,6 +22,9 @@ func (s *Set) Steer(int) error { return nil }
 // Queued is 0: there are no connections.
 func (s *Set) Queued(int) (int, error) { return 0, nil }
 
+// Lost are none: there are no paths.
+func (s *Set) Lost() []string { return nil }
+
 // Close does nothing: there are no sockets.
 func (s *Set) Close() error { return nil }
 

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 )
 
-// Lookup finds users and groups by name. Numbers are not asked for.
+// Lookup finds users and groups by name or number.
 type Lookup struct {
 	User  func(name string) (uid int, err error)
 	Group func(name string) (gid int, err error)
@@ -27,15 +26,21 @@ func Check(specs []Spec, lookup Lookup) error {
 			paths[s.Path] = true
 		}
 	}
+	missing := 0
 	for i := range specs {
 		s := &specs[i]
-		if s.Taken {
-			faults = append(faults, s.checkTaken(paths)...)
+		if s.Taken && missing < manyMissing {
+			found := s.checkTaken(paths)
+			faults = append(faults, found...)
+			missing += len(found)
 		}
 		faults = append(faults, s.checkOwner(lookup)...)
 	}
 	return errors.Join(faults...)
 }
+
+// manyMissing are enough faults of descriptors to tell that they are not there.
+const manyMissing = 5
 
 func (s *Spec) checkTaken(paths map[string]bool) []error {
 	found, err := inspect(s.Source)
@@ -56,7 +61,7 @@ func (s *Spec) checkOwner(lookup Lookup) []error {
 	}
 	self := os.Geteuid()
 	if s.Owner != "" {
-		uid, err := find(s.Owner, lookup.User)
+		uid, err := lookup.User(s.Owner)
 		switch {
 		case err != nil:
 			fault("owner %q: %v", s.Owner, err)
@@ -66,7 +71,7 @@ func (s *Spec) checkOwner(lookup Lookup) []error {
 		s.uid = uid + 1
 	}
 	if s.Group != "" {
-		gid, err := find(s.Group, lookup.Group)
+		gid, err := lookup.Group(s.Group)
 		switch {
 		case err != nil:
 			fault("group %q: %v", s.Group, err)
@@ -76,19 +81,6 @@ func (s *Spec) checkOwner(lookup Lookup) []error {
 		s.gid = gid + 1
 	}
 	return faults
-}
-
-// find is the number that a name has, or is; -1 if there is none.
-func find(name string, lookup func(string) (int, error)) (int, error) {
-	// The highest number is chown(2)'s for no change.
-	if id, err := strconv.ParseUint(name, 10, 32); err == nil && id < 1<<32-1 {
-		return int(id), nil
-	}
-	id, err := lookup(name)
-	if err != nil {
-		return -1, err
-	}
-	return id, nil
 }
 
 func inGroup(gid int) bool {

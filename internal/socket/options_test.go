@@ -186,9 +186,12 @@ func TestLabels(t *testing.T) {
 		want.Text = strings.TrimSpace(text)
 		assert.Equal(t, want, one(t, []string{text}, nil), text)
 	}
-	specs, err := Parse([]string{"web@80,web@81"}, []string{"web@/s"})
-	require.NoError(t, err, "several may have the same")
-	assert.Len(t, specs, 3)
+	_, err := Parse([]string{"web@80,web@81"}, []string{"web@/s"})
+	assert.EqualError(t, err, `port "web@81": label "web" is also given to "web@80"
+path "web@/s": label "web" is also given to "web@81"`)
+	specs, err := Parse(nil, nil, Inherited(3, "web"), Inherited(4, "web"))
+	require.NoError(t, err, "but systemd may name several so")
+	assert.Len(t, specs, 2)
 }
 
 func TestLabelsAndOptionsMakeNoOtherSocket(t *testing.T) {

@@ -4,11 +4,11 @@ import "net"
 
 // Plan is what Bind will make of specs: the descriptors at which workers will
 // find the sockets, and their names and addresses as far as these are known
-// before. Port 0 stands for one that the system will choose.
+// before. With port 0, which the system will choose, there is no name yet.
 func Plan(specs []Spec) []Socket {
 	sockets := make([]Socket, len(specs))
 	for i, fd := range number(specs) {
-		s := Socket{Spec: specs[i], FD: fd, fd: -1}
+		s := Socket{Spec: specs[i], FD: fd, fd: -1, others: &[]int{}}
 		switch {
 		case s.Taken:
 			// What cannot be taken is told by Check.
@@ -21,6 +21,9 @@ func Plan(specs []Spec) []Socket {
 			s.Name, s.Addr = s.name(s.Port), &net.UDPAddr{Port: int(s.Port)}
 		default:
 			s.Name, s.Addr = s.name(s.Port), &net.TCPAddr{Port: int(s.Port)}
+		}
+		if !s.Taken && s.Path == "" && s.Port == 0 {
+			s.Name = ""
 		}
 		sockets[i] = s
 	}

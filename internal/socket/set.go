@@ -18,14 +18,15 @@ type Socket struct {
 	FD   int      // where the worker finds it
 	Addr net.Addr // where it is bound
 
-	fd       int   // ours; with Reuseport that of slot 0
-	others   []int // with Reuseport those of the slots from 1 on
+	fd       int    // ours; with Reuseport that of slot 0
+	others   *[]int // with Reuseport those of the slots from 1 on; the only thing that changes
 	bound    netip.AddrPort
 	dev, ino uint64
 }
 
-// Set is all sockets of a superdaemon. The zero Set has none. Its methods must
-// not be called at the same time.
+// Set is all sockets of a superdaemon. The zero Set has none. Sockets never
+// changes after Bind and may be read at any time; the methods must not be called
+// at the same time.
 type Set struct {
 	Sockets []Socket
 
@@ -120,8 +121,8 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 			table = append(table, -1)
 		}
 		table[socket.FD] = socket.fd
-		if slot > 0 && slot <= len(socket.others) {
-			table[socket.FD] = socket.others[slot-1]
+		if others := *socket.others; slot > 0 && slot <= len(others) {
+			table[socket.FD] = others[slot-1]
 		}
 	}
 	return table

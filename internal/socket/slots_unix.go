@@ -16,7 +16,7 @@ import (
 // fill makes sockets for all slots of one with Reuseport. The place in the group
 // is that of the slot: TCP sockets join at listen(2), UDP sockets at bind(2).
 func (s *Socket) fill(slots int, o Options) error {
-	if !s.Reuseport || slots <= 1+len(s.others) {
+	if !s.Reuseport || slots <= 1+len(*s.others) {
 		return nil
 	}
 	// The group gets its program first, or what has no worker yet would get
@@ -24,13 +24,13 @@ func (s *Socket) fill(slots int, o Options) error {
 	// a packet in between waits there. Without a program the system spreads all
 	// over all: Steer says so, and nobody else has to.
 	_ = s.steer(o.steered)
-	for 1+len(s.others) < slots {
+	for 1+len(*s.others) < slots {
 		fd, err := s.open(s.bound, true, o)
 		if err != nil {
 			return err
 		}
-		s.others = append(s.others, fd)
-		if len(s.others) == 1 {
+		*s.others = append(*s.others, fd)
+		if len(*s.others) == 1 {
 			_ = s.steer(o.steered)
 		}
 	}
@@ -46,7 +46,7 @@ func (s *Set) Grow(n int) error {
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
 		if err := socket.fill(n, s.options); err != nil {
-			return fmt.Errorf("port %q: cannot make a socket for slot %d: %w", socket.Text, len(socket.others)+1, err)
+			return fmt.Errorf("port %q: cannot make a socket for slot %d: %w", socket.Text, len(*socket.others)+1, err)
 		}
 	}
 	return nil
@@ -64,10 +64,10 @@ func (s *Set) Steer(n int) error {
 		if !socket.Reuseport {
 			continue
 		}
-		if n < 1 || n > 1+len(socket.others) {
-			return fmt.Errorf("port %q: cannot steer to %d slots: there are %d", socket.Text, n, 1+len(socket.others))
+		if n < 1 || n > 1+len(*socket.others) {
+			return fmt.Errorf("port %q: cannot steer to %d slots: there are %d", socket.Text, n, 1+len(*socket.others))
 		}
-		if len(socket.others) == 0 {
+		if len(*socket.others) == 0 {
 			continue // it gets everything
 		}
 		if err := socket.steer(n); err != nil {
@@ -97,7 +97,7 @@ func (s *Set) Queued(from int) (int, error) {
 		if !socket.Reuseport {
 			continue
 		}
-		fds := append([]int{socket.fd}, socket.others...)
+		fds := append([]int{socket.fd}, *socket.others...)
 		for slot := max(from, 0); slot < len(fds); slot++ {
 			n, err := socket.queued(fds[slot])
 			if err != nil {

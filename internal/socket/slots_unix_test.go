@@ -14,7 +14,7 @@ import (
 )
 
 // slots are our descriptors of a socket, slot by slot.
-func slots(s Socket) []int { return append([]int{s.fd}, s.others...) }
+func slots(s Socket) []int { return append([]int{s.fd}, *s.others...) }
 
 func TestEachSlotHasItsOwnSocketAtTheSameNumber(t *testing.T) {
 	t.Parallel()

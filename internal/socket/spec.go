@@ -87,6 +87,7 @@ func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 		s, err := parsePath(path)
 		add(s, append([]error{err}, s.tune("path", err == nil, options)...)...)
 	}
+	faults = append(faults, sameLabels(specs)...)
 	specs = append(specs, inherited...)
 	return specs, errors.Join(append(faults, conflicts(specs)...)...)
 }
@@ -224,6 +225,20 @@ func conflicts(specs []Spec) []error {
 			faults = append(faults, fmt.Errorf("%s %q: it is asked for twice", s.kind(), s.Text))
 		}
 		sockets[key] = true
+	}
+	return faults
+}
+
+// sameLabels finds labels that are given twice. What is inherited may share one, as
+// systemd has it.
+func sameLabels(specs []Spec) []error {
+	var faults []error
+	labels := map[string]string{}
+	for _, s := range specs {
+		if other, taken := labels[s.Label]; taken && s.Label != "" {
+			faults = append(faults, fmt.Errorf("%s %q: label %q is also given to %q", s.kind(), s.Text, s.Label, other))
+		}
+		labels[s.Label] = s.Text
 	}
 	return faults
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -255,7 +256,7 @@ func TestOnlyRootGivesPathsAway(t *testing.T) {
 		t.Skip("only root can be another user")
 	}
 	specs := parse(t, nil, []string{"/a,owner=4711", "/b,owner=4712,group=4712", "/c,group=0"})
-	err := asUser(4711, func() error { return Check(specs, Lookup{}) })
+	err := asUser(4711, func() error { return Check(specs, Lookup{strconv.Atoi, strconv.Atoi}) })
 	assert.EqualError(t, err, `path "/b": owner "4712": only root can give a file to another user`+"\n"+
 		`path "/b": group "4712": only root can give a file to a group that it is not in`)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -59,12 +60,12 @@ func TestSocketIsNonblockingOnlyIfAsked(t *testing.T) {
 		[]string{filepath.Join(dir, "a") + ",nonblock", filepath.Join(dir, "b")})
 	for i, want := range []bool{true, true, true, false, true, false} {
 		s := set.Sockets[i]
-		for _, fd := range append(s.others, s.fd) {
+		for _, fd := range append(*s.others, s.fd) {
 			assert.Equal(t, want, nonblocking(t, fd), s.Text)
 		}
 	}
 	require.NoError(t, set.Grow(3))
-	assert.True(t, nonblocking(t, set.Sockets[2].others[1]))
+	assert.True(t, nonblocking(t, (*set.Sockets[2].others)[1]))
 }
 
 func TestDualStackTakesBothFamilies(t *testing.T) {
@@ -125,7 +126,7 @@ func TestPathHasModeAndGroupBeforeAnybodyCanConnect(t *testing.T) {
 	}()
 	for _, path := range paths {
 		specs := parse(t, nil, []string{fmt.Sprintf("%s,mode=620,group=%d,owner=%d", path, os.Getegid(), os.Geteuid())})
-		require.NoError(t, Check(specs, Lookup{}))
+		require.NoError(t, Check(specs, Lookup{strconv.Atoi, strconv.Atoi}))
 		set, err := Bind(t.Context(), specs, Options{})
 		require.NoError(t, err)
 		defer set.Close()

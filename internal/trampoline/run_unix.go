@@ -84,7 +84,7 @@ func peekHeader(fd int) (length int, ok bool) {
 // run executes the program, or returns why it cannot.
 func run(fd, length int) Failure {
 	syscall.CloseOnExec(fd)
-	if privileged() {
+	if Privileged() {
 		return Failure{StepPrivileged, uint32(syscall.EPERM)}
 	}
 	message, err := readFull(fd, HeaderSize+length)

@@ -17,11 +17,11 @@ const (
 	auxiliaryVectorFile = "/proc/self/auxv"
 )
 
-// privileged says whether the executable's file has given us more rights than
+// Privileged says whether the executable's file has given us more rights than
 // who runs it has: a set-user-ID bit, or capabilities. Anybody may give such a
 // program instructions, so it takes none. Where the vector cannot be read we may
 // well be such a one.
-func privileged() bool {
+func Privileged() bool {
 	fd, err := syscall.Open(auxiliaryVectorFile, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return true

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// privileged says whether the executable's file has a set-user-ID or
+// Privileged says whether the executable's file has a set-user-ID or
 // set-group-ID bit that gives us rights that who runs it does not have. Anybody
 // may give such a program instructions, so it takes none.
-func privileged() bool {
+func Privileged() bool {
 	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid()
 }
 
