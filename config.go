@@ -126,6 +126,14 @@ type Config struct {
 
 	SignalOnHUP  os.Signal // to old workers at a restart. nil: TERM
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
+	SignalOnINT  os.Signal // to all workers at INT. nil: TERM
+
+	// KeepOld tells no old worker to go: after a restart they serve on beside the
+	// new ones, until they end by themselves or everything is stopped.
+	KeepOld bool
+	// NoRefill starts no worker in the place of one that has ended. When none is left
+	// Run returns, with a *Failure unless the last one ended by exit code 0.
+	NoRefill bool
 
 	EnableAutoRestart   bool          // restart by time
 	AutoRestartInterval time.Duration // 0: 360 s
@@ -151,6 +159,11 @@ type Config struct {
 	Log io.Writer
 	// Env is the environment of the workers. nil: our own.
 	Env []string
+
+	// PrefixOutput has each line that a worker writes begin with its pid, as in
+	// "[4711] hello". The lines come by way of this process, so when it is gone the
+	// workers have nobody to write to.
+	PrefixOutput bool
 
 	// Started is called once, when the first worker has been started, from
 	// another goroutine. nil: nobody is told.
@@ -188,6 +201,9 @@ func (c *Config) complete() {
 	}
 	if c.SignalOnTERM == nil {
 		c.SignalOnTERM = syscall.SIGTERM
+	}
+	if c.SignalOnINT == nil {
+		c.SignalOnINT = syscall.SIGTERM
 	}
 	if c.Log == nil {
 		c.Log = os.Stderr

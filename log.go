@@ -128,6 +128,9 @@ func (s *Starter) line(e supervise.Event) string {
 		if !e.Asked && len(e.Old) == 0 {
 			return ""
 		}
+		if s.config.KeepOld {
+			return fmt.Sprintf("new worker is now running, and the old ones stay:%s", pids(e.Old))
+		}
 		line := fmt.Sprintf("new worker is now running, sending %s to old workers:%s", signalName(s.config.SignalOnHUP), pids(e.Old))
 		if e.Delay > 0 && len(e.Old) > 0 {
 			line += fmt.Sprintf("\nsleeping %s secs before killing old workers", seconds(e.Delay))

@@ -10,17 +10,22 @@ import (
 // files are the descriptors that the worker in a slot gets, by its own numbers.
 // Where slots have sockets of their own, they are made here for a new slot.
 func (s *Starter) files(slot int) ([]int, error) {
-	stdin, stdout, stderr := 0, 1, 2
-	if s.sink != nil {
-		stdout = int(s.sink.File().Fd())
-		stderr = stdout
-	}
+	stdout, stderr := s.output()
 	s.slots.Lock()
 	defer s.slots.Unlock()
 	if err := s.sockets.Grow(slot + 1); err != nil {
 		return nil, err
 	}
-	return s.sockets.Table(slot, stdin, stdout, stderr), nil
+	return s.sockets.Table(slot, 0, stdout, stderr), nil
+}
+
+// output are the descriptors that workers write to.
+func (s *Starter) output() (stdout, stderr int) {
+	if s.sink == nil {
+		return 1, 2
+	}
+	log := int(s.sink.File().Fd())
+	return log, log
 }
 
 // locked does something to the sockets, if they are still open.

@@ -31,6 +31,13 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
+// Version is that of this module.
+const Version = "1.0.0"
+
+// Failure is why a worker, or the attempt to start one, has failed. Find it in an
+// error with [errors.As].
+type Failure = supervise.Failure
+
 // ErrStopping is what Restart returns once the Starter has been told to stop.
 var ErrStopping = supervise.ErrStopping
 
@@ -55,6 +62,7 @@ type Starter struct {
 	log      *logger
 	writes   queue // to the status file
 	tail     logTail
+	relay    relay
 	manager  *manager // nil: there is none to be told
 
 	slots     sync.Mutex // what is done to sockets while workers run
@@ -75,6 +83,7 @@ func New(c Config) (*Starter, error) {
 		c.EnvDir = plan.env.get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, log: newLogger(c.Log), lost: map[string]bool{}}
+	s.relay.log = s.log
 	life := supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
@@ -84,6 +93,10 @@ func New(c Config) (*Starter, error) {
 		RetireSignal: c.SignalOnHUP,
 		AbortSignal:  syscall.SIGTERM,
 		KillTimeout:  c.KillTimeout,
+		NoRefill:     c.NoRefill,
+	}
+	if c.KeepOld {
+		life.RetireSignal = nil
 	}
 	if slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) && c.Workers > 0 {
 		life.Steer = s.steer
@@ -237,6 +250,7 @@ func (s *Starter) Run(ctx context.Context) error {
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
+	s.relay.wait()
 	s.manager.end(err)
 	s.writes.flush()
 	if err != nil {
@@ -309,6 +323,27 @@ func (s *Starter) Restart(ctx context.Context) error {
 	}
 }
 
+// Stop tells all workers to go by a signal, for good. It does not wait: Run returns
+// when they are gone. While Run is not running it blocks, until ctx ends.
+func (s *Starter) Stop(ctx context.Context, sig os.Signal) {
+	s.sup.Stop(ctx, "stop requested", sig, 0)
+}
+
+// SetWorkers makes n, from 1 to MaxWorkers, the number of workers, which
+// Config.Workers has to have begun with. It does not wait for them to come or go.
+// While Run is not running it blocks, until ctx ends; the error is ErrStopping after
+// a stop.
+func (s *Starter) SetWorkers(ctx context.Context, n int) error {
+	return s.doWorkers(ctx, "resize requested", n)
+}
+
+// Signal sends a signal to all workers. While Run is not running it blocks, until ctx
+// ends; the error is ErrStopping when there are no workers any more.
+func (s *Starter) Signal(ctx context.Context, sig os.Signal) error {
+	_, err := s.sup.Signal(ctx, "signal requested", sig, -1)
+	return err
+}
+
 // spawner starts workers for the supervisor.
 type spawner struct{ *Starter }
 
@@ -330,7 +365,7 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
-	p, err := proc.Start(s.config.command(s.plan, args, env.with(s.told(generation, slot)...), files))
+	p, err := s.start(s.config.command(s.plan, args, env.with(s.told(generation, slot)...), files))
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
@@ -341,6 +376,15 @@ func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Setti
 		return nil, supervise.Settings{}, err
 	}
 	return p, settings, nil
+}
+
+// start starts a worker.
+func (s *Starter) start(c proc.Command) (*proc.Process, error) {
+	if !s.config.PrefixOutput {
+		return proc.Start(c)
+	}
+	stdout, stderr := s.output()
+	return s.relay.start(c, stdout, stderr)
 }
 
 // command is how a worker is started.

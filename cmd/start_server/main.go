@@ -18,8 +18,6 @@ import (
 	"github.com/lestrrat/go-server-starter"
 )
 
-const version = "1.0.0"
-
 // The exit codes, as the help explains them.
 const (
 	exitOK    = 0
@@ -44,7 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		o.writeHelp(stdout)
 		return exitOK
 	case o.Version:
-		fmt.Fprintln(stdout, "start_server (go-server-starter)", version)
+		fmt.Fprintln(stdout, "start_server (go-server-starter)", starter.Version)
 		return exitOK
 	case o.isClient():
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -190,7 +191,7 @@ func TestHelpAndVersionComeBeforeAnyFault(t *testing.T) {
 	}
 	code, stdout, stderr := drive("--version", "--interval=x")
 	assert.Equal(t, exitOK, code)
-	assert.Equal(t, "start_server (go-server-starter) "+version+"\n", stdout)
+	assert.Equal(t, "start_server (go-server-starter) "+starter.Version+"\n", stdout)
 	assert.Empty(t, stderr)
 }
 

@@ -42,6 +42,8 @@ type world struct {
 	restarted time.Time // when a restart was last asked for and not refused
 	askedAt   int       // the newest generation then
 
+	retireNobody bool
+
 	slowSteer time.Duration // how long Steer takes
 	steered   int           // so many slots may have connections; without Steer 0
 	steers    []int         // what Steer was called with
@@ -278,6 +280,9 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		}
 		c.Spawner, c.Observe = w, w.observe
 		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
+		if w.retireNobody {
+			c.RetireSignal = nil
+		}
 		if c.Interval == 0 {
 			c.Interval = time.Second
 		}

@@ -23,6 +23,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add([]byte("A0\xb681A<71"))                                                      // the worker that is to stay dies while the one in excess is being spawned
 	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92}) // rolling
 	f.Add([]byte{3, 0xff, 0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92}) // steering
+	f.Add([]byte{1, 0xef, 0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})                   // none is refilled
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) == 0 || len(script) > 64 {
 			return
@@ -37,6 +38,7 @@ func FuzzLoop(f *testing.F) {
 		if len(script) > 1 && script[1]&15 == 14 { // an event that is none otherwise
 			c.Surge = 1 + int(script[1]>>4&1)
 		}
+		c.NoRefill = len(script) > 1 && script[1] == 0xef // no event either
 		simulate(t, c, func(w *world) {
 			if script[0]&0x20 != 0 {
 				w.settings.KillOldDelay = 2 * time.Second
@@ -164,7 +166,7 @@ func (w *world) checkStarting() {
 
 // checkRestarted is invariant 3.
 func (w *world) checkRestarted() {
-	if w.stopped || w.stopping || w.failed {
+	if w.stopped || w.stopping || w.failed || w.sup.config.NoRefill {
 		return
 	}
 	w.locked(func() { w.failSpawn = nil })

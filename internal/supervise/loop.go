@@ -55,6 +55,9 @@ import (
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
 //
+// With NoRefill no slot of the live generation is refilled, and no generation begun
+// but by a restart; when no worker is left it is over.
+//
 // Messages change what is wanted (this file). settle then does whatever the
 // state and the clock now call for (settle.go).
 type loop struct {
@@ -87,6 +90,7 @@ type loop struct {
 	strangers int              // notices ignored since
 	serving   []Worker         // as last told to the observer
 	restarts  int              // generations that went live after the first
+	last      Failure          // how the worker ended that did so last
 	failure   *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	stopLater  *stopAsked // a request to stop at stopAt; nil: none
@@ -373,6 +377,7 @@ func (l *loop) gone(w *worker, why Failure) {
 	case g == l.live:
 		l.liveWorkerGone(w, why, excess)
 	}
+	l.last = why
 	if g.empty() {
 		l.leaving = slices.DeleteFunc(l.leaving, func(o *generation) bool { return o == g })
 	}
@@ -432,6 +437,12 @@ func (l *loop) giveUp(why Failure) {
 // liveWorkerGone has a lone worker's place refilled by settle, and a whole
 // generation's by a new generation.
 func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
+	if l.NoRefill {
+		if l.live.empty() {
+			l.live = nil
+		}
+		return
+	}
 	if !w.proven && !excess {
 		l.slots[w.slot].failures++
 		l.Observe(RefillFailed{why, max(0, l.slots[w.slot].next(l.Interval).Sub(l.now))})

@@ -222,7 +222,7 @@ func (l *loop) retireLater(g *generation) {
 // retire tells the workers of old generations to go, as long as the live one
 // is whole: were one of its workers gone, an old one may be all that serves.
 func (l *loop) retire() {
-	if l.live == nil || !l.live.whole(l.Workers) {
+	if l.live == nil || !l.live.whole(l.Workers) || l.RetireSignal == nil {
 		return
 	}
 	var ripe []*generation
@@ -263,6 +263,10 @@ func (l *loop) autoRestart() {
 // to give it workers. Without any worker one is always wanted.
 func (l *loop) begin() {
 	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
+		if l.NoRefill && l.number > 0 && !l.wanted {
+			l.over()
+			return
+		}
 		l.wanted = true
 	}
 	if !l.wanted || l.starting != nil || !l.due(l.attempts.next(l.Interval)) {
@@ -281,10 +285,19 @@ func (l *loop) begin() {
 	}
 }
 
+// over ends it all as the last worker did.
+func (l *loop) over() {
+	if l.last.Status != 0 || l.last.Err != nil {
+		why := l.last
+		l.err = &why
+	}
+	l.stop(toAbort, l.AbortSignal)
+}
+
 // fill starts a worker in each slot that lacks one.
 func (l *loop) fill() {
 	for _, g := range []*generation{l.starting, l.live} {
-		if g == nil {
+		if g == nil || g == l.live && l.NoRefill {
 			continue
 		}
 		extra := l.extra()

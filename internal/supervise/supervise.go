@@ -77,9 +77,12 @@ type Config struct {
 	// within that time. 0: by living through Interval.
 	ReadyTimeout time.Duration
 	Attempts     int           // failed attempts in a row before giving up; 0: never give up
-	RetireSignal os.Signal     // tells the workers of an old generation to go
+	RetireSignal os.Signal     // tells the workers of an old generation to go; nil: they stay
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
+	// NoRefill leaves the place of a worker that has ended empty, and has Run return
+	// when none is left. A restart still starts a new generation.
+	NoRefill bool
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until
 	// none waits in another. At first they go to Workers slots. nil: all slots
@@ -112,8 +115,9 @@ func New(c Config) *Supervisor {
 // Run starts the first generation and supervises until the last worker is
 // gone. It must be called once. When ctx ends, the workers are stopped with
 // stopSignal. The result is nil after a stop, and otherwise says why the
-// supervisor could not go on: the first worker could not be started, or the
-// attempts were used up with no worker left to serve.
+// supervisor could not go on: the first worker could not be started, the
+// attempts were used up with no worker left to serve, or, with NoRefill, the last
+// worker has ended otherwise than by exit code 0: a *Failure, all of them.
 func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 	defer s.Close()
 	return newLoop(s).run(ctx, stopSignal)
