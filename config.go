@@ -171,7 +171,8 @@ type Config struct {
 	// ReadyTimeout, StopDelay and KillTimeout allow for; without KillTimeout
 	// the time for a stop is the manager's alone. Workers do not get these
 	// variables. A manager that does not listen is waited for two seconds
-	// at most when Run ends; errors are logged once.
+	// at most when Run ends; errors are logged once. It knows of one service, so
+	// this is for one Starter in a process.
 	NotifyManager bool
 }
 
