@@ -184,7 +184,8 @@ type Config struct {
 	// ReadyTimeout, StopDelay and KillTimeout allow for; without KillTimeout
 	// the time for a stop is the manager's alone. Workers do not get these
 	// variables. A manager that does not listen is waited for two seconds
-	// at most when Run ends; errors are logged once.
+	// at most when Run ends; errors are logged once. It knows of one service, so
+	// this is for one Starter in a process.
 	NotifyManager bool
 }
 
@@ -234,7 +235,7 @@ func (c *Config) check() (plan, error) {
 	runAs, unknown := proc.LookupCredential(c.User, c.Group)
 	p := plan{specs, exports, c.baseEnv(exports, runAs), runAs}
 	start := c.command(p, nil, nil, nil)
-	faults := []error{c.checkCommand(), err, wrong, unknown, start.CheckPrepared(), logsink.Check(c.LogFile), c.checkNumbers(), c.checkTimes(), c.checkPaths(), c.checkEnv(p.env)}
+	faults := []error{c.checkCommand(), err, wrong, unknown, start.CheckPrepared(), logsink.Check(c.LogFile), c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env)}
 	if err == nil && wrong == nil {
 		faults = append(faults, c.checkTold(p))
 	}
@@ -334,7 +335,7 @@ func (c *Config) checkEnv(env environment) error {
 
 // checkPaths finds paths that are too long, and files that would be written over
 // each other.
-func (c *Config) checkPaths() error {
+func (c *Config) checkPaths(specs []socket.Spec) error {
 	var faults []error
 	users := map[string]string{}
 	if len(c.Control) > maxControl {
@@ -349,6 +350,9 @@ func (c *Config) checkPaths() error {
 			faults = append(faults, fmt.Errorf("%s and %s are both %q", other, what, path))
 		}
 		users[path] = what
+	}
+	for _, spec := range specs {
+		add("socket", spec.Path)
 	}
 	add("pid file", c.PidFile)
 	add("status file", c.StatusFile)

@@ -35,7 +35,7 @@ func TestEveryFaultOfAConfigIsReportedAtOnce(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"the server program is empty",
 		`argument "a\x00b" holds a NUL, which no argument can`,
-		`port "70000": "70000" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`,
+		`port "70000": "70000" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`,
 		`port "80=x": descriptor "x" is not a number from 0 to 1048575`,
 		`port "[::1]": the port is missing behind the address`,
 		"path: it is empty",

@@ -187,7 +187,7 @@ func TestBadInheritance(t *testing.T) {
 		{mine + "LISTEN_FDS=1 LISTEN_FDNAMES=web ", "--inherit=api", `inherit "api": LISTEN_FDNAMES="web" has no such name`},
 		{mine + "LISTEN_FDS=1 ", "--inherit=web", `inherit "web": LISTEN_FDNAMES="" has no such name`},
 		{mine + "LISTEN_FDS=2 LISTEN_FDNAMES=web:log ", "--inherit", "descriptor 4 is a file, not a socket"},
-		{mine + "LISTEN_FDS=9 ", "--inherit=*", "descriptor 11 is not open"},
+		{mine + "LISTEN_FDS=9 ", "--inherit=*", "descriptor 8 is not open"},
 		{"", "--port=fd://9", `"fd://9": descriptor 9 is not open`},
 		{"", "--port=fd://4", `"fd://4": descriptor 4 is a file, not a socket`},
 		{"", "--port=fd://0", `"fd://0": descriptor 0 is a terminal or another device, not a socket`},

@@ -175,3 +175,40 @@ func TestOutputNeedsNoSuperdaemon(t *testing.T) {
 		}
 	}
 }
+
+// What systemd, or whoever else, passes to the command is for the daemon.
+func TestDaemonizeWithSocketsFromAbove(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	script := filepath.Join(dir, "worker.sh")
+	require.NoError(t, os.WriteFile(script, []byte(workerScript), 0o755))
+	var files []*os.File
+	var ports []string
+	for range 8 {
+		ln, err := net.Listen("tcp4", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer ln.Close()
+		f, err := ln.(*net.TCPListener).File()
+		require.NoError(t, err)
+		defer f.Close()
+		files, ports = append(files, f), append(ports, ln.Addr().String())
+	}
+	line := "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:api exec " + ours +
+		" --daemonize --log-file=log --pid-file=pid --interval=0.2 --port=tenth@fd://10 --inherit=api --export=systemd -- " + script
+	c := exec.Command("/bin/sh", "-c", line)
+	c.Dir, c.Env, c.ExtraFiles = dir, append(os.Environ(), "TESTDIR="+dir), files
+	text, err := c.CombinedOutput()
+	require.NoError(t, err, "%s", text)
+	d := &daemon{t: t, dir: dir}
+	pid, err := strconv.Atoi(strings.TrimSpace(d.file("pid")))
+	require.NoError(t, err)
+	t.Cleanup(func() { syscall.Kill(-pid, syscall.SIGKILL) })
+	env := d.env(1)
+	assert.Equal(t, ports[7]+"=3;"+ports[1]+"=4", env["SERVER_STARTER_PORT"])
+	assert.Equal(t, "tenth:api", env["LISTEN_FDNAMES"])
+	assert.Equal(t, "2", env["LISTEN_FDS"])
+	assert.Equal(t, strconv.Itoa(d.loggedWorker()), env["LISTEN_PID"])
+	code, printed := command(t, dir, ours, "--stop", "--pid-file=pid")
+	assert.Zero(t, code, printed)
+	isGone(t, pid)
+}

@@ -54,9 +54,9 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 	}{
 		{"", "the server program is missing"},
 		{"--", "the server program is missing"},
-		{"--port=70000 -- x", `port "70000": "70000" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`},
+		{"--port=70000 -- x", `port "70000": "70000" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`},
 		{"--port= -- x", "--port: its value is missing"},
-		{"--port -- x", `port "--": "--" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`},
+		{"--port -- x", `port "--": "--" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`},
 		{"--port 80 --port 80 -- x", `port "80": it is asked for twice`},
 		{"--path= -- x", "--path: its value is missing"},
 		{"--interval=x -- x", `--interval: "x" is not a duration such as 2, 0.5 or 300ms`},

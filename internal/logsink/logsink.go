@@ -50,9 +50,6 @@ func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink
 		}
 		return &Sink{file: f}, nil
 	}
-	if strings.TrimSpace(line) == "" {
-		return nil, fmt.Errorf("log file %q: the command is missing", spec)
-	}
 	file, c, err := startCommand(argv(line), run, died)
 	if err != nil {
 		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
@@ -65,6 +62,9 @@ const defaultTag = "start_server"
 
 // Check says what is wrong with spec, as far as that can be known without opening it.
 func Check(spec string) error {
+	if line, piped := strings.CutPrefix(strings.TrimSpace(spec), "|"); piped && strings.TrimSpace(line) == "" {
+		return fmt.Errorf("log file %q: the command is missing", spec)
+	}
 	tag, ok := strings.CutPrefix(spec, "syslog:")
 	if ok && (!utf8.ValidString(tag) || strings.ContainsFunc(tag, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })) {
 		return fmt.Errorf("log file %q: the tag after syslog: may have no blank, and nothing that cannot be printed", spec)

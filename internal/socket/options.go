@@ -111,10 +111,13 @@ func isOption(item string) bool {
 	return index >= 0
 }
 
-func optionWords() string {
+// optionWords lists those for any of some places.
+func optionWords(places place) string {
 	var words []string
 	for _, o := range options {
-		words = append(words, o.word)
+		if o.places&places != 0 {
+			words = append(words, o.word)
+		}
 	}
 	return strings.Join(words, ", ")
 }
@@ -129,6 +132,18 @@ func cutOptions(text string) (path string, items []string) {
 		}
 		text, items = text[:i], append(items, text[i+1:])
 	}
+}
+
+// mistyped is what stands behind the last comma of a path, if that can only have
+// been meant as an option: it has a value, or stands before one.
+func mistyped(path string, before bool) string {
+	item := path[strings.LastIndexByte(path, ',')+1:]
+	word, _, valued := strings.Cut(item, "=")
+	letters := word != "" && strings.Trim(strings.ToLower(word), "abcdefghijklmnopqrstuvwxyz-") == ""
+	if len(item) == len(path) || !letters || !valued && !before {
+		return ""
+	}
+	return item
 }
 
 // tune takes the options for a specification, and says for each that is wrong

@@ -52,9 +52,9 @@ func TestOptionsOfAPath(t *testing.T) {
 		"/s,mode=0":             {Path: "/s", Tuning: Tuning{HasMode: true}},
 		"/s,owner=a,group=b":    {Path: "/s", Tuning: Tuning{Owner: "a", Group: "b"}},
 		"/s,backlog=3,nonblock": {Path: "/s", Tuning: Tuning{Backlog: 3, Nonblock: true}},
-		"/s,a,nonblock":         {Path: "/s,a", Tuning: Tuning{Nonblock: true}},
+		"/s,a.b,nonblock":       {Path: "/s,a.b", Tuning: Tuning{Nonblock: true}},
 		"/s,nonblock,a":         {Path: "/s,nonblock,a"},
-		"/s,a=b":                {Path: "/s,a=b"},
+		"/s,a.c=b":              {Path: "/s,a.c=b"},
 		"/s,":                   {Path: "/s,"},
 		"/s,,nonblock":          {Path: "/s,", Tuning: Tuning{Nonblock: true}},
 		"web@/s":                {Label: "web", Path: "/s"},
@@ -101,7 +101,7 @@ func TestOptionThatMakesNoSenseIsNamed(t *testing.T) {
 		"[::1]:80,v6only":                `option "v6only" needs a value, v6only=0|1`,
 		"nodelay":                        `option "nodelay": there is no port before it`,
 		"backlog=5,80":                   `option "backlog=5": there is no port before it`,
-		"80,nodely":                      `port "nodely": "nodely" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]; the options are backlog, reuseport, v6only, nodelay, defer-accept, fastopen, mode, owner, group, nonblock`,
+		"80,nodely":                      `port "nodely": "nodely" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]; the options are backlog, reuseport, v6only, nodelay, defer-accept, fastopen, nonblock`,
 		"fd://x":                         `port "fd://x": descriptor "x" is not a number from 0 to 1048575; the form is fd://N[=FD]`,
 		"fd://":                          `descriptor "" is not a number`,
 		"fd://-1":                        `descriptor "-1" is not a number`,
@@ -150,7 +150,7 @@ func TestEveryFaultOfAnOptionIsNamedBesideThatOfItsPort(t *testing.T) {
 	_, err := Parse([]string{"x,backlog=y,nodelay=1", "80,mode=1"}, []string{"/s,mode=9,reuseport"})
 	require.Error(t, err)
 	assert.Equal(t, []string{
-		`port "x": "x" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`,
+		`port "x": "x" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`,
 		`port "x": option "backlog=y" is not a number from 1 to 2147483647`,
 		`port "x": option "nodelay=1" takes no value`,
 		`port "80": option "mode=1" is for paths only`,
@@ -209,4 +209,21 @@ func TestInheritedIsTheSameAsByHand(t *testing.T) {
 	want := one(t, []string{"web@fd://7"}, nil)
 	want.Text = "fd://7"
 	assert.Equal(t, want, Inherited(7, "web"))
+}
+
+func TestMistypedOptionOfAPathIsNoFile(t *testing.T) {
+	t.Parallel()
+	for path, item := range map[string]string{
+		"/s,mod=600":        "mod=600",
+		"/s,MODE=600":       "MODE=600",
+		"/s,mode=600,frob=": "frob=",
+		"/s,frob,mode=600":  "frob",
+	} {
+		_, err := Parse(nil, []string{path})
+		assert.ErrorContains(t, err, `: option "`+item+`" is not one of backlog, mode, owner, group, nonblock`, path)
+	}
+	for _, path := range []string{"/s,frob", "/a,b/s", "/s,v2=1", "/x=1,a.sock,mode=600"} {
+		_, err := Parse(nil, []string{path})
+		assert.NoError(t, err, path)
+	}
 }

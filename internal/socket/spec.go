@@ -40,8 +40,8 @@ const maxPath = 103
 // unspeakable is what a name in SERVER_STARTER_PORT cannot hold.
 const unspeakable = ";\n\x00"
 
-// form is what a port looks like, without its label and its options.
-const form = "[HOST:][u]PORT[=FD]"
+// form is what a port looks like.
+const form = "[LABEL@][HOST:][u]PORT[=FD][,OPTION...]"
 
 // Parse parses port specifications, each a comma list of
 //
@@ -74,7 +74,7 @@ func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 			}
 			s, err := parsePort(text)
 			if err != nil && i > 0 && text != "" && text[0] >= 'a' && text[0] <= 'z' { // perhaps meant as one
-				err = fmt.Errorf("%w; the options are %s", err, optionWords())
+				err = fmt.Errorf("%w; the options are %s", err, optionWords(onTCP|onUDP|onIPv6|onTaken))
 			}
 			first := i + 1
 			for i++; i < len(items) && isOption(items[i]); i++ {
@@ -85,6 +85,9 @@ func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 	for _, path := range paths {
 		path, options := cutOptions(path)
 		s, err := parsePath(path)
+		if item := mistyped(path, len(options) > 0); item != "" {
+			err = fmt.Errorf("path %q: option %q is not one of %s", path, item, optionWords(onPath))
+		}
 		add(s, append([]error{err}, s.tune("path", err == nil, options)...)...)
 	}
 	faults = append(faults, sameLabels(specs)...)

@@ -41,7 +41,7 @@ func TestPortForms(t *testing.T) {
 func TestBadPortIsNamed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                 `port "": "" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`,
+		"":                 `port "": "" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`,
 		"x":                `port "x": "x" is not a port number`,
 		"65536":            `port "65536": "65536" is not a port number`,
 		"-1":               `"-1" is not a port number`,
@@ -129,8 +129,8 @@ func TestEveryFaultIsNamed(t *testing.T) {
 	_, err := Parse([]string{"x,80", "80", "y", "1=5,2=5"}, []string{"", "/a", "/a"})
 	require.Error(t, err)
 	assert.Equal(t, []string{
-		`port "x": "x" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`,
-		`port "y": "y" is not a port number from 0 to 65535; the form is [HOST:][u]PORT[=FD]`,
+		`port "x": "x" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`,
+		`port "y": "y" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`,
 		`path: it is empty`,
 		`port "80": it is asked for twice`,
 		`port "2=5": descriptor 5 is also asked for by "1=5"`,
