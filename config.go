@@ -1,6 +1,7 @@
 package starter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -131,9 +132,14 @@ type Config struct {
 	// KeepOld tells no old worker to go: after a restart they serve on beside the
 	// new ones, until they end by themselves or everything is stopped.
 	KeepOld bool
-	// NoRefill starts no worker in the place of one that has ended. When none is left
-	// Run returns, with a *Failure unless the last one ended by exit code 0.
+	// NoRefill starts no worker in the place of one that has ended. When none is left,
+	// after a stop, too, Run returns, with a *Failure unless the last one ended by exit
+	// code 0.
 	NoRefill bool
+	// PassSignals has HandleSignals pass TERM, INT and QUIT on to all workers as they
+	// are, each time that they come, and drop a restart that waits; what comes of that
+	// is up to the workers. It goes with NoRefill. USR1 and USR2 are ignored, as PID 1, too.
+	PassSignals bool
 
 	EnableAutoRestart   bool          // restart by time
 	AutoRestartInterval time.Duration // 0: 360 s
@@ -155,14 +161,19 @@ type Config struct {
 	// ("syslog:": start_server). "": the log to Log, the workers' to our own. With
 	// it workers get no JOURNAL_STREAM.
 	LogFile string
+	// Name is what the log calls this program. "": start_server.
+	Name string
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
 	// Env is the environment of the workers. nil: our own.
 	Env []string
 
-	// PrefixOutput has each line that a worker writes begin with its pid, as in
-	// "[4711] hello". The lines come by way of this process, so when it is gone the
-	// workers have nobody to write to.
+	// PrefixOutput has each line that a worker writes, to stdout or stderr, begin with
+	// its pid, as in "[4711] hello"; one of more than 64 KiB becomes several. They come
+	// by way of this process, whole, to where the log is: a worker waits when that
+	// does not take them, and has nobody to write to when Run has returned. What is
+	// unread when the last worker has ended is copied yet, for two seconds or, as
+	// long as it gets on, ten. Workers get no JOURNAL_STREAM then.
 	PrefixOutput bool
 
 	// Started is called once, when the first worker has been started, from
@@ -206,6 +217,7 @@ func (c *Config) complete() {
 	if c.SignalOnINT == nil {
 		c.SignalOnINT = syscall.SIGTERM
 	}
+	c.Name = cmp.Or(c.Name, "start_server")
 	if c.Log == nil {
 		c.Log = os.Stderr
 	}
@@ -305,6 +317,8 @@ func (c *Config) checkNumbers() error {
 		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)
 	}
 	switch {
+	case c.PassSignals && !c.NoRefill:
+		fault("signals that are passed on to the workers end nothing unless none is refilled")
 	case c.Surge < 0:
 		fault("surge %d is negative", c.Surge)
 	case c.Rolling && c.Workers == 0:

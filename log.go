@@ -139,7 +139,7 @@ func (s *Starter) line(e supervise.Event) string {
 	case supervise.Retiring:
 		return "killing old workers"
 	case supervise.Died:
-		return diedLine(e)
+		return s.diedLine(e)
 	case supervise.StopAsked:
 		if e.Repeated {
 			return fmt.Sprintf("%s again, still waiting for workers:%s", e.Cause, pids(e.Workers))
@@ -204,9 +204,9 @@ func said(status string) string {
 	return fmt.Sprintf(", its last status: %q", status)
 }
 
-func diedLine(e supervise.Died) string {
+func (s *Starter) diedLine(e supervise.Died) string {
 	switch {
-	case e.Stop:
+	case e.Stop || s.config.NoRefill && e.State == supervise.Live:
 		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
 	case e.State == supervise.Live && !e.Heir && !e.Excess:
 		return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)

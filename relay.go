@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
@@ -14,8 +15,12 @@ import (
 // relay copies what workers write to the log, line by line, each with the pid of
 // who has written it.
 type relay struct {
-	log  *logger
-	open sync.WaitGroup // pipes that somebody may write to
+	log    *logger
+	open   sync.WaitGroup // pipes that somebody may write to
+	copied atomic.Int64   // lines
+
+	mu    sync.Mutex
+	pipes map[*os.File]bool // that are open
 }
 
 // longestLine is how much of a line is kept together.
@@ -39,12 +44,29 @@ func (r *relay) start(c proc.Command, stdout, stderr int) (*proc.Process, error)
 		from.Close()
 		return nil, err
 	}
-	r.open.Go(func() { r.copy(from, p.Pid()) })
+	r.follow(from, p.Pid())
 	return p, nil
 }
 
-func (r *relay) copy(from *os.File, pid int) {
-	defer from.Close()
+// follow copies what comes from a pipe until nobody can write to it any more, or
+// wait closes it.
+func (r *relay) follow(from *os.File, pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pipes == nil {
+		r.pipes = map[*os.File]bool{}
+	}
+	r.pipes[from] = true
+	r.open.Go(func() {
+		r.copy(from, pid)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.pipes, from)
+		from.Close()
+	})
+}
+
+func (r *relay) copy(from io.Reader, pid int) {
 	in := bufio.NewReaderSize(from, longestLine)
 	prefix := fmt.Sprintf("[%d] ", pid)
 	for {
@@ -71,18 +93,35 @@ func (r *relay) write(prefix string, line []byte) {
 		_, _ = io.WriteString(r.log.out, text)
 	})
 	<-done
+	r.copied.Add(1)
 }
 
-// wait blocks until everything that was written is copied, for as long as a
-// process that the workers have left behind may still write, but not for ever.
+// lastWords is how long wait may take at most.
+const lastWords = 10 * time.Second
+
+// wait is for when all workers have ended: it blocks until everything that was
+// written is copied, but gives a log that takes nothing up after a while, and what a
+// process that the workers have left behind may yet write.
 func (r *relay) wait() {
 	done := make(chan struct{})
 	go func() {
 		r.open.Wait()
 		close(done)
 	}()
-	select {
-	case <-done:
-	case <-time.After(flushTime):
+	for end := time.Now().Add(lastWords); ; {
+		before := r.copied.Load()
+		select {
+		case <-done:
+			return
+		case <-time.After(flushTime):
+		}
+		if r.copied.Load() == before || time.Now().After(end) {
+			break
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for from := range r.pipes {
+		from.Close() // who still writes there is to learn that nobody reads
 	}
 }

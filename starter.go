@@ -125,7 +125,7 @@ func (s *Starter) Listen() error {
 	if s.sockets != nil {
 		return nil
 	}
-	s.log.now("start_server (pid:%d) starting now...", os.Getpid())
+	s.log.now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if s.config.HandleSignals {
@@ -253,7 +253,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	s.relay.wait()
 	s.manager.end(err)
 	s.writes.flush()
-	if err != nil {
+	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
 		s.log.printf("giving up: %v", err)
 	}
 	s.log.printf("exiting")

@@ -61,6 +61,10 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 	cause := "received " + signalName(sig)
 	stop := func(with os.Signal, delay time.Duration) {
 		cancel(errors.New(cause))
+		if s.config.PassSignals {
+			s.sup.Pass(ctx, cause, sig)
+			return
+		}
 		s.sup.Stop(ctx, cause, with, delay)
 	}
 	switch sig {
@@ -77,11 +81,11 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 	case syscall.SIGTTOU:
 		s.sup.Resize(ctx, cause, -1)
 	case syscall.SIGUSR1, syscall.SIGUSR2:
-		if s.inInitsPlace() {
+		if s.inInitsPlace() && !s.config.PassSignals {
 			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
 			return
 		}
-		s.log.printf("%s, which means nothing to start_server: ignored", cause)
+		s.log.printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
 	}
 }
 
@@ -106,4 +110,11 @@ func redirectOutput(f *os.File) (restore func(), err error) {
 		}
 	}
 	return restore, nil
+}
+
+// umask is that of this process, which can be read only by changing it for a moment.
+func umask() int {
+	mask := unix.Umask(0)
+	unix.Umask(mask)
+	return mask
 }

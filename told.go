@@ -42,7 +42,7 @@ func (s *Starter) checkPaths(sockets *socket.Set) {
 	for _, path := range sockets.Lost() {
 		if !s.lost[path] {
 			s.lost[path] = true
-			s.log.printf("somebody has removed %s: nobody can connect to that socket any more, until start_server itself is started anew", path)
+			s.log.printf("somebody has removed %s: nobody can connect to that socket any more, until %s itself is started anew", path, s.config.Name)
 		}
 	}
 }

@@ -29,6 +29,7 @@ const poll = 5 * time.Millisecond
 // What TestMain has built.
 var (
 	ours   string // start_server
+	master string // socketmaster
 	hello  string // examples/hello
 	source string // the root of the repository
 )
@@ -49,8 +50,8 @@ func buildAndRun(m *testing.M) int {
 	if source, err = filepath.Abs(".."); err != nil {
 		panic(err)
 	}
-	ours, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "hello")
-	for out, pkg := range map[string]string{ours: "./cmd/start_server", hello: "./examples/hello"} {
+	ours, master, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "socketmaster"), filepath.Join(dir, "hello")
+	for out, pkg := range map[string]string{ours: "./cmd/start_server", master: "./cmd/socketmaster", hello: "./examples/hello"} {
 		build := exec.Command("go", "build", "-o", out, pkg)
 		build.Dir = source
 		if text, err := build.CombinedOutput(); err != nil {

@@ -20,6 +20,8 @@ func Pipe() (r *os.File, w int, err error) {
 	syscall.CloseOnExec(ends[1])
 	// Ours alone: the flag is of each end, not of the pipe.
 	if err := syscall.SetNonblock(ends[0], true); err != nil {
+		syscall.Close(ends[0])
+		syscall.Close(ends[1])
 		return nil, -1, os.NewSyscallError("fcntl", err)
 	}
 	return os.NewFile(uintptr(ends[0]), "pipe from a worker"), ends[1], nil

@@ -190,6 +190,7 @@ type Failure struct {
 	Lived  time.Duration
 	Said   string // its last STATUS line
 	Late   bool   // it is still there, but was not ready in time
+	Last   bool   // it was not new: it is the last one that ended, and none replaces it
 	Err    error  // why the process could not be started
 }
 
@@ -200,6 +201,9 @@ func (f *Failure) Error() string {
 		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
 	case f.Late:
 		text = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
+	case f.Last:
+		text = fmt.Sprintf("worker %d of generation %d was the last, and ended after %v: %s",
+			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
 	default:
 		text = fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
 			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
@@ -211,6 +215,18 @@ func (f *Failure) Error() string {
 }
 
 func (f *Failure) Unwrap() error { return f.Err }
+
+// ExitCode is what a shell makes of how the worker ended: its exit code, or 128
+// plus the signal that has killed it; 1 if it never came to be, or is still there.
+func (f *Failure) ExitCode() int {
+	switch sig := f.Status & 0x7f; {
+	case f.Err != nil || f.Late:
+		return 1
+	case sig != 0:
+		return 128 + sig
+	}
+	return f.Status >> 8
+}
 
 // DescribeStatus puts a raw wait status into words, as wait(2) lays it out.
 func DescribeStatus(status int) string {

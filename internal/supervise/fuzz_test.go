@@ -24,6 +24,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92}) // rolling
 	f.Add([]byte{3, 0xff, 0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92}) // steering
 	f.Add([]byte{1, 0xef, 0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})                   // none is refilled
+	f.Add([]byte{0x41, 0xef, 0x92, 0x00, 0xe3, 0x92, 0x00, 0x00, 0xe3, 0x01, 0x92})    // signals are passed on
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) == 0 || len(script) > 64 {
 			return
@@ -74,8 +75,11 @@ func (w *world) play(event byte, n int) {
 	case 2:
 		w.sleep(time.Duration(n+1) * 100 * time.Millisecond)
 	case 3:
-		if n == 15 {
+		switch {
+		case n == 15:
 			w.stop()
+		case n == 14 && w.sup.config.NoRefill: // otherwise it drops what was asked for
+			w.sup.Pass(w.t.Context(), "test", otherSignal)
 		}
 	case 4: // spawns fail from now on, or no longer
 		w.locked(func() {

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"iter"
+	"os"
 	"slices"
 	"time"
 )
@@ -47,6 +48,7 @@ type worker struct {
 	after      time.Duration // from its start
 	status     string        // what it last said of itself
 	told       purpose       // what it was sent
+	missed     []os.Signal   // passed on while it was being spawned
 	killAt     time.Time     // zero: never
 }
 

@@ -54,6 +54,8 @@ import (
 //	stop asked           | tell all, wait for all | the same                 | log only
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
+//	signal passed on     | to all, and drop what  | the same                 | to all
+//	                     | is wanted              |                          |
 //
 // With NoRefill no slot of the live generation is refilled, and no generation begun
 // but by a restart; when no worker is left it is over.
@@ -90,7 +92,7 @@ type loop struct {
 	strangers int              // notices ignored since
 	serving   []Worker         // as last told to the observer
 	restarts  int              // generations that went live after the first
-	last      Failure          // how the worker ended that did so last
+	last      Failure          // how the worker ended that did so last; no Pid: none has
 	failure   *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	stopLater  *stopAsked // a request to stop at stopAt; nil: none
@@ -133,6 +135,10 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		l.drain()
 		l.settle()
 		l.Settled(l.tally())
+	}
+	if l.NoRefill && l.err == nil && l.last.Status != 0 {
+		l.last.Last = true
+		return &l.last
 	}
 	return l.err
 }
@@ -236,14 +242,33 @@ func (l *loop) onSignal(m signalAsked) {
 	var to []Worker
 	for _, g := range l.generations() {
 		for w := range g.workers() {
-			if w.process != nil && (m.slot < 0 || w.slot == m.slot) {
+			switch {
+			case m.slot >= 0 && w.slot != m.slot:
+			case w.process != nil:
 				to = append(to, w.id())
 				l.signal(w, m.signal)
+			case m.passed:
+				w.missed = append(w.missed, m.signal)
 			}
 		}
 	}
 	l.Observe(Signalled{m.cause, m.signal, to})
 	m.reply <- to
+	if m.passed && !l.stopping {
+		l.onPassed(m)
+	}
+}
+
+// onPassed sees to it that whoever meant to end all by a signal does not get
+// another worker.
+func (l *loop) onPassed(m signalAsked) {
+	if len(l.generations()) == 0 {
+		l.stop(toStop, m.signal)
+		return
+	}
+	l.wanted, l.asked = false, false
+	l.tell(l.waiting, Outcome{Err: ErrStopping})
+	l.waiting = nil
 }
 
 // stop makes settle tell everybody to go, and nobody come.
@@ -266,6 +291,10 @@ func (l *loop) onSpawned(m spawned) {
 	l.settings = m.settings
 	l.slots[w.slot].starts++
 	l.Observe(Started{w.id(), w.generation.serves()})
+	for _, sig := range w.missed {
+		l.signal(w, sig)
+	}
+	w.missed = nil
 	l.reconsider()
 	go func() { l.mail <- exited{w, w.process.Wait()} }()
 }
@@ -377,7 +406,9 @@ func (l *loop) gone(w *worker, why Failure) {
 	case g == l.live:
 		l.liveWorkerGone(w, why, excess)
 	}
-	l.last = why
+	if why.Err == nil {
+		l.last = why
+	}
 	if g.empty() {
 		l.leaving = slices.DeleteFunc(l.leaving, func(o *generation) bool { return o == g })
 	}

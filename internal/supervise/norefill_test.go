@@ -1,7 +1,9 @@
 package supervise
 
 import (
+	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -73,4 +75,85 @@ func TestOldWorkersThatNobodyTellsToGoStay(t *testing.T) {
 		}
 		assert.True(t, w.over())
 	})
+}
+
+func (w *world) pass() {
+	w.sup.Pass(w.t.Context(), "test", otherSignal)
+	synctest.Wait()
+}
+
+func (w *world) outcome() error {
+	require.True(w.t, w.over())
+	err := <-w.result
+	w.result <- err
+	return err
+}
+
+func TestWithoutRefillAStopEndsAsTheLastWorkerDid(t *testing.T) {
+	simulate(t, Config{NoRefill: true, Workers: 2}, nil, func(w *world) {
+		w.sleep(time.Minute)
+		w.stop()
+		w.exit(w.worker(1, 0), fine)
+		w.exit(w.worker(1, 1), 7<<8)
+		var why *Failure
+		require.ErrorAs(t, w.outcome(), &why)
+		assert.True(t, why.Last)
+		assert.Equal(t, 7, why.ExitCode())
+		assert.ErrorContains(t, why, "worker 101 of generation 1 was the last, and ended after 1m0s: exit code 7")
+	})
+}
+
+func TestSignalThatIsPassedOnEndsNothingByItself(t *testing.T) {
+	simulate(t, Config{NoRefill: true}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.pass()
+		w.pass()
+		assert.Len(t, w.worker(1, 0).signals, 2, "each time")
+		reply := w.restart()
+		w.sleep(time.Second)
+		assert.NoError(t, answered(reply), "a restart is one still")
+		w.pass()
+		assert.Len(t, w.worker(1, 0).signals, 4, "also those who were told to go")
+		w.exit(w.worker(1, 0), fine)
+		w.exit(w.worker(2, 0), 9)
+		var why *Failure
+		require.ErrorAs(t, w.outcome(), &why)
+		assert.Equal(t, 128+9, why.ExitCode())
+	})
+}
+
+func TestSignalThatIsPassedOnDropsTheRestartThatWaits(t *testing.T) {
+	simulate(t, Config{NoRefill: true, Attempts: 1}, nil, func(w *world) {
+		w.sleep(time.Second)
+		first := w.restart()
+		w.sleep(100 * time.Millisecond)
+		second := w.restart()
+		w.pass()
+		assert.ErrorIs(t, answered(second), ErrStopping)
+		w.exit(w.worker(2, 0), fine)
+		assert.Error(t, answered(first))
+		w.exit(w.worker(1, 0), fine)
+		assert.NoError(t, w.outcome())
+		assert.Len(t, w.procs, 2)
+	})
+}
+
+func TestSignalThatIsPassedOnReachesWhoIsBeingStarted(t *testing.T) {
+	slow := func(w *world) { w.slowSpawn = 2 * time.Second }
+	simulate(t, Config{NoRefill: true, Attempts: 1}, slow, func(w *world) {
+		w.sleep(time.Second)
+		w.pass()
+		w.sleep(time.Second)
+		assert.Equal(t, []os.Signal{otherSignal}, w.worker(1, 0).signals)
+	})
+}
+
+func TestExitCodeIsThatOfAShell(t *testing.T) {
+	for want, why := range map[int]Failure{
+		0: {}, 3: {Status: 3 << 8}, 255: {Status: 255 << 8}, 143: {Status: 15}, 139: {Status: 11 | 0x80},
+		1: {Err: assert.AnError},
+	} {
+		assert.Equal(t, want, why.ExitCode())
+	}
+	assert.Equal(t, 1, (&Failure{Late: true}).ExitCode())
 }

@@ -264,7 +264,7 @@ func (l *loop) autoRestart() {
 func (l *loop) begin() {
 	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
 		if l.NoRefill && l.number > 0 && !l.wanted {
-			l.over()
+			l.stop(toAbort, l.AbortSignal)
 			return
 		}
 		l.wanted = true
@@ -283,15 +283,6 @@ func (l *loop) begin() {
 	for i := range l.slots {
 		l.slots[i].failures = 0 // they were another generation's
 	}
-}
-
-// over ends it all as the last worker did.
-func (l *loop) over() {
-	if l.last.Status != 0 || l.last.Err != nil {
-		why := l.last
-		l.err = &why
-	}
-	l.stop(toAbort, l.AbortSignal)
 }
 
 // fill starts a worker in each slot that lacks one.

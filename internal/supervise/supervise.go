@@ -81,7 +81,8 @@ type Config struct {
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
 	// NoRefill leaves the place of a worker that has ended empty, and has Run return
-	// when none is left. A restart still starts a new generation.
+	// when none is left, with the last one's Failure unless that ended by exit code 0.
+	// A restart still starts a new generation.
 	NoRefill bool
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until
@@ -114,10 +115,10 @@ func New(c Config) *Supervisor {
 
 // Run starts the first generation and supervises until the last worker is
 // gone. It must be called once. When ctx ends, the workers are stopped with
-// stopSignal. The result is nil after a stop, and otherwise says why the
-// supervisor could not go on: the first worker could not be started, the
-// attempts were used up with no worker left to serve, or, with NoRefill, the last
-// worker has ended otherwise than by exit code 0: a *Failure, all of them.
+// stopSignal. The result is nil after a stop, and otherwise a *Failure that says why
+// the supervisor could not go on: the first worker could not be started, or the
+// attempts were used up with no worker left to serve. With NoRefill it is the last
+// worker's, after a stop, too.
 func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 	defer s.Close()
 	return newLoop(s).run(ctx, stopSignal)
@@ -195,10 +196,19 @@ func (s *Supervisor) SetWorkers(ctx context.Context, cause string, n int) error 
 // until ctx ends.
 func (s *Supervisor) Signal(ctx context.Context, cause string, sig os.Signal, slot int) ([]Worker, error) {
 	reply := make(chan []Worker, 1)
-	if err := s.post(ctx, signalAsked{cause, sig, slot, reply}); err != nil {
+	if err := s.post(ctx, signalAsked{cause, sig, slot, false, reply}); err != nil {
 		return nil, err
 	}
 	return <-reply, nil
+}
+
+// Pass passes on a signal that was sent to the superdaemon, and that may well be
+// meant to end it: it goes to all workers, to those that are being started as soon
+// as they are there, and the restart that waits, if there is one, is dropped. Where
+// there is nobody yet, it is a stop. cause is for the log. Before Run it blocks,
+// until ctx ends.
+func (s *Supervisor) Pass(ctx context.Context, cause string, sig os.Signal) {
+	_ = s.post(ctx, signalAsked{cause, sig, -1, true, make(chan []Worker, 1)}) // after the end there is nobody
 }
 
 // Status tells how things stand. Before Run it blocks, until ctx ends; after it
@@ -245,7 +255,8 @@ type (
 	signalAsked struct {
 		cause  string
 		signal os.Signal
-		slot   int // negative: all
+		slot   int  // negative: all
+		passed bool // see Pass
 		reply  chan<- []Worker
 	}
 	statusAsked struct{ reply chan<- Status }

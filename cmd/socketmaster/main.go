@@ -1,0 +1,166 @@
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+// Command socketmaster is for whoever runs the tool of that name: its command line
+// and its signals, on package starter. See docs/socketmaster.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter"
+)
+
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+const usage = `Usage: socketmaster [options] -command=PATH [-- args...]
+
+Starts the command with a listening socket at descriptor 3, and EINHORN_FDS=3.
+
+`
+
+const epilogue = `
+URI is tcp://HOST:PORT, tcp4://HOST:PORT or tcp6://HOST:PORT, where no host is
+all addresses; unix://PATH; or fd://N, a socket that is open already. NAME is a
+signal's name in any case, with or without SIG.
+
+Signals: HUP starts a new server, waits for -start, and then signals the others;
+if the new one has ended by then, the others serve on. INT, TERM and QUIT are
+passed on to all servers as they are. USR1, by which socketmaster is to replace
+itself, does nothing: it is not there until start_server can upgrade itself.
+
+A server that ends is not replaced. When none is left socketmaster ends as the
+last one did: by its exit code, or by 128 + N if signal N has killed it.
+
+Exit codes else: 1  it failed: a port in use, a command that cannot be started
+                 2  the command line is wrong; nothing was touched
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		o.flags.SetOutput(stdout)
+		o.flags.PrintDefaults()
+		fmt.Fprint(stdout, epilogue)
+		return exitOK
+	case err == nil && o.version:
+		fmt.Fprintln(stdout, "socketmaster (go-server-starter)", starter.Version)
+		return exitOK
+	}
+	var config starter.Config
+	if err == nil {
+		config, err = o.config(stderr)
+	}
+	if lookup := (*net.DNSError)(nil); errors.As(err, &lookup) {
+		return fail(stderr, exitError, err)
+	}
+	var s *starter.Starter
+	if err == nil {
+		s, err = starter.New(config)
+	}
+	if err != nil {
+		return fail(stderr, exitUsage, err)
+	}
+	err = s.Run(context.Background())
+	var ended *starter.Failure
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &ended) && ended.Pid != 0:
+		return ended.ExitCode() // the log has said how
+	}
+	return fail(stderr, exitError, err)
+}
+
+// fail writes each line of err, and returns code.
+func fail(stderr io.Writer, code int, err error) int {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "socketmaster: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return code
+}
+
+// options is the command line.
+type options struct {
+	listen, command, signal, user string
+
+	start   uint // milliseconds
+	syslog  bool
+	version bool
+	args    []string // of the command
+	flags   *flag.FlagSet
+}
+
+// parse reads the command line. The error is flag.ErrHelp if help is asked for.
+func parse(args []string) (*options, error) {
+	f := flag.NewFlagSet("socketmaster", flag.ContinueOnError)
+	o := &options{flags: f}
+	f.StringVar(&o.listen, "listen", "tcp://:8080", "socket to open, a `URI`")
+	f.StringVar(&o.command, "command", "", "program to start, a `PATH` or a name to be found in PATH")
+	f.UintVar(&o.start, "start", 3000, "wait so many `MILLIS` for a new server to boot before the others\nare signalled; 0: they are not, and stay")
+	f.StringVar(&o.signal, "signal", "TERM", "signal the others by `NAME` when a new server has booted")
+	f.StringVar(&o.user, "user", "", "run the command as the user `LOGIN`, with its groups")
+	f.BoolVar(&o.syslog, "syslog", false, "log to syslog, by logger(1)")
+	f.BoolVar(&o.version, "version", false, "print the version")
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	if err := f.Parse(args); err != nil {
+		return o, fmt.Errorf("%w; see socketmaster -help", err)
+	}
+	o.args = f.Args()
+	before := len(args) - len(o.args) - 1
+	switch {
+	case o.version:
+	case o.command == "":
+		return o, errors.New("-command is missing; see socketmaster -help")
+	case len(o.args) > 0 && (before < 0 || args[before] != "--"):
+		return o, fmt.Errorf("argument %q: those of the command stand behind --", o.args[0])
+	}
+	return o, nil
+}
+
+// config is what the library is told. A host is looked up, which may block.
+func (o *options) config(log io.Writer) (starter.Config, error) {
+	c := starter.Config{
+		Name:          "socketmaster",
+		Command:       append([]string{o.command}, o.args...),
+		Env:           append(os.Environ(), "EINHORN_FDS=3"),
+		DropEnv:       []string{"ENVDIR", "ENABLE_AUTO_RESTART", "KILL_OLD_DELAY"}, // settings of start_server's
+		User:          o.user,
+		Interval:      max(time.Duration(min(o.start, math.MaxInt32))*time.Millisecond, starter.MinInterval),
+		KeepOld:       o.start == 0,
+		Attempts:      1,
+		NoRefill:      true,
+		PassSignals:   true,
+		PrefixOutput:  true,
+		HandleSignals: true,
+		Log:           log,
+	}
+	if o.syslog {
+		c.LogFile = "syslog:socketmaster"
+	}
+	var err error
+	if c.SignalOnHUP, err = starter.ParseSignal(o.signal); err != nil {
+		return c, fmt.Errorf("-signal: %w", err)
+	}
+	return c, c.ListenOn(o.listen)
+}

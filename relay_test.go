@@ -1,0 +1,190 @@
+//go:build unix
+
+package starter
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// relayed is what comes of that when pid 7 writes it.
+func relayed(text string) string {
+	var log lockedBuffer
+	r := &relay{log: newLogger(&log)}
+	r.copy(strings.NewReader(text), 7)
+	return log.String()
+}
+
+func TestEachLineBeginsWithThePid(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{
+		"":            "",
+		"\n":          "[7] \n",
+		"a\n":         "[7] a\n",
+		"a\nb\n\nc\n": "[7] a\n[7] b\n[7] \n[7] c\n",
+		"a\nno end":   "[7] a\n[7] no end\n",
+		"a\x00\xff\n": "[7] a\x00\xff\n",
+		"a\r\n[8] b":  "[7] a\r\n[7] [8] b\n",
+	} {
+		assert.Equal(t, want, relayed(written), "%q", written)
+	}
+}
+
+func TestLineThatIsTooLongBecomesSeveral(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{longestLine - 2, longestLine - 1, longestLine, longestLine + 1, 5*longestLine + 3} {
+		got := relayed(strings.Repeat("x", length) + "\nend\n")
+		var text strings.Builder
+		for line := range strings.Lines(got) {
+			rest, ok := strings.CutPrefix(line, "[7] ")
+			require.True(t, ok)
+			require.LessOrEqual(t, len(rest), longestLine+1)
+			text.WriteString(strings.TrimSuffix(rest, "\n"))
+		}
+		assert.Equal(t, strings.Repeat("x", length)+"end", text.String(), "nothing is lost of %d bytes", length)
+		if length < longestLine {
+			assert.Equal(t, 2, strings.Count(got, "\n"), "%d bytes are kept together", length)
+		}
+	}
+}
+
+func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
+	t.Parallel()
+	const writers, lines = 16, 500
+	var log lockedBuffer
+	r := &relay{log: newLogger(&log)}
+	for pid := range writers {
+		from, to, err := os.Pipe()
+		require.NoError(t, err)
+		r.follow(from, pid)
+		go func() {
+			defer to.Close()
+			for i := range lines {
+				fmt.Fprintf(to, "%d says ", pid) // a line need not come at once
+				fmt.Fprintf(to, "%d %s\n", i, strings.Repeat("x", i))
+			}
+		}()
+	}
+	r.wait()
+	next := map[int]int{}
+	for line := range strings.Lines(log.String()) {
+		var pid, said, i int
+		_, err := fmt.Sscanf(line, "[%d] %d says %d", &pid, &said, &i)
+		require.NoError(t, err, line)
+		require.Equal(t, fmt.Sprintf("[%d] %d says %d %s\n", pid, pid, next[pid], strings.Repeat("x", i)), line)
+		next[pid]++
+	}
+	for pid := range writers {
+		assert.Equal(t, lines, next[pid])
+	}
+}
+
+// A process that the workers have left behind holds the pipe: it is not waited for
+// long, and then nobody reads.
+func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	r := &relay{log: newLogger(&log)}
+	from, to, err := os.Pipe()
+	require.NoError(t, err)
+	defer to.Close()
+	r.follow(from, 7)
+	io.WriteString(to, "last words")
+	began := time.Now()
+	r.wait()
+	assert.GreaterOrEqual(t, time.Since(began), flushTime)
+	r.open.Wait()
+	assert.Equal(t, "[7] last words\n", log.String())
+	_, err = io.WriteString(to, "too late")
+	assert.Error(t, err)
+}
+
+// slowLog takes a while for a line, or for ever until it is unstuck.
+type slowLog struct {
+	each  time.Duration
+	stuck chan struct{} // nil: it is not
+	lines int
+}
+
+func (l *slowLog) Write(p []byte) (int, error) {
+	<-time.After(l.each)
+	if l.stuck != nil {
+		<-l.stuck
+	}
+	l.lines++
+	return len(p), nil
+}
+
+// follows has the relay copy text as if from a pipe, in a bubble of synctest.
+func (r *relay) follows(text string) {
+	r.open.Go(func() { r.copy(strings.NewReader(text), 7) })
+}
+
+func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{each: flushTime / 2}
+		r := &relay{log: newLogger(log)}
+		r.follows(strings.Repeat("line\n", 6))
+		r.wait()
+		assert.Equal(t, 6, log.lines)
+	})
+}
+
+func TestLogThatIsTooSlowIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &relay{log: newLogger(&slowLog{each: time.Second})}
+		r.follows(strings.Repeat("line\n", 100))
+		began := time.Now()
+		r.wait()
+		assert.LessOrEqual(t, time.Since(began), lastWords+flushTime)
+		r.open.Wait()
+	})
+}
+
+func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{stuck: make(chan struct{})}
+		r := &relay{log: newLogger(log)}
+		text := strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
+		r.open.Go(func() { r.copy(text, 7) })
+		began := time.Now()
+		r.wait()
+		assert.Equal(t, flushTime, time.Since(began))
+		synctest.Wait() // what was read until now happens before what comes
+		assert.Equal(t, 1001*1000-longestLine, text.Len(), "no more is read than a line needs")
+		close(log.stuck)
+		r.open.Wait()
+		assert.Equal(t, 1000, log.lines)
+	})
+}
