@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -99,7 +100,7 @@ func TestWithoutRefillAStopEndsAsTheLastWorkerDid(t *testing.T) {
 		require.ErrorAs(t, w.outcome(), &why)
 		assert.True(t, why.Last)
 		assert.Equal(t, 7, why.ExitCode())
-		assert.ErrorContains(t, why, "worker 101 of generation 1 was the last, and ended after 1m0s: exit code 7")
+		assert.ErrorContains(t, why, fmt.Sprintf("worker %d of generation 1 was the last, and ended after 1m0s: exit code 7", w.worker(1, 1).id.Pid))
 	})
 }
 
