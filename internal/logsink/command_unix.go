@@ -142,10 +142,12 @@ func (c *command) done() bool {
 	return c.closing.Load() && (n == 0 || fds[0].Revents&unix.POLLIN == 0)
 }
 
+// expectEnd has the command's end no more taken for a mishap.
+func (c *command) expectEnd() { c.closing.Store(true) }
+
 // drain waits until the command has ended with nothing left to read, or until
 // the limit is over.
 func (c *command) drain(limit time.Duration) {
-	c.closing.Store(true)
 	close(c.quit)
 	select {
 	case <-c.ended:

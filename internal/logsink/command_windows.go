@@ -12,6 +12,8 @@ func startCommand([]string, Runner, func(int, int, error)) (*os.File, *command, 
 	return nil, nil, errors.New("log commands are not supported on Windows")
 }
 
+func (*command) expectEnd() {}
+
 func (*command) drain(time.Duration) {}
 
 func openFile(path string) (*os.File, error) {

@@ -93,6 +93,9 @@ const drainTime = 2 * time.Second
 // until that has read everything and ended, as it does once nobody else holds
 // the log either. A command that takes longer goes on alone.
 func (s *Sink) Close() error {
+	if s.command != nil {
+		s.command.expectEnd() // or it would end by this, and be started again
+	}
 	err := s.file.Close()
 	if s.command != nil {
 		s.command.drain(drainTime)
