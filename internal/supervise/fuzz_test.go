@@ -20,10 +20,11 @@ func FuzzLoop(f *testing.F) {
 	f.Add([]byte{0x55, 0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
 	f.Add([]byte{1, 0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
 	f.Add([]byte{0xe2, 0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
-	f.Add([]byte("A0\xb681A<71"))                                                      // the worker that is to stay dies while the one in excess is being spawned
-	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92}) // rolling
-	f.Add([]byte{3, 0xff, 0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92}) // steering
-	f.Add([]byte{1, 0xef, 0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})                   // none is refilled
+	f.Add([]byte("A0\xb681A<71"))                                                         // the worker that is to stay dies while the one in excess is being spawned
+	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92})    // rolling
+	f.Add([]byte{3, 0xff, 0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92})    // steering
+	f.Add([]byte{1, 0xef, 0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})                      // none is refilled
+	f.Add([]byte{0x82, 0xdf, 0x18, 0x92, 0x1b, 0x92, 0x1c, 0x05, 0x00, 0x92, 0x09, 0x92}) // the first serves
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) == 0 || len(script) > 64 {
 			return
@@ -38,7 +39,8 @@ func FuzzLoop(f *testing.F) {
 		if len(script) > 1 && script[1]&15 == 14 { // an event that is none otherwise
 			c.Surge = 1 + int(script[1]>>4&1)
 		}
-		c.NoRefill = len(script) > 1 && script[1] == 0xef // no event either
+		c.NoRefill = len(script) > 1 && script[1] == 0xef    // no event either
+		c.FirstServes = len(script) > 1 && script[1] == 0xdf // nor this
 		simulate(t, c, func(w *world) {
 			if script[0]&0x20 != 0 {
 				w.settings.KillOldDelay = 2 * time.Second
@@ -105,10 +107,12 @@ func (w *world) play(event byte, n int) {
 		}
 	case 10:
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{1, 2}, Ready: true})
-	case 11:
-		w.resize(1)
-	case 12:
-		w.resize(-1)
+	case 11, 12:
+		if n&1 == 0 {
+			w.resize(1 - 2*int(event-11))
+			return
+		}
+		w.step(event == 11)
 	case 14:
 		w.locked(func() {}) // what the loop's goroutine may call meanwhile
 		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)

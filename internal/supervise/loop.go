@@ -55,6 +55,9 @@ import (
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
 //
+// With FirstServes a generation is live, if nothing serves, as soon as one of its
+// workers is proven, and the others fill its slots.
+//
 // With NoRefill no slot of the live generation is refilled, and no generation begun
 // but by a restart; when no worker is left it is over.
 //
@@ -78,6 +81,7 @@ type loop struct {
 	wanted    bool             // another generation is to begin
 	asked     bool             // a restart asked for it
 	waiting   []chan<- Outcome // who is told how it went
+	steps     []step           // of whom somebody waits to hear
 	attempts  pace             // of generations
 	slots     []record         // by slot
 	restedAt  time.Time        // the last success, or when the last restart was given up
@@ -159,6 +163,8 @@ func (l *loop) handle(m message) {
 		l.onStop(m)
 	case resizeAsked:
 		l.onResize(m)
+	case stepAsked:
+		l.onStep(m)
 	case signalAsked:
 		l.onSignal(m)
 	case statusAsked:
@@ -250,6 +256,7 @@ func (l *loop) onSignal(m signalAsked) {
 func (l *loop) stop(why purpose, sig os.Signal) {
 	l.stopping, l.stopWhy, l.stopSignal, l.wanted = true, why, sig, false
 	l.tell(l.waiting, Outcome{Err: ErrStopping})
+	l.stepsEnd()
 	if l.starting != nil {
 		l.tell(l.starting.waiting, Outcome{Err: ErrStopping})
 	}
@@ -445,6 +452,7 @@ func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
 	}
 	if !w.proven && !excess {
 		l.slots[w.slot].failures++
+		l.stepFailed(w, why)
 		l.Observe(RefillFailed{why, max(0, l.slots[w.slot].next(l.Interval).Sub(l.now))})
 	}
 	if !l.live.empty() {
