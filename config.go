@@ -46,7 +46,7 @@ type Config struct {
 	// Ports are TCP and UDP ports to bind: [LABEL@][HOST:][u]PORT[=FD][,OPTION...],
 	// also several joined by commas, and inherited sockets: [LABEL@]fd://N. Paths
 	// are unix stream sockets to bind, [LABEL@]PATH[,OPTION...]. OPTION is
-	// backlog=N, reuseport, v6only=0, nodelay, defer-accept, fastopen=N,
+	// backlog=N, reuseport, v6only=0, ipv4, ipv6, nodelay, defer-accept, fastopen=N,
 	// mode=OCTAL, owner=USER, group=GROUP or nonblock.
 	Ports []string
 	Paths []string
@@ -134,6 +134,10 @@ type Config struct {
 	// NoRefill starts no worker in the place of one that has ended. When none is left
 	// Run returns, with a *Failure unless the last one ended by exit code 0.
 	NoRefill bool
+	// FirstServes makes a generation live, when nothing serves, as soon as one of its
+	// workers has proved itself; the others are then replaced one by one if they fail.
+	// Otherwise all have to.
+	FirstServes bool
 
 	EnableAutoRestart   bool          // restart by time
 	AutoRestartInterval time.Duration // 0: 360 s
@@ -155,6 +159,12 @@ type Config struct {
 	// ("syslog:": start_server). "": the log to Log, the workers' to our own. With
 	// it workers get no JOURNAL_STREAM.
 	LogFile string
+	// Name is what the log and clients of the control socket are told that this
+	// program is. "": start_server.
+	Name string
+	// Verbose has the log tell, too, of workers that have lived through Interval and of
+	// what workers say of themselves.
+	Verbose bool
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
 	// Env is the environment of the workers. nil: our own.
@@ -204,6 +214,9 @@ func (c *Config) complete() {
 	}
 	if c.SignalOnINT == nil {
 		c.SignalOnINT = syscall.SIGTERM
+	}
+	if c.Name == "" {
+		c.Name = "start_server"
 	}
 	if c.Log == nil {
 		c.Log = os.Stderr

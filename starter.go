@@ -94,6 +94,7 @@ func New(c Config) (*Starter, error) {
 		AbortSignal:  syscall.SIGTERM,
 		KillTimeout:  c.KillTimeout,
 		NoRefill:     c.NoRefill,
+		FirstServes:  c.FirstServes,
 	}
 	if c.KeepOld {
 		life.RetireSignal = nil
@@ -125,7 +126,10 @@ func (s *Starter) Listen() error {
 	if s.sockets != nil {
 		return nil
 	}
-	s.log.now("start_server (pid:%d) starting now...", os.Getpid())
+	if err := s.checkControl(); err != nil {
+		return err
+	}
+	s.log.now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if s.config.HandleSignals {

@@ -81,7 +81,7 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
 			return
 		}
-		s.log.printf("%s, which means nothing to start_server: ignored", cause)
+		s.log.printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
 	}
 }
 

@@ -220,7 +220,10 @@ func conflicts(specs []Spec) []error {
 			continue // any number of free ports
 		}
 		key := s
-		key.Text, key.Label, key.Pin, key.Tuning = "", "", 0, Tuning{}
+		key.Text, key.Label, key.Pin, key.Tuning = "", "", 0, Tuning{Family: s.Family}
+		if s.IP.IsValid() {
+			key.Family = 0 // it says which
+		}
 		if sockets[key] {
 			faults = append(faults, fmt.Errorf("%s %q: it is asked for twice", s.kind(), s.Text))
 		}
