@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/jessevdk/go-flags"
 )
 
 // The exit codes, as each command's help explains them.
@@ -20,4 +22,19 @@ func Fail(stderr io.Writer, name string, code int, err error) int {
 		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
 	}
 	return code
+}
+
+// Parse reads the options in args into o, as its tags say (go-flags), up to the first
+// argument that is none or "--"; what stands behind is the rest. The parser writes the
+// help, whose first line has usage in it. The error is one line.
+func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest []string, err error) {
+	parser = flags.NewNamedParser(name, flags.PassDoubleDash|flags.PassAfterNonOption)
+	parser.Usage = usage
+	if _, err := parser.AddGroup("Options", "", o); err != nil {
+		return nil, nil, err
+	}
+	if rest, err = parser.ParseArgs(args); err != nil {
+		err = fmt.Errorf("%w; see %s --help", err, name)
+	}
+	return parser, rest, err
 }

@@ -38,6 +38,9 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 		defer cancel()
 	}
 	c, err := control.Dial(ctx, path)
+	if errors.Is(err, control.ErrNobody) {
+		return nil, &nobody{name, path}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +72,15 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 	return &Superdaemon{c, answer.Status, path}, nil
 }
 
+// nobody is control.ErrNobody with the name of who is missing.
+type nobody struct{ name, path string }
+
+func (n *nobody) Error() string {
+	return fmt.Sprintf("control socket %q: no %s listens there", n.path, n.name)
+}
+
+func (n *nobody) Unwrap() error { return control.ErrNobody }
+
 // bringUpToDate takes the workers out of a status that have ended since, and puts
 // those in that have come.
 func bringUpToDate(s *control.Status, since []control.Event) {
@@ -92,11 +104,11 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w, and no newer generation serves alone yet; %s goes on; %s", context.Cause(ctx), a.who(), a.serving())
+		return fmt.Errorf("%w, and no newer generation serves alone yet; %s goes on; %s", context.Cause(ctx), a.Who(), a.serving())
 	case errors.Is(err, io.EOF) && a.isThere(ctx):
-		return fmt.Errorf("%s has disconnected us, as we have not read what it says; the restart goes on", a.who())
+		return fmt.Errorf("%s has disconnected us, as we have not read what it says; the restart goes on", a.Who())
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%s has ended instead of restarting", a.who())
+		return fmt.Errorf("%s has ended instead of restarting", a.Who())
 	case answer.Error != "":
 		p.close()
 		return a.failed(answer)
@@ -173,13 +185,28 @@ func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pi
 	case errors.Is(err, io.EOF):
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s is still there: %w", a.who(), context.Cause(ctx))
+		return fmt.Errorf("%s is still there: %w", a.Who(), context.Cause(ctx))
 	}
 	return err
 }
 
-// who is the superdaemon, by its own name.
-func (a *Superdaemon) who() string { return fmt.Sprintf("%s (pid:%d)", a.Status.Name, a.Status.Pid) }
+// Ask has a command carried out, blocks until it is, and returns what there is to be
+// said of it.
+func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
+	answer, err := a.Do(ctx, control.Request{Command: command}, nil)
+	switch {
+	case err == nil:
+		return answer.Message, nil
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("%w; %s goes on with it", context.Cause(ctx), a.Who())
+	case errors.Is(err, io.EOF):
+		return "", fmt.Errorf("%s has ended, or disconnected us, before it was done", a.Who())
+	}
+	return "", err
+}
+
+// Who is the superdaemon, by its own name.
+func (a *Superdaemon) Who() string { return fmt.Sprintf("%s (pid:%d)", a.Status.Name, a.Status.Pid) }
 
 // isThere tells whether the superdaemon is there although it has hung up, and if
 // so calls again.
