@@ -30,6 +30,8 @@ const poll = 5 * time.Millisecond
 var (
 	ours   string // start_server
 	hello  string // examples/hello
+	ein    string // einhyrningsins
+	einctl string // einhyrningsinsctl
 	source string // the root of the repository
 )
 
@@ -50,7 +52,10 @@ func buildAndRun(m *testing.M) int {
 		panic(err)
 	}
 	ours, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "hello")
-	for out, pkg := range map[string]string{ours: "./cmd/start_server", hello: "./examples/hello"} {
+	ein, einctl = filepath.Join(dir, "einhyrningsins"), filepath.Join(dir, "einhyrningsinsctl")
+	for out, pkg := range map[string]string{
+		ours: "./cmd/start_server", hello: "./examples/hello", ein: "./cmd/einhyrningsins", einctl: "./cmd/einhyrningsinsctl",
+	} {
 		build := exec.Command("go", "build", "-o", out, pkg)
 		build.Dir = source
 		if text, err := build.CombinedOutput(); err != nil {
