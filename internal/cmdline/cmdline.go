@@ -24,13 +24,19 @@ func Fail(stderr io.Writer, name string, code int, err error) int {
 	return code
 }
 
-// Parse reads the options in args into o, as its tags say (go-flags), up to the first
-// argument that is none or "--"; what stands behind is the rest. The parser writes the
-// help, whose first line has usage in it. The error is one line.
-func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest []string, err error) {
-	parser = flags.NewNamedParser(name, flags.PassDoubleDash|flags.PassAfterNonOption)
+// Parser reads options into o, as its tags say (go-flags), up to the first argument that
+// is none or "--". It writes the help, which begins with usage.
+func Parser(name, usage string, o any) (*flags.Parser, error) {
+	parser := flags.NewNamedParser(name, flags.PassDoubleDash|flags.PassAfterNonOption)
 	parser.Usage = usage
-	if _, err := parser.AddGroup("Options", "", o); err != nil {
+	_, err := parser.AddGroup("Options", "", o)
+	return parser, err
+}
+
+// Parse has args read by a Parser. The rest is what stands behind the options. The error
+// is one line.
+func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest []string, err error) {
+	if parser, err = Parser(name, usage, o); err != nil {
 		return nil, nil, err
 	}
 	if rest, err = parser.ParseArgs(args); err != nil {

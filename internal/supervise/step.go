@@ -27,6 +27,9 @@ func (l *loop) onStep(m stepAsked) {
 		m.reply <- Step{Err: ErrStopping}
 		l.Observe(Refused{m.cause})
 		return
+	case m.more && l.NoRefill:
+		m.reply <- Step{Err: errors.New("no worker is started beside those that there are, but by a restart")}
+		return
 	case m.more && l.target == MaxWorkers:
 		m.reply <- Step{Err: fmt.Errorf("there are %d workers, and more there cannot be", MaxWorkers)}
 		return

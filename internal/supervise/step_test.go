@@ -87,6 +87,13 @@ func TestStepsThatCannotBe(t *testing.T) {
 	})
 }
 
+func TestOneMoreWhereNoneIsRefilled(t *testing.T) {
+	simulate(t, Config{NoRefill: true}, nil, func(w *world) {
+		w.sleep(time.Second)
+		assert.ErrorContains(t, stepped(w.step(true)).Err, "but by a restart")
+	})
+}
+
 // When nothing serves the first that can does, and the others are replaced one by
 // one.
 func TestTheFirstServes(t *testing.T) {
