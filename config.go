@@ -124,7 +124,9 @@ type Config struct {
 	// balancers to learn that they should look elsewhere.
 	StopDelay time.Duration
 
-	SignalOnHUP  os.Signal // to old workers at a restart. nil: TERM
+	// SignalOnHUP tells old workers to go at a restart, and those of a failed attempt
+	// that serve already. nil: TERM.
+	SignalOnHUP  os.Signal
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
 	SignalOnINT  os.Signal // to all workers at INT. nil: TERM
 

@@ -92,6 +92,7 @@ func New(c Config) (*Starter, error) {
 		Attempts:     c.Attempts,
 		RetireSignal: c.SignalOnHUP,
 		AbortSignal:  syscall.SIGTERM,
+		LeaveSignal:  c.SignalOnHUP,
 		KillTimeout:  c.KillTimeout,
 		NoRefill:     c.NoRefill,
 		FirstServes:  c.FirstServes,

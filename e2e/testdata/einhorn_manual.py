@@ -1,7 +1,7 @@
 # A worker by einhorn's manual and nothing else: the sockets are EINHORN_FD_0 and so on,
 # EINHORN_FD_COUNT of them; when it is ready it sends worker:ack with its pid to
-# EINHORN_SOCK_PATH; USR2 is a graceful stop. It acknowledges nothing as long as there
-# is a file silent.N, N being its EINHORN_CHILD_INDEX.
+# EINHORN_SOCK_PATH; USR2 is a graceful stop. It comes no further than to its start if
+# there is a file silent.N, N being its EINHORN_CHILD_INDEX.
 
 import os
 import select
@@ -20,12 +20,14 @@ for i in range(int(os.environ["EINHORN_FD_COUNT"])):
     listener.setblocking(False)
     listeners.append(listener)
 
-if not os.path.exists("silent." + os.environ["EINHORN_CHILD_INDEX"]):
-    control = socket.socket(socket.AF_UNIX)
-    control.connect(os.environ["EINHORN_SOCK_PATH"])
-    control.sendall(b'{"command": "worker:ack", "pid": %d}\n' % os.getpid())
-    control.recv(4096)
-    control.close()
+while os.path.exists("silent." + os.environ["EINHORN_CHILD_INDEX"]):
+    signal.pause()
+
+control = socket.socket(socket.AF_UNIX)
+control.connect(os.environ["EINHORN_SOCK_PATH"])
+control.sendall(b'{"command": "worker:ack", "pid": %d}\n' % os.getpid())
+control.recv(4096)
+control.close()
 
 body = b"hello from pid %d\n" % os.getpid()
 answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)

@@ -381,11 +381,23 @@ func (l *loop) spawn(g *generation, slot int) {
 	}()
 }
 
-// abort tells what is left of failed generations to go.
+// abort tells what is left of failed generations to go; those that are proven by
+// LeaveSignal, as they serve.
 func (l *loop) abort() {
 	for _, g := range l.leaving {
-		if g.state == Failed {
-			l.signalAll(toAbort, l.AbortSignal, []*generation{g})
+		if g.state != Failed {
+			continue
+		}
+		for w := range g.workers() {
+			switch {
+			case w.process == nil:
+			case w.proven && l.LeaveSignal != nil:
+				if w.told&toRetire == 0 { // or it has been told already
+					l.signalOnce(w, toAbort, l.LeaveSignal)
+				}
+			default:
+				l.signalOnce(w, toAbort, l.AbortSignal)
+			}
 		}
 	}
 }

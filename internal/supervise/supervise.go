@@ -79,6 +79,7 @@ type Config struct {
 	Attempts     int           // failed attempts in a row before giving up; 0: never give up
 	RetireSignal os.Signal     // tells the workers of an old generation to go; nil: they stay
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
+	LeaveSignal  os.Signal     // the same for those that serve, being proven; nil: AbortSignal
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
 	// NoRefill leaves the place of a worker that has ended empty, and has Run return
 	// when none is left. A restart still starts a new generation.
