@@ -47,7 +47,7 @@ type Config struct {
 	// Ports are TCP and UDP ports to bind: [LABEL@][HOST:][u]PORT[=FD][,OPTION...],
 	// also several joined by commas, and inherited sockets: [LABEL@]fd://N. Paths
 	// are unix stream sockets to bind, [LABEL@]PATH[,OPTION...]. OPTION is
-	// backlog=N, reuseport, v6only=0, nodelay, defer-accept, fastopen=N,
+	// backlog=N, reuseport, v6only=0, ipv4, ipv6, nodelay, defer-accept, fastopen=N,
 	// mode=OCTAL, owner=USER, group=GROUP or nonblock.
 	Ports []string
 	Paths []string
@@ -125,7 +125,9 @@ type Config struct {
 	// balancers to learn that they should look elsewhere.
 	StopDelay time.Duration
 
-	SignalOnHUP  os.Signal // to old workers at a restart. nil: TERM
+	// SignalOnHUP tells old workers to go at a restart, and those of a failed attempt
+	// that serve already. nil: TERM.
+	SignalOnHUP  os.Signal
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
 	SignalOnINT  os.Signal // to all workers at INT. nil: TERM
 
@@ -140,6 +142,10 @@ type Config struct {
 	// are, each time that they come, and drop a restart that waits; what comes of that
 	// is up to the workers. It goes with NoRefill. USR1 and USR2 are ignored, as PID 1, too.
 	PassSignals bool
+	// FirstServes makes a generation live, when nothing serves, as soon as one of its
+	// workers has proved itself; the others are then replaced one by one if they fail.
+	// Otherwise all have to.
+	FirstServes bool
 
 	EnableAutoRestart   bool          // restart by time
 	AutoRestartInterval time.Duration // 0: 360 s
@@ -161,8 +167,12 @@ type Config struct {
 	// ("syslog:": start_server). "": the log to Log, the workers' to our own. With
 	// it workers get no JOURNAL_STREAM.
 	LogFile string
-	// Name is what the log calls this program. "": start_server.
+	// Name is what the log and clients of the control socket are told that this
+	// program is. "": start_server.
 	Name string
+	// Verbose has the log tell, too, of workers that have lived through Interval and of
+	// what workers say of themselves.
+	Verbose bool
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
 	// Env is the environment of the workers. nil: our own.

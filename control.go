@@ -13,9 +13,12 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// openControl makes the control socket. Its path is made absolute, as workers
-// are told of it.
-func (s *Starter) openControl() error {
+// checkControl sees to it that nobody else's control socket is where ours is to be,
+// before anything else is done. Its path is made absolute, as workers are told of it.
+func (s *Starter) checkControl() error {
+	if s.config.Control == "" {
+		return nil
+	}
 	path, err := filepath.Abs(s.config.Control)
 	if err != nil {
 		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
@@ -24,14 +27,19 @@ func (s *Starter) openControl() error {
 		return fmt.Errorf("control socket %q: %d bytes are too long for a unix socket; %d fit", path, len(path), maxControl)
 	}
 	s.config.Control = path
-	c := control.Config{Do: s.do, Refused: s.controlRefused}
+	return control.Check(path)
+}
+
+// openControl makes the control socket.
+func (s *Starter) openControl() (err error) {
+	c := control.Config{Name: s.config.Name, Do: s.do, Refused: s.controlRefused}
 	if s.runAs != nil {
 		c.Worker = s.runAs.UID
 	}
 	if s.config.Ready == ReadyNotify {
 		c.Ancestors = notify.Ancestors
 	}
-	s.control, err = control.Listen(path, c)
+	s.control, err = control.Listen(s.config.Control, c)
 	return err
 }
 
@@ -48,14 +56,24 @@ func (s *Starter) do(peer control.Peer, r control.Request) control.Answer {
 	ctx := context.Background()
 	cause := fmt.Sprintf("%s asked for by process %d", r.Command, peer.Pid)
 	switch r.Command {
-	case "status":
+	case "status", "state":
 		status, err := s.Status(ctx)
-		return answer(control.Answer{Status: &status}, err)
-	case "restart":
+		return answer(control.Answer{Status: &status, Message: s.who() + " is " + status.State}, err)
+	case "restart", "upgrade":
 		return s.doRestart(ctx, cause)
 	case "stop":
 		s.sup.Stop(ctx, cause, s.config.SignalOnTERM, s.config.StopDelay)
 		return control.Answer{OK: true}
+	case "die":
+		return s.doDie(ctx, cause, r)
+	case "inc", "dec":
+		return s.doStep(ctx, cause, r.Command == "inc")
+	case "ehlo":
+		return control.Answer{OK: true, Message: "You are speaking to " + s.who()}
+	case "version":
+		return control.Answer{OK: true, Message: s.config.Name + " (go-server-starter) " + Version}
+	case "quieter", "louder", "reload", "config":
+		return answer(control.Answer{}, fmt.Errorf("%s is einhorn's, and not to be had: the log tells everything, and options are given at the start", r.Command))
 	case "workers":
 		return answer(control.Answer{}, s.doWorkers(ctx, cause, r.Workers))
 	case "signal":
@@ -80,13 +98,63 @@ func (s *Starter) doRestart(ctx context.Context, cause string) control.Answer {
 	if how.Err != nil {
 		return control.Answer{Error: how.Err.Error(), Log: s.lastWords(how.Err)}
 	}
-	return control.Answer{OK: true, Generation: how.Generation}
+	return control.Answer{OK: true, Generation: how.Generation, Message: fmt.Sprintf("generation %d is live", how.Generation)}
 }
+
+// who is how this program introduces itself.
+func (s *Starter) who() string { return fmt.Sprintf("%s (pid:%d)", s.config.Name, os.Getpid()) }
+
+// doDie stops all workers as einhorn does: by the signal that old ones get, or by
+// the one asked for.
+func (s *Starter) doDie(ctx context.Context, cause string, r control.Request) control.Answer {
+	sig := s.config.SignalOnHUP
+	if name, err := r.SignalName(); err != nil {
+		return answer(control.Answer{}, err)
+	} else if name != "" {
+		if sig, err = ParseSignal(name); err != nil {
+			return answer(control.Answer{}, err)
+		}
+	}
+	s.sup.Stop(ctx, cause, sig, s.config.StopDelay)
+	return control.Answer{OK: true, Message: s.who() + " is going down"}
+}
+
+// doStep is a worker more, or one less, done when that has proved itself, or is gone.
+func (s *Starter) doStep(ctx context.Context, cause string, more bool) control.Answer {
+	if s.config.Workers == 0 {
+		return answer(control.Answer{}, errWorkers)
+	}
+	how := <-s.sup.Step(ctx, cause, more)
+	var failure *Failure
+	switch {
+	case errors.As(how.Err, &failure):
+		return answer(control.Answer{}, fmt.Errorf("%w; %s are wanted, and it is tried again", how.Err, count(how.Workers, "worker")))
+	case how.Err != nil:
+		return answer(control.Answer{}, how.Err)
+	}
+	a := control.Answer{OK: true, Message: "now there is " + count(how.Workers, "worker")}
+	if how.Workers > 1 {
+		a.Message = "now there are " + count(how.Workers, "worker")
+	}
+	if how.Worker.Pid == 0 {
+		return a
+	}
+	a.Pids = []int{how.Worker.Pid}
+	if more {
+		a.Message += fmt.Sprintf(": worker %d has proved itself", how.Worker.Pid)
+	} else {
+		a.Message += fmt.Sprintf(": worker %d is gone", how.Worker.Pid)
+	}
+	return a
+}
+
+// errWorkers is for a number of workers that was not given.
+var errWorkers = errors.New("the number of workers can be changed only if it was given at the start, with --workers")
 
 func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
 	switch {
 	case s.config.Workers == 0:
-		return errors.New("the number of workers can be changed only if it was given at the start, with --workers")
+		return errWorkers
 	case n < 1 || n > MaxWorkers:
 		return fmt.Errorf(`"workers" is %d, which is not from 1 to %d`, n, MaxWorkers)
 	}
@@ -94,7 +162,11 @@ func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
 }
 
 func (s *Starter) doSignal(ctx context.Context, cause string, r control.Request) control.Answer {
-	sig, err := ParseSignal(r.Signal)
+	name, err := r.SignalName()
+	var sig os.Signal
+	if err == nil {
+		sig, err = ParseSignal(name)
+	}
 	if err != nil {
 		return answer(control.Answer{}, err)
 	}
@@ -137,7 +209,7 @@ func (s *Starter) Status(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	status := Status{
-		Pid: os.Getpid(), State: now.State, Started: now.Began, Uptime: now.Now.Sub(now.Began).Seconds(),
+		Name: s.config.Name, Pid: os.Getpid(), State: now.State, Started: now.Began, Uptime: now.Now.Sub(now.Began).Seconds(),
 		Generation: now.Generation, Starting: now.Starting,
 		WantedWorkers: now.Wanted, Restarts: now.Restarts,
 		Workers: make([]control.Worker, 0, len(now.Workers)), Sockets: s.controlSockets(),

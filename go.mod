@@ -8,6 +8,7 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/valyala/fastjson v1.6.10
 	golang.org/x/sys v0.47.0
+	golang.org/x/term v0.45.0
 )
 
 require go.yaml.in/yaml/v3 v3.0.5

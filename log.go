@@ -92,6 +92,13 @@ func (s *Starter) line(e supervise.Event) string {
 		if s.config.Ready == ReadyNotify {
 			return fmt.Sprintf("worker %d is ready after %s secs", e.Pid, seconds(e.After.Round(time.Millisecond)))
 		}
+		if s.config.Verbose {
+			return fmt.Sprintf("worker %d has lived for %s secs", e.Pid, seconds(e.After.Round(time.Millisecond)))
+		}
+	case supervise.Noticed:
+		if s.config.Verbose {
+			return fmt.Sprintf("worker %d says: %q", e.Pid, e.Status)
+		}
 	case supervise.StrangeNotice:
 		line := fmt.Sprintf("ignored a notice from process %d, which is no worker's, or was gone too soon to tell whose it is", e.Pid)
 		if e.More > 0 {

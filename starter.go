@@ -92,8 +92,10 @@ func New(c Config) (*Starter, error) {
 		Attempts:     c.Attempts,
 		RetireSignal: c.SignalOnHUP,
 		AbortSignal:  syscall.SIGTERM,
+		LeaveSignal:  c.SignalOnHUP,
 		KillTimeout:  c.KillTimeout,
 		NoRefill:     c.NoRefill,
+		FirstServes:  c.FirstServes,
 	}
 	if c.KeepOld {
 		life.RetireSignal = nil
@@ -124,6 +126,9 @@ func (s *Starter) Listen() error {
 	defer s.mu.Unlock()
 	if s.sockets != nil {
 		return nil
+	}
+	if err := s.checkControl(); err != nil {
+		return err
 	}
 	s.log.now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -31,6 +31,8 @@ var (
 	ours   string // start_server
 	master string // socketmaster
 	hello  string // examples/hello
+	ein    string // einhyrningsins
+	einctl string // einhyrningsinsctl
 	source string // the root of the repository
 )
 
@@ -51,7 +53,10 @@ func buildAndRun(m *testing.M) int {
 		panic(err)
 	}
 	ours, master, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "socketmaster"), filepath.Join(dir, "hello")
-	for out, pkg := range map[string]string{ours: "./cmd/start_server", master: "./cmd/socketmaster", hello: "./examples/hello"} {
+	ein, einctl = filepath.Join(dir, "einhyrningsins"), filepath.Join(dir, "einhyrningsinsctl")
+	for out, pkg := range map[string]string{
+		ours: "./cmd/start_server", master: "./cmd/socketmaster", ein: "./cmd/einhyrningsins", einctl: "./cmd/einhyrningsinsctl", hello: "./examples/hello",
+	} {
 		build := exec.Command("go", "build", "-o", out, pkg)
 		build.Dir = source
 		if text, err := build.CombinedOutput(); err != nil {

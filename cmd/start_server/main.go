@@ -13,16 +13,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/cmdline"
 )
 
 // The exit codes, as the help explains them.
 const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
+	exitOK    = cmdline.OK
+	exitError = cmdline.Error
+	exitUsage = cmdline.Usage
 )
 
 func main() {
@@ -69,8 +69,5 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // fail writes each line of err, and returns code.
 func fail(stderr io.Writer, code int, err error) int {
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "start_server: %s\n", strings.TrimSuffix(line, "\n"))
-	}
-	return code
+	return cmdline.Fail(stderr, "start_server", code, err)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jessevdk/go-flags"
 	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/cmdline"
 )
 
 // options is the command line. The tags drive parsing and help.
@@ -98,13 +99,11 @@ Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
 // options beside it there may be more, in what they ask for.
 func parse(args []string) (*options, error) {
 	o := &options{}
-	o.parser = flags.NewNamedParser("start_server", flags.PassDoubleDash|flags.PassAfterNonOption)
-	o.parser.Usage = usage
-	if _, err := o.parser.AddGroup("Options", "", o); err != nil {
+	var err error
+	if o.parser, err = cmdline.Parser("start_server", usage, o); err != nil {
 		return nil, err
 	}
-	args, err := o.spellOut(args)
-	if err != nil {
+	if args, err = o.spellOut(args); err != nil {
 		return nil, err
 	}
 	if o.command, err = o.parser.ParseArgs(args); err != nil {

@@ -30,9 +30,9 @@ func everything() Answer {
 		}
 	}
 	return Answer{
-		Version: Version, ID: []byte(`"x"`), OK: true, Error: nasty, Log: []string{nasty, "", "2"}, Generation: 4, Pids: []int{1, 2},
+		Version: Version, ID: []byte(`"x"`), OK: true, Error: nasty, Message: nasty, Log: []string{nasty, "", "2"}, Generation: 4, Pids: []int{1, 2},
 		Status: &Status{
-			Pid: 1, State: "serving", Started: at(1732161234566), Uptime: 1e9, Generation: 3, Starting: 4, WantedWorkers: 2, Restarts: 5,
+			Name: "start_server", Pid: 1, State: "serving", Started: at(1732161234566), Uptime: 1e9, Generation: 3, Starting: 4, WantedWorkers: 2, Restarts: 5,
 			StopsAt: pointer(at(1732161234001)),
 			Workers: []Worker{worker(1), worker(2)},
 			Sockets: []Socket{{Name: "[::1]:80", Network: "tcp", Address: nasty, FD: 3}, {Name: "a", Network: "unix", Address: "b", FD: 4}},

@@ -2,11 +2,13 @@ package control
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,7 +127,7 @@ func (c *client) answer(text string) bool {
 		a.Error = fmt.Sprintf("user %d, which the workers run as, may only acknowledge, by worker:ack", c.peer.UID)
 		c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))
 	case r.Command == "help":
-		a = Answer{OK: true, Commands: Commands}
+		a = Answer{OK: true, Commands: Commands, Message: helpText()}
 	case r.Command == "subscribe":
 		a.OK = true
 		subscribed = c.server.subscribe(c)
@@ -136,11 +138,23 @@ func (c *client) answer(text string) bool {
 	if c.events != nil && !subscribed {
 		c.catchUp()
 	}
+	if isEinhorns(text) && a.Message == "" {
+		a.Message = cmp.Or(a.Error, "done") // all that einhorn's client shows
+	}
 	err = c.send(a)
 	if subscribed {
 		go c.tell() // now: the answer comes before all events
 	}
 	return err == nil
+}
+
+// helpText is the help for people.
+func helpText() string {
+	var text strings.Builder
+	for _, command := range Commands {
+		fmt.Fprintf(&text, "%s: %s\n", command.Name, command.Help)
+	}
+	return text.String()
 }
 
 func (c *client) send(a Answer) error {

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -14,7 +13,7 @@ func (s *Server) admit(c *client) (loser *client, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, errors.New("start_server is ending")
+		return nil, fmt.Errorf("%s is ending", s.Name)
 	}
 	kin := 0
 	for _, o := range s.clients {

@@ -21,6 +21,7 @@ func decodeRequest(line string) (r Request, err error) {
 		r.ID = id.MarshalTo(nil)
 	}
 	r.Command, r.Signal = text(v, "command"), text(v, "signal")
+	r.Args = texts(v.GetArray("args"))
 	version, err := number(v, "version")
 	if err != nil {
 		return r, err
@@ -95,7 +96,7 @@ func decodeMessage(line []byte) (m message, err error) {
 		return m, nil
 	}
 	m.answer = Answer{
-		Version: v.GetInt("version"), OK: v.GetBool("ok"), Error: text(v, "error"),
+		Version: v.GetInt("version"), OK: v.GetBool("ok"), Error: text(v, "error"), Message: text(v, "message"),
 		Log: texts(v.GetArray("log")), Generation: v.GetInt("generation"),
 	}
 	if id := v.Get("id"); id != nil {
@@ -135,7 +136,7 @@ func decodeEvent(v *fastjson.Value) Event {
 
 func decodeStatus(v *fastjson.Value) *Status {
 	s := &Status{
-		Pid: v.GetInt("pid"), State: text(v, "state"), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
+		Name: text(v, "name"), Pid: v.GetInt("pid"), State: text(v, "state"), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
 		Generation: v.GetInt("generation"), Starting: v.GetInt("starting"),
 		WantedWorkers: v.GetInt("wanted_workers"), Restarts: v.GetInt("restarts"),
 	}

@@ -17,6 +17,7 @@ func (a *Answer) encode() []byte {
 	o.setIf(a.ID != nil, "id", a.ID)
 	o.set("ok", a.OK)
 	o.setIf(a.Error != "", "error", a.Error)
+	o.setIf(a.Message != "", "message", a.Message)
 	o.setIf(len(a.Log) > 0, "log", a.Log)
 	o.setIf(a.Generation > 0, "generation", a.Generation)
 	o.setIf(len(a.Pids) > 0, "pids", a.Pids)
@@ -61,12 +62,14 @@ func (r *Request) encode() []byte {
 	if r.Slot != nil {
 		o.set("slot", *r.Slot)
 	}
+	o.setIf(len(r.Args) > 0, "args", r.Args)
 	return append(o.json(), '\n')
 }
 
 // JSON is a status as the answer to a request has it.
 func (s *Status) JSON() []byte {
 	var o object
+	o.setIf(s.Name != "", "name", s.Name)
 	o.set("pid", s.Pid)
 	o.set("state", s.State)
 	o.set("started", s.Started)

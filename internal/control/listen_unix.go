@@ -56,9 +56,9 @@ func bind(fd int, path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("what is there is not a socket, and is left alone")
+		return errNoSocket
 	case inUse(path):
-		return errors.New("a process listens there already")
+		return errTaken
 	default:
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("cannot replace the stale socket: %w", err)
@@ -76,6 +76,29 @@ func inUse(path string) bool {
 	}
 	return !errors.Is(err, syscall.ECONNREFUSED)
 }
+
+// Check says what Listen would if a process listens at path already, or what is there
+// is not a socket.
+func Check(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil: // nothing is there, or it is for Listen to say
+		return nil
+	case info.Mode().Type() != fs.ModeSocket:
+		err = errNoSocket
+	case inUse(path):
+		err = errTaken
+	}
+	if err != nil {
+		return fmt.Errorf("control socket %q: %w", path, err)
+	}
+	return nil
+}
+
+var (
+	errNoSocket = errors.New("what is there is not a socket, and is left alone")
+	errTaken    = errors.New("a process listens there already")
+)
 
 func (l *listener) open(fd int, f *os.File, worker int) (err error) {
 	mode := os.FileMode(0o600)

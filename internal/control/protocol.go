@@ -25,6 +25,8 @@ type Request struct {
 	Workers int    // of "workers"
 	Signal  string // of "signal"
 	Slot    *int   // of "signal"; nil: all
+	// Args are what einhorn's clients give behind a command.
+	Args []string
 }
 
 // Answer is the line that answers a request.
@@ -33,6 +35,7 @@ type Answer struct {
 	ID         []byte
 	OK         bool
 	Error      string   // why not
+	Message    string   // for people: what einhorn's clients show
 	Log        []string // the last lines of the log since the failed attempt began
 	Generation int      // the one that a restart has made live
 	Pids       []int    // who was sent the signal
@@ -56,11 +59,19 @@ var Commands = []Command{
 	{"signal", `send "signal" to all workers, or to those in "slot"`},
 	{"subscribe", "have every event from now on as a line of its own"},
 	{"worker:ack", "from a worker: it is ready"},
+	{"inc", "einhorn's: one worker more; answered when it has proved itself, or has failed"},
+	{"dec", "einhorn's: one worker less; answered when it is gone"},
+	{"upgrade", "einhorn's for restart"},
+	{"die", "einhorn's for stop: by the signal that old workers get, or the one in \"args\""},
+	{"state", "einhorn's for status"},
+	{"ehlo", "einhorn's: who is there"},
+	{"version", "of the program"},
 }
 
 // Status is how things stand. Durations are seconds; times are sent as the
 // seconds since 1970.
 type Status struct {
+	Name          string // of the program
 	Pid           int
 	State         string
 	Started       time.Time

@@ -15,7 +15,7 @@ func parseRequest(line string) (Request, error) {
 	if !utf8.ValidString(line) {
 		return Request{}, errors.New("not a request: it is not UTF-8")
 	}
-	if !strings.HasPrefix(line, "{") {
+	if isEinhorns(line) {
 		return parseEinhorn(line)
 	}
 	r, err := decodeRequest(line)
@@ -28,6 +28,9 @@ func parseRequest(line string) (Request, error) {
 	return r, nil
 }
 
+// isEinhorns tells that a line is none of ours.
+func isEinhorns(line string) bool { return !strings.HasPrefix(strings.TrimSpace(line), "{") }
+
 // parseEinhorn reads the other form that einhorn's clients speak: a mapping in
 // YAML with "%" and newline escaped as in a URL, such as
 //
@@ -39,23 +42,47 @@ func parseRequest(line string) (Request, error) {
 func parseEinhorn(line string) (Request, error) {
 	text := strings.ReplaceAll(strings.ReplaceAll(line, "%0A", "\n"), "%25", "%")
 	var r Request
+	listed := false // the arguments stand below
 	for field := range strings.Lines(text) {
 		field = strings.TrimSpace(field)
 		if field == "" || field == "---" {
+			continue
+		}
+		if arg, ok := strings.CutPrefix(field, "- "); ok && listed {
+			r.Args = append(r.Args, scalar(arg))
+			continue
+		}
+		field = strings.TrimPrefix(field, ":") // Ruby's symbols begin so
+		if listed = field == "args:"; listed {
 			continue
 		}
 		key, value, ok := strings.Cut(field, ": ")
 		if !ok {
 			return Request{}, fmt.Errorf("not a request: %.40q is neither a JSON object nor a key and its value", field)
 		}
-		if strings.TrimPrefix(key, ":") == "command" { // Ruby's symbols begin so
-			r.Command = strings.Trim(value, `"'`)
+		if key == "command" {
+			r.Command = scalar(value)
 		}
 	}
 	if r.Command == "" {
 		return Request{}, fmt.Errorf("not a request: %.40q names no command", line)
 	}
 	return r, nil
+}
+
+// scalar is a string as YAML may have it, with or without quotes.
+func scalar(value string) string { return strings.Trim(value, `"'`) }
+
+// SignalName is the signal that a request names: in "signal", or as einhorn's
+// clients have it. "": it names none.
+func (r *Request) SignalName() (string, error) {
+	switch {
+	case r.Signal != "" || len(r.Args) == 0:
+		return r.Signal, nil
+	case len(r.Args) > 1:
+		return "", fmt.Errorf("one signal at a time, and not %d", len(r.Args))
+	}
+	return r.Args[0], nil
 }
 
 // printable is fit to be logged: an error may quote what a client has sent.

@@ -35,6 +35,8 @@ type Peer struct {
 
 // Config is what a server needs of the superdaemon.
 type Config struct {
+	// Name is that of the superdaemon. "": start_server.
+	Name string
 	// Do carries a request out and may block as long as that takes. It is called
 	// from many goroutines; of one client, for one request after the other.
 	Do func(Peer, Request) Answer
@@ -84,6 +86,9 @@ func Listen(path string, c Config) (*Server, error) {
 
 // newServer is one that nobody can connect to yet.
 func newServer(c Config) *Server {
+	if c.Name == "" {
+		c.Name = "start_server"
+	}
 	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{})}
 	s.refusals.tell = c.Refused
 	go s.deliver()

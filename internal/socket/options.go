@@ -16,6 +16,7 @@ type Tuning struct {
 	// Reuseport sets SO_REUSEPORT; with several slots each has a socket of its own.
 	Reuseport   bool
 	DualStack   bool // an IPv6 socket takes IPv4, too
+	Family      int  // 4 or 6: of the host name's addresses; 0: 4
 	NoDelay     bool // TCP_NODELAY, which the accepted sockets inherit
 	DeferAccept bool // TCP_DEFER_ACCEPT: a connection is there when its first data is
 	FastOpen    int  // TCP_FASTOPEN's queue; 0: none
@@ -32,7 +33,9 @@ type place int
 const (
 	onTCP place = 1 << iota
 	onUDP
+	onIPv4
 	onIPv6
+	onName // a host name, which may be either
 	onPath
 	onTaken
 
@@ -65,6 +68,10 @@ var options = []optionForm{
 			}
 			return ""
 		}},
+	{"ipv4", "", false, onIPv4 | onName, "IPv4 addresses and host names",
+		func(t *Tuning, _ string) string { return family(t, 4) }},
+	{"ipv6", "", false, onIPv6 | onName, "IPv6 addresses and host names",
+		func(t *Tuning, _ string) string { return family(t, 6) }},
 	{"nodelay", "", false, onTCP | onTaken, "TCP ports and fd://",
 		func(t *Tuning, _ string) string { t.NoDelay = true; return "" }},
 	{"defer-accept", "", true, onTCP | onTaken, "TCP ports and fd://",
@@ -86,6 +93,14 @@ var options = []optionForm{
 		func(t *Tuning, v string) string { t.Group = v; return "" }},
 	{"nonblock", "", false, anywhere, "all",
 		func(t *Tuning, _ string) string { t.Nonblock = true; return "" }},
+}
+
+func family(t *Tuning, version int) (should string) {
+	if t.Family != 0 {
+		return "for a port that is to be of the other family"
+	}
+	t.Family = version
+	return ""
 }
 
 func number32(n *int, value string) (should string) {
@@ -193,8 +208,13 @@ func (s *Spec) place() place {
 	if s.UDP {
 		p = onUDP
 	}
-	if s.IP.Is6() {
+	switch {
+	case s.IP.Is6():
 		p |= onIPv6
+	case s.IP.IsValid():
+		p |= onIPv4
+	default:
+		p |= onName
 	}
 	return p
 }

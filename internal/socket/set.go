@@ -133,7 +133,11 @@ func (s *Spec) resolve(ctx context.Context) (netip.AddrPort, error) {
 	if s.IP.IsValid() {
 		return netip.AddrPortFrom(s.IP, s.Port), nil
 	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", s.Host)
+	network := "ip4"
+	if s.Family == 6 {
+		network = "ip6"
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, s.Host)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

@@ -74,7 +74,7 @@ func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 			}
 			s, err := parsePort(text)
 			if err != nil && i > 0 && text != "" && text[0] >= 'a' && text[0] <= 'z' { // perhaps meant as one
-				err = fmt.Errorf("%w; the options are %s", err, optionWords(onTCP|onUDP|onIPv6|onTaken))
+				err = fmt.Errorf("%w; the options are %s", err, optionWords(^onPath))
 			}
 			first := i + 1
 			for i++; i < len(items) && isOption(items[i]); i++ {
@@ -223,7 +223,10 @@ func conflicts(specs []Spec) []error {
 			continue // any number of free ports
 		}
 		key := s
-		key.Text, key.Label, key.Pin, key.Tuning = "", "", 0, Tuning{}
+		key.Text, key.Label, key.Pin, key.Tuning = "", "", 0, Tuning{Family: s.Family}
+		if s.IP.IsValid() {
+			key.Family = 0 // it says which
+		}
 		if sockets[key] {
 			faults = append(faults, fmt.Errorf("%s %q: it is asked for twice", s.kind(), s.Text))
 		}

@@ -93,6 +93,7 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 const (
 	retireSignal fakeSignal = "retire"
 	abortSignal  fakeSignal = "abort"
+	leaveSignal  fakeSignal = "leave"
 	stopSignal   fakeSignal = "stop"
 	otherSignal  fakeSignal = "other" // one that is passed on
 )
@@ -279,7 +280,7 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 			c.Steer, w.steered = w.steer, max(c.Workers, 1)
 		}
 		c.Spawner, c.Observe = w, w.observe
-		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
+		c.RetireSignal, c.AbortSignal, c.LeaveSignal = retireSignal, abortSignal, leaveSignal
 		if w.retireNobody {
 			c.RetireSignal = nil
 		}

@@ -112,6 +112,11 @@ func (g *generation) empty() bool {
 // whole tells that every one of n workers is there and proven.
 func (g *generation) whole(n int) bool { return g.replaced(n, 0) }
 
+// begun tells that one of its workers is proven.
+func (g *generation) begun() bool {
+	return slices.ContainsFunc(g.slots, func(w *worker) bool { return w != nil && w.proven })
+}
+
 // replaced tells that they are of that number or a later one, too.
 func (g *generation) replaced(n, number int) bool {
 	lacking := func(w *worker) bool { return w == nil || !w.proven || w.number < number }

@@ -57,6 +57,9 @@ import (
 //	signal passed on     | to all, and drop what  | the same                 | to all
 //	                     | is wanted              |                          |
 //
+// With FirstServes a generation is live, if nothing serves, as soon as one of its
+// workers is proven, and the others fill its slots.
+//
 // With NoRefill no slot of the live generation is refilled, and no generation begun
 // but by a restart; when no worker is left it is over.
 //
@@ -80,6 +83,7 @@ type loop struct {
 	wanted    bool             // another generation is to begin
 	asked     bool             // a restart asked for it
 	waiting   []chan<- Outcome // who is told how it went
+	steps     []step           // of whom somebody waits to hear
 	attempts  pace             // of generations
 	slots     []record         // by slot
 	restedAt  time.Time        // the last success, or when the last restart was given up
@@ -165,6 +169,8 @@ func (l *loop) handle(m message) {
 		l.onStop(m)
 	case resizeAsked:
 		l.onResize(m)
+	case stepAsked:
+		l.onStep(m)
 	case signalAsked:
 		l.onSignal(m)
 	case statusAsked:
@@ -275,6 +281,7 @@ func (l *loop) onPassed(m signalAsked) {
 func (l *loop) stop(why purpose, sig os.Signal) {
 	l.stopping, l.stopWhy, l.stopSignal, l.wanted = true, why, sig, false
 	l.tell(l.waiting, Outcome{Err: ErrStopping})
+	l.stepsEnd()
 	if l.starting != nil {
 		l.tell(l.starting.waiting, Outcome{Err: ErrStopping})
 	}
@@ -476,6 +483,7 @@ func (l *loop) liveWorkerGone(w *worker, why Failure, excess bool) {
 	}
 	if !w.proven && !excess {
 		l.slots[w.slot].failures++
+		l.stepFailed(w, why)
 		l.Observe(RefillFailed{why, max(0, l.slots[w.slot].next(l.Interval).Sub(l.now))})
 	}
 	if !l.live.empty() {

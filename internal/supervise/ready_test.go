@@ -76,6 +76,16 @@ func TestNotReadyInTimeHasFailed(t *testing.T) {
 	})
 }
 
+// Who is ready already serves, and is to leave gracefully.
+func TestSiblingsOfAFailureThatServe(t *testing.T) {
+	simulate(t, Config{Workers: 3, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+		w.ready(w.worker(1, 1))
+		w.exit(w.worker(1, 0), broken)
+		assert.Equal(t, []os.Signal{leaveSignal}, w.worker(1, 1).signals)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 2).signals)
+	})
+}
+
 func TestExitBeforeReadyHasFailed(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
 		w.ready(w.worker(1, 0))

@@ -32,6 +32,7 @@ func (l *loop) settle() {
 	l.abort()
 	l.kill()
 	l.publish()
+	l.tellSteps()
 	l.timer.Stop()
 	if !l.alarm.IsZero() {
 		l.timer.Reset(l.alarm.Sub(l.now))
@@ -140,6 +141,7 @@ func (l *loop) late(w *worker) {
 		l.attemptFailed(why)
 		return
 	}
+	l.stepFailed(w, why)
 	l.Observe(NotReady{why})
 	l.signalOnce(w, toAbort, l.AbortSignal)
 }
@@ -150,7 +152,7 @@ func (l *loop) rolling() bool {
 }
 
 // promote makes the starting generation the live one when all its workers are
-// proven.
+// proven, or with FirstServes one is and nothing serves that it would replace.
 func (l *loop) promote() {
 	g, old := l.starting, l.live
 	switch {
@@ -165,7 +167,7 @@ func (l *loop) promote() {
 		for _, w := range old.excess {
 			w.generation = old
 		}
-	case !g.whole(l.Workers):
+	case !g.whole(l.Workers) && !(l.FirstServes && old == nil && len(l.unsignalled(l.leaving)) == 0 && g.begun()):
 		return
 	default:
 		l.live, g.state = g, Live
@@ -370,11 +372,23 @@ func (l *loop) spawn(g *generation, slot int) {
 	}()
 }
 
-// abort tells what is left of failed generations to go.
+// abort tells what is left of failed generations to go; those that are proven by
+// LeaveSignal, as they serve.
 func (l *loop) abort() {
 	for _, g := range l.leaving {
-		if g.state == Failed {
-			l.signalAll(toAbort, l.AbortSignal, []*generation{g})
+		if g.state != Failed {
+			continue
+		}
+		for w := range g.workers() {
+			switch {
+			case w.process == nil:
+			case w.proven && l.LeaveSignal != nil:
+				if w.told&toRetire == 0 { // or it has been told already
+					l.signalOnce(w, toAbort, l.LeaveSignal)
+				}
+			default:
+				l.signalOnce(w, toAbort, l.AbortSignal)
+			}
 		}
 	}
 }

@@ -79,11 +79,15 @@ type Config struct {
 	Attempts     int           // failed attempts in a row before giving up; 0: never give up
 	RetireSignal os.Signal     // tells the workers of an old generation to go; nil: they stay
 	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
+	LeaveSignal  os.Signal     // the same for those that serve, being proven; nil: AbortSignal
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
 	// NoRefill leaves the place of a worker that has ended empty, and has Run return
 	// when none is left, with the last one's Failure unless that ended by exit code 0.
 	// A restart still starts a new generation.
 	NoRefill bool
+	// FirstServes makes a generation live, when nothing serves, as soon as one of its
+	// workers is proven. The others are then replaced one by one if they fail.
+	FirstServes bool
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until
 	// none waits in another. At first they go to Workers slots. nil: all slots
@@ -180,6 +184,25 @@ func (s *Supervisor) Resize(ctx context.Context, cause string, n int) {
 	_ = s.post(ctx, resizeAsked{cause: cause, by: n, reply: make(chan error, 1)}) // after the end there are none
 }
 
+// Step is how a worker more, or one less, has come to be.
+type Step struct {
+	Worker  Worker // the one that has proved itself, or is gone; Pid is 0 if there was none
+	Workers int    // how many there are to be
+	Err     error  // a *Failure, ErrStopping, or why the number cannot be so; or that it was changed again
+}
+
+// Step changes the number of workers by one: up if more is set, and down
+// otherwise. How it went arrives on the channel, which needs no reader: when the new
+// worker has proved itself or failed, which it is then tried again after, or the one
+// in excess is gone. cause is for the log. Before Run it blocks, until ctx ends.
+func (s *Supervisor) Step(ctx context.Context, cause string, more bool) <-chan Step {
+	reply := make(chan Step, 1)
+	if err := s.post(ctx, stepAsked{cause, more, reply}); err != nil {
+		reply <- Step{Err: err}
+	}
+	return reply
+}
+
 // SetWorkers makes n, at least 1, the number of workers, as Resize does. The
 // error is ErrStopping after a stop, or that of ctx.
 func (s *Supervisor) SetWorkers(ctx context.Context, cause string, n int) error {
@@ -252,6 +275,11 @@ type (
 		to    int // 0: by is what counts
 		reply chan<- error
 	}
+	stepAsked struct {
+		cause string
+		more  bool
+		reply chan<- Step
+	}
 	signalAsked struct {
 		cause  string
 		signal os.Signal
@@ -286,6 +314,7 @@ type (
 func (restartAsked) message() {}
 func (stopAsked) message()    {}
 func (resizeAsked) message()  {}
+func (stepAsked) message()    {}
 func (signalAsked) message()  {}
 func (statusAsked) message()  {}
 func (Notice) message()       {}

@@ -1,6 +1,7 @@
-package main
+package ctl
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,12 +13,12 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// writeStatus prints how things stand, for people.
-func writeStatus(w io.Writer, s *control.Status) {
+// WriteStatus prints how things stand, for people.
+func WriteStatus(w io.Writer, s *control.Status) {
 	if s.State == "stop delay" {
 		s.State = "about to stop"
 	}
-	fmt.Fprintf(w, "start_server (pid:%d) is %s, up %s, %s\n", s.Pid, s.State, age(s.Uptime), count(s.Restarts, "restart"))
+	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", cmp.Or(s.Name, "start_server"), s.Pid, s.State, age(s.Uptime), count(s.Restarts, "restart"))
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
 	}

@@ -1,4 +1,4 @@
-package main
+package ctl
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ func TestStatusIsATable(t *testing.T) {
 	ready, next := 0.2141, 3.5
 	hourAgo := time.Now().Add(-time.Hour)
 	var out bytes.Buffer
-	writeStatus(&out, &control.Status{
+	WriteStatus(&out, &control.Status{
 		Pid: 4400, State: "refilling", Uptime: 11520, Restarts: 1,
 		Workers: []control.Worker{
 			{ID: control.ID{Generation: 2, Slot: 0, Pid: 4512}, State: "live", Age: 3661, ReadyAfter: &ready, Restarts: 2, LastExit: &control.Exit{Text: "exit code 1", At: hourAgo}, Says: "\x1b[31m" + strings.Repeat("busy ", 20)},

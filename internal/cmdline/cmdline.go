@@ -1,0 +1,46 @@
+// Package cmdline is what the commands have in common.
+package cmdline
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jessevdk/go-flags"
+)
+
+// The exit codes, as each command's help explains them.
+const (
+	OK    = 0
+	Error = 1
+	Usage = 2 // the command line is wrong, and nothing was touched
+)
+
+// Fail writes each line of err, behind the name of the command, and returns code.
+func Fail(stderr io.Writer, name string, code int, err error) int {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
+	}
+	return code
+}
+
+// Parser reads options into o, as its tags say (go-flags), up to the first argument that
+// is none or "--". It writes the help, which begins with usage.
+func Parser(name, usage string, o any) (*flags.Parser, error) {
+	parser := flags.NewNamedParser(name, flags.PassDoubleDash|flags.PassAfterNonOption)
+	parser.Usage = usage
+	_, err := parser.AddGroup("Options", "", o)
+	return parser, err
+}
+
+// Parse has args read by a Parser. The rest is what stands behind the options. The error
+// is one line.
+func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest []string, err error) {
+	if parser, err = Parser(name, usage, o); err != nil {
+		return nil, nil, err
+	}
+	if rest, err = parser.ParseArgs(args); err != nil {
+		err = fmt.Errorf("%w; see %s --help", err, name)
+	}
+	return parser, rest, err
+}

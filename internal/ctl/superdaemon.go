@@ -1,0 +1,231 @@
+// Package ctl is what operators' commands do by the control socket of a superdaemon,
+// and how they show it. It is a client of internal/control.
+package ctl
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+)
+
+// Superdaemon is one that listens, and how things stood when it was called. It is for
+// one goroutine.
+type Superdaemon struct {
+	*control.Client
+	Status *control.Status
+	path   string
+}
+
+// handshakeTime is how long a superdaemon may take for what it answers at once.
+const handshakeTime = 10 * time.Second
+
+// Call connects to the control socket at path and asks how things stand, which is
+// answered at once by one that is well; name is what it is called in errors, as long as
+// it has not said so itself. For Restart it has to watch, that is to subscribe to
+// events first: those that come before the answer are in it. The error is
+// control.ErrNobody if none listens.
+func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, error) {
+	if end, bounded := ctx.Deadline(); !bounded || time.Until(end) > handshakeTime {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, handshakeTime, TimedOut(handshakeTime))
+		defer cancel()
+	}
+	c, err := control.Dial(ctx, path)
+	if errors.Is(err, control.ErrNobody) {
+		return nil, &nobody{name, path}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var answer control.Answer
+	if watch {
+		_, err = c.Do(ctx, control.Request{Command: "subscribe"}, nil)
+	}
+	var since []control.Event // some of which may have come to pass after the picture was taken
+	if err == nil {
+		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(e control.Event) { since = append(since, e) })
+	}
+	if err == nil && answer.Status == nil {
+		err = errors.New("the answer has no status")
+	}
+	if err == nil {
+		bringUpToDate(answer.Status, since)
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%s does not answer on control socket %q: %w", name, path, context.Cause(ctx))
+	case errors.Is(err, io.EOF):
+		err = fmt.Errorf("%s has hung up on control socket %q: it is ending", name, path)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	answer.Status.Name = cmp.Or(answer.Status.Name, name)
+	return &Superdaemon{c, answer.Status, path}, nil
+}
+
+// nobody is control.ErrNobody with the name of who is missing.
+type nobody struct{ name, path string }
+
+func (n *nobody) Error() string {
+	return fmt.Sprintf("control socket %q: no %s listens there", n.path, n.name)
+}
+
+func (n *nobody) Unwrap() error { return control.ErrNobody }
+
+// bringUpToDate takes the workers out of a status that have ended since, and puts
+// those in that have come.
+func bringUpToDate(s *control.Status, since []control.Event) {
+	for _, e := range since {
+		if e.Worker == nil || e.Event != "started" && e.Event != "exited" {
+			continue
+		}
+		s.Workers = slices.DeleteFunc(s.Workers, func(w control.Worker) bool { return w.Pid == e.Worker.Pid })
+		if e.Event == "started" {
+			s.Workers = append(s.Workers, control.Worker{ID: *e.Worker, State: "proving"})
+		}
+	}
+}
+
+// Restart blocks until a new generation is live, and with drained until it is
+// all there is. It shows on stdout how that goes.
+func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained bool) error {
+	p := newProgress(stdout, a.Status)
+	defer p.close()
+	answer, err := a.Do(ctx, control.Request{Command: "restart"}, p.event)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w, and no newer generation serves alone yet; %s goes on; %s", context.Cause(ctx), a.Who(), a.serving())
+	case errors.Is(err, io.EOF) && a.isThere(ctx):
+		return fmt.Errorf("%s has disconnected us, as we have not read what it says; the restart goes on", a.Who())
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s has ended instead of restarting", a.Who())
+	case answer.Error != "":
+		p.close()
+		return a.failed(answer)
+	default:
+		return err
+	}
+	if drained && p.left() > 0 {
+		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, count(p.left(), "old worker"))
+		}
+	}
+	return err
+}
+
+// failed says why a restart has failed, and who serves on.
+func (a *Superdaemon) failed(answer control.Answer) error {
+	text := "restart failed: " + answer.Error + "\n" + a.serving()
+	if len(answer.Log) > 0 {
+		text += "\nthe log since that attempt began:"
+	}
+	for _, line := range answer.Log {
+		text += "\n  " + printableLine(line)
+	}
+	return errors.New(text)
+}
+
+// serving says who serves. It asks by a connection of its own: on the first one
+// the restart may be waited for yet.
+func (a *Superdaemon) serving() string {
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
+	defer cancel()
+	c, err := control.Dial(ctx, a.path)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	now, err := c.Do(ctx, control.Request{Command: "status"}, nil)
+	if err == nil && now.Status == nil {
+		err = errors.New("the answer has no status")
+	}
+	if err != nil {
+		return err.Error()
+	}
+	var serving, draining []string
+	for _, w := range now.Status.Workers {
+		name := fmt.Sprintf("%d:%d", w.Generation, w.Pid)
+		switch w.State {
+		case "live", "old", "stopping":
+			serving = append(serving, name)
+		case "draining":
+			draining = append(draining, name)
+		}
+	}
+	text := "nothing serves"
+	if len(serving) > 0 {
+		text = "still serving: " + strings.Join(serving, " ")
+	}
+	if len(draining) > 0 {
+		text += "; told to go and still there: " + strings.Join(draining, " ")
+	}
+	return text
+}
+
+// Stop blocks until the superdaemon has ended, by the command stop or die; stopping is
+// called before it is told to.
+func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pid int)) error {
+	stopping(a.Status.Pid)
+	_, err := a.Do(ctx, control.Request{Command: command}, nil)
+	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // whom it disconnects for being idle
+		err = a.Watch(ctx, func(control.Event) bool { return true })
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s is still there: %w", a.Who(), context.Cause(ctx))
+	}
+	return err
+}
+
+// Ask has a command carried out, blocks until it is, and returns what there is to be
+// said of it.
+func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
+	answer, err := a.Do(ctx, control.Request{Command: command}, nil)
+	switch {
+	case err == nil:
+		return answer.Message, nil
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("%w; %s goes on with it", context.Cause(ctx), a.Who())
+	case errors.Is(err, io.EOF):
+		return "", fmt.Errorf("%s has ended, or disconnected us, before it was done", a.Who())
+	}
+	return "", err
+}
+
+// Who is the superdaemon, by its own name.
+func (a *Superdaemon) Who() string { return fmt.Sprintf("%s (pid:%d)", a.Status.Name, a.Status.Pid) }
+
+// isThere tells whether the superdaemon is there although it has hung up, and if
+// so calls again.
+func (a *Superdaemon) isThere(ctx context.Context) bool {
+	c, err := control.Dial(ctx, a.path)
+	if err != nil {
+		return false
+	}
+	now, err := c.Do(ctx, control.Request{Command: "status"}, nil)
+	if err != nil || now.Status == nil || now.Status.Pid != a.Status.Pid {
+		c.Close()
+		return false
+	}
+	a.Client.Close()
+	a.Client = c
+	return true
+}
+
+// TimedOut is the cause of a context that ended so long after.
+func TimedOut(after time.Duration) error {
+	return errors.New("timed out after " + after.String())
+}
