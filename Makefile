@@ -7,7 +7,7 @@ FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 .PHONY: build run test lint cross fuzz bench clean
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/start_server ./examples/hello
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/... ./examples/hello
 
 run: build
 	@echo

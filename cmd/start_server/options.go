@@ -18,7 +18,7 @@ import (
 
 // options is the command line. The tags drive parsing and help.
 type options struct {
-	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...], or a socket that is open already, fd://N. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
+	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...], or a socket that is open already, fd://N. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, ipv4, ipv6, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
 	Path         []string `long:"path" value-name:"PATH" description:"unix stream socket to bind, [LABEL@]PATH[,OPTION...]. OPTION: backlog=N, mode=OCTAL, owner=USER, group=GROUP, nonblock; repeatable"`
 	Inherit      []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take all sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name; repeatable"`
 	Backlog      string   `long:"backlog" value-name:"N" description:"listen(2) backlog (default: SOMAXCONN)"`
