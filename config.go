@@ -132,11 +132,11 @@ type Config struct {
 	SignalOnINT  os.Signal // to all workers at INT. nil: TERM
 
 	// KeepOld tells no old worker to go: after a restart they serve on beside the
-	// new ones, until they end by themselves or everything is stopped.
+	// new ones, until they end by themselves or everything is stopped. Without Workers.
 	KeepOld bool
 	// NoRefill starts no worker in the place of one that has ended. When none is left,
 	// after a stop, too, Run returns, with a *Failure unless the last one ended by exit
-	// code 0.
+	// code 0. Attempts bounds what is tried until one has proved itself. Without Workers.
 	NoRefill bool
 	// PassSignals has HandleSignals pass TERM, INT and QUIT on to all workers as they
 	// are, each time that they come, and drop a restart that waits; what comes of that
@@ -325,6 +325,9 @@ func (c *Config) checkNumbers() error {
 	}
 	if c.Workers < 0 || c.Workers > MaxWorkers {
 		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)
+	}
+	if c.Workers > 0 && (c.NoRefill || c.KeepOld) {
+		fault("no refill and old workers that stay go with one worker, whose number is not given")
 	}
 	switch {
 	case c.PassSignals && !c.NoRefill:

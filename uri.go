@@ -6,11 +6,13 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/lestrrat/go-server-starter/internal/socket"
 )
 
 // ListenOn adds a socket to Ports or Paths that is given by a URI: tcp://HOST:PORT,
-// tcp4://HOST:PORT or tcp6://HOST:PORT, taken as package net takes them, so that no
-// host with tcp is all addresses of both families; unix://PATH, whose mode is what
+// tcp4://HOST:PORT or tcp6://HOST:PORT, where no host with tcp is all addresses of
+// both families, and 0.0.0.0 those of IPv4; unix://PATH, whose mode is what
 // the umask of this process leaves of 0777; or fd://N, an inherited socket. A host is looked
 // up, which may block; the error then is a *net.DNSError.
 func (c *Config) ListenOn(uri string) error {
@@ -41,6 +43,9 @@ func (c *Config) listenOnPath(path string) error {
 		return errors.New("the path is missing")
 	case !strings.HasPrefix(path, "/"):
 		path = "./" + path // or an @ in it could end a label
+	}
+	if specs, err := socket.Parse(nil, []string{path}); err == nil && specs[0].Path != path {
+		return fmt.Errorf("path %q looks as if options were behind its comma: choose another one", path)
 	}
 	c.Paths = append(c.Paths, fmt.Sprintf("%s,mode=%o", path, 0o777&^umask()))
 	return nil

@@ -87,6 +87,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return cmdline.Fail(stderr, name, cmdline.Usage, err)
 	}
 	if err := s.Run(context.Background()); err != nil {
+		if failure := (*starter.Failure)(nil); errors.As(err, &failure) && failure.Pid != 0 && !o.Syslog {
+			return cmdline.Error // the log, which is here, has said why
+		}
 		return cmdline.Fail(stderr, name, cmdline.Error, err)
 	}
 	return cmdline.OK
@@ -99,7 +102,7 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 		Command:       command,
 		Name:          name,
 		Export:        []string{"einhorn"},
-		DropEnv:       o.DropEnv,
+		DropEnv:       append([]string{"ENVDIR", "ENABLE_AUTO_RESTART", "KILL_OLD_DELAY"}, o.DropEnv...), // settings of start_server's
 		Workers:       o.Number,
 		FirstServes:   true,
 		Attempts:      o.Retries,

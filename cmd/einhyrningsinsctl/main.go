@@ -22,10 +22,10 @@ const name = "einhyrningsinsctl"
 
 // options is the command line. The tags drive parsing and help.
 type options struct {
-	SocketPath string  `short:"d" long:"socket-path" value-name:"PATH" default:"/tmp/einhorn.sock" description:"control socket of the master"`
-	Execute    *string `short:"e" long:"execute" value-name:"COMMAND" description:"carry out that command, and no shell"`
-	Help       bool    `short:"h" long:"help" description:"print this help"`
-	Version    bool    `long:"version" description:"print the version"`
+	SocketPath string   `short:"d" long:"socket-path" value-name:"PATH" default:"/tmp/einhorn.sock" description:"control socket of the master"`
+	Execute    []string `short:"e" long:"execute" value-name:"COMMAND" description:"carry out that command, and no shell"`
+	Help       bool     `short:"h" long:"help" description:"print this help"`
+	Version    bool     `long:"version" description:"print the version"`
 }
 
 const epilogue = `
@@ -44,6 +44,9 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%q: commands stand behind -e; see %s --help", rest[0], name)
 	}
+	if err == nil && len(o.Execute) > 1 {
+		err = errors.New("--execute: one command can be carried out; several go into a pipe, a line each")
+	}
 	switch {
 	case err != nil:
 		return cmdline.Fail(stderr, name, cmdline.Usage, err)
@@ -57,7 +60,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	}
 	s := &session{path: o.SocketPath, stdout: stdout, stderr: stderr}
 	if o.Execute != nil {
-		return s.carryOut(*o.Execute)
+		return s.carryOut(o.Execute[0])
 	}
 	return s.shell(stdin)
 }

@@ -123,8 +123,17 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.version, "version", false, "print the version")
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
-	if err := f.Parse(args); err != nil {
+	err := f.Parse(args)
+	if err != nil {
 		return o, fmt.Errorf("%w; see socketmaster -help", err)
+	}
+	f.Visit(func(given *flag.Flag) {
+		if given.Name == "user" && o.user == "" {
+			err = errors.New("-user: the login is missing")
+		}
+	})
+	if err != nil {
+		return o, err
 	}
 	o.args = f.Args()
 	before := len(args) - len(o.args) - 1

@@ -21,7 +21,9 @@ func decodeRequest(line string) (r Request, err error) {
 		r.ID = id.MarshalTo(nil)
 	}
 	r.Command, r.Signal = text(v, "command"), text(v, "signal")
-	r.Args = texts(v.GetArray("args"))
+	if r.Args, err = arguments(v); err != nil {
+		return r, err
+	}
 	version, err := number(v, "version")
 	if err != nil {
 		return r, err
@@ -195,6 +197,24 @@ func texts(values []*fastjson.Value) []string {
 		all = append(all, string(v.GetStringBytes()))
 	}
 	return all
+}
+
+// arguments are those of einhorn's commands.
+func arguments(v *fastjson.Value) ([]string, error) {
+	args := v.Get("args")
+	if args == nil || args.Type() == fastjson.TypeNull {
+		return nil, nil
+	}
+	values, err := args.Array()
+	for _, value := range values {
+		if value.Type() != fastjson.TypeString {
+			err = errors.New("not a string")
+		}
+	}
+	if err != nil {
+		return nil, errors.New(`"args" is not a list of strings`)
+	}
+	return texts(values), nil
 }
 
 func moment(v *fastjson.Value, name string) time.Time {

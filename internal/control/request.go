@@ -60,8 +60,11 @@ func parseEinhorn(line string) (Request, error) {
 		if !ok {
 			return Request{}, fmt.Errorf("not a request: %.40q is neither a JSON object nor a key and its value", field)
 		}
-		if key == "command" {
+		switch {
+		case key == "command":
 			r.Command = scalar(value)
+		case key == "args" && strings.TrimSpace(value) != "[]":
+			return Request{}, fmt.Errorf("not a request: the arguments %.40q do not stand below each other, a line each", value)
 		}
 	}
 	if r.Command == "" {

@@ -31,7 +31,7 @@ func TestRequests(t *testing.T) {
 		`---%0A:command: "worker:ack"%0A:pid: 1234%0A`:             {Command: "worker:ack"},
 		`command: 'a%25b'`:                                         {Command: "a%b"},
 		`{"command":"die","args":[]}`:                              {Command: "die"},
-		`{"command":"die","args":["HUP",7,"TERM"]}`:                {Command: "die", Args: []string{"HUP", "", "TERM"}},
+		`{"command":"die","args":["HUP","TERM"]}`:                  {Command: "die", Args: []string{"HUP", "TERM"}},
 		`---%0Aid: 1%0Acommand: inc%0Aargs: []%0A`:                 {Command: "inc"},
 		`---%0Acommand: die%0Aargs:%0A- HUP%0A- 'TERM'%0Aid: 2%0A`: {Command: "die", Args: []string{"HUP", "TERM"}},
 		`command: a%250Ab`:                                         {Command: "a%0Ab"},
@@ -181,4 +181,14 @@ func FuzzMessage(f *testing.F) {
 		isLine(t, m.answer.encode())
 		isLine(t, m.event.encode())
 	})
+}
+
+// Arguments that are not understood are no default.
+func TestArgumentsThatAreNoneAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{`{"command":"die","args":"KILL"}`, `{"command":"die","args":["HUP",7]}`, `{"command":"die","args":{}}`,
+		`---%0Acommand: die%0Aargs: [KILL]%0A`, `---%0Acommand: die%0Aargs: KILL%0A`} {
+		_, err := parseRequest(line)
+		assert.ErrorContains(t, err, "not a request: ", line)
+	}
 }

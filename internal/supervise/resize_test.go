@@ -78,7 +78,7 @@ func TestShrinkWhileOneIsStarting(t *testing.T) {
 		reply := w.restart()
 		w.resize(-1)
 		assert.Equal(t, told, w.worker(1, 1).signals)
-		assert.Equal(t, told, w.worker(2, 1).signals)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(2, 1).signals)
 		w.exit(w.worker(2, 1), broken)
 		assert.Empty(t, seen[AttemptFailed](w), "it was told to go")
 		w.exit(w.worker(1, 1), broken)
@@ -198,7 +198,7 @@ func TestShrinkWhileTheWorkerIsBeingSpawned(t *testing.T) {
 		w.resize(1)
 		w.resize(-1)
 		w.sleep(time.Second)
-		assert.Equal(t, told, w.worker(1, 1).signals)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 1).signals)
 		w.exit(w.worker(1, 1), fine)
 
 		w.locked(func() { w.failSpawn = errors.New("cannot start") })

@@ -17,6 +17,9 @@ func (l *loop) settle() {
 		l.onStop(stopAsked{l.stopLater.cause, l.stopLater.signal, 0})
 	}
 	if l.stopping {
+		if l.stopWhy == toAbort {
+			l.abort() // first, as who serves is told in another way
+		}
 		l.signalAll(l.stopWhy, l.stopSignal, l.generations())
 	} else {
 		l.grow()
@@ -89,13 +92,21 @@ func (l *loop) shrink() {
 			g.excess = slices.DeleteFunc(g.excess, func(w *worker) bool { return w == nil })
 			g.slots = slices.Clone(g.slots[:l.Workers])
 		}
-		if told := list([]*generation{{excess: g.excess}}, func(w *worker) bool { return w.told&toRetire == 0 }); len(told) > 0 {
-			l.Observe(Shrinking{told, l.RetireSignal})
-		}
-		for _, w := range g.excess {
-			if w.process != nil {
-				l.signalOnce(w, toRetire, l.RetireSignal)
-			}
+		// One that is not proven may not understand the signal yet, or never.
+		l.sendAway(g.excess, true, toRetire, l.RetireSignal)
+		l.sendAway(g.excess, false, toAbort, l.AbortSignal)
+	}
+}
+
+// sendAway tells the workers in excess to go that are proven, or those that are not.
+func (l *loop) sendAway(excess []*worker, proven bool, why purpose, sig os.Signal) {
+	going := func(w *worker) bool { return w.proven == proven && w.told&(toRetire|toAbort) == 0 }
+	if told := list([]*generation{{excess: excess}}, going); len(told) > 0 {
+		l.Observe(Shrinking{told, sig})
+	}
+	for _, w := range excess {
+		if w.process != nil && going(w) {
+			l.signalOnce(w, why, sig)
 		}
 	}
 }
@@ -383,7 +394,7 @@ func (l *loop) abort() {
 			switch {
 			case w.process == nil:
 			case w.proven && l.LeaveSignal != nil:
-				if w.told&toRetire == 0 { // or it has been told already
+				if w.told&(toRetire|toStop) == 0 { // or it has been told already
 					l.signalOnce(w, toAbort, l.LeaveSignal)
 				}
 			default:
