@@ -140,7 +140,8 @@ func TestEinhyrningsinsNobodyAcknowledges(t *testing.T) {
 	dir := tempDir(t)
 	code, printed := command(t, dir, ein, "-m", "-r", "1", "-d", "ctl", "-n", "2", "--", "sleep", "1000")
 	assert.Equal(t, 1, code)
-	assert.Regexp(t, `(?m)^einhyrningsins: new worker \d+ of generation 1 was not ready after 3(\.\d+)?s$`, printed)
+	assert.Regexp(t, `(?m)^giving up: new worker \d+ of generation 1 was not ready after 3(\.\d+)?s$`, printed)
+	assert.Equal(t, 1, strings.Count(printed, "of generation 1"), "once is enough: %s", printed)
 	assert.NoFileExists(t, filepath.Join(dir, "ctl"))
 }
 
