@@ -25,6 +25,13 @@ const (
 	envKillOldDelay = "KILL_OLD_DELAY"
 )
 
+// SettingVariables are the variables that take the place of fields of a Config,
+// wherever a worker's environment has them: a front end that does not have these
+// settings keeps them out by DropEnv.
+func SettingVariables() []string {
+	return []string{envDir, envAutoRestart, envAutoInterval, envKillOldDelay}
+}
+
 const (
 	defaultAutoInterval     = 360 * time.Second
 	defaultAutoKillOldDelay = 5 * time.Second
@@ -80,21 +87,17 @@ func (e environment) without(match func(name string) bool) environment {
 	})
 }
 
-// inherited is the environment that we were given.
-func (c *Config) inherited() environment {
-	if c.Env == nil {
-		return unique(os.Environ())
-	}
-	return unique(c.Env)
-}
-
 // baseEnv is the environment that workers get, but for what an envdir holds
 // and what tells of the sockets: ours, with the variables that options set.
 func (c *Config) baseEnv(exports []fdenv.Export, runAs *proc.Credential) environment {
-	e := c.inherited().without(func(name string) bool {
+	given := c.Env
+	if given == nil {
+		given = os.Environ()
+	}
+	kept := append(SettingVariables(), "PATH")
+	e := unique(given).without(func(name string) bool {
 		stale := func(e fdenv.Export) bool { return e.Owns(name) }
-		switch name {
-		case envDir, envAutoRestart, envAutoInterval, envKillOldDelay, "PATH":
+		if slices.Contains(kept, name) {
 			return false
 		}
 		return c.ClearEnv || fdenv.ForUs(name) || c.forUs(name) || slices.ContainsFunc(exports, stale)

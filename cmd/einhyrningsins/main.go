@@ -102,7 +102,7 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 		Command:       command,
 		Name:          name,
 		Export:        []string{"einhorn"},
-		DropEnv:       append([]string{"ENVDIR", "ENABLE_AUTO_RESTART", "KILL_OLD_DELAY"}, o.DropEnv...), // settings of start_server's
+		DropEnv:       append(starter.SettingVariables(), o.DropEnv...), // the first are start_server's
 		Workers:       o.Number,
 		FirstServes:   true,
 		Attempts:      o.Retries,

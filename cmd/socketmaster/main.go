@@ -153,7 +153,7 @@ func (o *options) config(log io.Writer) (starter.Config, error) {
 		Name:          "socketmaster",
 		Command:       append([]string{o.command}, o.args...),
 		Env:           append(os.Environ(), "EINHORN_FDS=3"),
-		DropEnv:       []string{"ENVDIR", "ENABLE_AUTO_RESTART", "KILL_OLD_DELAY"}, // settings of start_server's
+		DropEnv:       starter.SettingVariables(), // which are start_server's
 		User:          o.user,
 		Interval:      max(time.Duration(min(o.start, math.MaxInt32))*time.Millisecond, starter.MinInterval),
 		KeepOld:       o.start == 0,

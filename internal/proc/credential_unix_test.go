@@ -25,6 +25,7 @@ func TestCredentialIsLookedUpByNameOrNumber(t *testing.T) {
 
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
+		require.Empty(t, os.Getenv("CI"), "there is no user nobody here, and in CI nothing is skipped")
 		t.Skip("there is no user nobody here")
 	}
 	group, err := user.LookupGroupId("0")

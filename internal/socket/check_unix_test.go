@@ -16,6 +16,7 @@ import (
 func TestOwnersAreFoundByNameOrNumber(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
+		require.Empty(t, os.Getenv("CI"), "only root can give files away, and in CI nothing is skipped")
 		t.Skip("only root can give files away")
 	}
 	specs, err := Parse(nil, []string{"/a,owner=alice,group=staff", "/b,owner=12,group=0", "/c", "/d,group=staff"})

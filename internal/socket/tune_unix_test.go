@@ -139,6 +139,7 @@ func TestPathHasModeAndGroupBeforeAnybodyCanConnect(t *testing.T) {
 func TestPathIsGivenToWhomItWasAskedFor(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
+		require.Empty(t, os.Getenv("CI"), "only root can give files away, and in CI nothing is skipped")
 		t.Skip("only root can give files away")
 	}
 	path := filepath.Join(shortDir(t), "s")
