@@ -129,7 +129,6 @@ type Config struct {
 	// that serve already. nil: TERM.
 	SignalOnHUP  os.Signal
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
-	SignalOnINT  os.Signal // to all workers at INT. nil: TERM
 
 	// KeepOld tells no old worker to go: after a restart they serve on beside the
 	// new ones, until they end by themselves or everything is stopped. Without Workers.
@@ -223,9 +222,6 @@ func (c *Config) complete() {
 	}
 	if c.SignalOnTERM == nil {
 		c.SignalOnTERM = syscall.SIGTERM
-	}
-	if c.SignalOnINT == nil {
-		c.SignalOnINT = syscall.SIGTERM
 	}
 	c.Name = cmp.Or(c.Name, "start_server")
 	if c.Log == nil {

@@ -328,27 +328,6 @@ func (s *Starter) Restart(ctx context.Context) error {
 	}
 }
 
-// Stop tells all workers to go by a signal, for good. It does not wait: Run returns
-// when they are gone. While Run is not running it blocks, until ctx ends.
-func (s *Starter) Stop(ctx context.Context, sig os.Signal) {
-	s.sup.Stop(ctx, "stop requested", sig, 0)
-}
-
-// SetWorkers makes n, from 1 to MaxWorkers, the number of workers, which
-// Config.Workers has to have begun with. It does not wait for them to come or go.
-// While Run is not running it blocks, until ctx ends; the error is ErrStopping after
-// a stop.
-func (s *Starter) SetWorkers(ctx context.Context, n int) error {
-	return s.doWorkers(ctx, "resize requested", n)
-}
-
-// Signal sends a signal to all workers. While Run is not running it blocks, until ctx
-// ends; the error is ErrStopping when there are no workers any more.
-func (s *Starter) Signal(ctx context.Context, sig os.Signal) error {
-	_, err := s.sup.Signal(ctx, "signal requested", sig, -1)
-	return err
-}
-
 // spawner starts workers for the supervisor.
 type spawner struct{ *Starter }
 

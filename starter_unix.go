@@ -73,7 +73,7 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 	case syscall.SIGTERM:
 		stop(s.config.SignalOnTERM, s.config.StopDelay)
 	case syscall.SIGINT:
-		stop(s.config.SignalOnINT, 0)
+		stop(syscall.SIGTERM, 0)
 	case syscall.SIGQUIT:
 		stop(syscall.SIGQUIT, 0)
 	case syscall.SIGTTIN:
