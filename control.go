@@ -11,6 +11,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // checkControl sees to it that nobody else's control socket is where ours is to be,
@@ -111,7 +112,7 @@ func (s *Starter) doDie(ctx context.Context, cause string, r control.Request) co
 	if name, err := r.SignalName(); err != nil {
 		return answer(control.Answer{}, err)
 	} else if name != "" {
-		if sig, err = ParseSignal(name); err != nil {
+		if sig, err = text.ParseSignal(name); err != nil {
 			return answer(control.Answer{}, err)
 		}
 	}
@@ -165,7 +166,7 @@ func (s *Starter) doSignal(ctx context.Context, cause string, r control.Request)
 	name, err := r.SignalName()
 	var sig os.Signal
 	if err == nil {
-		sig, err = ParseSignal(name)
+		sig, err = text.ParseSignal(name)
 	}
 	if err != nil {
 		return answer(control.Answer{}, err)

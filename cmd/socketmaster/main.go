@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 const (
@@ -168,7 +169,7 @@ func (o *options) config(log io.Writer) (starter.Config, error) {
 		c.LogFile = "syslog:socketmaster"
 	}
 	var err error
-	if c.SignalOnHUP, err = starter.ParseSignal(o.signal); err != nil {
+	if c.SignalOnHUP, err = text.ParseSignal(o.signal); err != nil {
 		return c, fmt.Errorf("-signal: %w", err)
 	}
 	return c, c.ListenOn(o.listen)
