@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -24,8 +25,8 @@ func (s *Starter) checkControl() error {
 	if err != nil {
 		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
 	}
-	if len(path) > maxControl {
-		return fmt.Errorf("control socket %q: %d bytes are too long for a unix socket; %d fit", path, len(path), maxControl)
+	if err := fd.CheckPath(path); err != nil {
+		return fmt.Errorf("control socket %q: %w", path, err)
 	}
 	s.config.Control = path
 	return control.Check(path)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -135,7 +136,7 @@ func TestClientThatIsTurnedAwayHearsWhy(t *testing.T) {
 func TestClientWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(tempDir(t), "ctl")
-	fd, err := unixSocket()
+	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	require.NoError(t, err)
 	defer syscall.Close(fd)
 	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}))

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,10 +33,11 @@ const respawnPause = time.Second
 // startCommand starts the command args, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
 func startCommand(args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
-	reader, writer, err := blockingPipe()
+	r, w, err := fd.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
+	reader, writer := os.NewFile(uintptr(r), "log command's stdin"), os.NewFile(uintptr(w), "log command")
 	c := &command{
 		args:   args,
 		run:    run,
@@ -62,27 +63,12 @@ func startCommand(args []string, run Runner, died func(pid, status int, err erro
 	return writer, c, nil
 }
 
-// blockingPipe is os.Pipe, but for O_NONBLOCK: the workers share that flag, and
-// most programs cannot handle a write to their stdout that would block.
-func blockingPipe() (reader, writer *os.File, err error) {
-	var ends [2]int
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := unix.Pipe(ends[:]); err != nil {
-		return nil, nil, os.NewSyscallError("pipe", err)
-	}
-	for _, fd := range ends {
-		unix.CloseOnExec(fd)
-	}
-	return os.NewFile(uintptr(ends[0]), "log command's stdin"), os.NewFile(uintptr(ends[1]), "log command"), nil
-}
-
 func dup(f *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	n, err := fd.Dup(int(f.Fd()))
 	if err != nil {
-		return nil, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
+	return os.NewFile(uintptr(n), f.Name()), nil
 }
 
 func (c *command) start() (Process, error) {
