@@ -207,6 +207,22 @@ type Config struct {
 	NotifyManager bool
 }
 
+// ListenOn adds a socket to Ports or Paths that is given by a URI: tcp://HOST:PORT,
+// tcp4://HOST:PORT or tcp6://HOST:PORT, where no host with tcp is all addresses of
+// both families, and 0.0.0.0 those of IPv4; unix://PATH, whose mode is what
+// the umask of this process leaves of 0777; or fd://N, an inherited socket. A host is looked
+// up, which may block; the error then is a *net.DNSError.
+func (c *Config) ListenOn(uri string) error {
+	port, path, err := socket.FromURI(uri)
+	if port != "" {
+		c.Ports = append(c.Ports, port)
+	}
+	if path != "" {
+		c.Paths = append(c.Paths, path)
+	}
+	return err
+}
+
 // complete fills in the defaults.
 func (c *Config) complete() {
 	if c.Interval == 0 {

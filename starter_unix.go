@@ -112,10 +112,3 @@ func redirectOutput(f *os.File) (restore func(), err error) {
 	}
 	return restore, nil
 }
-
-// umask is that of this process, which can be read only by changing it for a moment.
-func umask() int {
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-	return mask
-}

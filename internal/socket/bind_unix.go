@@ -289,3 +289,10 @@ func (s *Set) Close() error {
 	}
 	return errors.Join(faults...)
 }
+
+// umask is that of this process, which can be read only by changing it for a moment.
+func umask() int {
+	mask := unix.Umask(0)
+	unix.Umask(mask)
+	return mask
+}
