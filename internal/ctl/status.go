@@ -6,8 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -80,20 +80,20 @@ func shortened(line string) string {
 // table is rows of cells, the first of which are the columns' names.
 type table [][]string
 
-// write makes each column as wide as its widest cell.
+// write makes each column as wide as its widest cell. What others have named, a socket
+// or a worker's state, is made printable.
 func (t table) write(w io.Writer) {
-	widths := make([]int, len(t[0]))
+	var padded strings.Builder
+	columns := tabwriter.NewWriter(&padded, 0, 0, 2, ' ', 0)
 	for _, row := range t {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		for _, cell := range row {
+			fmt.Fprint(columns, oneLine(cell), "\t")
 		}
+		fmt.Fprintln(columns)
 	}
-	for _, row := range t {
-		line := ""
-		for i, cell := range row {
-			line += fmt.Sprintf("%-*s  ", widths[i], cell)
-		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	columns.Flush()
+	for line := range strings.Lines(padded.String()) { // tabwriter pads the last column, too
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
 }
 
