@@ -151,7 +151,7 @@ func (s *Starter) doStep(ctx context.Context, cause string, more bool) control.A
 }
 
 // errWorkers is for a number of workers that was not given.
-var errWorkers = errors.New("the number of workers can be changed only if it was given at the start, with --workers")
+var errWorkers = errors.New("the number of workers can be changed only if it was given at the start")
 
 func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
 	switch {

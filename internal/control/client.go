@@ -19,7 +19,7 @@ import (
 const dialPause = 10 * time.Millisecond
 
 // ErrNobody is what Dial returns if no superdaemon listens at the path.
-var ErrNobody = errors.New("no start_server listens there")
+var ErrNobody = errors.New("no superdaemon listens there")
 
 // Client is a connection to a superdaemon. It is for one goroutine.
 type Client struct {
@@ -123,7 +123,7 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 		return m, c.fault(ctx, err)
 	}
 	if m, err = decodeMessage(line); err != nil {
-		return m, fmt.Errorf("control socket %q: what answers is no start_server: %.200s", c.path, text.Line(err.Error()))
+		return m, fmt.Errorf("control socket %q: what answers is no superdaemon: %.200s", c.path, text.Line(err.Error()))
 	}
 	return m, nil
 }
