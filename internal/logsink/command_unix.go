@@ -16,6 +16,7 @@ import (
 // end of its pipe stays open here: what it has not read waits for the next one,
 // and nobody who writes meanwhile gets SIGPIPE.
 type command struct {
+	name           string // of the superdaemon
 	args           []string
 	run            Runner
 	reader         *os.File
@@ -32,13 +33,14 @@ const respawnPause = time.Second
 
 // startCommand starts the command args, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
-func startCommand(args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
+func startCommand(name string, args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
 	r, w, err := fd.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
 	reader, writer := os.NewFile(uintptr(r), "log command's stdin"), os.NewFile(uintptr(w), "log command")
 	c := &command{
+		name:   name,
 		args:   args,
 		run:    run,
 		reader: reader,
@@ -89,7 +91,7 @@ func (c *command) keep(p Process) {
 			}
 			c.died(p.Pid(), status, nil)
 			// The log is just what may not be read, so tell the terminal too.
-			fmt.Fprintf(c.stderr, "start_server: log command %d ended with status:%d, starting it again\n", p.Pid(), status)
+			fmt.Fprintf(c.stderr, "%s: log command %d ended with status:%d, starting it again\n", c.name, p.Pid(), status)
 		}
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
 			return
