@@ -2,6 +2,7 @@ package socket
 
 import (
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestOptionsOfAPort(t *testing.T) {
 	} {
 		assert.Equal(t, want, one(t, []string{text}, nil).Tuning, text)
 	}
-	if isLinux {
+	if runtime.GOOS == "linux" {
 		assert.Equal(t, Tuning{DeferAccept: true, FastOpen: 9}, one(t, []string{"80,defer-accept,fastopen=9"}, nil).Tuning)
 	} else {
 		_, err := Parse([]string{"80,defer-accept"}, nil)
