@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/logsink"
 	"github.com/lestrrat/go-server-starter/internal/proc"
@@ -32,9 +33,6 @@ const (
 
 // MaxWorkers is the greatest number of workers there may be.
 const MaxWorkers = supervise.MaxWorkers
-
-// maxControl is what fits into sockaddr_un with its final NUL on every system.
-const maxControl = 103
 
 // Config says what to run, on which sockets, and how to replace it. The fields
 // are named as the options of start_server; the zero value of each is its
@@ -209,6 +207,22 @@ type Config struct {
 	NotifyManager bool
 }
 
+// ListenOn adds a socket to Ports or Paths that is given by a URI: tcp://HOST:PORT,
+// tcp4://HOST:PORT or tcp6://HOST:PORT, where no host with tcp is all addresses of
+// both families, and 0.0.0.0 those of IPv4; unix://PATH, whose mode is what
+// the umask of this process leaves of 0777; or fd://N, an inherited socket. A host is looked
+// up, which may block; the error then is a *net.DNSError.
+func (c *Config) ListenOn(uri string) error {
+	port, path, err := socket.FromURI(uri)
+	if port != "" {
+		c.Ports = append(c.Ports, port)
+	}
+	if path != "" {
+		c.Paths = append(c.Paths, path)
+	}
+	return err
+}
+
 // complete fills in the defaults.
 func (c *Config) complete() {
 	if c.Interval == 0 {
@@ -361,8 +375,8 @@ func (c *Config) checkEnv(env environment) error {
 func (c *Config) checkPaths(specs []socket.Spec) error {
 	var faults []error
 	users := map[string]string{}
-	if len(c.Control) > maxControl {
-		faults = append(faults, fmt.Errorf("control socket %q: %d bytes are too long for a unix socket; %d fit", c.Control, len(c.Control), maxControl))
+	if err := fd.CheckPath(c.Control); err != nil {
+		faults = append(faults, fmt.Errorf("control socket %q: %w", c.Control, err))
 	}
 	add := func(what, path string) {
 		if path == "" {

@@ -92,3 +92,15 @@ func TestNewLeavesTheConfigAlone(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Config{Command: []string{"x"}}, c)
 }
+
+func TestListenOnAddsToPortsOrPaths(t *testing.T) {
+	t.Parallel()
+	c := Config{Ports: []string{"80"}}
+	require.NoError(t, c.ListenOn("tcp4://127.0.0.1:81"))
+	require.NoError(t, c.ListenOn("fd://7"))
+	require.NoError(t, c.ListenOn("unix:///run/app.sock"))
+	assert.Error(t, c.ListenOn("unix://"))
+	assert.Equal(t, []string{"80", "127.0.0.1:81", "fd://7"}, c.Ports)
+	require.Len(t, c.Paths, 1)
+	assert.Regexp(t, "^/run/app.sock,mode=[0-7]+$", c.Paths[0])
+}

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // checkControl sees to it that nobody else's control socket is where ours is to be,
@@ -23,8 +25,8 @@ func (s *Starter) checkControl() error {
 	if err != nil {
 		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
 	}
-	if len(path) > maxControl {
-		return fmt.Errorf("control socket %q: %d bytes are too long for a unix socket; %d fit", path, len(path), maxControl)
+	if err := fd.CheckPath(path); err != nil {
+		return fmt.Errorf("control socket %q: %w", path, err)
 	}
 	s.config.Control = path
 	return control.Check(path)
@@ -111,7 +113,7 @@ func (s *Starter) doDie(ctx context.Context, cause string, r control.Request) co
 	if name, err := r.SignalName(); err != nil {
 		return answer(control.Answer{}, err)
 	} else if name != "" {
-		if sig, err = ParseSignal(name); err != nil {
+		if sig, err = text.ParseSignal(name); err != nil {
 			return answer(control.Answer{}, err)
 		}
 	}
@@ -149,7 +151,7 @@ func (s *Starter) doStep(ctx context.Context, cause string, more bool) control.A
 }
 
 // errWorkers is for a number of workers that was not given.
-var errWorkers = errors.New("the number of workers can be changed only if it was given at the start, with --workers")
+var errWorkers = errors.New("the number of workers can be changed only if it was given at the start")
 
 func (s *Starter) doWorkers(ctx context.Context, cause string, n int) error {
 	switch {
@@ -165,7 +167,7 @@ func (s *Starter) doSignal(ctx context.Context, cause string, r control.Request)
 	name, err := r.SignalName()
 	var sig os.Signal
 	if err == nil {
-		sig, err = ParseSignal(name)
+		sig, err = text.ParseSignal(name)
 	}
 	if err != nil {
 		return answer(control.Answer{}, err)

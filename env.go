@@ -15,6 +15,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // The variables that options set, and an envdir overrides.
@@ -135,11 +136,11 @@ func (e environment) of(c *proc.Credential) environment {
 func (e environment) settings() (supervise.Settings, error) {
 	var faults []error
 	duration := func(name string, standard time.Duration) time.Duration {
-		text := e.get(name)
-		if text == "" {
+		value := e.get(name)
+		if value == "" {
 			return standard
 		}
-		d, err := ParseDuration(text)
+		d, err := text.ParseDuration(value)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", name, err))
 			return standard

@@ -221,14 +221,6 @@ func (s *Starter) diedLine(e supervise.Died) string {
 	return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)
 }
 
-// count is "1 worker" or "2 workers".
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return strconv.Itoa(n) + " " + noun
-}
-
 // pids joins the pids of workers.
 func pids(workers []supervise.Worker) string {
 	if len(workers) == 0 {

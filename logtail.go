@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -132,16 +131,6 @@ func lastLines(text []byte) []string {
 		last = append(last, strings.ToValidUTF8(string(line[:min(len(line), tailLine)]), "?"))
 	}
 	return last
-}
-
-// printable makes text that others have written fit for a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }
 
 // lastWords are the last lines of the log of the attempt whose failure err is.

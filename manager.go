@@ -8,11 +8,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // managerVariables are those by which a service manager talks to us, and which
@@ -448,22 +448,17 @@ func serve(n int, noun string) string {
 	return count(n, noun) + " serve"
 }
 
-// oneLine makes text one line of printable UTF-8 of so many bytes at most: the
+// oneLine makes words one line of printable UTF-8 of so many bytes at most: the
 // manager would not take anything else for a STATUS.
-func oneLine(text string, most int) string {
-	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if len(text) <= most {
-		return text
+func oneLine(words string, most int) string {
+	line := text.Line(words)
+	if len(line) <= most {
+		return line
 	}
 	const rest = "..."
 	end := most - len(rest)
-	for !utf8.RuneStart(text[end]) {
+	for !utf8.RuneStart(line[end]) {
 		end--
 	}
-	return text[:end] + rest
+	return line[:end] + rest
 }

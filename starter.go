@@ -203,7 +203,7 @@ func (s *Starter) openLog() (err error) {
 	if s.config.LogFile == "" {
 		return nil
 	}
-	if s.sink, err = logsink.Open(s.config.LogFile, s.runLogger, s.log.commandDied); err != nil {
+	if s.sink, err = logsink.Open(s.config.Name, s.config.LogFile, s.runLogger, s.log.commandDied); err != nil {
 		return err
 	}
 	if err := s.tail.open(s.config.LogFile, s.sink.File()); err != nil {

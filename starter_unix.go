@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"golang.org/x/sys/unix"
 )
@@ -98,23 +99,16 @@ func redirectOutput(f *os.File) (restore func(), err error) {
 			unix.Close(fd)
 		}
 	}
-	for _, fd := range []int{1, 2} {
-		old, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	for _, std := range []int{1, 2} {
+		old, err := fd.Dup(std)
 		if err == nil {
 			saved = append(saved, old)
-			err = unix.Dup2(int(f.Fd()), fd)
+			err = os.NewSyscallError("dup2", unix.Dup2(int(f.Fd()), std))
 		}
 		if err != nil {
 			restore()
-			return nil, os.NewSyscallError("dup2", err)
+			return nil, err
 		}
 	}
 	return restore, nil
-}
-
-// umask is that of this process, which can be read only by changing it for a moment.
-func umask() int {
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-	return mask
 }

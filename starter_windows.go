@@ -34,5 +34,3 @@ func redirectOutput(*os.File) (restore func(), err error) {
 func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
 
 func (s *Starter) adoptOrphans() (stop func(), err error) { return proc.BecomeSubreaper() }
-
-func umask() int { return 0 }

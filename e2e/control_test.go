@@ -270,7 +270,7 @@ func TestControlWorkersAndSignals(t *testing.T) {
 func TestControlWithoutWorkers(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.3")
-	assert.Contains(t, d.talk(`{"command":"workers","workers":4}`)[0]["error"], "--workers")
+	assert.Equal(t, "the number of workers can be changed only if it was given at the start", d.talk(`{"command":"workers","workers":4}`)[0]["error"])
 	d.stop()
 }
 

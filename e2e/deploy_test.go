@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	starter "github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // slack is what is left over, at least, of the time that a manager gives.
@@ -31,9 +31,9 @@ const slack = 5 * time.Second
 // deployed is a file of deploy/.
 func deployed(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(source, "deploy", name))
+	content, err := os.ReadFile(filepath.Join(source, "deploy", name))
 	require.NoError(t, err)
-	return string(text)
+	return string(content)
 }
 
 // flag is an option's value in a command line, "" if it is not there.
@@ -49,11 +49,11 @@ func flag(args []string, option string) string {
 // seconds is an option's value as a duration, 0 if it is not there.
 func seconds(t *testing.T, args []string, option string) time.Duration {
 	t.Helper()
-	text := flag(args, option)
-	if text == "" {
+	value := flag(args, option)
+	if value == "" {
 		return 0
 	}
-	d, err := starter.ParseDuration(text)
+	d, err := text.ParseDuration(value)
 	require.NoError(t, err)
 	return d
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 const name = "einhyrningsins"
@@ -107,7 +108,6 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 		FirstServes:   true,
 		Attempts:      o.Retries,
 		Interval:      grace,
-		SignalOnHUP:   gracefully,
 		SignalOnTERM:  syscall.SIGTERM,
 		Control:       o.SocketPath,
 		Log:           log,
@@ -115,6 +115,7 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 		HandleSignals: true,
 		NotifyManager: true,
 	}
+	c.SignalOnHUP, _ = text.ParseSignal("USR2") // as einhorn's; TERM where there is no USR2
 	if o.Manual {
 		c.Ready, c.ReadyTimeout, c.Interval = starter.ReadyNotify, grace, 0
 	}

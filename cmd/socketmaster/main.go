@@ -14,17 +14,15 @@ import (
 	"math"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/cmdline"
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
-)
+const name = "socketmaster"
 
 const usage = `Usage: socketmaster [options] -command=PATH [-- args...]
 
@@ -61,42 +59,34 @@ func run(args []string, stdout, stderr io.Writer) int {
 		o.flags.SetOutput(stdout)
 		o.flags.PrintDefaults()
 		fmt.Fprint(stdout, epilogue)
-		return exitOK
+		return cmdline.OK
 	case err == nil && o.version:
-		fmt.Fprintln(stdout, "socketmaster (go-server-starter)", starter.Version)
-		return exitOK
+		fmt.Fprintln(stdout, name, "(go-server-starter)", starter.Version)
+		return cmdline.OK
 	}
 	var config starter.Config
 	if err == nil {
 		config, err = o.config(stderr)
 	}
 	if lookup := (*net.DNSError)(nil); errors.As(err, &lookup) {
-		return fail(stderr, exitError, err)
+		return cmdline.Fail(stderr, name, cmdline.Error, err)
 	}
 	var s *starter.Starter
 	if err == nil {
 		s, err = starter.New(config)
 	}
 	if err != nil {
-		return fail(stderr, exitUsage, err)
+		return cmdline.Fail(stderr, name, cmdline.Usage, err)
 	}
 	err = s.Run(context.Background())
 	var ended *starter.Failure
 	switch {
 	case err == nil:
-		return exitOK
+		return cmdline.OK
 	case errors.As(err, &ended) && ended.Pid != 0:
 		return ended.ExitCode() // the log has said how
 	}
-	return fail(stderr, exitError, err)
-}
-
-// fail writes each line of err, and returns code.
-func fail(stderr io.Writer, code int, err error) int {
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "socketmaster: %s\n", strings.TrimSuffix(line, "\n"))
-	}
-	return code
+	return cmdline.Fail(stderr, name, cmdline.Error, err)
 }
 
 // options is the command line.
@@ -112,7 +102,7 @@ type options struct {
 
 // parse reads the command line. The error is flag.ErrHelp if help is asked for.
 func parse(args []string) (*options, error) {
-	f := flag.NewFlagSet("socketmaster", flag.ContinueOnError)
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	o := &options{flags: f}
 	f.StringVar(&o.listen, "listen", "tcp://:8080", "socket to open, a `URI`")
 	f.StringVar(&o.command, "command", "", "program to start, a `PATH` or a name to be found in PATH")
@@ -150,9 +140,9 @@ func parse(args []string) (*options, error) {
 // config is what the library is told. A host is looked up, which may block.
 func (o *options) config(log io.Writer) (starter.Config, error) {
 	c := starter.Config{
-		Name:          "socketmaster",
+		Name:          name,
 		Command:       append([]string{o.command}, o.args...),
-		Env:           append(os.Environ(), "EINHORN_FDS=3"),
+		Env:           append(os.Environ(), fdenv.Socketmaster()...),
 		DropEnv:       starter.SettingVariables(), // which are start_server's
 		User:          o.user,
 		Interval:      max(time.Duration(min(o.start, math.MaxInt32))*time.Millisecond, starter.MinInterval),
@@ -165,10 +155,10 @@ func (o *options) config(log io.Writer) (starter.Config, error) {
 		Log:           log,
 	}
 	if o.syslog {
-		c.LogFile = "syslog:socketmaster"
+		c.LogFile = "syslog:" + name
 	}
 	var err error
-	if c.SignalOnHUP, err = starter.ParseSignal(o.signal); err != nil {
+	if c.SignalOnHUP, err = text.ParseSignal(o.signal); err != nil {
 		return c, fmt.Errorf("-signal: %w", err)
 	}
 	return c, c.ListenOn(o.listen)

@@ -14,6 +14,7 @@ import (
 	"github.com/jessevdk/go-flags"
 	"github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // options is the command line. The tags drive parsing and help.
@@ -122,19 +123,19 @@ func (o *options) check() error {
 			faults = append(faults, fmt.Errorf("--%s: %w", option, err))
 		}
 	}
-	duration := func(option, text string, d *time.Duration) bool {
-		if text == "" {
+	duration := func(option, given string, d *time.Duration) bool {
+		if given == "" {
 			return false
 		}
 		var err error
-		*d, err = starter.ParseDuration(text)
+		*d, err = text.ParseDuration(given)
 		fault(option, err)
 		return true
 	}
-	signal := func(option, text string, sig *os.Signal) {
-		if text != "" {
+	signal := func(option, given string, sig *os.Signal) {
+		if given != "" {
 			var err error
-			*sig, err = starter.ParseSignal(text)
+			*sig, err = text.ParseSignal(given)
 			fault(option, err)
 		}
 	}
@@ -148,7 +149,7 @@ func (o *options) check() error {
 	}
 	duration("kill-timeout", o.KillTimeout, &c.KillTimeout)
 	duration("auto-restart-interval", o.AutoRestartInterval, &c.AutoRestartInterval)
-	if zero, err := starter.ParseDuration(o.AutoRestartInterval); err == nil && zero == 0 {
+	if zero, err := text.ParseDuration(o.AutoRestartInterval); err == nil && zero == 0 {
 		fault("auto-restart-interval", errors.New("0 would restart without end"))
 	}
 	duration("timeout", o.Timeout, &o.timeout)
@@ -158,7 +159,7 @@ func (o *options) check() error {
 	if duration("ready-timeout", o.ReadyTimeout, &c.ReadyTimeout) && o.Ready != "notify" {
 		fault("ready-timeout", errors.New("it goes with --ready=notify only"))
 	}
-	if zero, err := starter.ParseDuration(o.ReadyTimeout); err == nil && zero == 0 {
+	if zero, err := text.ParseDuration(o.ReadyTimeout); err == nil && zero == 0 {
 		fault("ready-timeout", errors.New("0 is too short for any worker"))
 	}
 	switch o.Ready {
@@ -168,13 +169,13 @@ func (o *options) check() error {
 	default:
 		fault("ready", fmt.Errorf("%q is neither interval nor notify", o.Ready))
 	}
-	number := func(option, text string, from, to int, n *int) {
-		if text == "" {
+	number := func(option, given string, from, to int, n *int) {
+		if given == "" {
 			return
 		}
 		var err error
-		if *n, err = strconv.Atoi(text); err != nil || *n < from || *n > to {
-			fault(option, fmt.Errorf("%q is not a number from %d to %d", text, from, to))
+		if *n, err = strconv.Atoi(given); err != nil || *n < from || *n > to {
+			fault(option, fmt.Errorf("%q is not a number from %d to %d", given, from, to))
 			*n = 0
 		}
 	}
@@ -296,7 +297,7 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		option, err := o.find(strings.ToLower(name))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w; see start_server --help", printable(args[i]), err)
+			return nil, fmt.Errorf("%s: %w; see start_server --help", text.Quoted(args[i]), err)
 		}
 		arg := "--" + option.LongName
 		_, isSwitch := option.Value().(bool)
@@ -316,14 +317,6 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		full = append(full, arg)
 	}
 	return full, nil
-}
-
-// printable is an argument as it is, or quoted if it would not be one line.
-func printable(arg string) string {
-	if quoted := strconv.Quote(arg); quoted != `"`+arg+`"` {
-		return quoted
-	}
-	return arg
 }
 
 // originals are the options of Server::Starter: what is short for one of them

@@ -11,13 +11,15 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // dialPause is between two attempts to connect.
 const dialPause = 10 * time.Millisecond
 
 // ErrNobody is what Dial returns if no superdaemon listens at the path.
-var ErrNobody = errors.New("no start_server listens there")
+var ErrNobody = errors.New("no superdaemon listens there")
 
 // Client is a connection to a superdaemon. It is for one goroutine.
 type Client struct {
@@ -116,12 +118,12 @@ func (c *Client) Watch(ctx context.Context, watch func(Event) bool) error {
 }
 
 func (c *Client) next(ctx context.Context) (m message, err error) {
-	text, err := c.readLine()
+	line, err := c.readLine()
 	if err != nil {
 		return m, c.fault(ctx, err)
 	}
-	if m, err = decodeMessage(text); err != nil {
-		return m, fmt.Errorf("control socket %q: what answers is no start_server: %.200s", c.path, printable(err.Error()))
+	if m, err = decodeMessage(line); err != nil {
+		return m, fmt.Errorf("control socket %q: what answers is no superdaemon: %.200s", c.path, text.Line(err.Error()))
 	}
 	return m, nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -107,7 +108,7 @@ func TestNobodyListens(t *testing.T) {
 		path := filepath.Join(dir, name)
 		_, err := Dial(within(t, patience), path)
 		assert.ErrorIs(t, err, ErrNobody)
-		assert.EqualError(t, err, `control socket "`+path+`": no start_server listens there`)
+		assert.EqualError(t, err, `control socket "`+path+`": no superdaemon listens there`)
 	}
 	_, err := Dial(within(t, patience), dir)
 	assert.NotErrorIs(t, err, syscall.EAGAIN)
@@ -135,7 +136,7 @@ func TestClientThatIsTurnedAwayHearsWhy(t *testing.T) {
 func TestClientWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(tempDir(t), "ctl")
-	fd, err := unixSocket()
+	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	require.NoError(t, err)
 	defer syscall.Close(fd)
 	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}))
@@ -167,13 +168,13 @@ func TestClientWaitsForItsTurn(t *testing.T) {
 func TestClientOfStrangeServers(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"HTTP/1.1 400 Bad Request\r\n":         `what answers is no start_server: `,
-		"[]\n":                                 `what answers is no start_server: it is a JSON array, not an object`,
+		"HTTP/1.1 400 Bad Request\r\n":         `what answers is no superdaemon: `,
+		"[]\n":                                 `what answers is no superdaemon: it is a JSON array, not an object`,
 		"{}\n":                                 `the request was refused, and no reason given`,
 		`{"ok":true`:                           `EOF`,
 		"":                                     `EOF`,
 		strings.Repeat("x", maxAnswer+(1<<20)): `an answer is longer than 16777216 bytes`,
-		strings.Repeat("[", 1<<20) + "\n":      `what answers is no start_server: `,
+		strings.Repeat("[", 1<<20) + "\n":      `what answers is no superdaemon: `,
 	} {
 		path := playing(t, func(conn net.Conn) {
 			_, _ = bufio.NewReader(conn).ReadString('\n')

@@ -20,7 +20,7 @@ func decodeRequest(line string) (r Request, err error) {
 	if id := v.Get("id"); id != nil {
 		r.ID = id.MarshalTo(nil)
 	}
-	r.Command, r.Signal = text(v, "command"), text(v, "signal")
+	r.Command, r.Signal = stringAt(v, "command"), stringAt(v, "signal")
 	if r.Args, err = arguments(v); err != nil {
 		return r, err
 	}
@@ -98,7 +98,7 @@ func decodeMessage(line []byte) (m message, err error) {
 		return m, nil
 	}
 	m.answer = Answer{
-		Version: v.GetInt("version"), OK: v.GetBool("ok"), Error: text(v, "error"), Message: text(v, "message"),
+		Version: v.GetInt("version"), OK: v.GetBool("ok"), Error: stringAt(v, "error"), Message: stringAt(v, "message"),
 		Log: texts(v.GetArray("log")), Generation: v.GetInt("generation"),
 	}
 	if id := v.Get("id"); id != nil {
@@ -111,16 +111,16 @@ func decodeMessage(line []byte) (m message, err error) {
 		m.answer.Status = decodeStatus(s)
 	}
 	for _, c := range v.GetArray("commands") {
-		m.answer.Commands = append(m.answer.Commands, Command{Name: text(c, "command"), Help: text(c, "help")})
+		m.answer.Commands = append(m.answer.Commands, Command{Name: stringAt(c, "command"), Help: stringAt(c, "help")})
 	}
 	return m, nil
 }
 
 func decodeEvent(v *fastjson.Value) Event {
 	e := Event{
-		Version: v.GetInt("version"), Event: text(v, "event"), Time: moment(v, "time"),
+		Version: v.GetInt("version"), Event: stringAt(v, "event"), Time: moment(v, "time"),
 		Generation: v.GetInt("generation"), Wanted: v.GetInt("wanted"), Seconds: v.GetFloat64("seconds"),
-		Signal: text(v, "signal"), Reason: text(v, "reason"), Says: text(v, "says"), Text: text(v, "text"),
+		Signal: stringAt(v, "signal"), Reason: stringAt(v, "reason"), Says: stringAt(v, "says"), Text: stringAt(v, "text"),
 	}
 	if w := v.Get("worker"); w != nil {
 		id := decodeID(w)
@@ -138,7 +138,7 @@ func decodeEvent(v *fastjson.Value) Event {
 
 func decodeStatus(v *fastjson.Value) *Status {
 	s := &Status{
-		Name: text(v, "name"), Pid: v.GetInt("pid"), State: text(v, "state"), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
+		Name: stringAt(v, "name"), Pid: v.GetInt("pid"), State: stringAt(v, "state"), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
 		Generation: v.GetInt("generation"), Starting: v.GetInt("starting"),
 		WantedWorkers: v.GetInt("wanted_workers"), Restarts: v.GetInt("restarts"),
 	}
@@ -150,11 +150,11 @@ func decodeStatus(v *fastjson.Value) *Status {
 		s.Workers = append(s.Workers, decodeWorker(w))
 	}
 	for _, o := range v.GetArray("sockets") {
-		s.Sockets = append(s.Sockets, Socket{Name: text(o, "name"), Network: text(o, "network"), Address: text(o, "address"), FD: o.GetInt("fd")})
+		s.Sockets = append(s.Sockets, Socket{Name: stringAt(o, "name"), Network: stringAt(o, "network"), Address: stringAt(o, "address"), FD: o.GetInt("fd")})
 	}
 	if f := v.Get("failure"); f != nil {
 		s.Failure = &Failure{
-			Generation: f.GetInt("generation"), Reason: text(f, "reason"), At: moment(f, "at"),
+			Generation: f.GetInt("generation"), Reason: stringAt(f, "reason"), At: moment(f, "at"),
 			GivenUp: f.GetBool("given_up"), Log: texts(f.GetArray("log")),
 		}
 	}
@@ -163,13 +163,13 @@ func decodeStatus(v *fastjson.Value) *Status {
 
 func decodeWorker(v *fastjson.Value) Worker {
 	w := Worker{
-		ID: decodeID(v), State: text(v, "state"), Age: v.GetFloat64("age"),
-		Restarts: v.GetInt("restarts"), Says: text(v, "says"),
+		ID: decodeID(v), State: stringAt(v, "state"), Age: v.GetFloat64("age"),
+		Restarts: v.GetInt("restarts"), Says: stringAt(v, "says"),
 	}
 	w.ReadyAfter, w.NextTry = seconds(v, "ready_after"), seconds(v, "next_try")
 	if e := v.Get("last_exit"); e != nil {
 		w.LastExit = &Exit{
-			Pid: e.GetInt("pid"), Status: e.GetInt("status"), Text: text(e, "text"),
+			Pid: e.GetInt("pid"), Status: e.GetInt("status"), Text: stringAt(e, "text"),
 			At: moment(e, "at"), Lived: e.GetFloat64("lived"),
 		}
 	}
@@ -189,7 +189,7 @@ func decodeID(v *fastjson.Value) ID {
 	return ID{Generation: v.GetInt("generation"), Slot: v.GetInt("slot"), Pid: v.GetInt("pid")}
 }
 
-func text(v *fastjson.Value, name string) string { return string(v.GetStringBytes(name)) }
+func stringAt(v *fastjson.Value, name string) string { return string(v.GetStringBytes(name)) }
 
 func texts(values []*fastjson.Value) []string {
 	var all []string

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -69,7 +70,7 @@ func TestLiveSocketIsRefused(t *testing.T) {
 func TestBusySocketIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(tempDir(t), "ctl")
-	fd, err := unixSocket()
+	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	require.NoError(t, err)
 	defer syscall.Close(fd)
 	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}))

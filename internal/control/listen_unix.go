@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // listener is the bound socket.
@@ -26,7 +28,7 @@ const backlog = 128
 // listen binds path. Nobody can connect before the mode is set, as that takes
 // listen(2).
 func listen(path string, worker int) (*listener, error) {
-	fd, err := unixSocket()
+	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,12 @@ func asUser(t *testing.T, uid uint32, path string) (pid int, said string) {
 	dir := tempDir(t)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	helper := filepath.Join(dir, "helper")
-	require.NoError(t, os.WriteFile(helper, self, 0o755))
+	// A child that another test forks meanwhile would hold the file open for writing,
+	// and it could not be executed ("text file busy").
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(helper, self, 0o755)
+	syscall.ForkLock.RUnlock()
+	require.NoError(t, err)
 	cmd := exec.Command(helper)
 	cmd.Env = append(os.Environ(), askVar+"="+path, "GORACE=atexit_sleep_ms=0")
 	cmd.Dir = "/"

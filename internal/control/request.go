@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // parseRequest reads a line from a client: a JSON object, or what the client of
@@ -20,7 +21,7 @@ func parseRequest(line string) (Request, error) {
 	}
 	r, err := decodeRequest(line)
 	if err != nil {
-		return r, fmt.Errorf("not a request: %.200s", printable(err.Error()))
+		return r, fmt.Errorf("not a request: %.200s", text.Line(err.Error()))
 	}
 	if r.Version != 0 && r.Version != Version {
 		return r, fmt.Errorf("version %d of the protocol is not spoken here: %d is", r.Version, Version)
@@ -40,10 +41,10 @@ func isEinhorns(line string) bool { return !strings.HasPrefix(strings.TrimSpace(
 // its clients send are plain scalars, so that much of YAML is understood and no
 // more: whatever else a hostile client could write in YAML is refused.
 func parseEinhorn(line string) (Request, error) {
-	text := strings.ReplaceAll(strings.ReplaceAll(line, "%0A", "\n"), "%25", "%")
+	mapping := strings.ReplaceAll(strings.ReplaceAll(line, "%0A", "\n"), "%25", "%")
 	var r Request
 	listed := false // the arguments stand below
-	for field := range strings.Lines(text) {
+	for field := range strings.Lines(mapping) {
 		field = strings.TrimSpace(field)
 		if field == "" || field == "---" {
 			continue
@@ -86,14 +87,4 @@ func (r *Request) SignalName() (string, error) {
 		return "", fmt.Errorf("one signal at a time, and not %d", len(r.Args))
 	}
 	return r.Args[0], nil
-}
-
-// printable is fit to be logged: an error may quote what a client has sent.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // redraw is how often the running time is updated on a terminal.
@@ -107,11 +108,11 @@ func (p *progress) draw() {
 	told := p.count(func(w *shown) bool { return w.told })
 	switch {
 	case p.live:
-		fmt.Fprintf(p.out, "draining for %v: %s left", since, count(p.old(), "old worker"))
+		fmt.Fprintf(p.out, "draining for %v: %s left", since, text.Count(p.old(), "old worker"))
 	case p.generation == 0:
 		fmt.Fprintf(p.out, "waiting for %v for the next attempt", since)
 	case told > 0 && proving == 0:
-		fmt.Fprintf(p.out, "generation %d, %d of %d proven: waiting for %v for %s to go", p.generation, proven, p.wanted, since, count(told, "old worker"))
+		fmt.Fprintf(p.out, "generation %d, %d of %d proven: waiting for %v for %s to go", p.generation, proven, p.wanted, since, text.Count(told, "old worker"))
 	default:
 		fmt.Fprintf(p.out, "generation %d proving for %v: %d of %d", p.generation, since, proven, p.wanted)
 	}
@@ -144,11 +145,11 @@ func (p *progress) event(e control.Event) {
 			}
 		}
 	case "failed":
-		p.printf("generation %d failed: %s", e.Generation, printableLine(e.Reason))
+		p.printf("generation %d failed: %s", e.Generation, oneLine(e.Reason))
 		p.generation, p.began = 0, time.Now()
 	case "live":
 		p.generation, p.live, p.began = e.Generation, true, time.Now()
-		p.printf("generation %d is live, draining: %s left", e.Generation, count(p.old(), "old worker"))
+		p.printf("generation %d is live, draining: %s left", e.Generation, text.Count(p.old(), "old worker"))
 	case "resized":
 		p.wanted = e.Wanted
 	case "exited":
@@ -168,7 +169,7 @@ func (p *progress) started(w *control.ID) {
 func (p *progress) exited(w *control.ID) {
 	delete(p.workers, w.Pid)
 	if p.live && w.Generation < p.generation {
-		p.printf("old worker %d is gone, %s left", w.Pid, count(p.old(), "old worker"))
+		p.printf("old worker %d is gone, %s left", w.Pid, text.Count(p.old(), "old worker"))
 	}
 }
 

@@ -6,11 +6,11 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // WriteStatus prints how things stand, for people.
@@ -18,7 +18,7 @@ func WriteStatus(w io.Writer, s *control.Status) {
 	if s.State == "stop delay" {
 		s.State = "about to stop"
 	}
-	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", cmp.Or(s.Name, "start_server"), s.Pid, s.State, age(s.Uptime), count(s.Restarts, "restart"))
+	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", cmp.Or(s.Name, "start_server"), s.Pid, s.State, age(s.Uptime), text.Count(s.Restarts, "restart"))
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
 	}
@@ -45,7 +45,7 @@ func writeWorkers(w io.Writer, s *control.Status) {
 		if e := v.LastExit; e != nil {
 			exit = fmt.Sprintf("%s, %s ago", e.Text, age(time.Since(e.At).Seconds()))
 		}
-		pid, old, says := strconv.Itoa(v.Pid), age(v.Age), shortened(printableLine(v.Says))
+		pid, old, says := strconv.Itoa(v.Pid), age(v.Age), shortened(oneLine(v.Says))
 		if v.NextTry != nil {
 			pid, old, says = "-", "-", "next try in "+age(*v.NextTry)
 		}
@@ -80,20 +80,20 @@ func shortened(line string) string {
 // table is rows of cells, the first of which are the columns' names.
 type table [][]string
 
-// write makes each column as wide as its widest cell.
+// write makes each column as wide as its widest cell. What others have named, a socket
+// or a worker's state, is made printable.
 func (t table) write(w io.Writer) {
-	widths := make([]int, len(t[0]))
+	var padded strings.Builder
+	columns := tabwriter.NewWriter(&padded, 0, 0, 2, ' ', 0)
 	for _, row := range t {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		for _, cell := range row {
+			fmt.Fprint(columns, oneLine(cell), "\t")
 		}
+		fmt.Fprintln(columns)
 	}
-	for _, row := range t {
-		line := ""
-		for i, cell := range row {
-			line += fmt.Sprintf("%-*s  ", widths[i], cell)
-		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	columns.Flush()
+	for line := range strings.Lines(padded.String()) { // tabwriter pads the last column, too
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
 }
 
@@ -102,9 +102,9 @@ func writeFailure(w io.Writer, f *control.Failure) {
 	if f.GivenUp {
 		what = "failed, and there was no other,"
 	}
-	fmt.Fprintf(w, "\nThe last attempt %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), printableLine(f.Reason))
+	fmt.Fprintf(w, "\nThe last attempt %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), oneLine(f.Reason))
 	for _, line := range f.Log {
-		fmt.Fprintf(w, "  %s\n", printableLine(line))
+		fmt.Fprintf(w, "  %s\n", oneLine(line))
 	}
 }
 
@@ -123,22 +123,6 @@ func age(seconds float64) string {
 	return fmt.Sprintf("%dd%dh", hours/24, hours%24)
 }
 
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
-}
-
-// printableLine makes a line that others have written fit for a terminal.
-func printableLine(line string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case !unicode.IsPrint(r):
-			return '?'
-		}
-		return r
-	}, line)
-}
+// oneLine makes a line that others have written fit for a terminal. A tab is a blank:
+// log lines have some, and a table's columns are to stand below each other.
+func oneLine(line string) string { return text.Line(strings.ReplaceAll(line, "\t", " ")) }

@@ -39,6 +39,17 @@ The last attempt failed 1h0m ago: exit code 1
 `, out.String())
 }
 
+func TestTableWithoutAnythingInItsLastColumn(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	table{{"A", "LONG NAME", "C"}, {"wïde 語", "-", ""}, {"", "", "last"}, {"", "", ""}, {"a\tb\n\v\f\x1b", "x", "|&<b>"}}.write(&out)
+	assert.Equal(t, "A        LONG NAME  C\n"+
+		"wïde 語   -\n"+
+		"                    last\n"+
+		"\n"+
+		"a b????  x          |&<b>\n", out.String())
+}
+
 func TestAge(t *testing.T) {
 	t.Parallel()
 	for seconds, want := range map[float64]string{

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Superdaemon is one that listens, and how things stood when it was called. It is for
@@ -118,7 +119,7 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	if drained && p.left() > 0 {
 		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
 		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, count(p.left(), "old worker"))
+			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
 		}
 	}
 	return err
@@ -126,14 +127,14 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 
 // failed says why a restart has failed, and who serves on.
 func (a *Superdaemon) failed(answer control.Answer) error {
-	text := "restart failed: " + answer.Error + "\n" + a.serving()
+	why := "restart failed: " + answer.Error + "\n" + a.serving()
 	if len(answer.Log) > 0 {
-		text += "\nthe log since that attempt began:"
+		why += "\nthe log since that attempt began:"
 	}
 	for _, line := range answer.Log {
-		text += "\n  " + printableLine(line)
+		why += "\n  " + oneLine(line)
 	}
-	return errors.New(text)
+	return errors.New(why)
 }
 
 // serving says who serves. It asks by a connection of its own: on the first one
@@ -163,14 +164,14 @@ func (a *Superdaemon) serving() string {
 			draining = append(draining, name)
 		}
 	}
-	text := "nothing serves"
+	said := "nothing serves"
 	if len(serving) > 0 {
-		text = "still serving: " + strings.Join(serving, " ")
+		said = "still serving: " + strings.Join(serving, " ")
 	}
 	if len(draining) > 0 {
-		text += "; told to go and still there: " + strings.Join(draining, " ")
+		said += "; told to go and still there: " + strings.Join(draining, " ")
 	}
-	return text
+	return said
 }
 
 // Stop blocks until the superdaemon has ended, by the command stop or die; stopping is

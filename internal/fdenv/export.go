@@ -45,24 +45,7 @@ var systemd = Export{
 // exports are all conventions, each with the place that it was read in.
 var exports = []Export{
 	systemd,
-	// einhorn, lib/einhorn/command.rb and README; EINHORN_FDS is that of its
-	// first releases, and socketmaster's. Whoever finds his parent to be the master
-	// may want to acknowledge, which takes the control socket.
-	{Name: "einhorn", prefixes: []string{"EINHORN_"}, check: anything, environ: func(sockets []Socket, w Worker) []string {
-		told := []string{
-			"EINHORN_FD_COUNT=" + strconv.Itoa(len(sockets)),
-			"EINHORN_FDS=" + join(sockets, " ", descriptor),
-			"EINHORN_MASTER_PID=" + strconv.Itoa(w.Master),
-			"EINHORN_CHILD_INDEX=" + strconv.Itoa(w.Slot),
-		}
-		for i, s := range sockets {
-			told = append(told, fmt.Sprintf("EINHORN_FD_%d=%d", i, s.FD), fmt.Sprintf("EINHORN_FD_FAMILY_%d=%s", i, family(s)))
-		}
-		if w.Control != "" {
-			told = append(told, "EINHORN_SOCK_PATH="+w.Control)
-		}
-		return told
-	}},
+	einhorn,
 	// unicorn, lib/unicorn/http_server.rb.
 	{Name: "unicorn", prefixes: []string{"UNICORN_FD"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
 		return []string{"UNICORN_FD=" + join(sockets, ",", descriptor)}

@@ -37,17 +37,11 @@ func ServerStarter(sockets []Socket, generation int) []string {
 	}
 }
 
-// EinhornAck tells a worker where to say that it is ready, as einhorn does: its
-// library for Ruby says it only to its parent (einhorn, lib/einhorn/worker.rb).
-func EinhornAck(master int, controlSocket string) []string {
-	return []string{"EINHORN_MASTER_PID=" + strconv.Itoa(master), "EINHORN_SOCK_PATH=" + controlSocket}
-}
-
 // Slot tells a worker which of several it is, from 0: in our own variable, and
 // in einhorn's.
 func Slot(slot int) []string {
 	n := strconv.Itoa(slot)
-	return []string{"SERVER_STARTER_WORKER=" + n, "EINHORN_CHILD_INDEX=" + n}
+	return []string{"SERVER_STARTER_WORKER=" + n, einhornChildIndex + n}
 }
 
 // join puts what each of the sockets is called between separators.

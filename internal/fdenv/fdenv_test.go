@@ -17,6 +17,13 @@ func TestSocketsAreToldInTheirOrder(t *testing.T) {
 	}, env)
 }
 
+func TestWhatAWorkerIsToldOfEinhorn(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []string{"EINHORN_MASTER_PID=77", "EINHORN_SOCK_PATH=/run/ctl"}, EinhornAck(77, "/run/ctl"))
+	assert.Equal(t, []string{"SERVER_STARTER_WORKER=2", "EINHORN_CHILD_INDEX=2"}, Slot(2))
+	assert.Equal(t, []string{"EINHORN_FDS=3"}, Socketmaster())
+}
+
 func TestWithoutSocketsTheVariableIsSetAndEmpty(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []string{"SERVER_STARTER_PORT=", "SERVER_STARTER_GENERATION=1"}, ServerStarter(nil, 1))

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,6 +16,7 @@ import (
 // end of its pipe stays open here: what it has not read waits for the next one,
 // and nobody who writes meanwhile gets SIGPIPE.
 type command struct {
+	name           string // of the superdaemon
 	args           []string
 	run            Runner
 	reader         *os.File
@@ -32,12 +33,14 @@ const respawnPause = time.Second
 
 // startCommand starts the command args, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
-func startCommand(args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
-	reader, writer, err := blockingPipe()
+func startCommand(name string, args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
+	r, w, err := fd.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
+	reader, writer := os.NewFile(uintptr(r), "log command's stdin"), os.NewFile(uintptr(w), "log command")
 	c := &command{
+		name:   name,
 		args:   args,
 		run:    run,
 		reader: reader,
@@ -62,27 +65,12 @@ func startCommand(args []string, run Runner, died func(pid, status int, err erro
 	return writer, c, nil
 }
 
-// blockingPipe is os.Pipe, but for O_NONBLOCK: the workers share that flag, and
-// most programs cannot handle a write to their stdout that would block.
-func blockingPipe() (reader, writer *os.File, err error) {
-	var ends [2]int
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := unix.Pipe(ends[:]); err != nil {
-		return nil, nil, os.NewSyscallError("pipe", err)
-	}
-	for _, fd := range ends {
-		unix.CloseOnExec(fd)
-	}
-	return os.NewFile(uintptr(ends[0]), "log command's stdin"), os.NewFile(uintptr(ends[1]), "log command"), nil
-}
-
 func dup(f *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	n, err := fd.Dup(int(f.Fd()))
 	if err != nil {
-		return nil, os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err)
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
+	return os.NewFile(uintptr(n), f.Name()), nil
 }
 
 func (c *command) start() (Process, error) {
@@ -103,7 +91,7 @@ func (c *command) keep(p Process) {
 			}
 			c.died(p.Pid(), status, nil)
 			// The log is just what may not be read, so tell the terminal too.
-			fmt.Fprintf(c.stderr, "start_server: log command %d ended with status:%d, starting it again\n", p.Pid(), status)
+			fmt.Fprintf(c.stderr, "%s: log command %d ended with status:%d, starting it again\n", c.name, p.Pid(), status)
 		}
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
 			return

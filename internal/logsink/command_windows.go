@@ -8,7 +8,7 @@ import (
 
 type command struct{}
 
-func startCommand([]string, Runner, func(int, int, error)) (*os.File, *command, error) {
+func startCommand(string, []string, Runner, func(int, int, error)) (*os.File, *command, error) {
 	return nil, nil, errors.New("log commands are not supported on Windows")
 }
 

@@ -32,15 +32,15 @@ type Runner func(args []string, files []int) (Process, error)
 // Open opens the log that spec names: a file, which is appended to, or after a
 // "|" a command, which run starts, and whose stdin it becomes. "syslog:TAG" is
 // such a command, too, logger(1) with that tag; without one it is start_server.
-// died is told
-// whenever the command has ended, by its raw wait status, or cannot be started
-// again; it may be called from any goroutine.
-func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
+// died is told whenever the command has ended, by its raw wait status, or cannot be
+// started again; it may be called from any goroutine. Our own stderr, as it is now, is
+// told, too, by the superdaemon's name.
+func Open(name, spec string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
 	if err := Check(spec); err != nil {
 		return nil, err
 	}
 	if tag, ok := strings.CutPrefix(spec, "syslog:"); ok {
-		return openSyslog(spec, tag, run, died)
+		return openSyslog(name, spec, tag, run, died)
 	}
 	line, piped := strings.CutPrefix(strings.TrimSpace(spec), "|")
 	if !piped {
@@ -50,7 +50,7 @@ func Open(spec string, run Runner, died func(pid, status int, err error)) (*Sink
 		}
 		return &Sink{file: f}, nil
 	}
-	file, c, err := startCommand(argv(line), run, died)
+	file, c, err := startCommand(name, argv(line), run, died)
 	if err != nil {
 		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
 	}
@@ -72,11 +72,11 @@ func Check(spec string) error {
 	return nil
 }
 
-func openSyslog(spec, tag string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
+func openSyslog(name, spec, tag string, run Runner, died func(pid, status int, err error)) (*Sink, error) {
 	if tag == "" {
 		tag = defaultTag
 	}
-	file, c, err := startCommand([]string{"logger", "-t", tag}, run, died) // by no shell, so a tag may have any letters
+	file, c, err := startCommand(name, []string{"logger", "-t", tag}, run, died) // by no shell, so a tag may have any letters
 	if err != nil {
 		return nil, fmt.Errorf("log file %q needs logger(1): %w", spec, err)
 	}

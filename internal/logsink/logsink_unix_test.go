@@ -66,7 +66,7 @@ func (s *sink) Close() error {
 func open(t *testing.T, spec string) (s *sink, dir string, told *ends) {
 	t.Helper()
 	dir, told = t.TempDir(), &ends{}
-	opened, err := Open(strings.ReplaceAll(spec, "%s", dir), start, told.add)
+	opened, err := Open("start_server", strings.ReplaceAll(spec, "%s", dir), start, told.add)
 	require.NoError(t, err)
 	s = &sink{Sink: opened}
 	t.Cleanup(func() {
@@ -103,11 +103,11 @@ func TestFileIsAppendedTo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(path, []byte("before\n"), 0o644))
-	s, err := Open(path, start, nil)
+	s, err := Open("start_server", path, start, nil)
 	require.NoError(t, err)
 	lines(t, s, 1, 1)
 	// Somebody else's line in between is not overwritten.
-	other, err := Open(path, start, nil)
+	other, err := Open("start_server", path, start, nil)
 	require.NoError(t, err)
 	lines(t, other, 2, 2)
 	lines(t, s, 3, 3)
@@ -134,7 +134,7 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 		"|" + dir + "/nosuch -x": `log command "` + dir + `/nosuch -x": `,
 		"| nosuch-log-command":   `log command "nosuch-log-command": `,
 	} {
-		_, err := Open(spec, start, func(int, int, error) { t.Error("nothing has run") })
+		_, err := Open("start_server", spec, start, func(int, int, error) { t.Error("nothing has run") })
 		assert.ErrorContains(t, err, want, spec)
 	}
 }
@@ -238,7 +238,7 @@ func TestFIFOThatNobodyReadsIsAnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, unix.Mkfifo(path, 0o600))
-	_, err := Open(path, start, nil)
+	_, err := Open("start_server", path, start, nil)
 	assert.ErrorIs(t, err, unix.ENXIO)
 }
 
@@ -315,7 +315,7 @@ func TestSyslogIsLoggerWithATag(t *testing.T) {
 		"syslog:a\x00": `log file "syslog:a\x00": the tag`,
 		"syslog:\xff":  `log file "syslog:\xff": the tag`,
 	} {
-		_, err := Open(spec, start, func(int, int, error) { t.Error("nothing has run") })
+		_, err := Open("start_server", spec, start, func(int, int, error) { t.Error("nothing has run") })
 		assert.ErrorContains(t, err, want, spec)
 	}
 }

@@ -5,7 +5,8 @@ package notify
 
 import (
 	"strings"
-	"unicode"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Message is one datagram. Other lines than these are passed over.
@@ -16,13 +17,14 @@ type Message struct {
 	Status   *string // STATUS=..., in one line of printable text; nil: not said
 }
 
-// maxStatus is how much of a STATUS line is kept, in bytes.
+// maxStatus is how much of a STATUS line is kept, in bytes. What is kept is made one
+// printable line: a worker must not be able to forge a log line.
 const maxStatus = 256
 
 // parse reads the lines of a datagram.
-func parse(text string) Message {
+func parse(datagram string) Message {
 	var m Message
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(datagram) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		switch name {
 		case "READY":
@@ -30,21 +32,9 @@ func parse(text string) Message {
 		case "STOPPING":
 			m.Stopping = m.Stopping || value == "1"
 		case "STATUS":
-			status := clean(value)
+			status := text.Line(value[:min(len(value), maxStatus)])
 			m.Status = &status
 		}
 	}
 	return m
-}
-
-// clean makes a status fit to be logged: whoever sends it must not be able to
-// forge a log line.
-func clean(status string) string {
-	status = strings.ToValidUTF8(status[:min(len(status), maxStatus)], "?")
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, status)
 }

@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
 
@@ -168,23 +168,13 @@ func sender(control []byte) (pid int, fds []int) {
 // still are there.
 func Ancestors(pid int) []int {
 	var pids []int
-	for self := os.Getpid(); pid > 1 && pid != self && len(pids) < maxDepth; pid = parent(pid) {
+	for self := os.Getpid(); pid > 1 && pid != self && len(pids) < maxDepth; {
 		pids = append(pids, pid)
+		stat, err := fd.ReadStat(pid)
+		if err != nil {
+			break
+		}
+		pid = stat.Parent
 	}
 	return pids
-}
-
-// parent is the parent of a process, 0 if it is gone (proc_pid_stat(5)).
-func parent(pid int) int {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	// The name in parentheses may hold anything, so from behind it.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-	ppid, _ := strconv.Atoi(fields[1])
-	return ppid
 }

@@ -22,8 +22,6 @@ func sysProcAttr(c Command, handle *int) *syscall.SysProcAttr {
 // replaced meanwhile.
 func itself() (path string, err error) { return "/proc/self/exe", nil }
 
-const canDieWithParent = true
-
 // BecomeSubreaper makes this process the parent of all descendants whose own
 // parents end, as PID 1 is otherwise (PR_SET_CHILD_SUBREAPER of prctl(2)). They
 // are to be waited for then: see ReapOrphans. undo makes it what it was.

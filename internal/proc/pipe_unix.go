@@ -5,26 +5,24 @@ package proc
 import (
 	"os"
 	"syscall"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Pipe is a pipe for what a process writes: r is ours, and w the blocking end that
 // it is to have. Both are close-on-exec, and the caller's to close.
 func Pipe() (r *os.File, w int, err error) {
-	syscall.ForkLock.RLock() // no child may be made before both are close-on-exec
-	defer syscall.ForkLock.RUnlock()
-	var ends [2]int
-	if err := syscall.Pipe(ends[:]); err != nil {
-		return nil, -1, os.NewSyscallError("pipe", err)
+	ours, w, err := fd.Pipe()
+	if err != nil {
+		return nil, -1, err
 	}
-	syscall.CloseOnExec(ends[0])
-	syscall.CloseOnExec(ends[1])
 	// Ours alone: the flag is of each end, not of the pipe.
-	if err := syscall.SetNonblock(ends[0], true); err != nil {
-		syscall.Close(ends[0])
-		syscall.Close(ends[1])
+	if err := syscall.SetNonblock(ours, true); err != nil {
+		syscall.Close(ours)
+		syscall.Close(w)
 		return nil, -1, os.NewSyscallError("fcntl", err)
 	}
-	return os.NewFile(uintptr(ends[0]), "pipe from a worker"), ends[1], nil
+	return os.NewFile(uintptr(ours), "pipe from a worker"), w, nil
 }
 
 // ClosePipe closes the end that a process was to have.

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/trampoline"
 	"golang.org/x/sys/unix"
 )
@@ -91,9 +92,9 @@ func (c *Command) takeOff(paths []string) (*flight, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find our own executable: %w", err)
 	}
-	ours, theirs, err := socketPair()
+	ours, theirs, err := fd.Pair()
 	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
+		return nil, err
 	}
 	defer unix.Close(theirs)
 	job := c.job(paths)
@@ -189,18 +190,6 @@ func trampolineEnv(fd int) []string {
 		}
 	}
 	return env
-}
-
-func socketPair() (ours, theirs int, err error) {
-	syscall.ForkLock.RLock() // no child may be made before both are close-on-exec
-	defer syscall.ForkLock.RUnlock()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return -1, -1, err
-	}
-	unix.CloseOnExec(pair[0])
-	unix.CloseOnExec(pair[1])
-	return pair[0], pair[1], nil
 }
 
 // sendNow sends what can be sent without waiting.

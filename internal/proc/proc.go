@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -108,7 +109,7 @@ func (c *Command) CheckPrepared() error {
 		return fmt.Errorf("umask %#o is not from 0 to 0777", *c.Umask)
 	case c.Nice < -20 || c.Nice > 19:
 		return fmt.Errorf("nice %d is not from -20 to 19", c.Nice)
-	case c.DieWithParent && !canDieWithParent:
+	case c.DieWithParent && runtime.GOOS != "linux":
 		return errors.New("this system cannot end a process when its parent has gone: only Linux can")
 	}
 	if c.Nice < 0 && !mayNice(c.Nice) {

@@ -15,7 +15,8 @@ func Start(Command) (*Process, error) {
 	return nil, errors.New("workers cannot be started on Windows: it has no descriptors to inherit")
 }
 
-const canDieWithParent = false
+// SealInherited does nothing: no worker is ever started.
+func SealInherited() error { return nil }
 
 // BecomeSubreaper says that only Linux knows subreapers.
 func BecomeSubreaper() (undo func(), err error) {

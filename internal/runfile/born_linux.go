@@ -1,16 +1,11 @@
 package runfile
 
 import (
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
-
-// tick is the unit of starttime in proc_pid_stat(5): USER_HZ is 100 everywhere.
-const tick = 10 * time.Millisecond
 
 // uptime is the clock that processes' starts are told by, in whole ticks.
 func uptime() time.Duration {
@@ -18,7 +13,7 @@ func uptime() time.Duration {
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
 		return 0
 	}
-	return time.Duration(now.Nano()).Truncate(tick)
+	return time.Duration(now.Nano()).Truncate(fd.Tick)
 }
 
 // nextTick waits until the next tick has begun, and returns its time. Whatever
@@ -29,22 +24,13 @@ func nextTick() time.Duration {
 		if next != now || now == 0 {
 			return next
 		}
-		time.Sleep(tick / 20)
+		time.Sleep(fd.Tick / 20)
 	}
 }
 
 // bornSince tells whether a process was started at that uptime or later. One
 // that is not there to be looked at is taken to be.
 func bornSince(pid int, since time.Duration) bool {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return true
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 20 {
-		return true
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	return err != nil || time.Duration(ticks)*tick >= since
+	stat, err := fd.ReadStat(pid)
+	return err != nil || stat.Started >= since
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
 
@@ -65,7 +66,7 @@ func (s *Socket) bindPort(ctx context.Context, o Options) error {
 // what another program of our own user binds there gets nothing once Steer has
 // been called. Two starts of one user within the microseconds from bind(2) to
 // listen(2) would both get a TCP port; the pid file sees to these.
-func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (fd int, err error) {
+func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (n int, err error) {
 	family, kind := unix.AF_INET, unix.SOCK_STREAM
 	if addr.Addr().Is6() {
 		family = unix.AF_INET6
@@ -77,14 +78,13 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (fd int, err
 	if err != nil {
 		return -1, err
 	}
-	fd, err = socketCloseOnExec(family, kind)
-	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
+	if n, err = fd.Socket(family, kind); err != nil {
+		return -1, err
 	}
 	defer func() {
 		if err != nil {
-			unix.Close(fd)
-			fd = -1
+			unix.Close(n)
+			n = -1
 		}
 	}()
 	if family == unix.AF_INET6 {
@@ -92,8 +92,8 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (fd int, err
 		if s.DualStack {
 			only = 0
 		}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
-			return fd, os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
+		if err := unix.SetsockoptInt(n, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
+			return n, os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
 		}
 	}
 	// With SO_REUSEADDR on both, Linux lets a second UDP socket bind the port
@@ -101,31 +101,31 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (fd int, err
 	// and a second start fails. A UDP socket with SO_REUSEPORT goes without: no
 	// other user can steal from that.
 	if !s.UDP {
-		if err := switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"); err != nil {
-			return fd, err
+		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"); err != nil {
+			return n, err
 		}
 	}
 	if joining {
-		if err := switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"); err != nil {
-			return fd, err
+		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"); err != nil {
+			return n, err
 		}
 	}
-	if err := unix.Bind(fd, address); err != nil {
-		return fd, os.NewSyscallError("bind", err)
+	if err := unix.Bind(n, address); err != nil {
+		return n, os.NewSyscallError("bind", err)
 	}
 	switch {
 	case s.Reuseport && !joining:
-		err = switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT")
+		err = switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT")
 	case s.UDP && !s.Reuseport:
-		err = switchOn(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR")
+		err = switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR")
 	}
 	if err != nil {
-		return fd, err
+		return n, err
 	}
-	if err := s.applyTuning(fd); err != nil || s.UDP {
-		return fd, err
+	if err := s.applyTuning(n); err != nil || s.UDP {
+		return n, err
 	}
-	return fd, s.listen(fd, o)
+	return n, s.listen(n, o)
 }
 
 // set switches a socket option on.
@@ -153,9 +153,8 @@ func (s *Socket) bindPath(o Options) error {
 			return err
 		}
 	}
-	if s.fd, err = socketCloseOnExec(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
-		s.fd = -1
-		return os.NewSyscallError("socket", err)
+	if s.fd, err = fd.Socket(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
+		return err
 	}
 	if err := unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.Path}); err != nil {
 		return os.NewSyscallError("bind", err)
@@ -289,4 +288,11 @@ func (s *Set) Close() error {
 		socket.fd, *socket.others = -1, nil
 	}
 	return errors.Join(faults...)
+}
+
+// umask is that of this process, which can be read only by changing it for a moment.
+func umask() int {
+	mask := unix.Umask(0)
+	unix.Umask(mask)
+	return mask
 }

@@ -29,3 +29,5 @@ func (s *Set) Lost() []string { return nil }
 func (s *Set) Close() error { return nil }
 
 func maxFiles() uint64 { return 0 }
+
+func umask() int { return 0 }

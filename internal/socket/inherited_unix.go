@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
 
@@ -133,9 +134,9 @@ func (s *Socket) take() error {
 	if err := errors.Join(s.fits(found)...); err != nil {
 		return err
 	}
-	fd, err := unix.FcntlInt(uintptr(s.Source), unix.F_DUPFD_CLOEXEC, 3)
+	fd, err := fd.Dup(s.Source)
 	if err != nil {
-		return fault(os.NewSyscallError("fcntl(F_DUPFD_CLOEXEC)", err))
+		return fault(err)
 	}
 	s.fd, s.Name, s.Addr = fd, found.name, found.addr
 	if s.Source > 2 {

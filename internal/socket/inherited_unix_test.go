@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,7 @@ import (
 // given is a descriptor as we might have been started with it.
 func given(t *testing.T, family, kind int, sa unix.Sockaddr) int {
 	t.Helper()
-	fd, err := socketCloseOnExec(family, kind)
+	fd, err := fd.Socket(family, kind)
 	require.NoError(t, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	if sa != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,7 +180,7 @@ func (s *Spec) tune(kind string, understood bool, items []string) []error {
 			fault("is given twice")
 		case understood && o.places&s.place() == 0:
 			fault("is for %s only", o.where)
-		case o.linux && !isLinux:
+		case o.linux && runtime.GOOS != "linux":
 			fault("is not known to this system")
 		case o.value == "" && valued:
 			fault("takes no value")

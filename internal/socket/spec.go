@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Spec is one socket asked for.
@@ -33,9 +35,6 @@ type Spec struct {
 // maxFD bounds a pinned descriptor. The real limit is the process's own, and
 // checked when the sockets are bound.
 const maxFD = 1<<20 - 1
-
-// maxPath is what fits into sockaddr_un with its final NUL on every system.
-const maxPath = 103
 
 // unspeakable is what a name in SERVER_STARTER_PORT cannot hold.
 const unspeakable = ";\n\x00"
@@ -200,8 +199,9 @@ func parsePath(text string) (Spec, error) {
 		return s, errors.New("path: it is empty")
 	case strings.ContainsAny(s.Path, unspeakable):
 		return s, fmt.Errorf("path %q: a semicolon, newline or NUL cannot be told to the worker", text)
-	case len(s.Path) > maxPath:
-		return s, fmt.Errorf("path %q: %d bytes are too long for a unix socket; %d fit", text, len(s.Path), maxPath)
+	}
+	if err := fd.CheckPath(s.Path); err != nil {
+		return s, fmt.Errorf("path %q: %w", text, err)
 	}
 	return s, nil
 }

@@ -6,8 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const isLinux = true
-
 // tuneLinux sets what is known to Linux only. TCP_DEFER_ACCEPT is one second, as
 // nginx and h2o have it, the shortest there is: a client that says nothing is the
 // server's to time out, which cannot know how long the kernel has waited before.

@@ -32,7 +32,7 @@ func init() {
 	case parent == syscall.Getppid():
 		// Here the program would begin anew, and start its workers, each of
 		// which would begin anew.
-		_, _ = syscall.Write(2, []byte("start_server: worker not started: descriptor "+strconv.Itoa(fd)+" has no instructions for it\n"))
+		_, _ = syscall.Write(2, []byte("worker not started: descriptor "+strconv.Itoa(fd)+" has no instructions for it\n"))
 		syscall.Exit(1)
 	}
 }

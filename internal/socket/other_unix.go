@@ -12,3 +12,6 @@ func (*Socket) steer(int) error {
 }
 
 func (*Socket) queued(fd int) (int, error) { return waiting(fd) }
+
+// tuneLinux has nothing to do: the options were refused.
+func (*Socket) tuneLinux(int) error { return nil }

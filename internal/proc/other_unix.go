@@ -21,8 +21,6 @@ func sysProcAttr(c Command, _ *int) *syscall.SysProcAttr {
 // by something else than a later version of it.
 func itself() (path string, err error) { return os.Executable() }
 
-const canDieWithParent = false
-
 // BecomeSubreaper says that only Linux knows subreapers.
 func BecomeSubreaper() (undo func(), err error) {
 	return nil, fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
@@ -44,3 +42,13 @@ func sealRange() error { return errors.ErrUnsupported }
 // nextEnded finds nothing: without waitid(2) a child cannot be looked at before
 // it is waited for.
 func nextEnded() (pid int, err error) { return 0, nil }
+
+func maySetUID() bool { return syscall.Geteuid() == 0 }
+func maySetGID() bool { return syscall.Geteuid() == 0 }
+func maySignal() bool { return syscall.Geteuid() == 0 }
+
+func mayNice(add int) bool { return add >= 0 || syscall.Geteuid() == 0 }
+
+func otherIDs(uid, gid int) (user, group bool) {
+	return syscall.Getuid() != uid || syscall.Geteuid() != uid, syscall.Getgid() != gid || syscall.Getegid() != gid
+}

@@ -1,4 +1,4 @@
-package starter
+package text
 
 import (
 	"testing"
@@ -48,6 +48,6 @@ func TestSecondsAreWrittenWithoutAnExponent(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0", 5 * time.Second: "5", 300 * time.Millisecond: "0.3", time.Nanosecond: "0.000000001", maxDuration: "3153600000",
 	} {
-		assert.Equal(t, want, seconds(d))
+		assert.Equal(t, want, Seconds(d))
 	}
 }

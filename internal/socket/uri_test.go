@@ -1,4 +1,4 @@
-package starter
+package socket
 
 import (
 	"fmt"
@@ -16,27 +16,28 @@ func TestSocketsByURI(t *testing.T) {
 		everywhere = "[::]:8080,v6only=0"
 	}
 	mode := fmt.Sprintf(",mode=%o", 0o777&^umask())
-	for uri, want := range map[string]Config{
-		"tcp://:8080":           {Ports: []string{everywhere}},
-		"tcp://:8080/":          {Ports: []string{everywhere}},
-		"tcp://[::]:8080":       {Ports: []string{"[::]:8080,v6only=0"}},
-		"tcp://0.0.0.0:8080":    {Ports: []string{"0.0.0.0:8080"}},
-		"tcp4://:8080":          {Ports: []string{"0.0.0.0:8080"}},
-		"tcp6://:8080":          {Ports: []string{"[::]:8080"}},
-		"tcp://127.0.0.1:80":    {Ports: []string{"127.0.0.1:80"}},
-		"tcp4://127.0.0.1:80":   {Ports: []string{"127.0.0.1:80"}},
-		"tcp6://[::1]:80":       {Ports: []string{"[::1]:80"}},
-		"tcp://[fe80::1%lo]:80": {Ports: []string{"[fe80::1%lo]:80"}},
-		"tcp4://localhost:80":   {Ports: []string{"127.0.0.1:80"}},
-		"unix:///run/app.sock":  {Paths: []string{"/run/app.sock" + mode}},
-		"unix:/run/app.sock":    {Paths: []string{"/run/app.sock" + mode}},
-		"unix:app.sock":         {Paths: []string{"./app.sock" + mode}},
-		"unix://a@/b, c/d":      {Paths: []string{"./a@/b, c/d" + mode}},
-		"fd://3":                {Ports: []string{"fd://3"}},
+	for uri, want := range map[string]struct{ port, path string }{
+		"tcp://:8080":           {port: everywhere},
+		"tcp://:8080/":          {port: everywhere},
+		"tcp://[::]:8080":       {port: "[::]:8080,v6only=0"},
+		"tcp://0.0.0.0:8080":    {port: "0.0.0.0:8080"},
+		"tcp4://:8080":          {port: "0.0.0.0:8080"},
+		"tcp6://:8080":          {port: "[::]:8080"},
+		"tcp://127.0.0.1:80":    {port: "127.0.0.1:80"},
+		"tcp4://127.0.0.1:80":   {port: "127.0.0.1:80"},
+		"tcp6://[::1]:80":       {port: "[::1]:80"},
+		"tcp://[fe80::1%lo]:80": {port: "[fe80::1%lo]:80"},
+		"tcp4://localhost:80":   {port: "127.0.0.1:80"},
+		"unix:///run/app.sock":  {path: "/run/app.sock" + mode},
+		"unix:/run/app.sock":    {path: "/run/app.sock" + mode},
+		"unix:app.sock":         {path: "./app.sock" + mode},
+		"unix://a@/b, c/d":      {path: "./a@/b, c/d" + mode},
+		"fd://3":                {port: "fd://3"},
 	} {
-		var c Config
-		require.NoError(t, c.ListenOn(uri), uri)
-		assert.Equal(t, want, c, uri)
+		port, path, err := FromURI(uri)
+		require.NoError(t, err, uri)
+		assert.Equal(t, want.port, port, uri)
+		assert.Equal(t, want.path, path, uri)
 	}
 }
 
@@ -65,14 +66,15 @@ func TestURIsThatAreNone(t *testing.T) {
 		"fd://3,fd://4":      `is not the number`,
 		"fd://3=4":           `is not the number`,
 	} {
-		var c Config
-		assert.ErrorContains(t, c.ListenOn(uri), want, uri)
-		assert.Equal(t, Config{}, c)
+		port, path, err := FromURI(uri)
+		assert.ErrorContains(t, err, want, uri)
+		assert.Empty(t, port+path)
 	}
 }
 
 func TestHostOfAURIThatNobodyKnows(t *testing.T) {
 	t.Parallel()
 	var unknown *net.DNSError
-	assert.ErrorAs(t, new(Config).ListenOn("tcp://no-such-host.invalid:80"), &unknown)
+	_, _, err := FromURI("tcp://no-such-host.invalid:80")
+	assert.ErrorAs(t, err, &unknown)
 }

@@ -1,0 +1,51 @@
+package fd
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Tick is the unit in which the kernel tells when a process was started: USER_HZ is 100
+// everywhere.
+const Tick = 10 * time.Millisecond
+
+// Stat is some of what the kernel says of a process (proc_pid_stat(5)).
+type Stat struct {
+	Parent  int           // its pid
+	Started time.Duration // after the system, in whole ticks
+}
+
+// ReadStat looks at a process. The error says that it is gone, or that /proc does not
+// show it.
+func ReadStat(pid int) (Stat, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	line, err := os.ReadFile(path)
+	if err != nil {
+		return Stat{}, err
+	}
+	s, err := parseStat(string(line))
+	if err != nil {
+		return Stat{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// parseStat begins behind the program's name, which may hold anything, ") " too.
+func parseStat(line string) (Stat, error) {
+	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
+	if len(fields) < 20 {
+		return Stat{}, fmt.Errorf("%q is too short", line)
+	}
+	parent, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return Stat{}, err
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return Stat{}, err
+	}
+	return Stat{Parent: parent, Started: time.Duration(ticks) * Tick}, nil
+}

@@ -1,0 +1,115 @@
+// Package internal_test checks that imports go down only, as the design draws the house.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/lestrrat/go-server-starter"
+
+// storeys are the packages of the module, the lowest first: each may import those of
+// lower storeys and none of its own. A package that is not there is not missed; one that
+// stands nowhere is a fault, so that whoever adds a room says where it belongs.
+var storeys = [][]string{
+	{"internal/text", "internal/cmdline", "internal/lineedit", "listener", "bench/internal/protocol"},
+	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline"},
+	{"internal/socket", "internal/proc", "internal/output", "internal/logsink", "internal/control", "internal/runfile", "internal/notify"},
+	{"internal/launch", "internal/report", "internal/command", "internal/ctl"},
+	{""}, // package starter
+	{
+		"cmd/start_server", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
+		"bench", "bench/worker", "e2e", "examples/hello", "internal",
+	},
+}
+
+// pure is what a room may not import directly, itself or what is below it.
+var pure = map[string][]string{
+	"internal/supervise": {"os/exec", "os/signal", "syscall", "net", "golang.org/x/sys"},
+	"listener":           {module},
+}
+
+// imports are those of each package of the module, on an operating system.
+func imports(t *testing.T, system string) map[string][]string {
+	t.Helper()
+	// go test does not know what go list reads, and would have a result in its cache
+	// outlive a change of it: so this process looks at each directory.
+	require.NoError(t, filepath.WalkDir("..", func(string, fs.DirEntry, error) error { return nil }))
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...")
+	list.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+	var faults strings.Builder
+	list.Stderr = &faults
+	printed, err := list.Output()
+	require.NoError(t, err, faults.String())
+	found := map[string][]string{}
+	for in := json.NewDecoder(strings.NewReader(string(printed))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := in.Decode(&p); errors.Is(err, io.EOF) {
+			return found
+		} else {
+			require.NoError(t, err)
+		}
+		found[room(p.ImportPath)] = p.Imports
+	}
+}
+
+// room is a package's path in the module, "" for package starter.
+func room(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+}
+
+// within tells that path is that of a package or of one below it.
+func within(path, above string) bool {
+	return path == above || strings.HasPrefix(path, above+"/")
+}
+
+// storey is where a room stands, -1 if nowhere.
+func storey(room string) int {
+	return slices.IndexFunc(storeys, func(rooms []string) bool { return slices.Contains(rooms, room) })
+}
+
+func TestImportsGoDownOnly(t *testing.T) {
+	t.Parallel()
+	for _, system := range []string{"linux", "darwin", "windows"} {
+		t.Run(system, func(t *testing.T) {
+			t.Parallel()
+			all := imports(t, system)
+			require.Contains(t, all, "")
+			require.Contains(t, all, "internal/supervise")
+			for importer, paths := range all {
+				at := storey(importer)
+				assert.GreaterOrEqual(t, at, 0, "%q stands on no storey", importer)
+				for _, path := range paths {
+					if within(path, module) {
+						assert.Less(t, storey(room(path)), at, "%q imports %q", importer, room(path))
+					}
+					for _, refused := range pure[importer] {
+						assert.False(t, within(path, refused), "%q imports %q", importer, path)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestListenerNeedsTheStandardLibraryOnly(t *testing.T) {
+	t.Parallel()
+	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", module+"/listener")
+	printed, err := list.Output()
+	require.NoError(t, err)
+	assert.Equal(t, []string{module + "/listener"}, strings.Fields(string(printed)))
+}

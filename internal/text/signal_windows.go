@@ -1,0 +1,20 @@
+package text
+
+import "syscall"
+
+// signals are those that can be named on Windows.
+var signals = map[string]syscall.Signal{
+	"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT,
+	"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM,
+}
+
+func signalNumber(name string) syscall.Signal { return signals[name] }
+
+func signalName(sig syscall.Signal) string {
+	for name, s := range signals {
+		if s == sig {
+			return name
+		}
+	}
+	return ""
+}
