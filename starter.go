@@ -176,6 +176,9 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	}
 	s.sockets = sockets
 	s.warn()
+	if err := s.openLog(); err != nil {
+		return err
+	}
 	// Not before the ports are ours: the one that is there may be that of
 	// whoever has them.
 	if s.config.StatusFile != "" {
@@ -187,9 +190,6 @@ func (s *Starter) open(ctx context.Context) (err error) {
 		if s.notices, err = notify.Listen(s.runAs != nil, s.onNotice); err != nil {
 			return err
 		}
-	}
-	if err := s.openLog(); err != nil {
-		return err
 	}
 	if s.config.Control != "" { // last: whoever connects can be answered
 		if err := s.openControl(); err != nil {
@@ -278,25 +278,26 @@ func (s *Starter) release() error {
 	if s.control != nil { // before the pid file: whoever has waited for that can begin
 		faults = append(faults, s.control.StopListening())
 	}
+	if s.notices != nil {
+		faults = append(faults, s.notices.Close())
+	}
+	if s.status != nil {
+		if err := s.status.Remove(); err != nil {
+			s.log.printf("%v", err) // never fatal
+		}
+	}
+	s.log.flush() // the log is to have all of it
 	if s.restore != nil {
 		s.restore() // or a log command would never see the end
 	}
 	if s.sink != nil {
 		faults = append(faults, s.sink.Close())
 	}
-	if s.notices != nil {
-		faults = append(faults, s.notices.Close())
-	}
 	if s.sockets != nil {
 		s.slots.Lock() // steer may be at it yet
 		faults = append(faults, s.sockets.Close())
 		s.sockets = nil
 		s.slots.Unlock()
-	}
-	if s.status != nil {
-		if err := s.status.Remove(); err != nil {
-			s.log.printf("%v", err) // never fatal
-		}
 	}
 	if s.pid != nil {
 		faults = append(faults, s.pid.Release())
