@@ -7,12 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // logger writes log lines, in order, and blocks nobody.
 type logger struct {
-	queue
+	output.Queue
 	out io.Writer // touched in the queue only, or when that is empty
 }
 
@@ -20,19 +21,19 @@ func newLogger(out io.Writer) *logger { return &logger{out: out} }
 
 func (l *logger) printf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...) + "\n"
-	l.add(func() { io.WriteString(l.out, line) }) // whom could an error be told?
+	l.Add(func() { io.WriteString(l.out, line) }) // whom could an error be told?
 }
 
 // now writes a line at once, and may block: for when there is no loop yet that
 // must not be kept waiting, and no time to lose on a goroutine.
 func (l *logger) now(format string, args ...any) {
-	l.flush()
+	l.Flush()
 	fmt.Fprintf(l.out, format+"\n", args...)
 }
 
 // redirect makes the lines to come go to out.
 func (l *logger) redirect(out io.Writer) {
-	l.add(func() { l.out = out })
+	l.Add(func() { l.out = out })
 }
 
 // commandDied tells of a log command that ended.
@@ -50,10 +51,10 @@ func (s *Starter) observe(e supervise.Event) {
 	case supervise.Started:
 		s.started.Do(func() { go s.config.Started() })
 	case supervise.AttemptFailed:
-		s.log.add(func() { s.tail.keep(e.Generation) })
+		s.log.Add(func() { s.tail.keep(e.Generation) })
 	case supervise.Died:
 		sockets := s.sockets
-		s.log.add(func() { s.checkPaths(sockets) })
+		s.log.Add(func() { s.checkPaths(sockets) })
 	}
 	s.updateStatus(e)
 	if s.manager != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
@@ -153,11 +154,11 @@ func (s *Starter) lastWords(err error) []string {
 	// They are read in the log's queue, ahead of the line that tells of the
 	// failure, and maybe not yet.
 	read := make(chan struct{})
-	s.log.add(func() { close(read) })
+	s.log.Add(func() { close(read) })
 	select {
 	case <-read:
 		return s.tail.of(failure.Generation)
-	case <-time.After(flushTime):
+	case <-time.After(output.FlushTime):
 		return nil // the log hangs
 	}
 }

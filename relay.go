@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
@@ -88,7 +89,7 @@ func (r *relay) write(prefix string, line []byte) {
 		text += "\n"
 	}
 	done := make(chan struct{})
-	r.log.add(func() {
+	r.log.Add(func() {
 		defer close(done)
 		_, _ = io.WriteString(r.log.out, text)
 	})
@@ -113,7 +114,7 @@ func (r *relay) wait() {
 		select {
 		case <-done:
 			return
-		case <-time.After(flushTime):
+		case <-time.After(output.FlushTime):
 		}
 		if r.copied.Load() == before || time.Now().After(end) {
 			break

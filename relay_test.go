@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -120,7 +121,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	io.WriteString(to, "last words")
 	began := time.Now()
 	r.wait()
-	assert.GreaterOrEqual(t, time.Since(began), flushTime)
+	assert.GreaterOrEqual(t, time.Since(began), output.FlushTime)
 	r.open.Wait()
 	assert.Equal(t, "[7] last words\n", log.String())
 	_, err = io.WriteString(to, "too late")
@@ -151,7 +152,7 @@ func (r *relay) follows(text string) {
 func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log := &slowLog{each: flushTime / 2}
+		log := &slowLog{each: output.FlushTime / 2}
 		r := &relay{log: newLogger(log)}
 		r.follows(strings.Repeat("line\n", 6))
 		r.wait()
@@ -166,7 +167,7 @@ func TestLogThatIsTooSlowIsNotWaitedForForEver(t *testing.T) {
 		r.follows(strings.Repeat("line\n", 100))
 		began := time.Now()
 		r.wait()
-		assert.LessOrEqual(t, time.Since(began), lastWords+flushTime)
+		assert.LessOrEqual(t, time.Since(began), lastWords+output.FlushTime)
 		r.open.Wait()
 	})
 }
@@ -180,7 +181,7 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 		r.open.Go(func() { r.copy(text, 7) })
 		began := time.Now()
 		r.wait()
-		assert.Equal(t, flushTime, time.Since(began))
+		assert.Equal(t, output.FlushTime, time.Since(began))
 		synctest.Wait() // what was read until now happens before what comes
 		assert.Equal(t, 1001*1000-longestLine, text.Len(), "no more is read than a line needs")
 		close(log.stuck)

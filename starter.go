@@ -25,6 +25,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/logsink"
 	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
@@ -60,7 +61,7 @@ type Starter struct {
 	unadopt  func() // leaves orphans alone; nil: they are
 	unhandle func() // leaves signals alone again; nil: they are
 	log      *logger
-	writes   queue // to the status file
+	writes   output.Queue // to the status file
 	tail     logTail
 	relay    relay
 	manager  *manager // nil: there is none to be told
@@ -138,7 +139,7 @@ func (s *Starter) Listen() error {
 	}
 	err := s.open(ctx)
 	if err != nil {
-		s.log.flush()
+		s.log.Flush()
 		s.release()
 	}
 	return err
@@ -209,7 +210,7 @@ func (s *Starter) openLog() (err error) {
 	if err := s.tail.open(s.config.LogFile, s.sink.File()); err != nil {
 		return err
 	}
-	s.log.flush() // what was written so far is for whoever started us
+	s.log.Flush() // what was written so far is for whoever started us
 	if s.config.RedirectOutput {
 		if s.restore, err = redirectOutput(s.sink.File()); err != nil {
 			return fmt.Errorf("cannot redirect output to the log: %w", err)
@@ -257,12 +258,12 @@ func (s *Starter) Run(ctx context.Context) error {
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
 	s.relay.wait()
 	s.manager.end(err)
-	s.writes.flush()
+	s.writes.Flush()
 	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
 		s.log.printf("giving up: %v", err)
 	}
 	s.log.printf("exiting")
-	s.log.flush()
+	s.log.Flush()
 	if err != nil {
 		err = s.explain(err)
 	}
@@ -286,7 +287,7 @@ func (s *Starter) release() error {
 			s.log.printf("%v", err) // never fatal
 		}
 	}
-	s.log.flush() // the log is to have all of it
+	s.log.Flush() // the log is to have all of it
 	if s.restore != nil {
 		s.restore() // or a log command would never see the end
 	}

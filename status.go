@@ -27,7 +27,7 @@ func (s *Starter) updateStatus(e supervise.Event) {
 	default:
 		return
 	}
-	s.writes.add(func() {
+	s.writes.Add(func() {
 		if err := update(); err != nil {
 			s.log.printf("%v: trying again at the next change", err)
 		}
