@@ -85,31 +85,8 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
 			return
 		}
-		s.log.printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
+		s.out.Printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
 	}
-}
-
-// redirectOutput makes f our own stdout and stderr, until restore is called.
-func redirectOutput(f *os.File) (restore func(), err error) {
-	var saved []int
-	restore = func() {
-		for i, fd := range saved {
-			_ = unix.Dup2(fd, 1+i) // nothing else would be left to write to
-			unix.Close(fd)
-		}
-	}
-	for _, fd := range []int{1, 2} {
-		old, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-		if err == nil {
-			saved = append(saved, old)
-			err = unix.Dup2(int(f.Fd()), fd)
-		}
-		if err != nil {
-			restore()
-			return nil, os.NewSyscallError("dup2", err)
-		}
-	}
-	return restore, nil
 }
 
 // umask is that of this process, which can be read only by changing it for a moment.

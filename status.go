@@ -29,7 +29,7 @@ func (s *Starter) updateStatus(e supervise.Event) {
 	}
 	s.writes.Add(func() {
 		if err := update(); err != nil {
-			s.log.printf("%v: trying again at the next change", err)
+			s.out.Printf("%v: trying again at the next change", err)
 		}
 	})
 }

@@ -1,4 +1,3 @@
-// Package output owns all that a superdaemon and its workers write.
 package output
 
 import (

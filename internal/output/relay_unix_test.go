@@ -1,6 +1,6 @@
 //go:build unix
 
-package starter
+package output
 
 import (
 	"bytes"
@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -39,7 +38,7 @@ func (b *lockedBuffer) String() string {
 // relayed is what comes of that when pid 7 writes it.
 func relayed(text string) string {
 	var log lockedBuffer
-	r := &relay{log: newLogger(&log)}
+	r := &New(&log, "a test").relays
 	r.copy(strings.NewReader(text), 7)
 	return log.String()
 }
@@ -81,7 +80,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	t.Parallel()
 	const writers, lines = 16, 500
 	var log lockedBuffer
-	r := &relay{log: newLogger(&log)}
+	r := &New(&log, "a test").relays
 	for pid := range writers {
 		from, to, err := os.Pipe()
 		require.NoError(t, err)
@@ -113,7 +112,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	r := &relay{log: newLogger(&log)}
+	r := &New(&log, "a test").relays
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	defer to.Close()
@@ -121,7 +120,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	io.WriteString(to, "last words")
 	began := time.Now()
 	r.wait()
-	assert.GreaterOrEqual(t, time.Since(began), output.FlushTime)
+	assert.GreaterOrEqual(t, time.Since(began), FlushTime)
 	r.open.Wait()
 	assert.Equal(t, "[7] last words\n", log.String())
 	_, err = io.WriteString(to, "too late")
@@ -145,15 +144,15 @@ func (l *slowLog) Write(p []byte) (int, error) {
 }
 
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.
-func (r *relay) follows(text string) {
+func (r *relays) follows(text string) {
 	r.open.Go(func() { r.copy(strings.NewReader(text), 7) })
 }
 
 func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log := &slowLog{each: output.FlushTime / 2}
-		r := &relay{log: newLogger(log)}
+		log := &slowLog{each: FlushTime / 2}
+		r := &New(log, "a test").relays
 		r.follows(strings.Repeat("line\n", 6))
 		r.wait()
 		assert.Equal(t, 6, log.lines)
@@ -163,11 +162,11 @@ func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
 func TestLogThatIsTooSlowIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &relay{log: newLogger(&slowLog{each: time.Second})}
+		r := &New(&slowLog{each: time.Second}, "a test").relays
 		r.follows(strings.Repeat("line\n", 100))
 		began := time.Now()
 		r.wait()
-		assert.LessOrEqual(t, time.Since(began), lastWords+output.FlushTime)
+		assert.LessOrEqual(t, time.Since(began), lastWords+FlushTime)
 		r.open.Wait()
 	})
 }
@@ -176,12 +175,12 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &slowLog{stuck: make(chan struct{})}
-		r := &relay{log: newLogger(log)}
+		r := &New(log, "a test").relays
 		text := strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
 		r.open.Go(func() { r.copy(text, 7) })
 		began := time.Now()
 		r.wait()
-		assert.Equal(t, output.FlushTime, time.Since(began))
+		assert.Equal(t, FlushTime, time.Since(began))
 		synctest.Wait() // what was read until now happens before what comes
 		assert.Equal(t, 1001*1000-longestLine, text.Len(), "no more is read than a line needs")
 		close(log.stuck)

@@ -1,4 +1,4 @@
-package starter
+package output
 
 import (
 	"bufio"
@@ -8,15 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/lestrrat/go-server-starter/internal/output"
-	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
 // relay copies what workers write to the log, line by line, each with the pid of
 // who has written it.
-type relay struct {
-	log    *logger
+type relays struct {
+	log    *Output
 	open   sync.WaitGroup // pipes that somebody may write to
 	copied atomic.Int64   // lines
 
@@ -27,31 +24,46 @@ type relay struct {
 // longestLine is how much of a line is kept together.
 const longestLine = 64 << 10
 
-// start starts a worker whose output goes by way of us, and not to what it would have
-// as stdout and stderr.
-func (r *relay) start(c proc.Command, stdout, stderr int) (*proc.Process, error) {
-	from, to, err := proc.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer proc.ClosePipe(to)
-	for fd, ours := range map[int]int{1: stdout, 2: stderr} {
-		if c.Files[fd] == ours { // no socket is pinned there
-			c.Files[fd] = to
-		}
-	}
-	p, err := proc.Start(c)
-	if err != nil {
-		from.Close()
-		return nil, err
-	}
-	r.follow(from, p.Pid())
-	return p, nil
+// Relay is a pipe for what one worker writes.
+type Relay struct {
+	out  *Output
+	from *os.File
+	to   int
 }
+
+// Relay makes a pipe for a worker that is about to be started. Begin or Cancel has to
+// follow.
+func (o *Output) Relay() (*Relay, error) {
+	from, to, err := pipe()
+	if err != nil {
+		return nil, err
+	}
+	return &Relay{o, from, to}, nil
+}
+
+// Descriptor is what the worker is to have as its stdout and stderr. Begin and Cancel
+// close it.
+func (r *Relay) Descriptor() int { return r.to }
+
+// Begin has copied what the worker writes, which has been started, until nobody can write
+// to the pipe any more or [Output.Wait] closes it.
+func (r *Relay) Begin(pid int) {
+	closePipe(r.to)
+	r.out.relays.follow(r.from, pid)
+}
+
+// Cancel is for a worker that could not be started.
+func (r *Relay) Cancel() {
+	closePipe(r.to)
+	r.from.Close()
+}
+
+// Wait waits for the relays.
+func (o *Output) Wait() { o.relays.wait() }
 
 // follow copies what comes from a pipe until nobody can write to it any more, or
 // wait closes it.
-func (r *relay) follow(from *os.File, pid int) {
+func (r *relays) follow(from *os.File, pid int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pipes == nil {
@@ -67,7 +79,7 @@ func (r *relay) follow(from *os.File, pid int) {
 	})
 }
 
-func (r *relay) copy(from io.Reader, pid int) {
+func (r *relays) copy(from io.Reader, pid int) {
 	in := bufio.NewReaderSize(from, longestLine)
 	prefix := fmt.Sprintf("[%d] ", pid)
 	for {
@@ -83,16 +95,13 @@ func (r *relay) copy(from io.Reader, pid int) {
 
 // write writes a line whole, after those that came before, and waits until that is
 // done, so that who writes more than is read has to wait, too.
-func (r *relay) write(prefix string, line []byte) {
+func (r *relays) write(prefix string, line []byte) {
 	text := prefix + string(line)
 	if text[len(text)-1] != '\n' {
 		text += "\n"
 	}
 	done := make(chan struct{})
-	r.log.Add(func() {
-		defer close(done)
-		_, _ = io.WriteString(r.log.out, text)
-	})
+	r.log.print(text, func() { close(done) })
 	<-done
 	r.copied.Add(1)
 }
@@ -103,7 +112,7 @@ const lastWords = 10 * time.Second
 // wait is for when all workers have ended: it blocks until everything that was
 // written is copied, but gives a log that takes nothing up after a while, and what a
 // process that the workers have left behind may yet write.
-func (r *relay) wait() {
+func (r *relays) wait() {
 	done := make(chan struct{})
 	go func() {
 		r.open.Wait()
@@ -114,7 +123,7 @@ func (r *relay) wait() {
 		select {
 		case <-done:
 			return
-		case <-time.After(output.FlushTime):
+		case <-time.After(FlushTime):
 		}
 		if r.copied.Load() == before || time.Now().After(end) {
 			break

@@ -1,15 +1,15 @@
 //go:build unix
 
-package proc
+package output
 
 import (
 	"os"
 	"syscall"
 )
 
-// Pipe is a pipe for what a process writes: r is ours, and w the blocking end that
+// pipe is a pipe for what a process writes: r is ours, and w the blocking end that
 // it is to have. Both are close-on-exec, and the caller's to close.
-func Pipe() (r *os.File, w int, err error) {
+func pipe() (r *os.File, w int, err error) {
 	syscall.ForkLock.RLock() // no child may be made before both are close-on-exec
 	defer syscall.ForkLock.RUnlock()
 	var ends [2]int
@@ -27,5 +27,5 @@ func Pipe() (r *os.File, w int, err error) {
 	return os.NewFile(uintptr(ends[0]), "pipe from a worker"), ends[1], nil
 }
 
-// ClosePipe closes the end that a process was to have.
-func ClosePipe(w int) { _ = syscall.Close(w) }
+// closePipe closes the end that a process was to have.
+func closePipe(w int) { _ = syscall.Close(w) }

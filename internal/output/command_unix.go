@@ -1,6 +1,6 @@
 //go:build unix
 
-package logsink
+package output
 
 import (
 	"fmt"
@@ -17,6 +17,7 @@ import (
 // and nobody who writes meanwhile gets SIGPIPE.
 type command struct {
 	args           []string
+	name           string // of this program
 	run            Runner
 	reader         *os.File
 	stdout, stderr *os.File // what they were before the log was put there
@@ -32,13 +33,14 @@ const respawnPause = time.Second
 
 // startCommand starts the command args, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
-func startCommand(args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
+func startCommand(args []string, name string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
 	reader, writer, err := blockingPipe()
 	if err != nil {
 		return nil, nil, err
 	}
 	c := &command{
 		args:   args,
+		name:   name,
 		run:    run,
 		reader: reader,
 		died:   died,
@@ -93,6 +95,7 @@ func (c *command) start() (Process, error) {
 // read and nobody to write.
 func (c *command) keep(p Process) {
 	defer close(c.ended)
+	defer c.release()
 	quit := c.quit
 	for {
 		began := time.Now()
@@ -101,9 +104,11 @@ func (c *command) keep(p Process) {
 			if c.done() {
 				return
 			}
-			c.died(p.Pid(), status, nil)
+			if !c.closing.Load() {
+				c.died(p.Pid(), status, nil)
+			}
 			// The log is just what may not be read, so tell the terminal too.
-			fmt.Fprintf(c.stderr, "start_server: log command %d ended with status:%d, starting it again\n", p.Pid(), status)
+			fmt.Fprintf(c.stderr, "%s: log command %d ended with status:%d, starting it again\n", c.name, p.Pid(), status)
 		}
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
 			return
@@ -151,7 +156,6 @@ func (c *command) drain(limit time.Duration) {
 	close(c.quit)
 	select {
 	case <-c.ended:
-		c.release()
 	case <-time.After(limit):
 		close(c.given)
 	}

@@ -1,4 +1,4 @@
-package starter
+package output
 
 import (
 	"fmt"
@@ -12,13 +12,13 @@ import (
 )
 
 // tailed is a log file, and what reads it.
-func tailed(t *testing.T) (*os.File, *logTail) {
+func tailed(t *testing.T) (*os.File, *tail) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })
-	tail := &logTail{}
+	tail := &tail{}
 	require.NoError(t, tail.open(path, f))
 	t.Cleanup(tail.close)
 	return f, tail
@@ -82,7 +82,7 @@ func TestNoTailOfWhatIsNoFile(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	defer w.Close()
-	tail := &logTail{}
+	tail := &tail{}
 	require.NoError(t, tail.open("| cat", w))
 	tail.mark(1)
 	tail.keep(1)
