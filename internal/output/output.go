@@ -115,8 +115,8 @@ func (o *Output) print(text string, written func()) {
 	o.log.print(text, written)
 }
 
-// Now prints a line at once, and may block: for when there is no loop yet that must not
-// be kept waiting, and no time to lose on a goroutine.
+// Now prints a line before it returns, so it may block: for when there is no loop yet
+// that must not be kept waiting, and no time to lose on a goroutine.
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
 	fmt.Fprintf(o.current().to, format+"\n", args...)
@@ -130,8 +130,8 @@ func (o *Output) Do(do func()) {
 	o.log.Add(do)
 }
 
-// Flush blocks until everything that was printed is written and everything that was to
-// be done is done, but for [FlushTime] at most.
+// Flush blocks until everything that was printed is written and everything given to Do is
+// done, but for [FlushTime] at most.
 func (o *Output) Flush() { o.current().Flush() }
 
 func (o *Output) current() *lines {

@@ -12,6 +12,7 @@ type Queue struct {
 	mu    sync.Mutex
 	todo  []func()
 	busy  bool
+	hangs bool          // Flush has given up, and nothing was done since
 	empty chan struct{} // closed when there is nothing to do; nil: nobody waits
 }
 
@@ -29,6 +30,7 @@ func (q *Queue) Add(do func()) {
 func (q *Queue) work() {
 	for {
 		q.mu.Lock()
+		q.hangs = false
 		if len(q.todo) == 0 {
 			q.busy = false
 			if q.empty != nil {
@@ -48,10 +50,11 @@ func (q *Queue) work() {
 // FlushTime bounds the wait for a log that nobody reads any more.
 const FlushTime = 2 * time.Second
 
-// Flush blocks until everything is done, but for FlushTime at most.
+// Flush blocks until everything is done, but for FlushTime at most. For what has hung
+// since then it does not wait a second time.
 func (q *Queue) Flush() {
 	q.mu.Lock()
-	if !q.busy {
+	if !q.busy || q.hangs {
 		q.mu.Unlock()
 		return
 	}
@@ -63,5 +66,8 @@ func (q *Queue) Flush() {
 	select {
 	case <-empty:
 	case <-time.After(FlushTime):
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.hangs = q.busy
 	}
 }

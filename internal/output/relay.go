@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// relay copies what workers write to the log, line by line, each with the pid of
-// who has written it.
+// relays copy what workers write to the log, line by line, each with the pid of
+// the worker that has written it.
 type relays struct {
 	log    *Output
 	open   sync.WaitGroup // pipes that somebody may write to
@@ -21,10 +21,12 @@ type relays struct {
 	pipes map[*os.File]bool // that are open
 }
 
-// longestLine is how much of a line is kept together.
+// longestLine is how many bytes of a line are kept together.
 const longestLine = 64 << 10
 
-// Relay is a pipe for what one worker writes.
+// Relay is a pipe for what one worker writes. It is copied to the log line by line, each
+// with the worker's pid before it, as in "[4711] hello"; a line of more than 64 KiB
+// becomes several. The worker waits while the log takes nothing.
 type Relay struct {
 	out  *Output
 	from *os.File
@@ -58,7 +60,10 @@ func (r *Relay) Cancel() {
 	r.from.Close()
 }
 
-// Wait waits for the relays.
+// Wait blocks until all is copied that workers have written. After the last worker has
+// ended, which is when to call it, its remaining output is copied for 2 s, or for up to
+// 10 s while more keeps coming. Then the pipes are closed: a process that the workers have
+// left behind gets an error when it writes there.
 func (o *Output) Wait() { o.relays.wait() }
 
 // follow copies what comes from a pipe until nobody can write to it any more, or
@@ -93,8 +98,8 @@ func (r *relays) copy(from io.Reader, pid int) {
 	}
 }
 
-// write writes a line whole, after those that came before, and waits until that is
-// done, so that who writes more than is read has to wait, too.
+// write prints a line whole, and waits until that is done: a worker that writes more
+// than the log takes has to wait, too.
 func (r *relays) write(prefix string, line []byte) {
 	text := prefix + string(line)
 	if text[len(text)-1] != '\n' {
@@ -106,12 +111,9 @@ func (r *relays) write(prefix string, line []byte) {
 	r.copied.Add(1)
 }
 
-// lastWords is how long wait may take at most.
+// lastWords is how long wait may take at most, and FlushTime how long while nothing comes.
 const lastWords = 10 * time.Second
 
-// wait is for when all workers have ended: it blocks until everything that was
-// written is copied, but gives a log that takes nothing up after a while, and what a
-// process that the workers have left behind may yet write.
 func (r *relays) wait() {
 	done := make(chan struct{})
 	go func() {
@@ -125,13 +127,13 @@ func (r *relays) wait() {
 			return
 		case <-time.After(FlushTime):
 		}
-		if r.copied.Load() == before || time.Now().After(end) {
+		if r.copied.Load() == before || !time.Now().Before(end) {
 			break
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for from := range r.pipes {
-		from.Close() // who still writes there is to learn that nobody reads
+		from.Close()
 	}
 }
