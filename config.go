@@ -14,7 +14,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
-	"github.com/lestrrat/go-server-starter/internal/logsink"
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -161,7 +161,7 @@ type Config struct {
 
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
 	// or "| command", or "syslog:TAG", which is logger(1) with that tag
-	// ("syslog:": start_server). "": the log to Log, the workers' to our own. With
+	// ("syslog:": Name). "": the log to Log, the workers' to our own. With
 	// it workers get no JOURNAL_STREAM.
 	LogFile string
 	// Name is what the log and clients of the control socket are told that this
@@ -178,9 +178,9 @@ type Config struct {
 	// PrefixOutput has each line that a worker writes, to stdout or stderr, begin with
 	// its pid, as in "[4711] hello"; one of more than 64 KiB becomes several. They come
 	// by way of this process, whole, to where the log is: a worker waits when that
-	// does not take them, and has nobody to write to when Run has returned. What is
-	// unread when the last worker has ended is copied yet, for two seconds or, as
-	// long as it gets on, ten. Workers get no JOURNAL_STREAM then.
+	// does not take them, and has nobody to write to when Run has returned. After the
+	// last worker has ended its remaining output is copied for 2 s, or for up to 10 s
+	// while more keeps coming. Workers get no JOURNAL_STREAM then.
 	PrefixOutput bool
 
 	// Started is called once, when the first worker has been started, from
@@ -267,7 +267,7 @@ func (c *Config) check() (plan, error) {
 	runAs, unknown := proc.LookupCredential(c.User, c.Group)
 	p := plan{specs, exports, c.baseEnv(exports, runAs), runAs}
 	start := c.command(p, nil, nil, nil)
-	faults := []error{c.checkCommand(), err, wrong, unknown, start.CheckPrepared(), logsink.Check(c.LogFile), c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env)}
+	faults := []error{c.checkCommand(), err, wrong, unknown, start.CheckPrepared(), output.Check(c.LogFile), c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env)}
 	if err == nil && wrong == nil {
 		faults = append(faults, c.checkTold(p))
 	}

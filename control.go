@@ -50,7 +50,7 @@ func (s *Starter) controlRefused(why string, more int) {
 	if more > 0 {
 		line += fmt.Sprintf(", and %d more since the last such line", more)
 	}
-	s.log.printf("%s", line)
+	s.out.Printf("%s", line)
 }
 
 // do carries out what a client of the control socket asks for.

@@ -2,7 +2,6 @@ package starter
 
 import (
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -10,50 +9,16 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// logger writes log lines, in order, and blocks nobody.
-type logger struct {
-	queue
-	out io.Writer // touched in the queue only, or when that is empty
-}
-
-func newLogger(out io.Writer) *logger { return &logger{out: out} }
-
-func (l *logger) printf(format string, args ...any) {
-	line := fmt.Sprintf(format, args...) + "\n"
-	l.add(func() { io.WriteString(l.out, line) }) // whom could an error be told?
-}
-
-// now writes a line at once, and may block: for when there is no loop yet that
-// must not be kept waiting, and no time to lose on a goroutine.
-func (l *logger) now(format string, args ...any) {
-	l.flush()
-	fmt.Fprintf(l.out, format+"\n", args...)
-}
-
-// redirect makes the lines to come go to out.
-func (l *logger) redirect(out io.Writer) {
-	l.add(func() { l.out = out })
-}
-
-// commandDied tells of a log command that ended.
-func (l *logger) commandDied(pid, status int, err error) {
-	if err != nil {
-		l.printf("log command cannot be restarted: %v", err)
-		return
-	}
-	l.printf("log command %d died unexpectedly with status:%d, restarting", pid, status)
-}
-
 // observe tells the world what the loop does.
 func (s *Starter) observe(e supervise.Event) {
 	switch e := e.(type) {
 	case supervise.Started:
 		s.started.Do(func() { go s.config.Started() })
 	case supervise.AttemptFailed:
-		s.log.add(func() { s.tail.keep(e.Generation) })
+		s.out.Keep(e.Generation)
 	case supervise.Died:
 		sockets := s.sockets
-		s.log.add(func() { s.checkPaths(sockets) })
+		s.out.Do(func() { s.checkPaths(sockets) })
 	}
 	s.updateStatus(e)
 	if s.manager != nil {
@@ -64,7 +29,7 @@ func (s *Starter) observe(e supervise.Event) {
 		s.publish(e, line)
 	}
 	if line != "" {
-		s.log.printf("%s", line)
+		s.out.Printf("%s", line)
 	}
 }
 

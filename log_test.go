@@ -32,7 +32,7 @@ func linesOfEvents() map[string]struct {
 	verbose := func(c *Config) { c.Verbose = true }
 	keep := func(c *Config) { c.KeepOld = true }
 	alone := func(c *Config) { c.NoRefill = true }
-	usr1 := func(c *Config) { c.SignalOnHUP = syscall.SIGUSR1 }
+	usr1 := func(c *Config) { c.SignalOnHUP = syscall.SIGINT }
 	return map[string]row{
 		"restart asked":               {supervise.RestartAsked{Cause: "received HUP"}, nil, "received HUP, spawning a new worker"},
 		"restart asked, one starts":   {supervise.RestartAsked{Cause: "received HUP", Pending: true}, nil, "received HUP, spawning a new worker as soon as the one that is starting has succeeded or failed"},
@@ -56,12 +56,12 @@ func linesOfEvents() map[string]struct {
 		"gave up, old ones serve":     {supervise.GaveUp{Failure: died, Attempts: 1, Serving: true}, nil, "giving the restart up after 1 failed attempt, the old workers serve on: new worker 11 of generation 3 failed after 200ms: exit code 1"},
 		"gave up in the middle":       {supervise.GaveUp{Failure: died, Attempts: 2, Serving: true, Replaced: 1}, nil, "giving the restart up after 2 failed attempts, 1 worker are new, the old ones serve on: new worker 11 of generation 3 failed after 200ms: exit code 1"},
 		"gave up, nobody serves":      {supervise.GaveUp{Failure: died, Attempts: 2}, nil, ""},
-		"took over":                   {supervise.TookOver{Worker: two, Old: supervise.Worker{Generation: 2, Slot: 1, Pid: 7}}, usr1, "new worker 12 is now running in slot 1, sending USR1 to old workers:7"},
+		"took over":                   {supervise.TookOver{Worker: two, Old: supervise.Worker{Generation: 2, Slot: 1, Pid: 7}}, usr1, "new worker 12 is now running in slot 1, sending INT to old workers:7"},
 		"took over, delayed":          {supervise.TookOver{Worker: two, Old: supervise.Worker{Generation: 2, Slot: 1, Pid: 7}, Delay: 5 * time.Second}, nil, "new worker 12 is now running in slot 1, sending TERM to old workers:7\nsleeping 5 secs before killing old workers"},
 		"took an empty slot over":     {supervise.TookOver{Worker: two, Delay: 5 * time.Second}, nil, "new worker 12 is now running in slot 1, sending TERM to old workers:none"},
 		"live at the start":           {supervise.WentLive{Generation: 1}, nil, ""},
 		"live, asked for":             {supervise.WentLive{Generation: 3, Asked: true}, nil, "new worker is now running, sending TERM to old workers:none"},
-		"live after a crash":          {supervise.WentLive{Generation: 3, Old: both}, usr1, "new worker is now running, sending USR1 to old workers:11,12"},
+		"live after a crash":          {supervise.WentLive{Generation: 3, Old: both}, usr1, "new worker is now running, sending INT to old workers:11,12"},
 		"live, delayed":               {supervise.WentLive{Generation: 3, Asked: true, Old: both, Delay: 1500 * time.Millisecond}, nil, "new worker is now running, sending TERM to old workers:11,12\nsleeping 1.5 secs before killing old workers"},
 		"live, delayed, none old":     {supervise.WentLive{Generation: 3, Asked: true, Delay: time.Second}, nil, "new worker is now running, sending TERM to old workers:none"},
 		"live, rolled":                {supervise.WentLive{Generation: 3, Asked: true, Rolled: true, Old: both}, nil, "all workers are of generation 3 now"},
@@ -85,9 +85,9 @@ func linesOfEvents() map[string]struct {
 		"stop":                        {supervise.StopAsked{Cause: "received INT", Signal: syscall.SIGTERM, Workers: both}, nil, "received INT, sending TERM to all workers:11,12"},
 		"stop, again":                 {supervise.StopAsked{Cause: "received QUIT", Signal: syscall.SIGQUIT, Repeated: true, Workers: both}, nil, "received QUIT again, still waiting for workers:11,12"},
 		"killed":                      {supervise.Killed{Worker: one, After: 500 * time.Millisecond}, nil, "worker 11 is still there 0.5 secs after it was told to go, sending KILL"},
-		"signalled":                   {supervise.Signalled{Cause: "received USR1", Signal: syscall.SIGUSR1, Workers: both}, nil, "received USR1, sending USR1 to workers:11,12"},
-		"signalled nobody":            {supervise.Signalled{Cause: "received USR1", Signal: syscall.SIGUSR1}, nil, "received USR1, sending USR1 to workers:none"},
-		"signal failed":               {supervise.SignalFailed{Worker: one, Signal: syscall.SIGUSR1, Err: errors.New("operation not permitted")}, nil, "cannot send USR1 to worker 11: operation not permitted"},
+		"signalled":                   {supervise.Signalled{Cause: "received INT", Signal: syscall.SIGINT, Workers: both}, nil, "received INT, sending INT to workers:11,12"},
+		"signalled nobody":            {supervise.Signalled{Cause: "received INT", Signal: syscall.SIGINT}, nil, "received INT, sending INT to workers:none"},
+		"signal failed":               {supervise.SignalFailed{Worker: one, Signal: syscall.SIGINT, Err: errors.New("operation not permitted")}, nil, "cannot send INT to worker 11: operation not permitted"},
 		"serving":                     {supervise.Serving{Workers: both}, nil, ""},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
@@ -97,7 +98,7 @@ type manager struct {
 	kill  time.Duration // from a stop until all workers are killed; 0: never
 	watch time.Duration // from one WATCHDOG=1 to the next; 0: nobody wants it
 
-	queue   queue
+	queue   output.Queue
 	waiting atomic.Int32 // messages in the queue
 	failed  bool         // to send; touched in the queue only
 
@@ -355,7 +356,7 @@ func (m *manager) alarm(now time.Time) {
 // tell sends a message as soon as those before it are sent.
 func (m *manager) tell(text string) {
 	m.waiting.Add(1)
-	m.queue.add(func() {
+	m.queue.Add(func() {
 		defer m.waiting.Add(-1)
 		if err := m.send(text); err != nil && !m.failed {
 			m.failed = true
@@ -386,7 +387,7 @@ func (m *manager) end(err error) {
 	if len(lines) > 0 {
 		m.tell(strings.Join(lines, "\n"))
 	}
-	m.queue.flush()
+	m.queue.Flush()
 }
 
 func failedStatus(why string) string { return "failed: " + why }

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -471,7 +472,7 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 		began := time.Now()
 		u.stop(0)
 		assert.NoError(t, <-u.ended)
-		assert.Equal(t, flushTime, time.Since(began))
+		assert.Equal(t, output.FlushTime, time.Since(began))
 		close(hang)
 	})
 }

@@ -10,22 +10,13 @@ import (
 // files are the descriptors that the worker in a slot gets, by its own numbers.
 // Where slots have sockets of their own, they are made here for a new slot.
 func (s *Starter) files(slot int) ([]int, error) {
-	stdout, stderr := s.output()
+	stdout, stderr := s.out.Descriptors()
 	s.slots.Lock()
 	defer s.slots.Unlock()
 	if err := s.sockets.Grow(slot + 1); err != nil {
 		return nil, err
 	}
 	return s.sockets.Table(slot, 0, stdout, stderr), nil
-}
-
-// output are the descriptors that workers write to.
-func (s *Starter) output() (stdout, stderr int) {
-	if s.sink == nil {
-		return 1, 2
-	}
-	log := int(s.sink.File().Fd())
-	return log, log
 }
 
 // locked does something to the sockets, if they are still open.
@@ -52,11 +43,11 @@ const (
 func (s *Starter) steer(slots int) {
 	err := s.locked(func(sockets *socket.Set) error { return sockets.Steer(slots) })
 	if errors.Is(err, errors.ErrUnsupported) {
-		s.steerless.Do(func() { s.log.printf("%v: what waits for a worker in excess waits until there are more again", err) })
+		s.steerless.Do(func() { s.out.Printf("%v: what waits for a worker in excess waits until there are more again", err) })
 		return
 	}
 	if err != nil {
-		s.log.printf("%v", err)
+		s.out.Printf("%v", err)
 		return
 	}
 	tick := time.NewTicker(drainPoll)
@@ -70,10 +61,10 @@ func (s *Starter) steer(slots int) {
 		})
 		switch {
 		case err != nil:
-			s.log.printf("%v", err)
+			s.out.Printf("%v", err)
 			return
 		case waiting > 0 && time.Now().After(end):
-			s.log.printf("%s still not accepted by workers in excess after %s secs: left in the queue until there are more workers again",
+			s.out.Printf("%s still not accepted by workers in excess after %s secs: left in the queue until there are more workers again",
 				count(waiting, "connection"), seconds(drainTimeout))
 			return
 		case waiting > 0:

@@ -23,8 +23,8 @@ import (
 	"syscall"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
-	"github.com/lestrrat/go-server-starter/internal/logsink"
 	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
@@ -48,6 +48,7 @@ type Starter struct {
 	sup *supervise.Supervisor
 
 	started sync.Once // tells config.Started
+	out     *output.Output
 
 	mu       sync.Mutex // guards what follows, which Listen makes and Run closes
 	sockets  *socket.Set
@@ -55,20 +56,15 @@ type Starter struct {
 	status   *runfile.StatusFile
 	notices  *notify.Listener // nil: workers are not asked to say that they are ready
 	control  *control.Server  // nil: there is none
-	sink     *logsink.Sink
-	restore  func() // gives us our own output back; nil: we have it
-	unadopt  func() // leaves orphans alone; nil: they are
-	unhandle func() // leaves signals alone again; nil: they are
-	log      *logger
-	writes   queue // to the status file
-	tail     logTail
-	relay    relay
-	manager  *manager // nil: there is none to be told
+	unadopt  func()           // leaves orphans alone; nil: they are
+	unhandle func()           // leaves signals alone again; nil: they are
+	writes   output.Queue     // to the status file
+	manager  *manager         // nil: there is none to be told
 
 	slots     sync.Mutex // what is done to sockets while workers run
 	steerless sync.Once  // it was said that the system cannot steer
 
-	lost map[string]bool // paths of which it was said that they are gone; touched in the log's queue only
+	lost map[string]bool // paths of which it was said that they are gone; touched in the output's queue only
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -82,8 +78,7 @@ func New(c Config) (*Starter, error) {
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.get(envDir)
 	}
-	s := &Starter{config: c, plan: plan, log: newLogger(c.Log), lost: map[string]bool{}}
-	s.relay.log = s.log
+	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name), lost: map[string]bool{}}
 	life := supervise.Config{
 		Spawner:      spawner{s},
 		Observe:      s.observe,
@@ -110,7 +105,7 @@ func New(c Config) (*Starter, error) {
 		life.ReadyTimeout = c.ReadyTimeout
 	}
 	if c.managed() {
-		s.manager = newManager(life, s.log.printf, func() { _, _ = s.sup.Status(context.Background()) })
+		s.manager = newManager(life, s.out.Printf, func() { _, _ = s.sup.Status(context.Background()) })
 		life.Settled = s.manager.settled
 	}
 	s.sup = supervise.New(life)
@@ -130,7 +125,7 @@ func (s *Starter) Listen() error {
 	if err := s.checkControl(); err != nil {
 		return err
 	}
-	s.log.now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
+	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	if s.config.HandleSignals {
@@ -138,8 +133,8 @@ func (s *Starter) Listen() error {
 	}
 	err := s.open(ctx)
 	if err != nil {
-		s.log.flush()
 		s.release()
+		s.out.Flush()
 	}
 	return err
 }
@@ -169,13 +164,16 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
-		Removing: func(path string) { s.log.printf("removing existing socket file:%s", path) },
+		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
 		return err
 	}
 	s.sockets = sockets
 	s.warn()
+	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger}); err != nil {
+		return err
+	}
 	// Not before the ports are ours: the one that is there may be that of
 	// whoever has them.
 	if s.config.StatusFile != "" {
@@ -188,9 +186,6 @@ func (s *Starter) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := s.openLog(); err != nil {
-		return err
-	}
 	if s.config.Control != "" { // last: whoever connects can be answered
 		if err := s.openControl(); err != nil {
 			return err
@@ -199,33 +194,13 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	return context.Cause(ctx)
 }
 
-func (s *Starter) openLog() (err error) {
-	if s.config.LogFile == "" {
-		return nil
-	}
-	if s.sink, err = logsink.Open(s.config.Name, s.config.LogFile, s.runLogger, s.log.commandDied); err != nil {
-		return err
-	}
-	if err := s.tail.open(s.config.LogFile, s.sink.File()); err != nil {
-		return err
-	}
-	s.log.flush() // what was written so far is for whoever started us
-	if s.config.RedirectOutput {
-		if s.restore, err = redirectOutput(s.sink.File()); err != nil {
-			return fmt.Errorf("cannot redirect output to the log: %w", err)
-		}
-	}
-	s.log.redirect(s.sink.File())
-	return nil
-}
-
 func (s *Starter) onNotice(m notify.Message) {
 	s.sup.Notify(context.Background(), supervise.Notice{Pids: m.Pids, Ready: m.Ready, Stopping: m.Stopping, Status: m.Status})
 }
 
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
-func (s *Starter) runLogger(args []string, files []int) (logsink.Process, error) {
+func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
 	env := environment(os.Environ()).without(s.config.forManaged)
 	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
 }
@@ -255,48 +230,43 @@ func (s *Starter) Run(ctx context.Context) error {
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
-	s.relay.wait()
+	s.out.Wait()
 	s.manager.end(err)
-	s.writes.flush()
+	s.writes.Flush()
 	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
-		s.log.printf("giving up: %v", err)
+		s.out.Printf("giving up: %v", err)
 	}
-	s.log.printf("exiting")
-	s.log.flush()
+	s.out.Printf("exiting")
 	if err != nil {
 		err = s.explain(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(err, s.release())
+	err = errors.Join(err, s.release())
+	s.out.Flush() // what was printed after the log was closed
+	return err
 }
 
 // release undoes open, in reverse.
 func (s *Starter) release() error {
 	var faults []error
-	s.tail.close()
 	if s.control != nil { // before the pid file: whoever has waited for that can begin
 		faults = append(faults, s.control.StopListening())
-	}
-	if s.restore != nil {
-		s.restore() // or a log command would never see the end
-	}
-	if s.sink != nil {
-		faults = append(faults, s.sink.Close())
 	}
 	if s.notices != nil {
 		faults = append(faults, s.notices.Close())
 	}
+	if s.status != nil {
+		if err := s.status.Remove(); err != nil {
+			s.out.Printf("%v", err) // never fatal
+		}
+	}
+	faults = append(faults, s.out.Close())
 	if s.sockets != nil {
 		s.slots.Lock() // steer may be at it yet
 		faults = append(faults, s.sockets.Close())
 		s.sockets = nil
 		s.slots.Unlock()
-	}
-	if s.status != nil {
-		if err := s.status.Remove(); err != nil {
-			s.log.printf("%v", err) // never fatal
-		}
 	}
 	if s.pid != nil {
 		faults = append(faults, s.pid.Release())
@@ -310,7 +280,7 @@ func (s *Starter) release() error {
 	if s.unhandle != nil {
 		s.unhandle() // last: a signal that comes now must leave nothing behind
 	}
-	s.unhandle, s.unadopt, s.restore, s.sink, s.notices, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil, nil, nil
+	s.unhandle, s.unadopt, s.notices, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil
 	return errors.Join(faults...)
 }
 
@@ -332,14 +302,14 @@ func (s *Starter) Restart(ctx context.Context) error {
 type spawner struct{ *Starter }
 
 func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
-	s.tail.mark(generation)
+	s.out.Mark(generation)
 	env, err := s.workerEnv()
 	if err != nil {
 		return nil, supervise.Settings{}, err
 	}
 	settings, err := env.settings()
 	if err != nil {
-		s.log.printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
+		s.out.Printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
 	}
 	args, err := s.args()
 	if err != nil {
@@ -367,8 +337,23 @@ func (s *Starter) start(c proc.Command) (*proc.Process, error) {
 	if !s.config.PrefixOutput {
 		return proc.Start(c)
 	}
-	stdout, stderr := s.output()
-	return s.relay.start(c, stdout, stderr)
+	relay, err := s.out.Relay()
+	if err != nil {
+		return nil, err
+	}
+	stdout, stderr := s.out.Descriptors()
+	for fd, ours := range map[int]int{1: stdout, 2: stderr} {
+		if c.Files[fd] == ours { // no socket is pinned there
+			c.Files[fd] = relay.Descriptor()
+		}
+	}
+	p, err := proc.Start(c)
+	if err != nil {
+		relay.Cancel()
+		return nil, err
+	}
+	relay.Begin(p.Pid())
+	return p, nil
 }
 
 // command is how a worker is started.

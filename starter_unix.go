@@ -10,9 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/proc"
-	"golang.org/x/sys/unix"
 )
 
 // handleSignals acts on signals until the function it returns is called. A
@@ -86,29 +84,6 @@ func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.Ca
 			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
 			return
 		}
-		s.log.printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
+		s.out.Printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
 	}
-}
-
-// redirectOutput makes f our own stdout and stderr, until restore is called.
-func redirectOutput(f *os.File) (restore func(), err error) {
-	var saved []int
-	restore = func() {
-		for i, fd := range saved {
-			_ = unix.Dup2(fd, 1+i) // nothing else would be left to write to
-			unix.Close(fd)
-		}
-	}
-	for _, std := range []int{1, 2} {
-		old, err := fd.Dup(std)
-		if err == nil {
-			saved = append(saved, old)
-			err = os.NewSyscallError("dup2", unix.Dup2(int(f.Fd()), std))
-		}
-		if err != nil {
-			restore()
-			return nil, err
-		}
-	}
-	return restore, nil
 }

@@ -27,10 +27,6 @@ func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
 	}
 }
 
-func redirectOutput(*os.File) (restore func(), err error) {
-	return nil, errors.New("not supported on Windows")
-}
-
 func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
 
 func (s *Starter) adoptOrphans() (stop func(), err error) { return proc.BecomeSubreaper() }

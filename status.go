@@ -27,9 +27,9 @@ func (s *Starter) updateStatus(e supervise.Event) {
 	default:
 		return
 	}
-	s.writes.add(func() {
+	s.writes.Add(func() {
 		if err := update(); err != nil {
-			s.log.printf("%v: trying again at the next change", err)
+			s.out.Printf("%v: trying again at the next change", err)
 		}
 	})
 }

@@ -31,7 +31,7 @@ func (s *Starter) warn() {
 	for _, e := range s.exports {
 		for _, socket := range s.sockets.Sockets {
 			if e.Unlinks && socket.Addr.Network() == "unix" {
-				s.log.printf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
+				s.out.Printf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
 			}
 		}
 	}
@@ -42,7 +42,7 @@ func (s *Starter) checkPaths(sockets *socket.Set) {
 	for _, path := range sockets.Lost() {
 		if !s.lost[path] {
 			s.lost[path] = true
-			s.log.printf("somebody has removed %s: nobody can connect to that socket any more, until %s itself is started anew", path, s.config.Name)
+			s.out.Printf("somebody has removed %s: nobody can connect to that socket any more, until %s itself is started anew", path, s.config.Name)
 		}
 	}
 }

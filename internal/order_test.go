@@ -25,7 +25,7 @@ const module = "github.com/lestrrat/go-server-starter"
 var storeys = [][]string{
 	{"internal/text", "internal/cmdline", "internal/lineedit", "listener", "bench/internal/protocol"},
 	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline"},
-	{"internal/socket", "internal/proc", "internal/output", "internal/logsink", "internal/control", "internal/runfile", "internal/notify"},
+	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify"},
 	{"internal/launch", "internal/report", "internal/command", "internal/ctl"},
 	{""}, // package starter
 	{

@@ -66,11 +66,3 @@ func (c *Command) prepared() bool { return false }
 func checkTrampoline() error { return nil }
 
 func mayNice(int) bool { return true }
-
-// Pipe says that there is nobody to have one with.
-func Pipe() (r *os.File, w int, err error) {
-	return nil, -1, fmt.Errorf("pipes to workers: %w on Windows", errors.ErrUnsupported)
-}
-
-// ClosePipe does nothing.
-func ClosePipe(int) {}

@@ -1,4 +1,4 @@
-package starter
+package output
 
 import (
 	"bytes"
@@ -9,20 +9,43 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// What of a log file is quoted when an attempt has failed.
+// What is quoted of a log file.
 const (
 	tailLines = 20
 	tailLine  = 1 << 10  // bytes of a line
 	tailBytes = 64 << 10 // looked at
 )
 
-// logTail reads what was written to the log file since the newest generation
+// Mark remembers that what is written to a log file from now on is of a generation, if
+// that is a new one. It may block on the disk.
+func (o *Output) Mark(generation int) { o.tail.mark(generation) }
+
+// Keep has the last lines of a generation that has failed read from the log file, after
+// those printed before are written, and before those that are printed then. It never blocks.
+func (o *Output) Keep(generation int) {
+	o.Do(func() { o.tail.keep(generation) })
+}
+
+// Tail are the last lines of the generation that has failed last, as [Output.Keep] has
+// read them: twenty at most, of 1 KiB at most each, in valid UTF-8, but otherwise as they
+// were written. It waits for that, but for [FlushTime] at most. nil: they are not known,
+// or there are none.
+func (o *Output) Tail(generation int) []string {
+	read := make(chan struct{})
+	o.Do(func() { close(read) })
+	select {
+	case <-read:
+		return o.tail.of(generation)
+	case <-time.After(FlushTime):
+		return nil // the log hangs
+	}
+}
+
+// tail reads what was written to the log file since the newest generation
 // was begun. Without a log file there is nothing to read.
-type logTail struct {
+type tail struct {
 	mu         sync.Mutex
 	file       *os.File // nil: the log is not a file
 	generation int      // the newest
@@ -32,7 +55,7 @@ type logTail struct {
 }
 
 // open has the log file read. log is where it is written to.
-func (t *logTail) open(path string, log *os.File) error {
+func (t *tail) open(path string, log *os.File) error {
 	info, err := log.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return err
@@ -44,11 +67,13 @@ func (t *logTail) open(path string, log *os.File) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the log: %w", err)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.file = f
 	return nil
 }
 
-func (t *logTail) close() {
+func (t *tail) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.file != nil {
@@ -58,7 +83,7 @@ func (t *logTail) close() {
 }
 
 // mark remembers where the log of a generation begins.
-func (t *logTail) mark(generation int) {
+func (t *tail) mark(generation int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.file == nil || generation <= t.generation {
@@ -70,7 +95,7 @@ func (t *logTail) mark(generation int) {
 }
 
 // keep reads the last lines of a generation that has failed just now.
-func (t *logTail) keep(generation int) {
+func (t *tail) keep(generation int) {
 	t.mu.Lock()
 	t.failed, t.lines = generation, nil
 	file, begin := t.file, t.begin
@@ -111,7 +136,7 @@ func readTail(file *os.File, begin int64) []string {
 }
 
 // of are the last lines of a generation, nil if they are not known.
-func (t *logTail) of(generation int) []string {
+func (t *tail) of(generation int) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if generation != t.failed {
@@ -131,31 +156,4 @@ func lastLines(text []byte) []string {
 		last = append(last, strings.ToValidUTF8(string(line[:min(len(line), tailLine)]), "?"))
 	}
 	return last
-}
-
-// lastWords are the last lines of the log of the attempt whose failure err is.
-func (s *Starter) lastWords(err error) []string {
-	var failure *supervise.Failure
-	if !errors.As(err, &failure) {
-		return nil
-	}
-	// They are read in the log's queue, ahead of the line that tells of the
-	// failure, and maybe not yet.
-	read := make(chan struct{})
-	s.log.add(func() { close(read) })
-	select {
-	case <-read:
-		return s.tail.of(failure.Generation)
-	case <-time.After(flushTime):
-		return nil // the log hangs
-	}
-}
-
-// explain adds the last lines of the log to why an attempt has failed.
-func (s *Starter) explain(err error) error {
-	lines := s.lastWords(err)
-	if len(lines) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w\nits log:\n  %s", err, printable(strings.Join(lines, "\n  ")))
 }

@@ -1,10 +1,11 @@
 //go:build unix
 
-package logsink
+package output
 
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -22,9 +22,32 @@ import (
 // patience is how long a test waits for what has to come.
 const patience = 8 * time.Second
 
-// start is a Runner as start_server has it.
+// child is a Process.
+type child int
+
+// start is a Runner.
 func start(args []string, files []int) (Process, error) {
-	return proc.Start(proc.Command{Args: args, Env: os.Environ(), Files: files, Group: true})
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return nil, err
+	}
+	table := make([]uintptr, len(files))
+	for i, fd := range files {
+		table[i] = uintptr(fd)
+	}
+	pid, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: os.Environ(), Files: table})
+	return child(pid), err
+}
+
+func (c child) Pid() int { return int(c) }
+
+func (c child) Wait() int {
+	var status syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(int(c), &status, 0, nil); err != syscall.EINTR {
+			return int(status)
+		}
+	}
 }
 
 // end is how a run of the command ended.
@@ -51,27 +74,27 @@ func (e *ends) all() []end {
 	return append([]end(nil), e.list...)
 }
 
-// sink is a Sink that is closed when the test ends, if it was not before.
-type sink struct {
-	*Sink
+// testSink is a sink that is closed when the test ends, if it was not before.
+type testSink struct {
+	*sink
 	closed bool
 }
 
-func (s *sink) Close() error {
+func (s *testSink) close() error {
 	s.closed = true
-	return s.Sink.Close()
+	return s.sink.close()
 }
 
 // open opens a log in whose name %s stands for the test's directory.
-func open(t *testing.T, spec string) (s *sink, dir string, told *ends) {
+func open(t *testing.T, spec string) (s *testSink, dir string, told *ends) {
 	t.Helper()
 	dir, told = t.TempDir(), &ends{}
-	opened, err := Open("start_server", strings.ReplaceAll(spec, "%s", dir), start, told.add)
+	opened, err := openSink(strings.ReplaceAll(spec, "%s", dir), "a test", start, told.add)
 	require.NoError(t, err)
-	s = &sink{Sink: opened}
+	s = &testSink{sink: opened}
 	t.Cleanup(func() {
 		if !s.closed {
-			s.Close()
+			s.close()
 		}
 	})
 	return s, dir, told
@@ -87,12 +110,12 @@ func eventually(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, patience, 5*time.Millisecond, what)
 }
 
-// lines writes lines to the log and returns them.
-func lines(t *testing.T, s interface{ File() *os.File }, from, to int) (all string) {
+// write writes lines to the log and returns them.
+func write(t *testing.T, f *os.File, from, to int) (all string) {
 	t.Helper()
 	for i := from; i <= to; i++ {
 		line := fmt.Sprintf("line %d\n", i)
-		_, err := s.File().WriteString(line)
+		_, err := f.WriteString(line)
 		require.NoError(t, err)
 		all += line
 	}
@@ -103,23 +126,23 @@ func TestFileIsAppendedTo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
 	require.NoError(t, os.WriteFile(path, []byte("before\n"), 0o644))
-	s, err := Open("start_server", path, start, nil)
+	s, err := openSink(path, "a test", start, nil)
 	require.NoError(t, err)
-	lines(t, s, 1, 1)
+	write(t, s.file, 1, 1)
 	// Somebody else's line in between is not overwritten.
-	other, err := Open("start_server", path, start, nil)
+	other, err := openSink(path, "a test", start, nil)
 	require.NoError(t, err)
-	lines(t, other, 2, 2)
-	lines(t, s, 3, 3)
-	require.NoError(t, other.Close())
-	require.NoError(t, s.Close())
+	write(t, other.file, 2, 2)
+	write(t, s.file, 3, 3)
+	require.NoError(t, other.close())
+	require.NoError(t, s.close())
 	assert.Equal(t, "before\nline 1\nline 2\nline 3\n", text(path))
 }
 
 func TestFileIsMade(t *testing.T) {
 	t.Parallel()
 	s, dir, _ := open(t, "%s/log")
-	require.NoError(t, s.Close())
+	require.NoError(t, s.close())
 	assert.FileExists(t, filepath.Join(dir, "log"))
 }
 
@@ -134,7 +157,7 @@ func TestWhatCannotBeOpenedSaysWhy(t *testing.T) {
 		"|" + dir + "/nosuch -x": `log command "` + dir + `/nosuch -x": `,
 		"| nosuch-log-command":   `log command "nosuch-log-command": `,
 	} {
-		_, err := Open("start_server", spec, start, func(int, int, error) { t.Error("nothing has run") })
+		_, err := openSink(spec, "a test", start, func(int, int, error) { t.Error("nothing has run") })
 		assert.ErrorContains(t, err, want, spec)
 	}
 }
@@ -151,8 +174,8 @@ func TestCommandGetsTheLinesAndCloseWaitsForIt(t *testing.T) {
 	t.Parallel()
 	// What it makes of them is there only when it has ended.
 	s, dir, told := open(t, "| cat >%s/t; sleep 0.2; mv %s/t %s/out")
-	want := lines(t, s, 1, 200)
-	require.NoError(t, s.Close())
+	want := write(t, s.file, 1, 200)
+	require.NoError(t, s.close())
 	assert.Equal(t, want, text(filepath.Join(dir, "out")))
 	assert.Empty(t, told.all(), "an end that was asked for is no news")
 }
@@ -162,16 +185,16 @@ func TestCommandGetsTheLinesAndCloseWaitsForIt(t *testing.T) {
 func TestCommandMayBeginWithExec(t *testing.T) {
 	t.Parallel()
 	s, dir, _ := open(t, "| exec cp /dev/stdin %s/out")
-	want := lines(t, s, 1, 3)
-	require.NoError(t, s.Close())
+	want := write(t, s.file, 1, 3)
+	require.NoError(t, s.close())
 	assert.Equal(t, want, text(filepath.Join(dir, "out")))
 }
 
 func TestPlainCommandGetsTheLines(t *testing.T) {
 	t.Parallel()
 	s, dir, _ := open(t, "| cp /dev/stdin %s/out")
-	want := lines(t, s, 1, 3)
-	require.NoError(t, s.Close())
+	want := write(t, s.file, 1, 3)
+	require.NoError(t, s.close())
 	assert.Equal(t, want, text(filepath.Join(dir, "out")))
 }
 
@@ -190,14 +213,14 @@ func TestKilledCommandIsStartedAgainAndNoLineIsLost(t *testing.T) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	want := lines(t, s, 1, 100)
+	want := write(t, s.file, 1, 100)
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	eventually(t, func() bool { return len(told.all()) == 1 }, "its end is told")
 	assert.Equal(t, []end{{pid: pid, status: 9}}, told.all())
-	want += lines(t, s, 101, 200) // nobody reads, and nobody gets SIGPIPE
+	want += write(t, s.file, 101, 200) // nobody reads, and nobody gets SIGPIPE
 
 	eventually(t, func() bool { return text(filepath.Join(dir, "out")) == want }, "the next one has read everything")
-	require.NoError(t, s.Close())
+	require.NoError(t, s.close())
 	assert.Equal(t, want, text(filepath.Join(dir, "out")), "once")
 	assert.Len(t, told.all(), 1)
 }
@@ -207,45 +230,23 @@ func TestCloseStartsADeadCommandAgainForWhatIsUnread(t *testing.T) {
 	s, dir, told := open(t, "| if mkdir %s/first 2>/dev/null; then exit 3; fi; exec cat >>%s/out")
 	eventually(t, func() bool { return len(told.all()) == 1 }, "its end is told")
 	assert.Equal(t, 3<<8, told.all()[0].status)
-	want := lines(t, s, 1, 10)
-	require.NoError(t, s.Close())
+	want := write(t, s.file, 1, 10)
+	require.NoError(t, s.close())
 	assert.Equal(t, want, text(filepath.Join(dir, "out")))
-}
-
-func TestCommandThatEndsAtOnceIsNotStartedWithoutAPause(t *testing.T) {
-	t.Parallel()
-	s, _, told := open(t, "| false")
-	eventually(t, func() bool { return len(told.all()) == 2 }, "it is started again")
-	began := time.Now()
-	eventually(t, func() bool { return len(told.all()) == 3 }, "and again")
-	assert.Greater(t, time.Since(began), respawnPause/2)
-	require.NoError(t, s.Close(), "nothing is unread")
-}
-
-// A command that never reads must not be run over and over once the log is
-// closed, for as long as this process lives.
-func TestCommandThatNeverReadsIsGivenUpAfterClose(t *testing.T) {
-	t.Parallel()
-	s, _, told := open(t, "| sleep 0.05; exit 1")
-	lines(t, s, 1, 1)
-	require.NoError(t, s.Close())
-	n := len(told.all())
-	assert.LessOrEqual(t, n, 5, "runs, in the two seconds that Close waits")
-	assert.Never(t, func() bool { return len(told.all()) > n+1 }, 3*respawnPause/2, 10*time.Millisecond, "runs after Close")
 }
 
 func TestFIFOThatNobodyReadsIsAnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, unix.Mkfifo(path, 0o600))
-	_, err := Open("start_server", path, start, nil)
+	_, err := openSink(path, "a test", start, nil)
 	assert.ErrorIs(t, err, unix.ENXIO)
 }
 
 func TestPipeIsBlockingAndCloseOnExec(t *testing.T) {
 	t.Parallel()
 	s, _, _ := open(t, "| cat >/dev/null")
-	for _, f := range []*os.File{s.File(), s.command.reader} {
+	for _, f := range []*os.File{s.file, s.command.reader} {
 		// Not by Fd, which makes the file blocking.
 		conn, err := f.SyscallConn()
 		require.NoError(t, err)
@@ -258,7 +259,7 @@ func TestPipeIsBlockingAndCloseOnExec(t *testing.T) {
 			assert.NotZero(t, flags&unix.FD_CLOEXEC, "%s is close-on-exec", f.Name())
 		}))
 	}
-	require.NoError(t, s.Close())
+	require.NoError(t, s.close())
 }
 
 func TestCommandHoldsNoOtherDescriptor(t *testing.T) {
@@ -266,27 +267,17 @@ func TestCommandHoldsNoOtherDescriptor(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip("no /proc on this system")
 	}
-	require.NoError(t, proc.SealInherited()) // what this test was started with is not at issue
+	for fd := 3; fd < 1000; fd++ { // what this test was started with is not at issue
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+	}
 	port, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	require.NoError(t, err)
 	defer unix.Close(port)
 	unix.CloseOnExec(port)
 	s, dir, _ := open(t, `| exec >%s/t; for f in /proc/$$/fd/*; do [ -e "$f" ] && echo ${f##*/}; done; mv %s/t %s/out; cat >/dev/null`)
 	eventually(t, func() bool { return text(filepath.Join(dir, "out")) != "" }, "the command has looked")
-	require.NoError(t, s.Close())
+	require.NoError(t, s.close())
 	assert.Equal(t, []string{"0", "1", "2"}, strings.Fields(text(filepath.Join(dir, "out"))))
-}
-
-func TestCommandIsInAProcessGroupOfItsOwn(t *testing.T) {
-	t.Parallel()
-	s, dir, _ := open(t, "| echo $$ >%s/t; mv %s/t %s/pid; exec cat >/dev/null")
-	eventually(t, func() bool { return text(filepath.Join(dir, "pid")) != "" }, "the command has started")
-	pid, err := strconv.Atoi(strings.TrimSpace(text(filepath.Join(dir, "pid"))))
-	require.NoError(t, err)
-	group, err := unix.Getpgid(pid)
-	require.NoError(t, err)
-	assert.Equal(t, pid, group)
-	require.NoError(t, s.Close())
 }
 
 // Not parallel: PATH is the process's.
@@ -296,11 +287,11 @@ func TestSyslogIsLoggerWithATag(t *testing.T) {
 	t.Setenv("OUT", filepath.Join(bin, "out"))
 	logger := "#!/bin/sh\necho \"$# $1 $2\" >>$OUT\n[ -e $OUT.first ] || { >$OUT.first; exit 1; }\nexec cat >>$OUT\n"
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "logger"), []byte(logger), 0o755))
-	for spec, tag := range map[string]string{"syslog:": "start_server", "syslog:app": "app", "syslog:$(id)'": "$(id)'"} {
+	for spec, tag := range map[string]string{"syslog:": "a test", "syslog:app": "app", "syslog:$(id)'": "$(id)'"} {
 		s, _, told := open(t, spec)
 		eventually(t, func() bool { return len(told.all()) == 1 }, "the first one dies")
-		want := lines(t, s, 1, 100)
-		require.NoError(t, s.Close())
+		want := write(t, s.file, 1, 100)
+		require.NoError(t, s.close())
 		line := "2 -t " + tag + "\n"
 		assert.Equal(t, line+line+want, text(filepath.Join(bin, "out")), "another one is started, and has them all")
 		require.NoError(t, os.Remove(filepath.Join(bin, "out")))
@@ -309,13 +300,13 @@ func TestSyslogIsLoggerWithATag(t *testing.T) {
 
 	t.Setenv("PATH", filepath.Join(bin, "none"))
 	for spec, want := range map[string]string{
-		"syslog:app":   `log file "syslog:app" needs logger(1): program "logger": not found in PATH=`,
+		"syslog:app":   `log file "syslog:app" needs logger(1): exec: "logger": `,
 		"syslog:a b":   `log file "syslog:a b": the tag after syslog: may have no blank`,
 		"syslog:a\nb":  `log file "syslog:a\nb": the tag`,
 		"syslog:a\x00": `log file "syslog:a\x00": the tag`,
 		"syslog:\xff":  `log file "syslog:\xff": the tag`,
 	} {
-		_, err := Open("start_server", spec, start, func(int, int, error) { t.Error("nothing has run") })
+		_, err := openSink(spec, "a test", start, func(int, int, error) { t.Error("nothing has run") })
 		assert.ErrorContains(t, err, want, spec)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package logsink
+package output
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ import (
 // end of its pipe stays open here: what it has not read waits for the next one,
 // and nobody who writes meanwhile gets SIGPIPE.
 type command struct {
-	name           string // of the superdaemon
 	args           []string
+	name           string // of this program
 	run            Runner
 	reader         *os.File
 	stdout, stderr *os.File // what they were before the log was put there
@@ -33,15 +33,15 @@ const respawnPause = time.Second
 
 // startCommand starts the command args, and returns the writing end of its
 // pipe. Close-on-exec on all else: the command holds no port open.
-func startCommand(name string, args []string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
+func startCommand(args []string, name string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
 	r, w, err := fd.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
 	reader, writer := os.NewFile(uintptr(r), "log command's stdin"), os.NewFile(uintptr(w), "log command")
 	c := &command{
-		name:   name,
 		args:   args,
+		name:   name,
 		run:    run,
 		reader: reader,
 		died:   died,
@@ -81,6 +81,7 @@ func (c *command) start() (Process, error) {
 // read and nobody to write.
 func (c *command) keep(p Process) {
 	defer close(c.ended)
+	defer c.release()
 	quit := c.quit
 	for {
 		began := time.Now()
@@ -89,7 +90,9 @@ func (c *command) keep(p Process) {
 			if c.done() {
 				return
 			}
-			c.died(p.Pid(), status, nil)
+			if !c.closing.Load() {
+				c.died(p.Pid(), status, nil)
+			}
 			// The log is just what may not be read, so tell the terminal too.
 			fmt.Fprintf(c.stderr, "%s: log command %d ended with status:%d, starting it again\n", c.name, p.Pid(), status)
 		}
@@ -139,7 +142,6 @@ func (c *command) drain(limit time.Duration) {
 	close(c.quit)
 	select {
 	case <-c.ended:
-		c.release()
 	case <-time.After(limit):
 		close(c.given)
 	}

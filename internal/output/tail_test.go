@@ -1,4 +1,4 @@
-package starter
+package output
 
 import (
 	"fmt"
@@ -12,13 +12,13 @@ import (
 )
 
 // tailed is a log file, and what reads it.
-func tailed(t *testing.T) (*os.File, *logTail) {
+func tailed(t *testing.T) (*os.File, *tail) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })
-	tail := &logTail{}
+	tail := &tail{}
 	require.NoError(t, tail.open(path, f))
 	t.Cleanup(tail.close)
 	return f, tail
@@ -59,6 +59,64 @@ func TestTailIsTheLastTwentyLines(t *testing.T) {
 	assert.Equal(t, strings.Repeat("x", tailLine), lines[tailLines-1])
 }
 
+func TestTailHasLimits(t *testing.T) {
+	t.Parallel()
+	f, tail := tailed(t)
+	of := func(generation int, text string) []string {
+		tail.mark(generation)
+		fmt.Fprint(f, text)
+		tail.keep(generation)
+		return tail.of(generation)
+	}
+	lines := of(1, strings.Repeat("a\n", 20))
+	assert.Len(t, lines, 20)
+	lines = of(2, "first\n"+strings.Repeat("a\n", 19))
+	assert.Len(t, lines, 20)
+	assert.Equal(t, "first", lines[0])
+	lines = of(3, "first\n"+strings.Repeat("a\n", 20))
+	assert.Len(t, lines, 20)
+	assert.Equal(t, "a", lines[0])
+
+	for i, length := range []int{1023, 1024, 1025} {
+		lines = of(4+i, strings.Repeat("x", length)+"\n")
+		require.Len(t, lines, 1)
+		assert.Len(t, lines[0], min(length, 1024))
+	}
+
+	// Only 64 KiB are looked at, and half a line among them is none.
+	const first = "first\n"
+	upTo := func(length int) string { return first + strings.Repeat("x", length-len(first)-1) + "\n" }
+	lines = of(7, upTo(64<<10))
+	require.Len(t, lines, 2)
+	assert.Equal(t, "first", lines[0])
+	assert.Len(t, of(8, upTo(64<<10+1)), 1, "half a line is none")
+	lines = of(9, "before\n"+upTo(64<<10))
+	require.Len(t, lines, 2, "they begin with a line")
+	assert.Equal(t, "first", lines[0])
+}
+
+func TestTailOfABlankLogIsNone(t *testing.T) {
+	t.Parallel()
+	f, tail := tailed(t)
+	tail.mark(1)
+	fmt.Fprint(f, "\n\n")
+	tail.keep(1)
+	assert.Nil(t, tail.of(1))
+}
+
+func TestTailOfALogThatIsGone(t *testing.T) {
+	t.Parallel()
+	f, read := tailed(t)
+	require.NoError(t, read.file.Close())
+	read.mark(1)
+	read.generation = 1 // as if it had been marked before
+	read.keep(1)
+	assert.Nil(t, read.of(1), "it cannot be looked at")
+	assert.ErrorContains(t, (&tail{}).open("/no/such/log", f), "cannot read the log: open /no/such/log")
+	require.NoError(t, f.Close())
+	assert.ErrorIs(t, (&tail{}).open(f.Name(), f), os.ErrClosed)
+}
+
 func TestTailOfALogThatWasTruncated(t *testing.T) {
 	t.Parallel()
 	f, tail := tailed(t)
@@ -82,7 +140,7 @@ func TestNoTailOfWhatIsNoFile(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	defer w.Close()
-	tail := &logTail{}
+	tail := &tail{}
 	require.NoError(t, tail.open("| cat", w))
 	tail.mark(1)
 	tail.keep(1)

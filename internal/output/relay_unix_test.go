@@ -1,44 +1,25 @@
 //go:build unix
 
-package starter
+package output
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // relayed is what comes of that when pid 7 writes it.
 func relayed(text string) string {
 	var log lockedBuffer
-	r := &relay{log: newLogger(&log)}
+	r := &New(&log, "a test").relays
 	r.copy(strings.NewReader(text), 7)
 	return log.String()
 }
@@ -76,11 +57,53 @@ func TestLineThatIsTooLongBecomesSeveral(t *testing.T) {
 	}
 }
 
+func TestRelayIsAPipeOfOneWorker(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	o := New(&log, "a test")
+	r, err := o.Relay()
+	require.NoError(t, err)
+	worker, err := unix.FcntlInt(uintptr(r.Descriptor()), unix.F_DUPFD_CLOEXEC, 3)
+	require.NoError(t, err)
+	flags, err := unix.FcntlInt(uintptr(r.Descriptor()), unix.F_GETFD, 0)
+	require.NoError(t, err)
+	assert.NotZero(t, flags&unix.FD_CLOEXEC)
+	flags, err = unix.FcntlInt(uintptr(worker), unix.F_GETFL, 0)
+	require.NoError(t, err)
+	assert.Zero(t, flags&unix.O_NONBLOCK, "a worker need not know how to wait")
+	r.Begin(4711)
+	_, err = unix.Write(worker, []byte("hello\nwor"))
+	require.NoError(t, err)
+	require.NoError(t, unix.Close(worker))
+	o.Wait() // only the worker has held the pipe
+	assert.Equal(t, "[4711] hello\n[4711] wor\n", log.String())
+	assert.Empty(t, o.relays.pipes)
+}
+
+func TestRelayOfAWorkerThatCouldNotBeStarted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := New(&lockedBuffer{}, "a test")
+		r, err := o.Relay()
+		require.NoError(t, err)
+		worker, err := unix.FcntlInt(uintptr(r.Descriptor()), unix.F_DUPFD_CLOEXEC, 3)
+		require.NoError(t, err)
+		defer unix.Close(worker)
+		r.Cancel()
+		_, err = unix.Write(worker, []byte("hello"))
+		assert.ErrorIs(t, err, unix.EPIPE, "nobody reads")
+		assert.ErrorIs(t, r.from.Close(), os.ErrClosed)
+		began := time.Now()
+		o.Wait()
+		assert.Zero(t, time.Since(began))
+	})
+}
+
 func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	t.Parallel()
 	const writers, lines = 16, 500
 	var log lockedBuffer
-	r := &relay{log: newLogger(&log)}
+	r := &New(&log, "a test").relays
 	for pid := range writers {
 		from, to, err := os.Pipe()
 		require.NoError(t, err)
@@ -112,7 +135,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	r := &relay{log: newLogger(&log)}
+	r := &New(&log, "a test").relays
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	defer to.Close()
@@ -120,39 +143,23 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	io.WriteString(to, "last words")
 	began := time.Now()
 	r.wait()
-	assert.GreaterOrEqual(t, time.Since(began), flushTime)
+	assert.GreaterOrEqual(t, time.Since(began), FlushTime)
 	r.open.Wait()
 	assert.Equal(t, "[7] last words\n", log.String())
 	_, err = io.WriteString(to, "too late")
 	assert.Error(t, err)
 }
 
-// slowLog takes a while for a line, or for ever until it is unstuck.
-type slowLog struct {
-	each  time.Duration
-	stuck chan struct{} // nil: it is not
-	lines int
-}
-
-func (l *slowLog) Write(p []byte) (int, error) {
-	<-time.After(l.each)
-	if l.stuck != nil {
-		<-l.stuck
-	}
-	l.lines++
-	return len(p), nil
-}
-
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.
-func (r *relay) follows(text string) {
+func (r *relays) follows(text string) {
 	r.open.Go(func() { r.copy(strings.NewReader(text), 7) })
 }
 
 func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log := &slowLog{each: flushTime / 2}
-		r := &relay{log: newLogger(log)}
+		log := &slowLog{each: FlushTime / 2}
+		r := &New(log, "a test").relays
 		r.follows(strings.Repeat("line\n", 6))
 		r.wait()
 		assert.Equal(t, 6, log.lines)
@@ -162,11 +169,11 @@ func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
 func TestLogThatIsTooSlowIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &relay{log: newLogger(&slowLog{each: time.Second})}
+		r := &New(&slowLog{each: time.Second}, "a test").relays
 		r.follows(strings.Repeat("line\n", 100))
 		began := time.Now()
 		r.wait()
-		assert.LessOrEqual(t, time.Since(began), lastWords+flushTime)
+		assert.Equal(t, 10*time.Second, time.Since(began))
 		r.open.Wait()
 	})
 }
@@ -175,12 +182,12 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &slowLog{stuck: make(chan struct{})}
-		r := &relay{log: newLogger(log)}
+		r := &New(log, "a test").relays
 		text := strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
 		r.open.Go(func() { r.copy(text, 7) })
 		began := time.Now()
 		r.wait()
-		assert.Equal(t, flushTime, time.Since(began))
+		assert.Equal(t, FlushTime, time.Since(began))
 		synctest.Wait() // what was read until now happens before what comes
 		assert.Equal(t, 1001*1000-longestLine, text.Len(), "no more is read than a line needs")
 		close(log.stuck)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package proc
+package output
 
 import (
 	"os"
@@ -9,9 +9,9 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
-// Pipe is a pipe for what a process writes: r is ours, and w the blocking end that
+// pipe is a pipe for what a process writes: r is ours, and w the blocking end that
 // it is to have. Both are close-on-exec, and the caller's to close.
-func Pipe() (r *os.File, w int, err error) {
+func pipe() (r *os.File, w int, err error) {
 	ours, w, err := fd.Pipe()
 	if err != nil {
 		return nil, -1, err
@@ -25,5 +25,5 @@ func Pipe() (r *os.File, w int, err error) {
 	return os.NewFile(uintptr(ours), "pipe from a worker"), w, nil
 }
 
-// ClosePipe closes the end that a process was to have.
-func ClosePipe(w int) { _ = syscall.Close(w) }
+// closePipe closes the end that a process was to have.
+func closePipe(w int) { _ = syscall.Close(w) }

@@ -1,0 +1,162 @@
+// Package output owns all that a superdaemon and its workers write: log lines, the log
+// file or command, its own stdout and stderr, the output of workers that goes by way of
+// it, and the end of the log file that is quoted when a worker has failed.
+package output
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Output is where everything goes that is written. Its methods may be called from any
+// goroutine, but Open and Close by one at a time.
+type Output struct {
+	name   string
+	early  *lines
+	tail   tail
+	relays relays
+
+	mu   sync.Mutex // guards what follows, which Open makes and Close takes away
+	log  *lines     // what is printed now; early: no log is open
+	sink *sink      // nil: no log is open
+	// restore gives us our own stdout and stderr back.
+	restore func()
+}
+
+// lines are a writer and what waits to be written to it. Each writer has a queue of its
+// own, so that one that hangs holds no other up.
+type lines struct {
+	Queue
+	to io.Writer
+}
+
+// print writes text after what came before, and then calls written, unless it is nil.
+func (l *lines) print(text string, written func()) {
+	l.Add(func() {
+		_, _ = io.WriteString(l.to, text) // whom could an error be told?
+		if written != nil {
+			written()
+		}
+	})
+}
+
+// Config says how a log is opened.
+type Config struct {
+	Redirect bool   // points our own stdout and stderr to the log, too, until Close
+	Run      Runner // starts a log command
+}
+
+// New makes an Output whose lines go to early while no log is open. name is what the
+// program calls itself.
+func New(early io.Writer, name string) *Output {
+	lines := &lines{to: early}
+	o := &Output{name: name, early: lines, log: lines}
+	o.relays.log = o
+	return o
+}
+
+// Open opens the log that spec names, see [Check]: what is printed from now on goes
+// there, and what was printed before is written first. With "" it does nothing. On an
+// error nothing is left behind. No other log may be open. It blocks as long as what it
+// opens does, and [FlushTime] at most for what was printed before.
+func (o *Output) Open(spec string, c Config) error {
+	if spec == "" {
+		return nil
+	}
+	sink, err := openSink(spec, o.name, c.Run, o.commandEnded)
+	if err != nil {
+		return err
+	}
+	o.Flush() // whoever has started us is to see it, though our own output may be redirected
+	restore := func() {}
+	if err = o.tail.open(spec, sink.file); err == nil && c.Redirect {
+		restore, err = redirect(sink.file)
+	}
+	if err != nil {
+		o.tail.close()
+		_ = sink.close() // why it was opened in vain is the news
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.log, o.sink, o.restore = &lines{to: sink.file}, sink, restore
+	return nil
+}
+
+// Close writes what was printed, gives us our own stdout and stderr back and lets go of
+// the log. What is printed from then on goes to the early writer again. It blocks for
+// [FlushTime] at most if the log takes nothing, and with a log command for as long again
+// until that has ended. Without a log it is [Output.Flush]. Calling it again does no harm.
+func (o *Output) Close() error {
+	o.Flush()
+	o.mu.Lock()
+	log, sink, restore := o.log, o.sink, o.restore
+	o.log, o.sink, o.restore = o.early, nil, nil
+	o.mu.Unlock()
+	if sink == nil {
+		return nil
+	}
+	log.Flush() // what came in between
+	o.tail.close()
+	restore() // or a log command would never see the end
+	return sink.close()
+}
+
+// Printf prints a line, in order. It never blocks.
+func (o *Output) Printf(format string, args ...any) {
+	o.print(fmt.Sprintf(format, args...)+"\n", nil)
+}
+
+// print prints text, and then calls written, unless it is nil.
+func (o *Output) print(text string, written func()) {
+	o.mu.Lock() // what is printed before Close is in the queue by then
+	defer o.mu.Unlock()
+	o.log.print(text, written)
+}
+
+// Now prints a line before it returns, so it may block: for when there is no loop yet
+// that must not be kept waiting, and no time to lose on a goroutine.
+func (o *Output) Now(format string, args ...any) {
+	o.Flush()
+	fmt.Fprintf(o.current().to, format+"\n", args...)
+}
+
+// Do has do called when what was printed before is written. Of several only one runs at
+// a time, as long as no log is opened or closed. It never blocks.
+func (o *Output) Do(do func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.log.Add(do)
+}
+
+// Flush blocks until everything that was printed is written and everything given to Do is
+// done, but for [FlushTime] at most.
+func (o *Output) Flush() { o.current().Flush() }
+
+func (o *Output) current() *lines {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.log
+}
+
+// Descriptors are what workers are to have as their stdout and stderr: the log, or our
+// own. They belong to the Output.
+func (o *Output) Descriptors() (stdout, stderr int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sink == nil {
+		return 1, 2
+	}
+	log := int(o.sink.file.Fd())
+	return log, log
+}
+
+// commandEnded tells of a log command that has ended, or cannot be started again.
+func (o *Output) commandEnded(pid, status int, err error) {
+	if err != nil {
+		o.Printf("log command cannot be restarted: %v", err)
+		return
+	}
+	o.Printf("log command %d died unexpectedly with status:%d, restarting", pid, status)
+}

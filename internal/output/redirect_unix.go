@@ -1,0 +1,34 @@
+//go:build unix
+
+package output
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"golang.org/x/sys/unix"
+)
+
+// redirect makes f our own stdout and stderr, until restore is called.
+func redirect(f *os.File) (restore func(), err error) {
+	var saved []int
+	restore = func() {
+		for i, old := range saved {
+			_ = unix.Dup2(old, 1+i) // nothing else would be left to write to
+			unix.Close(old)
+		}
+	}
+	for _, std := range []int{1, 2} {
+		old, err := fd.Dup(std)
+		if err == nil {
+			saved = append(saved, old)
+			err = os.NewSyscallError("dup2", unix.Dup2(int(f.Fd()), std))
+		}
+		if err != nil {
+			restore()
+			return nil, fmt.Errorf("cannot redirect output to the log: %w", err)
+		}
+	}
+	return restore, nil
+}
