@@ -14,6 +14,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
@@ -23,13 +24,33 @@ import (
 // MinInterval is the shortest Interval there is.
 const MinInterval = supervise.MinInterval
 
-// Readiness is how a worker proves itself.
-type Readiness int
+// Proof is how a worker proves itself.
+type Proof = supervise.Proof
 
-const (
-	ReadyInterval Readiness = iota // by living through the interval
-	ReadyNotify                    // by saying so
+// Lived is the proof of a worker that is still there after d, which is at least
+// MinInterval.
+func Lived(d time.Duration) Proof { return supervise.Lived(d) }
+
+// Notified is the proof of a worker that says that it is ready. One that has not
+// said so within d has failed.
+func Notified(d time.Duration) Proof { return supervise.Notified(d) }
+
+// Replace is how a new generation replaces the live one.
+type Replace = supervise.Replace
+
+var (
+	// AtOnce tells the old workers to go when all the new ones are proven.
+	AtOnce = supervise.AtOnce
+	// Beside tells no old worker to go: they stay until they end by themselves, or
+	// everything is stopped.
+	Beside = supervise.Beside
 )
+
+// Rolling replaces the workers slot by slot: each new one takes over as soon as
+// it is proven. There are at most surge processes, at least 1, beyond Workers. An
+// attempt that fails in the middle leaves those that are replaced, and the others,
+// serving.
+func Rolling(surge int) Replace { return supervise.Rolling(surge) }
 
 // MaxWorkers is the greatest number of workers there may be.
 const MaxWorkers = supervise.MaxWorkers
@@ -70,8 +91,8 @@ type Config struct {
 	User, Group string
 	Umask       *int // of the workers; nil: ours
 	Nice        int  // added to the priority of the workers, as by nice(1)
-	// DropEnv are variables that workers do not get but from EnvDir; with ClearEnv
-	// they get none of Env but PATH and those that are settings of ours, see EnvDir.
+	// DropEnv names variables of Env that workers do not get; EnvDir may still set
+	// them. ClearEnv drops all of Env except PATH and the settings listed at EnvDir.
 	DropEnv  []string
 	ClearEnv bool
 	// DieWithParent has the kernel send the workers TERM when this process ends
@@ -86,12 +107,10 @@ type Config struct {
 	// least time between two attempts. 0: one second; less than MinInterval
 	// is taken as that.
 	Interval time.Duration
-	// Ready says how a new worker proves itself: by living through Interval,
-	// or by a notice, for which it has ReadyTimeout. A notice is READY=1 on the
-	// socket named by NOTIFY_SOCKET (sd_notify(3)) from the worker or a
-	// descendant of it. Linux only.
-	Ready        Readiness
-	ReadyTimeout time.Duration // 0: 60 s
+	// Proof is how a new worker proves itself: [Lived], which is the default with
+	// Interval, or [Notified]. A notice is READY=1 on the socket named by NOTIFY_SOCKET
+	// (sd_notify(3)) from the worker or a descendant of it. Linux only.
+	Proof Proof
 	// Attempts is how many attempts in a row may fail before a restart is
 	// given up and the old generation, if there is one, serves on; without
 	// one Run returns an error. 0: any number.
@@ -103,12 +122,9 @@ type Config struct {
 	// takes one away.
 	Workers int
 
-	// Rolling makes a restart replace the workers slot by slot, and not all at
-	// once: with Surge processes at most beyond Workers. An attempt that fails
-	// in the middle leaves those that are replaced, and the others, serving. It
-	// needs Workers.
-	Rolling bool
-	Surge   int // 0: 1
+	// Replace is how a restart replaces the old workers: [AtOnce], the default,
+	// [Rolling], which needs Workers, or [Beside], which goes without.
+	Replace Replace
 
 	// KillOldDelay is the wait between a new worker's success and the old
 	// workers' signal. nil: 0, or 5 s with automatic restarts.
@@ -128,17 +144,13 @@ type Config struct {
 	SignalOnHUP  os.Signal
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
 
-	// KeepOld tells no old worker to go: after a restart they serve on beside the
-	// new ones, until they end by themselves or everything is stopped. Without Workers.
-	KeepOld bool
-	// NoRefill starts no worker in the place of one that has ended. When none is left,
-	// after a stop, too, Run returns, with a *Failure unless the last one ended by exit
-	// code 0. Attempts bounds what is tried until one has proved itself. Without Workers.
-	NoRefill bool
-	// PassSignals has HandleSignals pass TERM, INT and QUIT on to all workers as they
-	// are, each time that they come, and drop a restart that waits; what comes of that
-	// is up to the workers. It goes with NoRefill. USR1 and USR2 are ignored, as PID 1, too.
-	PassSignals bool
+	// Follow ties this process to its worker. None is started in the place of one that
+	// has ended. When none is left Run returns, after a stop, too: with a *Failure, unless
+	// the last one ended by exit code 0. Attempts bounds what is tried until one has proved
+	// itself. With HandleSignals TERM, INT and QUIT are passed on to all workers as they
+	// are, each time that they come, and a restart that waits is dropped; what comes of
+	// that is up to the workers. USR1 and USR2 are ignored, as PID 1, too. Without Workers.
+	Follow bool
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers has proved itself; the others are then replaced one by one if they fail.
 	// Otherwise all have to.
@@ -176,11 +188,11 @@ type Config struct {
 	Env []string
 
 	// PrefixOutput has each line that a worker writes, to stdout or stderr, begin with
-	// its pid, as in "[4711] hello"; one of more than 64 KiB becomes several. They come
-	// by way of this process, whole, to where the log is: a worker waits when that
-	// does not take them, and has nobody to write to when Run has returned. After the
-	// last worker has ended its remaining output is copied for 2 s, or for up to 10 s
-	// while more keeps coming. Workers get no JOURNAL_STREAM then.
+	// its pid, as in "[4711] hello"; a line of more than 64 KiB becomes several. Workers
+	// write to this process, which copies whole lines to where the log is. A worker waits
+	// while the log takes nothing. After the last worker has ended its remaining output is
+	// copied for 2 s, or for up to 10 s while more keeps coming; then the pipe is closed.
+	// Workers get no JOURNAL_STREAM.
 	PrefixOutput bool
 
 	// Started is called once, when the first worker has been started, from
@@ -198,8 +210,8 @@ type Config struct {
 	// when the first generation is live, RELOADING=1 and READY=1 around a restart
 	// that was asked for, STOPPING=1, STATUS, and WATCHDOG=1 if it wants to hear
 	// that (WATCHDOG_USEC). A restart is over for it when Restart returns. A start, a
-	// restart and a stop are extended (EXTEND_TIMEOUT_USEC) as long as Interval or
-	// ReadyTimeout, StopDelay and KillTimeout allow for; without KillTimeout
+	// restart and a stop are extended (EXTEND_TIMEOUT_USEC) as long as Interval, Proof,
+	// StopDelay and KillTimeout allow for; without KillTimeout
 	// the time for a stop is the manager's alone. Workers do not get these
 	// variables. A manager that does not listen is waited for two seconds
 	// at most when Run ends; errors are logged once. It knows of one service, so
@@ -228,9 +240,6 @@ func (c *Config) complete() {
 	if c.Interval == 0 {
 		c.Interval = time.Second
 	}
-	if c.ReadyTimeout == 0 {
-		c.ReadyTimeout = time.Minute
-	}
 	if c.SignalOnHUP == nil {
 		c.SignalOnHUP = syscall.SIGTERM
 	}
@@ -249,29 +258,65 @@ func (c *Config) complete() {
 // plan is what New makes of a Config.
 type plan struct {
 	specs   []socket.Spec
-	exports []fdenv.Export
-	env     environment      // of the workers, but for what changes from one to the next
-	runAs   *proc.Credential // nil: nobody else
+	program launch.Program
+	env     launch.Environ // of the workers, but for what changes from one to the next
 }
 
-// check checks everything that can be known without touching the system. The
-// error names every fault.
+// check checks everything that can be known without touching the system, by the rooms
+// that it is for. The error names every fault.
 func (c *Config) check() (plan, error) {
-	specs, err := c.sockets()
-	exports, wrong := fdenv.ParseExports(c.Export)
+	specs, wrong := c.sockets()
+	exports, unknown := fdenv.ParseExports(c.Export)
 	if slices.ContainsFunc(exports, func(e fdenv.Export) bool { return e.Nonblocking }) {
 		for i := range specs {
 			specs[i].Nonblock = true
 		}
 	}
-	runAs, unknown := proc.LookupCredential(c.User, c.Group)
-	p := plan{specs, exports, c.baseEnv(exports, runAs), runAs}
-	start := c.command(p, nil, nil, nil)
-	faults := []error{c.checkCommand(), err, wrong, unknown, start.CheckPrepared(), output.Check(c.LogFile), c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env)}
-	if err == nil && wrong == nil {
-		faults = append(faults, c.checkTold(p))
+	runAs, nobody := proc.LookupCredential(c.User, c.Group)
+	p := plan{specs, c.program(exports, runAs), c.baseEnv(exports, runAs)}
+	bound := socket.Plan(specs)
+	if wrong != nil || unknown != nil { // which is all there is to be said of them
+		p.program.Expand, p.program.Exports, bound = false, nil, nil
+	}
+	faults := []error{
+		c.checkCommand(), wrong, unknown, nobody, p.program.Check(bound), output.Check(c.LogFile),
+		c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env),
 	}
 	return p, errors.Join(faults...)
+}
+
+// program is what all workers run.
+func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential) launch.Program {
+	return launch.Program{
+		Command:  c.Command,
+		Expand:   c.Expand,
+		Exports:  exports,
+		Numbered: c.Workers > 0,
+		Start: proc.Command{
+			Dir:           c.Dir,
+			Group:         c.KillGroup,
+			Umask:         c.Umask,
+			Nice:          c.Nice,
+			Credential:    runAs,
+			DieWithParent: c.DieWithParent,
+		},
+	}
+}
+
+// life is what the supervisor is told.
+func (c *Config) life() supervise.Config {
+	return supervise.Config{
+		Workers:      c.Workers,
+		Interval:     c.Interval,
+		Proof:        c.Proof,
+		Replace:      c.Replace,
+		Attempts:     c.Attempts,
+		FirstServes:  c.FirstServes,
+		Follow:       c.Follow,
+		RetireSignal: c.SignalOnHUP,
+		AbortSignal:  syscall.SIGTERM,
+		KillTimeout:  c.KillTimeout,
+	}
 }
 
 // sockets are those asked for, and looked at as far as they are there already.
@@ -288,20 +333,6 @@ func (c *Config) sockets() ([]socket.Spec, error) {
 	return specs, socket.Check(specs, socket.Lookup{User: proc.LookupUser, Group: proc.LookupGroup})
 }
 
-// checkTold checks that workers can be told of the sockets as they are to be.
-func (c *Config) checkTold(p plan) error {
-	sockets := names(socket.Plan(p.specs))
-	var faults []error
-	for _, e := range p.exports {
-		faults = append(faults, e.Check(sockets))
-	}
-	if c.Expand {
-		_, err := expand(c.Command, sockets)
-		faults = append(faults, err)
-	}
-	return errors.Join(faults...)
-}
-
 func (c *Config) checkTimes() error {
 	var faults []error
 	for _, t := range []struct {
@@ -312,7 +343,6 @@ func (c *Config) checkTimes() error {
 		{"auto-restart interval", c.AutoRestartInterval},
 		{"kill timeout", c.KillTimeout},
 		{"stop delay", c.StopDelay},
-		{"ready timeout", c.ReadyTimeout},
 	} {
 		if t.is < 0 {
 			faults = append(faults, fmt.Errorf("%s %v is negative", t.name, t.is))
@@ -336,25 +366,13 @@ func (c *Config) checkNumbers() error {
 	if c.Workers < 0 || c.Workers > MaxWorkers {
 		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)
 	}
-	if c.Workers > 0 && (c.NoRefill || c.KeepOld) {
-		fault("no refill and old workers that stay go with one worker, whose number is not given")
+	if c.Workers > 0 && c.Follow {
+		fault("to follow a worker goes without the number of workers, which is %d", c.Workers)
 	}
-	switch {
-	case c.PassSignals && !c.NoRefill:
-		fault("signals that are passed on to the workers end nothing unless none is refilled")
-	case c.Surge < 0:
-		fault("surge %d is negative", c.Surge)
-	case c.Rolling && c.Workers == 0:
-		fault("rolling restarts need the number of workers")
-	case c.Surge > 0 && !c.Rolling:
-		fault("surge %d goes with rolling restarts only", c.Surge)
-	case c.Surge > max(c.Workers, 1):
-		fault("surge %d is more than the number of workers, %d", c.Surge, c.Workers)
-	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Replace.Check(c.Workers), c.Proof.Check())...)
 }
 
-func (c *Config) checkEnv(env environment) error {
+func (c *Config) checkEnv(env launch.Environ) error {
 	var faults []error
 	for _, pair := range env {
 		if strings.Contains(pair, "\x00") {
@@ -366,7 +384,7 @@ func (c *Config) checkEnv(env environment) error {
 			faults = append(faults, fmt.Errorf("drop-env %q is not the name of a variable", name))
 		}
 	}
-	_, err := env.settings()
+	_, err := settings(env)
 	return errors.Join(append(faults, err)...)
 }
 

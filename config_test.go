@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/launch"
+	"github.com/lestrrat/go-server-starter/internal/text"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -79,10 +81,10 @@ func TestZeroConfigHasTheDefaults(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, p.specs)
 	assert.Equal(t, time.Second, c.Interval)
-	assert.Equal(t, "TERM", signalName(c.SignalOnHUP))
-	assert.Equal(t, "TERM", signalName(c.SignalOnTERM))
+	assert.Equal(t, "TERM", text.SignalName(c.SignalOnHUP))
+	assert.Equal(t, "TERM", text.SignalName(c.SignalOnTERM))
 	assert.NotNil(t, c.Log)
-	assert.Equal(t, environment{"A=1"}, p.env, "what was not asked for is not told to the worker")
+	assert.Equal(t, launch.Environ{"A=1"}, p.env, "what was not asked for is not told to the worker")
 }
 
 func TestNewLeavesTheConfigAlone(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -38,105 +39,91 @@ const (
 	defaultAutoKillOldDelay = 5 * time.Second
 )
 
-// environment is a list of NAME=VALUE in which no name stands twice.
-type environment []string
+// managerVariables are those by which a service manager talks to us, and which
+// are not for workers (sd_notify(3), sd_watchdog_enabled(3)).
+var managerVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
-// with returns a copy in which the pairs have replaced what was of their name.
-func (e environment) with(pairs ...string) environment {
-	replaced := func(have string) bool {
-		return slices.ContainsFunc(pairs, func(p string) bool { return sameName(p, have) })
-	}
-	return append(slices.DeleteFunc(slices.Clone(e), replaced), pairs...)
+// managed tells that there is a service manager to be told.
+func (c *Config) managed() bool { return c.NotifyManager && os.Getenv("NOTIFY_SOCKET") != "" }
+
+// forUs tells that a variable is for us alone, and not for workers.
+func (c *Config) forUs(name string) bool {
+	// Our stderr is the journal's, but that of the workers is the log's.
+	return c.forManaged(name) || (c.LogFile != "" || c.PrefixOutput) && name == "JOURNAL_STREAM"
 }
 
-func sameName(a, b string) bool {
-	nameA, _, _ := strings.Cut(a, "=")
-	nameB, _, _ := strings.Cut(b, "=")
-	return nameA == nameB
-}
-
-func (e environment) get(name string) string {
-	for _, pair := range e {
-		if value, ok := strings.CutPrefix(pair, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
-
-// unique is a copy of pairs in which the last of each name is left, which is
-// the one that counts.
-func unique(pairs []string) environment {
-	seen := make(map[string]bool, len(pairs))
-	var e environment
-	for _, pair := range slices.Backward(pairs) {
-		name, _, _ := strings.Cut(pair, "=")
-		if !seen[name] {
-			seen[name] = true
-			e = append(e, pair)
-		}
-	}
-	slices.Reverse(e)
-	return e
-}
-
-// without returns a copy from which the variables are gone that match.
-func (e environment) without(match func(name string) bool) environment {
-	return slices.DeleteFunc(slices.Clone(e), func(pair string) bool {
-		name, _, _ := strings.Cut(pair, "=")
-		return match(name)
-	})
+// forManaged tells that a service manager talks to us by that variable.
+func (c *Config) forManaged(name string) bool {
+	return c.managed() && slices.Contains(managerVariables, name)
 }
 
 // baseEnv is the environment that workers get, but for what an envdir holds
 // and what tells of the sockets: ours, with the variables that options set.
-func (c *Config) baseEnv(exports []fdenv.Export, runAs *proc.Credential) environment {
+func (c *Config) baseEnv(exports []fdenv.Export, runAs *proc.Credential) launch.Environ {
 	given := c.Env
 	if given == nil {
 		given = os.Environ()
 	}
 	kept := append(SettingVariables(), "PATH")
-	e := unique(given).without(func(name string) bool {
+	e := launch.Unique(given).Without(func(name string) bool {
 		stale := func(e fdenv.Export) bool { return e.Owns(name) }
 		if slices.Contains(kept, name) {
 			return false
 		}
 		return c.ClearEnv || fdenv.ForUs(name) || c.forUs(name) || slices.ContainsFunc(exports, stale)
 	})
-	e = e.of(runAs).without(func(name string) bool { return slices.Contains(c.DropEnv, name) })
+	e = asUser(e, runAs).Without(func(name string) bool { return slices.Contains(c.DropEnv, name) })
 	if c.EnvDir != "" {
-		e = e.with(envDir + "=" + c.EnvDir)
+		e = e.With(envDir + "=" + c.EnvDir)
 	}
 	if c.EnableAutoRestart {
-		e = e.with(envAutoRestart + "=1")
+		e = e.With(envAutoRestart + "=1")
 	}
 	if c.AutoRestartInterval > 0 {
-		e = e.with(envAutoInterval + "=" + seconds(c.AutoRestartInterval))
+		e = e.With(envAutoInterval + "=" + text.Seconds(c.AutoRestartInterval))
 	}
 	if c.KillOldDelay != nil && *c.KillOldDelay >= 0 {
-		e = e.with(envKillOldDelay + "=" + seconds(*c.KillOldDelay))
+		e = e.With(envKillOldDelay + "=" + text.Seconds(*c.KillOldDelay))
 	}
 	return e
 }
 
-// of is the environment in which a user runs what is run for him, as login(1) has
-// it. One that has a number only has nothing of ours.
-func (e environment) of(c *proc.Credential) environment {
+// asUser is the environment in which a user runs what is run for it, as login(1) has
+// it. A user that has only a number has nothing of ours.
+func asUser(e launch.Environ, c *proc.Credential) launch.Environ {
 	switch {
 	case c == nil || c.Name == "" && c.UID == os.Geteuid():
 		return e
 	case c.Name == "":
-		return e.with("HOME=/").without(func(name string) bool { return name == "USER" || name == "LOGNAME" })
+		return e.With("HOME=/").Without(func(name string) bool { return name == "USER" || name == "LOGNAME" })
 	}
-	return e.with("HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
+	return e.With("HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
+}
+
+// workerEnv is the base environment with what the envdir holds now, and the settings
+// in it.
+func (s *Starter) workerEnv() (launch.Environ, supervise.Settings, error) {
+	env := s.plan.env
+	if s.config.EnvDir != "" {
+		pairs, err := readEnvDir(s.config.EnvDir)
+		if err != nil {
+			return nil, supervise.Settings{}, err
+		}
+		env = env.With(pairs...)
+	}
+	set, err := settings(env)
+	if err != nil {
+		s.out.Printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
+	}
+	return env, set, nil
 }
 
 // settings are those that the environment holds. The error names every bad
 // value; the default stands in for it.
-func (e environment) settings() (supervise.Settings, error) {
+func settings(e launch.Environ) (supervise.Settings, error) {
 	var faults []error
 	duration := func(name string, standard time.Duration) time.Duration {
-		value := e.get(name)
+		value := e.Get(name)
 		if value == "" {
 			return standard
 		}
@@ -153,7 +140,7 @@ func (e environment) settings() (supervise.Settings, error) {
 		faults = append(faults, fmt.Errorf("%s: 0 would restart without end", envAutoInterval))
 		interval = defaultAutoInterval
 	}
-	if on := e.get(envAutoRestart); on == "" || on == "0" {
+	if on := e.Get(envAutoRestart); on == "" || on == "0" {
 		s.KillOldDelay = duration(envKillOldDelay, 0)
 	} else {
 		s.AutoRestart = interval

@@ -12,23 +12,29 @@
 package starter
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
-	"syscall"
 
+	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Version is that of this module.
@@ -41,30 +47,49 @@ type Failure = supervise.Failure
 // ErrStopping is what Restart returns once the Starter has been told to stop.
 var ErrStopping = supervise.ErrStopping
 
+// Status is how things stand, as Starter.Status and the control socket tell it;
+// docs/control.md says what is in it.
+type (
+	Status        = control.Status
+	WorkerStatus  = control.Worker
+	WorkerExit    = control.Exit
+	SocketStatus  = control.Socket
+	FailureStatus = control.Failure
+)
+
 // Starter is a superdaemon. Its methods may be called from any goroutine.
 type Starter struct {
 	config Config
-	plan
-	sup *supervise.Supervisor
+	plan   plan
 
-	started sync.Once // tells config.Started
-	out     *output.Output
+	out      *output.Output
+	sup      *supervise.Supervisor
+	launcher *launch.Spawner
+	commands *command.Commands
+	reports  reports
 
-	mu       sync.Mutex // guards what follows, which Listen makes and Run closes
-	sockets  *socket.Set
-	pid      *runfile.PidFile
-	status   *runfile.StatusFile
-	notices  *notify.Listener // nil: workers are not asked to say that they are ready
-	control  *control.Server  // nil: there is none
-	unadopt  func()           // leaves orphans alone; nil: they are
-	unhandle func()           // leaves signals alone again; nil: they are
-	writes   output.Queue     // to the status file
-	manager  *manager         // nil: there is none to be told
+	mu   sync.Mutex
+	open undo // what Listen has opened; nil: nothing
+}
 
-	slots     sync.Mutex // what is done to sockets while workers run
-	steerless sync.Once  // it was said that the system cannot steer
+// reports are those observers of the supervisor that there is more to do with.
+type reports struct {
+	status  *report.StatusFile
+	clients *report.Clients
+	manager *report.Manager // nil: there is no service manager to be told
+}
 
-	lost map[string]bool // paths of which it was said that they are gone; touched in the output's queue only
+// undo takes back what was done, the last thing first.
+type undo []func() error
+
+func (u *undo) add(do func() error) { *u = append(*u, do) }
+
+func (u undo) run() error {
+	var faults []error
+	for _, do := range slices.Backward(u) {
+		faults = append(faults, do())
+	}
+	return errors.Join(faults...)
 }
 
 // New checks the configuration and touches nothing. The error names every
@@ -76,41 +101,50 @@ func New(c Config) (*Starter, error) {
 		return nil, err
 	}
 	if c.EnvDir == "" {
-		c.EnvDir = plan.env.get(envDir)
+		c.EnvDir = plan.env.Get(envDir)
 	}
-	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name), lost: map[string]bool{}}
-	life := supervise.Config{
-		Spawner:      spawner{s},
-		Observe:      s.observe,
-		Workers:      c.Workers,
-		Interval:     c.Interval,
-		Attempts:     c.Attempts,
-		RetireSignal: c.SignalOnHUP,
-		AbortSignal:  syscall.SIGTERM,
-		LeaveSignal:  c.SignalOnHUP,
-		KillTimeout:  c.KillTimeout,
-		NoRefill:     c.NoRefill,
-		FirstServes:  c.FirstServes,
+	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
+	s.launcher = &launch.Spawner{Program: plan.program, Env: s.workerEnv, Out: s.out, Prefix: c.PrefixOutput}
+	s.reports = reports{
+		status:  &report.StatusFile{Out: s.out},
+		clients: &report.Clients{Verbose: c.Verbose},
 	}
-	if c.KeepOld {
-		life.RetireSignal = nil
+	life := c.life()
+	life.Spawner = s.launcher
+	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
+		life.Steer = s.launcher.Steer
 	}
-	if slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) && c.Workers > 0 {
-		life.Steer = s.steer
-	}
-	if c.Rolling {
-		life.Surge = max(c.Surge, 1)
-	}
-	if c.Ready == ReadyNotify {
-		life.ReadyTimeout = c.ReadyTimeout
-	}
+	life.Observers = []supervise.Observer{&first{do: c.Started}, s.reports.status}
 	if c.managed() {
-		s.manager = newManager(life, s.out.Printf, func() { _, _ = s.sup.Status(context.Background()) })
-		life.Settled = s.manager.settled
+		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
+		life.Observers = append(life.Observers, s.reports.manager)
 	}
+	lost := func() []string { return s.launcher.Sockets.Lost() }
+	life.Observers = append(life.Observers, s.reports.clients,
+		&report.Log{Out: s.out, Verbose: c.Verbose, Name: c.Name, Lost: lost})
 	s.sup = supervise.New(life)
+	s.commands = &command.Commands{
+		Sup: s.sup, Name: c.Name, Version: Version,
+		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
+		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
+		Sockets: s.sockets, Tail: s.out.Tail,
+	}
 	return s, nil
 }
+
+// first calls a function when the first worker has been started.
+type first struct {
+	once sync.Once
+	do   func()
+}
+
+func (f *first) Hear(e supervise.Event) {
+	if _, started := e.(supervise.Started); started {
+		f.once.Do(func() { go f.do() })
+	}
+}
+
+func (f *first) Settled(supervise.Tally) {}
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
@@ -119,7 +153,7 @@ func New(c Config) (*Starter, error) {
 func (s *Starter) Listen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sockets != nil {
+	if s.open != nil {
 		return nil
 	}
 	if err := s.checkControl(); err != nil {
@@ -128,40 +162,60 @@ func (s *Starter) Listen() error {
 	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	if s.config.HandleSignals {
-		s.unhandle = s.handleSignals(cancel) // from now on there is something to clean up
-	}
-	err := s.open(ctx)
+	open, err := s.openAll(ctx, cancel)
 	if err != nil {
-		s.release()
+		_ = open.run()
 		s.out.Flush()
+		return err
 	}
-	return err
+	s.open = open
+	return nil
 }
 
-func (s *Starter) open(ctx context.Context) (err error) {
-	if err = proc.SealInherited(); err != nil {
-		return fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
+// openAll opens the rooms. What it returns undoes that, also after an error.
+func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
+	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
+		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
+		open.add(func() error { stop(); return nil })
+	}
+	if err := proc.SealInherited(); err != nil {
+		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
 	if s.inInitsPlace() {
-		if s.unadopt, err = s.adoptOrphans(); err != nil {
-			return err
+		stop, err := s.adoptOrphans()
+		if err != nil {
+			return open, err
 		}
+		open.add(func() error { stop(); return nil })
 	}
-	// The pid file comes first: who holds it also holds the socket paths.
+	// A client that waits for our end learns of it by this.
+	open.add(func() error { return s.reports.clients.Server.Close() })
+	// The pid file comes before the sockets: its holder also holds their paths.
 	if s.config.PidFile != "" {
-		if s.pid, err = runfile.Hold(s.config.PidFile); err != nil {
-			return err
+		pid, err := runfile.Hold(s.config.PidFile)
+		if err != nil {
+			return open, err
+		}
+		open.add(pid.Release)
+	}
+	for _, room := range []func(context.Context, *undo) error{s.bind, s.openFiles, s.openSockets} {
+		if err := room(ctx, &open); err != nil {
+			return open, err
 		}
 	}
-	env, err := s.workerEnv()
+	return open, context.Cause(ctx)
+}
+
+// bind binds the sockets for a program that can be run.
+func (s *Starter) bind(ctx context.Context, open *undo) error {
+	env, _, err := s.workerEnv()
 	if err != nil {
 		return err
 	}
-	if err := s.config.command(s.plan, s.config.Command, env, nil).Check(); err != nil {
+	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
-	sockets, err := socket.Bind(ctx, s.specs, socket.Options{
+	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
@@ -169,29 +223,91 @@ func (s *Starter) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.sockets = sockets
-	s.warn()
+	open.add(s.launcher.Sockets.Close)
+	s.launcher.Warn()
+	return nil
+}
+
+// openFiles opens the log, and then the status file: not before the ports are ours, as
+// the one that is there may be that of whoever has them.
+func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger}); err != nil {
 		return err
 	}
-	// Not before the ports are ours: the one that is there may be that of
-	// whoever has them.
-	if s.config.StatusFile != "" {
-		if s.status, err = runfile.NewStatusFile(s.config.StatusFile); err != nil {
+	open.add(s.out.Close)
+	if s.config.StatusFile == "" {
+		return nil
+	}
+	status, err := runfile.NewStatusFile(s.config.StatusFile)
+	if err != nil {
+		return err
+	}
+	open.add(func() error {
+		if err := status.Remove(); err != nil {
+			s.out.Printf("%v", err) // never fatal
+		}
+		return nil
+	})
+	s.reports.status.File = status
+	return nil
+}
+
+// openSockets opens the notify socket and, when a client can be answered, the control
+// socket.
+func (s *Starter) openSockets(_ context.Context, open *undo) error {
+	runAs := s.plan.program.Start.Credential
+	if s.config.Proof.Notified() {
+		notices, err := notify.Listen(runAs != nil, s.onNotice)
+		if err != nil {
 			return err
 		}
+		open.add(notices.Close)
+		s.launcher.Notify = notices.Addr()
 	}
-	if s.config.Ready == ReadyNotify {
-		if s.notices, err = notify.Listen(s.runAs != nil, s.onNotice); err != nil {
-			return err
-		}
+	if s.launcher.Control == "" {
+		return nil
 	}
-	if s.config.Control != "" { // last: whoever connects can be answered
-		if err := s.openControl(); err != nil {
-			return err
-		}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Refused: s.refused}
+	if runAs != nil {
+		c.Worker = runAs.UID
 	}
-	return context.Cause(ctx)
+	if s.config.Proof.Notified() {
+		c.Ancestors = notify.Ancestors
+	}
+	server, err := control.Listen(s.launcher.Control, c)
+	if err != nil {
+		return err
+	}
+	// Before the pid file is let go: another one that has waited for that can begin.
+	open.add(server.StopListening)
+	s.reports.clients.Server = server
+	return nil
+}
+
+// checkControl sees to it that nobody else's control socket is where ours is to be,
+// before anything else is done. Its path is made absolute, as workers are told of it.
+func (s *Starter) checkControl() error {
+	if s.config.Control == "" {
+		return nil
+	}
+	path, err := filepath.Abs(s.config.Control)
+	if err != nil {
+		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
+	}
+	if err := fd.CheckPath(path); err != nil {
+		return fmt.Errorf("control socket %q: %w", path, err)
+	}
+	s.launcher.Control = path
+	return control.Check(path)
+}
+
+// refused tells of clients of the control socket that were turned away.
+func (s *Starter) refused(why string, more int) {
+	line := "refused on the control socket: " + why
+	if more > 0 {
+		line += fmt.Sprintf(", and %d more since the last such line", more)
+	}
+	s.out.Printf("%s", line)
 }
 
 func (s *Starter) onNotice(m notify.Message) {
@@ -201,8 +317,34 @@ func (s *Starter) onNotice(m notify.Message) {
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
-	env := environment(os.Environ()).without(s.config.forManaged)
+	env := launch.Unique(os.Environ()).Without(s.config.forManaged)
 	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
+}
+
+// request is what a signal asks for. cause is for the log.
+type request func(ctx context.Context, cause string)
+
+// handleSignals acts on signals until the function it returns is called. stopping
+// hears first of those that end everything.
+func (s *Starter) handleSignals(stopping func(cause string)) (stop func()) {
+	heedPipe := ignorePipe()
+	table := s.signals(stopping)
+	caught := make(chan os.Signal, 16)
+	for sig := range table {
+		signal.Notify(caught, sig)
+	}
+	ctx, done := context.WithCancel(context.Background())
+	go func() {
+		for sig := range caught {
+			table[sig](ctx, "received "+text.SignalName(sig))
+		}
+	}()
+	return func() {
+		signal.Stop(caught)
+		heedPipe()
+		close(caught)
+		done()
+	}
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -210,14 +352,23 @@ func (s *Starter) runLogger(args []string, files []int) (output.Process, error) 
 func (s *Starter) Addrs() []net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sockets == nil {
+	if s.open == nil {
 		return nil
 	}
 	var addrs []net.Addr
-	for _, socket := range s.sockets.Sockets {
+	for _, socket := range s.launcher.Sockets.Sockets {
 		addrs = append(addrs, socket.Addr)
 	}
 	return addrs
+}
+
+// sockets are those that workers have, as Status tells of them.
+func (s *Starter) sockets() []control.Socket {
+	sockets := []control.Socket{}
+	for _, socket := range s.launcher.Sockets.Sockets {
+		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
+	}
+	return sockets
 }
 
 // Run runs the server program until ctx ends or, with HandleSignals, a signal
@@ -226,13 +377,13 @@ func (s *Starter) Addrs() []net.Addr {
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		s.sup.Close()
-		s.manager.end(err)
+		s.reports.manager.End(err)
 		return err
 	}
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
 	s.out.Wait()
-	s.manager.end(err)
-	s.writes.Flush()
+	s.reports.manager.End(err)
+	s.reports.status.Flush()
 	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
 		s.out.Printf("giving up: %v", err)
 	}
@@ -242,53 +393,17 @@ func (s *Starter) Run(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = errors.Join(err, s.release())
+	err = errors.Join(err, s.open.run())
+	s.open = nil
 	s.out.Flush() // what was printed after the log was closed
 	return err
 }
 
-// release undoes open, in reverse.
-func (s *Starter) release() error {
-	var faults []error
-	if s.control != nil { // before the pid file: whoever has waited for that can begin
-		faults = append(faults, s.control.StopListening())
-	}
-	if s.notices != nil {
-		faults = append(faults, s.notices.Close())
-	}
-	if s.status != nil {
-		if err := s.status.Remove(); err != nil {
-			s.out.Printf("%v", err) // never fatal
-		}
-	}
-	faults = append(faults, s.out.Close())
-	if s.sockets != nil {
-		s.slots.Lock() // steer may be at it yet
-		faults = append(faults, s.sockets.Close())
-		s.sockets = nil
-		s.slots.Unlock()
-	}
-	if s.pid != nil {
-		faults = append(faults, s.pid.Release())
-	}
-	if s.control != nil { // after all else: a client that waits for our end learns of it by this
-		faults = append(faults, s.control.Close())
-	}
-	if s.unadopt != nil {
-		s.unadopt()
-	}
-	if s.unhandle != nil {
-		s.unhandle() // last: a signal that comes now must leave nothing behind
-	}
-	s.unhandle, s.unadopt, s.notices, s.status, s.pid, s.control = nil, nil, nil, nil, nil, nil
-	return errors.Join(faults...)
-}
-
-// Restart replaces the running generation by a new one, as HUP does, and
-// blocks until that is live, the attempt has failed, or ctx ends, which does
-// not take the request back. The error then says how the worker ended, and
-// has the last lines of the log file since the attempt began. A request that comes while a generation is
-// starting is for the one after it. While Run is not running it blocks.
+// Restart replaces the running generation by a new one, as HUP does. It blocks until
+// the new one is live, the attempt has failed, or ctx ends, which does not take the
+// request back; and while Run is not running. A request that comes while a generation
+// is starting is for the one after it. The error says how the worker ended, and has
+// the last lines of the log file since the attempt began.
 func (s *Starter) Restart(ctx context.Context) error {
 	select {
 	case how := <-s.sup.Restart(ctx, "restart requested"):
@@ -298,88 +413,19 @@ func (s *Starter) Restart(ctx context.Context) error {
 	}
 }
 
-// spawner starts workers for the supervisor.
-type spawner struct{ *Starter }
+// Status tells how things stand. It blocks while Run is not running, until ctx
+// ends; after Run the error is ErrStopping.
+func (s *Starter) Status(ctx context.Context) (Status, error) { return s.commands.Status(ctx) }
 
-func (s spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
-	s.out.Mark(generation)
-	env, err := s.workerEnv()
-	if err != nil {
-		return nil, supervise.Settings{}, err
+// explain adds the last lines of the log to why an attempt has failed.
+func (s *Starter) explain(err error) error {
+	var failure *Failure
+	if !errors.As(err, &failure) {
+		return err
 	}
-	settings, err := env.settings()
-	if err != nil {
-		s.out.Printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
+	lines := s.out.Tail(failure.Generation)
+	if len(lines) == 0 {
+		return err
 	}
-	args, err := s.args()
-	if err != nil {
-		return nil, supervise.Settings{}, err
-	}
-	files, err := s.files(slot)
-	if err != nil {
-		return nil, supervise.Settings{}, err
-	}
-	p, err := s.start(s.config.command(s.plan, args, env.with(s.told(generation, slot)...), files))
-	if err != nil {
-		return nil, supervise.Settings{}, err
-	}
-	// Go has raised our own limit; what a worker has can be seen of one only.
-	if err := s.sockets.Fit(p.MaxFiles()); err != nil && generation == 1 {
-		_ = p.Signal(os.Kill)
-		p.Wait()
-		return nil, supervise.Settings{}, err
-	}
-	return p, settings, nil
-}
-
-// start starts a worker.
-func (s *Starter) start(c proc.Command) (*proc.Process, error) {
-	if !s.config.PrefixOutput {
-		return proc.Start(c)
-	}
-	relay, err := s.out.Relay()
-	if err != nil {
-		return nil, err
-	}
-	stdout, stderr := s.out.Descriptors()
-	for fd, ours := range map[int]int{1: stdout, 2: stderr} {
-		if c.Files[fd] == ours { // no socket is pinned there
-			c.Files[fd] = relay.Descriptor()
-		}
-	}
-	p, err := proc.Start(c)
-	if err != nil {
-		relay.Cancel()
-		return nil, err
-	}
-	relay.Begin(p.Pid())
-	return p, nil
-}
-
-// command is how a worker is started.
-func (c *Config) command(p plan, args, env []string, files []int) proc.Command {
-	worker := proc.Command{
-		Args:          args,
-		Env:           env,
-		Dir:           c.Dir,
-		Files:         files,
-		Group:         c.KillGroup,
-		Umask:         c.Umask,
-		Nice:          c.Nice,
-		Credential:    p.runAs,
-		DieWithParent: c.DieWithParent,
-	}
-	for _, e := range p.exports {
-		worker.PidVariable = cmp.Or(worker.PidVariable, e.OwnPID)
-	}
-	return worker
-}
-
-// workerEnv is the base environment with what the envdir holds now.
-func (s *Starter) workerEnv() (environment, error) {
-	if s.config.EnvDir == "" {
-		return s.env, nil
-	}
-	pairs, err := readEnvDir(s.config.EnvDir)
-	return s.env.with(pairs...), err
+	return fmt.Errorf("%w\nits log:\n  %s", err, text.Lines(strings.Join(lines, "\n  ")))
 }

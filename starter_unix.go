@@ -4,42 +4,77 @@ package starter
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// handleSignals acts on signals until the function it returns is called. A
-// signal to stop also cancels what Listen is doing.
-func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
-	// Ignored, and so in the workers, as the original has it. A terminal that
-	// is gone must not end us by PIPE while workers serve.
-	signal.Ignore(syscall.SIGPIPE)
-	caught := make(chan os.Signal, 16)
-	signal.Notify(caught, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-	if s.config.Workers > 0 {
-		signal.Notify(caught, syscall.SIGTTIN, syscall.SIGTTOU)
-	}
-	ctx, done := context.WithCancel(context.Background())
-	go func() {
-		for sig := range caught {
-			s.onSignal(ctx, sig, cancel)
+// signals is what each signal asks for. stopping is called first by those that end
+// everything.
+func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
+	stop := func(with os.Signal, delay time.Duration) request {
+		return func(ctx context.Context, cause string) {
+			stopping(cause)
+			s.sup.Stop(ctx, cause, with, delay)
 		}
-	}()
-	return func() {
-		signal.Stop(caught)
-		signal.Reset(syscall.SIGPIPE)
-		close(caught)
-		done()
 	}
+	pass := func(sig os.Signal) request {
+		return func(ctx context.Context, cause string) {
+			stopping(cause)
+			s.sup.Pass(ctx, cause, sig)
+		}
+	}
+	resize := func(by int) request {
+		return func(ctx context.Context, cause string) {
+			_, _ = s.sup.Resize(ctx, cause, supervise.Size{Change: by}) // the log says how many there are
+		}
+	}
+	signalWorkers := func(sig os.Signal) request {
+		return func(ctx context.Context, cause string) {
+			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
+		}
+	}
+	ignored := func(_ context.Context, cause string) {
+		s.out.Printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
+	}
+	table := map[os.Signal]request{
+		syscall.SIGHUP:  func(ctx context.Context, cause string) { s.sup.Restart(ctx, cause) },
+		syscall.SIGTERM: stop(s.config.SignalOnTERM, s.config.StopDelay),
+		syscall.SIGINT:  stop(syscall.SIGTERM, 0),
+		syscall.SIGQUIT: stop(syscall.SIGQUIT, 0),
+		syscall.SIGUSR1: ignored,
+		syscall.SIGUSR2: ignored,
+	}
+	if s.config.Workers > 0 {
+		table[syscall.SIGTTIN], table[syscall.SIGTTOU] = resize(1), resize(-1)
+	}
+	switch {
+	case s.config.Follow:
+		for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
+			table[sig] = pass(sig)
+		}
+	case s.inInitsPlace():
+		for _, sig := range []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2} {
+			table[sig] = signalWorkers(sig)
+		}
+	}
+	return table
 }
 
-// inInitsPlace tells that orphans come to us, and that who wants to reach the
-// workers has nobody but us to send a signal to.
+// ignorePipe has PIPE ignored, and so in the workers, as the original has it, until
+// the function it returns is called. A terminal that is gone must not end us while
+// workers serve.
+func ignorePipe() (undo func()) {
+	signal.Ignore(syscall.SIGPIPE)
+	return func() { signal.Reset(syscall.SIGPIPE) }
+}
+
+// inInitsPlace tells that orphans come to us, and that nobody but us can be sent a
+// signal that is for the workers.
 func (s *Starter) inInitsPlace() bool {
 	return s.config.Subreaper || s.config.HandleSignals && os.Getpid() == 1
 }
@@ -54,36 +89,4 @@ func (s *Starter) adoptOrphans() (stop func(), err error) {
 	}
 	reaped := proc.ReapOrphans()
 	return func() { undo(); reaped() }, nil
-}
-
-func (s *Starter) onSignal(ctx context.Context, sig os.Signal, cancel context.CancelCauseFunc) {
-	cause := "received " + signalName(sig)
-	stop := func(with os.Signal, delay time.Duration) {
-		cancel(errors.New(cause))
-		if s.config.PassSignals {
-			s.sup.Pass(ctx, cause, sig)
-			return
-		}
-		s.sup.Stop(ctx, cause, with, delay)
-	}
-	switch sig {
-	case syscall.SIGHUP:
-		s.sup.Restart(ctx, cause)
-	case syscall.SIGTERM:
-		stop(s.config.SignalOnTERM, s.config.StopDelay)
-	case syscall.SIGINT:
-		stop(syscall.SIGTERM, 0)
-	case syscall.SIGQUIT:
-		stop(syscall.SIGQUIT, 0)
-	case syscall.SIGTTIN:
-		s.sup.Resize(ctx, cause, 1)
-	case syscall.SIGTTOU:
-		s.sup.Resize(ctx, cause, -1)
-	case syscall.SIGUSR1, syscall.SIGUSR2:
-		if s.inInitsPlace() && !s.config.PassSignals {
-			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
-			return
-		}
-		s.out.Printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
-	}
 }

@@ -2,30 +2,20 @@ package starter
 
 import (
 	"context"
-	"errors"
 	"os"
-	"os/signal"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
-// handleSignals stops at Ctrl-C, which is all that Windows knows.
-func (s *Starter) handleSignals(cancel context.CancelCauseFunc) (stop func()) {
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, os.Interrupt)
-	ctx, done := context.WithCancel(context.Background())
-	go func() {
-		for range caught {
-			cancel(errors.New("received INT"))
-			s.sup.Stop(ctx, "received INT", s.config.SignalOnTERM, 0)
-		}
-	}()
-	return func() {
-		signal.Stop(caught)
-		close(caught)
-		done()
-	}
+// signals is what each signal asks for: Ctrl-C is all that Windows knows.
+func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
+	return map[os.Signal]request{os.Interrupt: func(ctx context.Context, cause string) {
+		stopping(cause)
+		s.sup.Stop(ctx, cause, s.config.SignalOnTERM, 0)
+	}}
 }
+
+func ignorePipe() (undo func()) { return func() {} }
 
 func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
 

@@ -117,7 +117,7 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 	}
 	c.SignalOnHUP, _ = text.ParseSignal("USR2") // as einhorn's; TERM where there is no USR2
 	if o.Manual {
-		c.Ready, c.ReadyTimeout, c.Interval = starter.ReadyNotify, grace, 0
+		c.Proof, c.Interval = starter.Notified(grace), 0
 	}
 	if o.Syslog {
 		c.LogFile, c.RedirectOutput = "syslog:"+name, true

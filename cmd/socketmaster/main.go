@@ -146,13 +146,14 @@ func (o *options) config(log io.Writer) (starter.Config, error) {
 		DropEnv:       starter.SettingVariables(), // which are start_server's
 		User:          o.user,
 		Interval:      max(time.Duration(min(o.start, math.MaxInt32))*time.Millisecond, starter.MinInterval),
-		KeepOld:       o.start == 0,
 		Attempts:      1,
-		NoRefill:      true,
-		PassSignals:   true,
+		Follow:        true,
 		PrefixOutput:  true,
 		HandleSignals: true,
 		Log:           log,
+	}
+	if o.start == 0 {
+		c.Replace = starter.Beside
 	}
 	if o.syslog {
 		c.LogFile = "syslog:" + name

@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -113,151 +110,6 @@ func parse(args []string) (*options, error) {
 	return o, o.check()
 }
 
-func (o *options) check() error {
-	if o.Help || o.Version {
-		return nil
-	}
-	var faults []error
-	fault := func(option string, err error) {
-		if err != nil {
-			faults = append(faults, fmt.Errorf("--%s: %w", option, err))
-		}
-	}
-	duration := func(option, given string, d *time.Duration) bool {
-		if given == "" {
-			return false
-		}
-		var err error
-		*d, err = text.ParseDuration(given)
-		fault(option, err)
-		return true
-	}
-	signal := func(option, given string, sig *os.Signal) {
-		if given != "" {
-			var err error
-			*sig, err = text.ParseSignal(given)
-			fault(option, err)
-		}
-	}
-	c := &o.set
-	if duration("interval", o.Interval, &c.Interval) {
-		c.Interval = max(c.Interval, starter.MinInterval)
-	}
-	var delay time.Duration
-	if duration("kill-old-delay", o.KillOldDelay, &delay) {
-		c.KillOldDelay = &delay
-	}
-	duration("kill-timeout", o.KillTimeout, &c.KillTimeout)
-	duration("auto-restart-interval", o.AutoRestartInterval, &c.AutoRestartInterval)
-	if zero, err := text.ParseDuration(o.AutoRestartInterval); err == nil && zero == 0 {
-		fault("auto-restart-interval", errors.New("0 would restart without end"))
-	}
-	duration("timeout", o.Timeout, &o.timeout)
-	signal("signal-on-hup", o.SignalOnHUP, &c.SignalOnHUP)
-	signal("signal-on-term", o.SignalOnTERM, &c.SignalOnTERM)
-	duration("stop-delay", o.StopDelay, &c.StopDelay)
-	if duration("ready-timeout", o.ReadyTimeout, &c.ReadyTimeout) && o.Ready != "notify" {
-		fault("ready-timeout", errors.New("it goes with --ready=notify only"))
-	}
-	if zero, err := text.ParseDuration(o.ReadyTimeout); err == nil && zero == 0 {
-		fault("ready-timeout", errors.New("0 is too short for any worker"))
-	}
-	switch o.Ready {
-	case "", "interval":
-	case "notify":
-		c.Ready = starter.ReadyNotify
-	default:
-		fault("ready", fmt.Errorf("%q is neither interval nor notify", o.Ready))
-	}
-	number := func(option, given string, from, to int, n *int) {
-		if given == "" {
-			return
-		}
-		var err error
-		if *n, err = strconv.Atoi(given); err != nil || *n < from || *n > to {
-			fault(option, fmt.Errorf("%q is not a number from %d to %d", given, from, to))
-			*n = 0
-		}
-	}
-	number("nice", o.Nice, -20, 19, &c.Nice)
-	if o.Umask != "" {
-		mask, err := strconv.ParseUint(o.Umask, 8, 16)
-		if err != nil || mask > 0o777 {
-			fault("umask", fmt.Errorf("%q is not an octal number from 0 to 777", o.Umask))
-		} else {
-			n := int(mask)
-			c.Umask = &n
-		}
-	}
-	number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
-	number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
-	number("workers", o.Workers, 1, starter.MaxWorkers, &c.Workers)
-	number("surge", o.Surge, 1, starter.MaxWorkers, &c.Surge)
-	faults = append(faults, o.checkRolling(), o.checkClient())
-	return errors.Join(faults...)
-}
-
-// checkRolling checks what goes with --rolling.
-func (o *options) checkRolling() (err error) {
-	c := &o.set
-	switch {
-	case o.Rolling && o.Workers == "":
-		err = errors.New("--rolling needs --workers")
-	case o.Surge != "" && !o.Rolling:
-		err = errors.New("--surge goes with --rolling only")
-	case c.Workers > 0 && c.Surge > c.Workers:
-		err = fmt.Errorf("--surge: %d is more than there are workers, %d", c.Surge, c.Workers)
-	}
-	if err != nil {
-		o.Rolling, c.Surge = false, 0 // which is not to be told twice
-	}
-	return err
-}
-
-// checkClient checks what goes with --restart, --stop and --status.
-func (o *options) checkClient() error {
-	var asked []string
-	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status} {
-		if is {
-			asked = append(asked, name)
-		}
-	}
-	slices.Sort(asked)
-	switch {
-	case len(asked) > 1:
-		return fmt.Errorf("%s exclude each other", strings.Join(asked, " and "))
-	case o.Restart && o.Control == "" && (o.PidFile == "" || o.StatusFile == ""):
-		return errors.New("--restart needs --control, or --pid-file and --status-file")
-	case o.Stop && o.Control == "" && o.PidFile == "":
-		return errors.New("--stop needs --control or --pid-file")
-	case o.Status && o.Control == "":
-		return errors.New("--status needs --control")
-	case o.JSON && !o.Status:
-		return errors.New("--json goes with --status only")
-	case o.Drained && (!o.Restart || o.Control == ""):
-		return errors.New("--drained goes with --restart and --control only")
-	case o.Timeout != "" && len(asked) == 0:
-		return errors.New("--timeout goes with --restart, --stop and --status only")
-	case o.Daemonize && slices.ContainsFunc(o.Port, takesStdio):
-		return errors.New("--daemonize has /dev/null in the place of 0, 1 and 2: have the socket that fd:// names at another number")
-	case o.Daemonize && o.LogFile == "":
-		return errors.New("--daemonize needs --log-file")
-	}
-	return nil
-}
-
-// takesStdio tells that a list of ports has fd://0, 1 or 2.
-func takesStdio(list string) bool {
-	return slices.ContainsFunc(strings.Split(list, ","), func(item string) bool {
-		_, number, found := strings.Cut(item, "fd://")
-		number, _, _ = strings.Cut(number, "=")
-		return found && slices.Contains([]string{"0", "1", "2"}, strings.TrimSpace(number))
-	})
-}
-
-// isClient tells that another start_server is to be asked.
-func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status }
-
 // config is what the library is told.
 func (o *options) config(log io.Writer) starter.Config {
 	c := o.set
@@ -270,7 +122,6 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
 	c.KillGroup = o.KillGroup
-	c.Rolling = o.Rolling
 	c.Control = o.Control
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log

@@ -38,7 +38,7 @@ func everything() Answer {
 			Sockets: []Socket{{Name: "[::1]:80", Network: "tcp", Address: nasty, FD: 3}, {Name: "a", Network: "unix", Address: "b", FD: 4}},
 			Failure: &Failure{Generation: 9, Reason: nasty, At: at(1732161234999), GivenUp: true, Log: []string{nasty}},
 		},
-		Commands: Commands,
+		Commands: []Command{{nasty, nasty}, {"help", "what there is"}}, Subscribed: true, Refused: true,
 	}
 }
 

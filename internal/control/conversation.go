@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,16 +122,12 @@ func (c *client) answer(text string) bool {
 	case err != nil:
 		c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
 		a.Error = err.Error()
-	case c.peer.worker && r.Command != "worker:ack":
-		a.Error = fmt.Sprintf("user %d, which the workers run as, may only acknowledge, by worker:ack", c.peer.UID)
-		c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))
-	case r.Command == "help":
-		a = Answer{OK: true, Commands: Commands, Message: helpText()}
-	case r.Command == "subscribe":
-		a.OK = true
-		subscribed = c.server.subscribe(c)
 	default:
 		a = c.server.Do(c.peer, r)
+		if a.Refused {
+			c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))
+		}
+		subscribed = a.Subscribed && c.server.subscribe(c)
 	}
 	a.ID = r.ID
 	if c.events != nil && !subscribed {
@@ -146,15 +141,6 @@ func (c *client) answer(text string) bool {
 		go c.tell() // now: the answer comes before all events
 	}
 	return err == nil
-}
-
-// helpText is the help for people.
-func helpText() string {
-	var text strings.Builder
-	for _, command := range Commands {
-		fmt.Fprintf(&text, "%s: %s\n", command.Name, command.Help)
-	}
-	return text.String()
 }
 
 func (c *client) send(a Answer) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/valyala/fastjson"
 )
 
@@ -138,7 +139,7 @@ func decodeEvent(v *fastjson.Value) Event {
 
 func decodeStatus(v *fastjson.Value) *Status {
 	s := &Status{
-		Name: stringAt(v, "name"), Pid: v.GetInt("pid"), State: stringAt(v, "state"), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
+		Name: stringAt(v, "name"), Pid: v.GetInt("pid"), State: supervise.Phase(stringAt(v, "state")), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
 		Generation: v.GetInt("generation"), Starting: v.GetInt("starting"),
 		WantedWorkers: v.GetInt("wanted_workers"), Restarts: v.GetInt("restarts"),
 	}
@@ -163,7 +164,7 @@ func decodeStatus(v *fastjson.Value) *Status {
 
 func decodeWorker(v *fastjson.Value) Worker {
 	w := Worker{
-		ID: decodeID(v), State: stringAt(v, "state"), Age: v.GetFloat64("age"),
+		ID: decodeID(v), State: supervise.WorkerState(stringAt(v, "state")), Age: v.GetFloat64("age"),
 		Restarts: v.GetInt("restarts"), Says: stringAt(v, "says"),
 	}
 	w.ReadyAfter, w.NextTry = seconds(v, "ready_after"), seconds(v, "next_try")

@@ -71,7 +71,7 @@ func (s *Status) JSON() []byte {
 	var o object
 	o.setIf(s.Name != "", "name", s.Name)
 	o.set("pid", s.Pid)
-	o.set("state", s.State)
+	o.set("state", string(s.State))
 	o.set("started", s.Started)
 	o.set("uptime", s.Uptime)
 	o.set("generation", s.Generation)
@@ -91,7 +91,7 @@ func (s *Status) JSON() []byte {
 
 func (w Worker) json() raw {
 	o := w.object()
-	o.set("state", w.State)
+	o.set("state", string(w.State))
 	o.set("age", w.Age)
 	if w.ReadyAfter != nil {
 		o.set("ready_after", *w.ReadyAfter)

@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
+// Watched tells that somebody has subscribed. Without a Server nobody has.
+func (s *Server) Watched() bool { return s != nil && s.watched.Load() > 0 }
+
 // Publish tells the subscribers of an event. It never blocks, and takes no lock:
 // one who does not keep up is disconnected.
 func (s *Server) Publish(e Event) {
-	if s == nil || s.watched.Load() == 0 {
+	if !s.Watched() {
 		return
 	}
 	e.Version, e.Time = Version, time.Now()

@@ -31,6 +31,8 @@ func echo(_ Peer, r Request) Answer {
 		return Answer{OK: true, Log: []string{strings.Repeat("x", 1<<20)}}
 	case "nosuch":
 		return Answer{Error: "there is no such command"}
+	case "subscribe":
+		return Answer{OK: true, Subscribed: true}
 	}
 	return Answer{OK: true, Log: []string{r.Command}}
 }

@@ -330,7 +330,7 @@ func TestWhoIsBusyOrWatchesStays(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
 		finish := make(chan struct{})
-		s.Do = func(Peer, Request) Answer { <-finish; return Answer{OK: true} }
+		s.Do = once(finish)
 		all := many(t, s, 100, maxClients)
 		for i, c := range all {
 			if i%2 == 0 {
@@ -403,12 +403,22 @@ func TestNoRequestOfWhoHasToGo(t *testing.T) {
 	})
 }
 
+// once answers a restart when finish is closed, and all else at once.
+func once(finish <-chan struct{}) func(Peer, Request) Answer {
+	return func(p Peer, r Request) Answer {
+		if r.Command == "restart" {
+			<-finish
+		}
+		return echo(p, r)
+	}
+}
+
 // What is being carried out takes a place, whether or not anybody waits for it.
 func TestWhoHasGoneKeepsThePlaceOfItsRequest(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
 		finish := make(chan struct{})
-		s.Do = func(Peer, Request) Answer { <-finish; return Answer{OK: true} }
+		s.Do = once(finish)
 		for range 2 * maxOfProcess {
 			ours, theirs := net.Pipe()
 			go s.serve(theirs, Peer{Pid: 8})

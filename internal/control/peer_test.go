@@ -100,7 +100,8 @@ func TestAnotherUser(t *testing.T) {
 	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
 }
 
-// The user that the workers run as may say that it is ready, and nothing else.
+// The user that the workers run as may connect, and is told apart; what it may not do is
+// told to Refused.
 func TestWorkersUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -109,14 +110,19 @@ func TestWorkersUser(t *testing.T) {
 	}
 	const nobody, other = 65534, 65533
 	var refused told
-	_, path := listenWith(t, Config{Refused: refused.refused, Worker: nobody, Do: echo})
+	_, path := listenWith(t, Config{Refused: refused.refused, Worker: nobody, Do: func(p Peer, r Request) Answer {
+		if p.OfWorkers && r.Command != "worker:ack" {
+			return Answer{Refused: true, Error: "not for you"}
+		}
+		return echo(p, r)
+	}})
 	require.NoError(t, os.Chmod(filepath.Dir(path), 0o755))
 	_, said := asUser(t, nobody, path+" worker:ack")
 	assert.Equal(t, `{"version":1,"ok":true,"log":["worker:ack"]}`+"\n", said)
 	assert.Empty(t, refused.all())
 	for _, command := range []string{"status", "stop", "help", "subscribe"} {
 		_, said = asUser(t, nobody, path+" "+command)
-		assert.Equal(t, `{"version":1,"ok":false,"error":"user 65534, which the workers run as, may only acknowledge, by worker:ack"}`+"\n", said)
+		assert.Equal(t, `{"version":1,"ok":false,"error":"not for you"}`+"\n", said)
 	}
 	_, said = asUser(t, other, path)
 	assert.Contains(t, said, "is of user 65533, neither of user 0 nor root")

@@ -4,7 +4,11 @@
 // clients.
 package control
 
-import "time"
+import (
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
 
 // Version is the version of the protocol. It changes when a client that knows
 // only the older one would go wrong.
@@ -41,6 +45,9 @@ type Answer struct {
 	Pids       []int    // who was sent the signal
 	Status     *Status
 	Commands   []Command
+
+	Subscribed bool // the client has all events from now on; not sent
+	Refused    bool // it may not ask for this, which Config.Refused hears of; not sent
 }
 
 // Command is what there is to ask for.
@@ -49,31 +56,12 @@ type Command struct {
 	Help string
 }
 
-// Commands are all there are.
-var Commands = []Command{
-	{"help", "what there is"},
-	{"status", "how things stand"},
-	{"restart", "start a new generation; answered when it is live, or has failed"},
-	{"stop", "stop all workers, as TERM does; the connection ends when they are gone"},
-	{"workers", `change the number of workers to "workers"`},
-	{"signal", `send "signal" to all workers, or to those in "slot"`},
-	{"subscribe", "have every event from now on as a line of its own"},
-	{"worker:ack", "from a worker: it is ready"},
-	{"inc", "einhorn's: one worker more; answered when it has proved itself, or has failed"},
-	{"dec", "einhorn's: one worker less; answered when it is gone"},
-	{"upgrade", "einhorn's for restart"},
-	{"die", "einhorn's for stop: by the signal that old workers get, or the one in \"args\""},
-	{"state", "einhorn's for status"},
-	{"ehlo", "einhorn's: who is there"},
-	{"version", "of the program"},
-}
-
 // Status is how things stand. Durations are seconds; times are sent as the
 // seconds since 1970.
 type Status struct {
 	Name          string // of the program
 	Pid           int
-	State         string
+	State         supervise.Phase
 	Started       time.Time
 	Uptime        float64
 	Generation    int // the live one; 0: none
@@ -89,7 +77,7 @@ type Status struct {
 // Worker is one worker process.
 type Worker struct {
 	ID
-	State      string
+	State      supervise.WorkerState
 	Age        float64
 	ReadyAfter *float64 // nil: it has not proved itself yet
 	Restarts   int      // workers that were started in its slot before

@@ -30,7 +30,7 @@ const (
 type Peer struct {
 	Pid, UID  int
 	Ancestors []int // the process itself first; see Config
-	worker    bool  // of the workers' user, who may only acknowledge
+	OfWorkers bool  // it is of the workers' user, and neither of ours nor root's
 }
 
 // Config is what a server needs of the superdaemon.
@@ -44,7 +44,7 @@ type Config struct {
 	// connected, as it may be gone any moment. nil: nobody wants to know them.
 	Ancestors func(pid int) []int
 	// Worker is the user that workers run as, if that is not ours: it may connect,
-	// but only to acknowledge. 0: it is ours.
+	// and Do is told that it is theirs. 0: it is ours.
 	Worker int
 	// Refused hears of clients that were turned away, and why, once a minute at
 	// most; more is how many others there were since the last time. It must not
@@ -153,8 +153,8 @@ func (s *Server) accept() {
 // welcome finds out who has connected, and whether it may.
 func (s *Server) welcome(conn *net.UnixConn) {
 	peer, err := peerOf(conn)
-	peer.worker = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker
-	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() && !peer.worker {
+	peer.OfWorkers = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker
+	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() && !peer.OfWorkers {
 		err = fmt.Errorf("process %d is of user %d, neither of user %d nor root", peer.Pid, peer.UID, os.Geteuid())
 	}
 	if err != nil {

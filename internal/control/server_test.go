@@ -149,19 +149,6 @@ func TestHalfClosedAfterTheRequest(t *testing.T) {
 	c.ended()
 }
 
-func TestHelpNamesEveryCommand(t *testing.T) {
-	t.Parallel()
-	_, path := listenWith(t, Config{})
-	c := call(t, path)
-	c.say(`{"command":"help"}` + "\n")
-	var want []any
-	for _, c := range Commands {
-		assert.NotEmpty(t, c.Help)
-		want = append(want, map[string]any{"command": c.Name, "help": c.Help})
-	}
-	assert.Equal(t, want, c.hear()["commands"])
-}
-
 // Whoever has connected is known, whatever it says.
 func TestPeer(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -43,7 +44,7 @@ func newProgress(out io.Writer, s *control.Status) *progress {
 		workers: map[int]*shown{},
 	}
 	for _, w := range s.Workers {
-		p.workers[w.Pid] = &shown{generation: w.Generation, proven: w.State != "proving", told: w.State == "draining"}
+		p.workers[w.Pid] = &shown{generation: w.Generation, proven: w.State != supervise.StateProving, told: w.State == supervise.StateDraining}
 	}
 	if p.terminal {
 		p.stop = every(redraw, p.draw)

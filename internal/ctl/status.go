@@ -10,15 +10,17 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // WriteStatus prints how things stand, for people.
 func WriteStatus(w io.Writer, s *control.Status) {
-	if s.State == "stop delay" {
-		s.State = "about to stop"
+	state := string(s.State)
+	if s.State == supervise.PhaseStopDelay {
+		state = "about to stop"
 	}
-	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", cmp.Or(s.Name, "start_server"), s.Pid, s.State, age(s.Uptime), text.Count(s.Restarts, "restart"))
+	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", cmp.Or(s.Name, "start_server"), s.Pid, state, age(s.Uptime), text.Count(s.Restarts, "restart"))
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
 	}
@@ -50,7 +52,7 @@ func writeWorkers(w io.Writer, s *control.Status) {
 			pid, old, says = "-", "-", "next try in "+age(*v.NextTry)
 		}
 		t = append(t, []string{
-			strconv.Itoa(v.Generation), v.State, strconv.Itoa(v.Slot), pid, old, ready, strconv.Itoa(v.Restarts), exit, says,
+			strconv.Itoa(v.Generation), string(v.State), strconv.Itoa(v.Slot), pid, old, ready, strconv.Itoa(v.Restarts), exit, says,
 		})
 	}
 	t.write(w)

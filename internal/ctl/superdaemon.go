@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -91,7 +92,7 @@ func bringUpToDate(s *control.Status, since []control.Event) {
 		}
 		s.Workers = slices.DeleteFunc(s.Workers, func(w control.Worker) bool { return w.Pid == e.Worker.Pid })
 		if e.Event == "started" {
-			s.Workers = append(s.Workers, control.Worker{ID: *e.Worker, State: "proving"})
+			s.Workers = append(s.Workers, control.Worker{ID: *e.Worker, State: supervise.StateProving})
 		}
 	}
 }
@@ -158,9 +159,9 @@ func (a *Superdaemon) serving() string {
 	for _, w := range now.Status.Workers {
 		name := fmt.Sprintf("%d:%d", w.Generation, w.Pid)
 		switch w.State {
-		case "live", "old", "stopping":
+		case supervise.StateLive, supervise.StateOld, supervise.StateStopping:
 			serving = append(serving, name)
-		case "draining":
+		case supervise.StateDraining:
 			draining = append(draining, name)
 		}
 	}

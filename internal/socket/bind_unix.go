@@ -252,41 +252,25 @@ func maxFiles() uint64 {
 	return uint64(limit.Cur)
 }
 
-// Lost are the paths that are not, or not any more, those of the sockets bound to
-// them: somebody has removed or replaced them, and nobody can connect.
-func (s *Set) Lost() []string {
-	var lost []string
-	for i := range s.Sockets {
-		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {
-			lost = append(lost, socket.Path)
-		}
-	}
-	return lost
-}
-
 // hasPath tells that the file at the path is the socket's.
 func (s *Socket) hasPath() bool {
 	var st unix.Stat_t
 	return unix.Lstat(s.Path, &st) == nil && uint64(st.Dev) == s.dev && st.Ino == s.ino
 }
 
-// Close closes the sockets and removes the paths that are still ours. It may
-// be called more than once.
-func (s *Set) Close() error {
-	var faults []error
-	for i := range s.Sockets {
-		socket := &s.Sockets[i]
-		if socket.fd < 0 {
-			continue
-		}
-		if socket.ino != 0 && socket.hasPath() {
-			faults = append(faults, os.Remove(socket.Path))
-		}
-		for _, fd := range append(*socket.others, socket.fd) {
-			faults = append(faults, os.NewSyscallError("close", unix.Close(fd)))
-		}
-		socket.fd, *socket.others = -1, nil
+// close closes the socket and removes its path if that is still ours.
+func (s *Socket) close() error {
+	if s.fd < 0 {
+		return nil
 	}
+	var faults []error
+	if s.ino != 0 && s.hasPath() {
+		faults = append(faults, os.Remove(s.Path))
+	}
+	for _, fd := range append(*s.others, s.fd) {
+		faults = append(faults, os.NewSyscallError("close", unix.Close(fd)))
+	}
+	s.fd, *s.others = -1, nil
 	return errors.Join(faults...)
 }
 

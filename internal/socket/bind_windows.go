@@ -7,26 +7,22 @@ import (
 
 var errWindows = errors.New("sockets cannot be handed to workers on Windows")
 
+// Bind fails by this one, so no other method of a Socket is ever called.
 func (s *Socket) bind(context.Context, Options) error { return errWindows }
 
 func inspect(int) (inherited, error) { return inherited{}, errWindows }
 
+func (s *Socket) fill(int, Options) error { return errWindows }
+
+func (s *Socket) steer(int) error { return errWindows }
+
+func (s *Socket) queued(int) (int, error) { return 0, errWindows }
+
+func (s *Socket) hasPath() bool { return true }
+
+func (s *Socket) close() error { return nil }
+
 func (s *Set) plug() error { return nil }
-
-// Grow does nothing: there are no sockets.
-func (s *Set) Grow(int) error { return nil }
-
-// Steer does nothing: there are no connections.
-func (s *Set) Steer(int) error { return nil }
-
-// Queued is 0: there are no connections.
-func (s *Set) Queued(int) (int, error) { return 0, nil }
-
-// Lost are none: there are no paths.
-func (s *Set) Lost() []string { return nil }
-
-// Close does nothing: there are no sockets.
-func (s *Set) Close() error { return nil }
 
 func maxFiles() uint64 { return 0 }
 

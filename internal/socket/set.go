@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 )
 
 // Socket is a bound socket. The open file behind it is blocking from the
@@ -24,13 +25,15 @@ type Socket struct {
 	dev, ino uint64
 }
 
-// Set is all sockets of a superdaemon. The zero Set has none. Sockets never
-// changes after Bind and may be read at any time; the methods must not be called
-// at the same time.
+// Set is all sockets of a superdaemon. The zero Set has none. Its methods may be
+// called from any goroutine, also after Close, when there is no socket left. Sockets
+// never changes after Bind and may be read at any time.
 type Set struct {
 	Sockets []Socket
 
+	mu      sync.Mutex // guards what is done to sockets
 	options Options
+	closed  bool
 }
 
 // Options are what all sockets of a set share.
@@ -115,6 +118,8 @@ func (s *Set) Fit(limit uint64) error {
 // from 0 on, -1 where there is none. 0, 1 and 2 are those given unless a socket
 // is pinned there. Where the slot has no socket of its own it is the first's.
 func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	table := []int{stdin, stdout, stderr}
 	for _, socket := range s.Sockets {
 		for len(table) <= socket.FD {
@@ -126,6 +131,33 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 		}
 	}
 	return table
+}
+
+// Lost are the paths that are not, or not any more, those of the sockets bound to
+// them: somebody has removed or replaced them, and nobody can connect.
+func (s *Set) Lost() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lost []string
+	for i := range s.Sockets {
+		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {
+			lost = append(lost, socket.Path)
+		}
+	}
+	return lost
+}
+
+// Close closes the sockets and removes the paths that are still ours. It may
+// be called more than once.
+func (s *Set) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	var faults []error
+	for i := range s.Sockets {
+		faults = append(faults, s.Sockets[i].close())
+	}
+	return errors.Join(faults...)
 }
 
 // resolve finds the address to bind: for a host name its first IPv4 address.

@@ -2,12 +2,22 @@ package supervise
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"time"
 )
 
-// Event is something the loop did or saw. Observers switch on its type.
+// Observer hears of what the loop does and sees, from the loop's own goroutine:
+// it must not block.
+type Observer interface {
+	// Hear is called for each event, in order.
+	Hear(Event)
+	// Settled is called when the loop has done all that a message or the clock
+	// called for, after Hear was called for that.
+	Settled(Tally)
+}
+
+// Event is something that the loop did or saw. Observers switch on its type. It
+// states facts, so that no observer has to know the loop's options.
 type Event interface{ event() }
 
 // Worker names one process.
@@ -35,12 +45,13 @@ type (
 	// Started is a new worker process, not yet proven.
 	Started struct {
 		Worker
-		Refill bool // in the place of one that died, or of none; not of a starting generation
+		Refill bool // it fills a slot of the live generation
 	}
 	// Proven is a worker that has proved itself.
 	Proven struct {
 		Worker
-		After time.Duration
+		After time.Duration // from its start
+		Ready bool          // by saying so; otherwise by living so long
 	}
 	// Noticed is a worker's STATUS line.
 	Noticed struct {
@@ -55,29 +66,37 @@ type (
 	}
 	// NotReady is a worker of the live generation that was not ready in time,
 	// and is told to go; the others serve on.
-	NotReady struct{ Failure }
+	NotReady struct {
+		Failure
+		Signal os.Signal
+	}
 	// AttemptFailed tells that a starting generation is given up.
 	AttemptFailed struct {
 		Failure
 		Pause time.Duration // until the next attempt; negative: there is none
+		Slow  bool          // the pause has grown, as attempts keep failing
 		// Decided tells that whoever waits for a restart has the answer by
 		// this: no other restart was asked for since the attempt began, and
 		// where attempts are bounded it was the last.
 		Decided bool
+		// Hopeless tells that the first worker of all could not be started: no
+		// other attempt is made, and the supervisor ends.
+		Hopeless bool
 	}
 	// GaveUp follows the last AttemptFailed when attempts are bounded.
 	GaveUp struct {
 		Failure  // of the last attempt
 		Attempts int
-		Serving  bool // older workers serve on
+		Serving  bool // older workers serve on; otherwise the supervisor ends
 		Replaced int  // workers that took over from an old one before that
 	}
 	// TookOver tells that a worker of a starting generation serves in the
 	// place of an old one.
 	TookOver struct {
 		Worker
-		Old   Worker        // Pid is 0 if there was none
-		Delay time.Duration // until the old one is told to go
+		Old    Worker        // Pid is 0 if there was none
+		Signal os.Signal     // that the old one is sent
+		Delay  time.Duration // until then
 	}
 	// WentLive tells that all workers of a generation are proven.
 	WentLive struct {
@@ -85,22 +104,23 @@ type (
 		Asked      bool // by a restart; false at the start and after a crash
 		Rolled     bool // its workers took over one by one
 		Old        []Worker
-		Delay      time.Duration // until the old ones are told to go
+		Signal     os.Signal     // that the old ones are sent; nil: they stay
+		Delay      time.Duration // until then
+		Due        bool          // another restart was asked for, and begins now
 	}
 	// Retiring is the moment at which old workers are told to go.
 	Retiring struct {
 		Workers []Worker
 		Signal  os.Signal
 	}
-	// Died is a worker gone.
+	// Died is a worker gone that was not of a starting generation.
 	Died struct {
 		Worker
-		Status int   // raw wait status
-		State  State // of its generation
-		Proven bool  // it had proved itself
-		Heir   bool  // a newer generation is starting already
-		Stop   bool  // all workers were told to stop
-		Excess bool  // it was one too many since the number of workers shrank
+		Status   int           // raw wait status
+		Lived    time.Duration // since its start
+		Old      bool          // another one has its place or will have it, or it was one too many
+		Replaced bool          // it served, and another one is started for it
+		Stop     bool          // all workers were told to stop
 	}
 	// RefillFailed tells that a worker of the live generation that was to take
 	// the place of one that died could not be started, or has not proved itself;
@@ -108,8 +128,9 @@ type (
 	RefillFailed struct {
 		Failure
 		Pause time.Duration // until the next try
+		Slow  bool          // the pause has grown, as the slot keeps failing
 	}
-	// Resized tells that another number of workers is wanted.
+	// Resized tells that a number of workers was asked for.
 	Resized struct {
 		Cause   string
 		Workers int
@@ -182,56 +203,13 @@ func (Signalled) event()     {}
 func (SignalFailed) event()  {}
 func (Serving) event()       {}
 
-// Failure is why an attempt to start a worker failed. As an error it is the
-// answer to the restart that asked for it.
-type Failure struct {
-	Worker     // Pid is 0 if the process could not be started at all
-	Status int // raw wait status, if it has ended
-	Lived  time.Duration
-	Said   string // its last STATUS line
-	Late   bool   // it is still there, but was not ready in time
-	Last   bool   // it was not new: it is the last one that ended, and none replaces it
-	Err    error  // why the process could not be started
-}
-
-func (f *Failure) Error() string {
-	var text string
-	switch {
-	case f.Err != nil:
-		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
-	case f.Late:
-		text = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
-	case f.Last:
-		text = fmt.Sprintf("worker %d of generation %d was the last, and ended after %v: %s",
-			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
-	default:
-		text = fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
-			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
-	}
-	if f.Said != "" {
-		text += fmt.Sprintf("; its last status: %q", f.Said)
-	}
-	return text
-}
-
-func (f *Failure) Unwrap() error { return f.Err }
-
-// ExitCode is what a shell makes of how the worker ended: its exit code, or 128
-// plus the signal that has killed it; 1 if it never came to be, or is still there.
-func (f *Failure) ExitCode() int {
-	switch sig := f.Status & 0x7f; {
-	case f.Err != nil || f.Late:
-		return 1
-	case sig != 0:
-		return 128 + sig
-	}
-	return f.Status >> 8
-}
-
-// DescribeStatus puts a raw wait status into words, as wait(2) lays it out.
-func DescribeStatus(status int) string {
-	if sig := status & 0x7f; sig != 0 {
-		return fmt.Sprintf("killed by signal %d", sig)
-	}
-	return fmt.Sprintf("exit code %d", status>>8)
+// Tally is how things stand, in a few numbers.
+type Tally struct {
+	Generation int // the live one; 0: none
+	Starting   int // the one that is starting; 0: none
+	Serving    int // workers that have proved themselves and were not told to go
+	Draining   int // workers that have served, and were told to go; all there are when stopping
+	// Deadline is when something will have happened in the start, restart or stop
+	// under way, by the bounds that the loop itself keeps. Zero: nothing bounds it.
+	Deadline time.Time
 }

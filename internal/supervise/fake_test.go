@@ -35,26 +35,31 @@ type world struct {
 	workers   int          // wanted in a generation
 	shrunk    map[int]bool // slots that were once not wanted
 	stopped   bool
-	stopping  bool      // in a while
-	failed    bool      // it ends by itself
-	asked     int       // restarts
-	answered  int       // of them
-	restarted time.Time // when a restart was last asked for and not refused
-	askedAt   int       // the newest generation then
+	stopping  bool         // in a while
+	failed    bool         // it ends by itself
+	gaveUp    map[int]bool // attempts that failed
+	tally     Tally
+	begun     map[int]bool // generations
+	asked     int          // restarts
+	answered  int          // of them
+	restarted time.Time    // when a restart was last asked for and not refused
+	askedAt   int          // the newest generation then
 
-	retireNobody bool
-
-	slowSteer time.Duration // how long Steer takes
-	steered   int           // so many slots may have connections; without Steer 0
-	steers    []int         // what Steer was called with
+	slowSteer   time.Duration // how long Steer takes
+	steered     int           // so many slots may have connections; without Steer 0
+	steers      []int         // what Steer was called with
+	steeredAt   time.Time     // when it last returned
+	steeredFrom int           // and what steered was before
 
 	cancelled  bool          // the context has ended before Run
 	failSpawn  error         // what the next spawns return
+	failBegin  error         // the same of generations
+	slowBegin  time.Duration // how long they take to begin
 	slowSpawn  time.Duration // how long they take
 	blockOn    time.Duration // how long the loop's next event keeps it busy
 	settings   Settings
 	spawns     map[int][]time.Time // by slot, when they began
-	generation int                 // the newest spawned
+	generation int                 // the newest begun
 }
 
 type fakeProc struct {
@@ -93,7 +98,6 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 const (
 	retireSignal fakeSignal = "retire"
 	abortSignal  fakeSignal = "abort"
-	leaveSignal  fakeSignal = "leave"
 	stopSignal   fakeSignal = "stop"
 	otherSignal  fakeSignal = "other" // one that is passed on
 )
@@ -106,7 +110,10 @@ func (s fakeSignal) String() string { return string(s) }
 // checkRetire is invariant 1. One that is in excess goes without a newer
 // generation, but if its own is the live one, not before the others are whole.
 func (w *world) checkRetire(p *fakeProc) {
-	if w.sup.config.Surge > 0 {
+	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
+		return // what is proven of an attempt that failed
+	}
+	if w.sup.config.Replace.surge > 0 {
 		w.checkReplaced(p)
 		return
 	}
@@ -164,6 +171,7 @@ func (w *world) steer(slots int) {
 		<-time.After(w.slowSteer)
 		w.mu.Lock()
 	}
+	w.steeredFrom, w.steeredAt = w.steered, time.Now()
 	w.steered = slots
 }
 
@@ -190,11 +198,31 @@ func (w *world) checkSurge(slot int) {
 			holder = p
 		}
 	}
-	surge := w.sup.config.Surge
+	surge := w.sup.config.Replace.surge
 	if surge > 0 && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
 		workers := max(w.workers, w.steered)
+		if time.Now().Equal(w.steeredAt) {
+			workers = max(workers, w.steeredFrom) // the loop may not know yet
+		}
 		assert.Less(w.t, there, workers+surge, "more than %d processes beyond %d", surge, workers)
 	}
+}
+
+func (w *world) Begin(generation int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	assert.False(w.t, w.begun[generation], "generation %d is begun twice", generation)
+	w.begun[generation] = true
+	w.generation = max(w.generation, generation)
+	if generation > w.askedAt {
+		w.restarted = time.Time{}
+	}
+	if w.slowBegin > 0 {
+		w.mu.Unlock()
+		<-time.After(w.slowBegin)
+		w.mu.Lock()
+	}
+	return w.failBegin
 }
 
 func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
@@ -202,17 +230,15 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	assert.False(w.t, w.stopped, "invariant 4: spawn after a stop")
+	assert.True(w.t, w.begun[generation], "generation %d has not begun", generation)
 	if last := w.spawns[slot]; len(last) > 0 {
 		assert.GreaterOrEqual(w.t, now.Sub(last[len(last)-1]), w.sup.config.Interval, "invariant 8: slot %d", slot)
 	}
+	trace(w, "SPAWN %d.%d", generation, slot)
 	w.checkSurge(slot)
 	w.inFlight++
 	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
-	w.generation = max(w.generation, generation)
-	if generation > w.askedAt {
-		w.restarted = time.Time{}
-	}
 	err := w.failSpawn
 	if w.slowSpawn > 0 {
 		w.mu.Unlock()
@@ -227,7 +253,7 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	return p, w.settings, nil
 }
 
-func (w *world) observe(e Event) {
+func (w *world) Hear(e Event) {
 	if w.blockOn > 0 {
 		<-time.After(w.blockOn)
 		w.blockOn = 0
@@ -235,6 +261,7 @@ func (w *world) observe(e Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, e)
+	trace(w, "%T%+v", e, e)
 	switch e := e.(type) {
 	case Serving:
 		w.serving = e.Workers
@@ -245,8 +272,8 @@ func (w *world) observe(e Event) {
 	case TookOver:
 		w.placed[e.Pid] = true
 	case Proven:
-		if w.sup.config.ReadyTimeout == 0 {
-			assert.GreaterOrEqual(w.t, e.After, w.sup.config.Interval, "%v was proven too early", e.Worker)
+		if !w.sup.config.Proof.notice {
+			assert.GreaterOrEqual(w.t, e.After, w.sup.config.Proof.time, "%v was proven too early", e.Worker)
 		}
 		w.proven[e.Pid] = true
 	case WentLive:
@@ -261,8 +288,9 @@ func (w *world) observe(e Event) {
 		w.stopping = true
 	case StopAsked:
 		w.stopped = w.stopped || !e.Repeated // a repeated one may come during a delay
-	case AttemptFailed: // of the first, by a program that cannot be run
-		w.failed = w.failed || e.Generation == 1 && e.Err != nil
+	case AttemptFailed:
+		w.gaveUp[e.Generation] = true
+		w.failed = w.failed || e.Hopeless
 	case GaveUp:
 		w.failed = w.failed || !e.Serving
 	}
@@ -272,18 +300,15 @@ func (w *world) observe(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
 		if w.slowSteer > 0 {
 			c.Steer, w.steered = w.steer, max(c.Workers, 1)
 		}
-		c.Spawner, c.Observe = w, w.observe
-		c.RetireSignal, c.AbortSignal, c.LeaveSignal = retireSignal, abortSignal, leaveSignal
-		if w.retireNobody {
-			c.RetireSignal = nil
-		}
+		c.Spawner, c.Observers = w, []Observer{w}
+		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
 		if c.Interval == 0 {
 			c.Interval = time.Second
 		}
@@ -402,10 +427,9 @@ func (w *world) stopAfter(delay time.Duration) {
 	synctest.Wait()
 }
 
-func (w *world) resize(by int) {
-	w.sup.Resize(w.t.Context(), "test", by)
-	synctest.Wait()
-}
+func (w *world) Settled(t Tally) { w.tally = t }
+
+func (w *world) resize(by int) { w.step(by) }
 
 func (w *world) status() Status {
 	s, err := w.sup.Status(w.t.Context())

@@ -9,51 +9,84 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// FuzzLoop plays event sequences against the loop. Each byte is an event: its
-// low four bits say which, the rest how much. The first says how the
-// supervisor is set up. The invariants are asserted by world as it goes, and
+// The options of FuzzLoop, a bit or two each, so that they combine as they like.
+const (
+	twoWorkers, threeWorkers           = 1, 2 // 0: one; both: four
+	twoAttempts                        = 2 << 2
+	beside, rollBy1, rollBy2           = 1 << 4, 2 << 4, 3 << 4
+	byNotices, killsLate, retiresLate  = 1 << 6, 1 << 7, 1 << 8
+	steersSlowly, spawnsSlowly         = 1 << 9, 1 << 10
+	follows, firstServes, beginsSlowly = 1 << 11, 1 << 12, 1 << 13
+	byTheClock, shortInterval          = 1 << 14, 1 << 15
+)
+
+// configured is what the options of FuzzLoop mean.
+func configured(options uint16) (c Config, prepare func(*world)) {
+	is := func(option uint16) bool { return options&option != 0 }
+	c = Config{
+		Workers:     1 + int(options&3),
+		Attempts:    int(options >> 2 & 3),
+		Replace:     []Replace{AtOnce, Beside, Rolling(1), Rolling(2)}[options>>4&3],
+		Follow:      is(follows),
+		FirstServes: is(firstServes),
+	}
+	if is(byNotices) {
+		c.Proof = Notified(3 * time.Second)
+	}
+	if is(killsLate) {
+		c.KillTimeout = 3 * time.Second
+	}
+	if is(shortInterval) {
+		c.Interval = MinInterval
+	}
+	return c, func(w *world) {
+		if is(retiresLate) {
+			w.settings.KillOldDelay = 2 * time.Second
+		}
+		if is(steersSlowly) {
+			w.slowSteer = 700 * time.Millisecond
+		}
+		if is(spawnsSlowly) {
+			w.slowSpawn = 300 * time.Millisecond
+		}
+		if is(beginsSlowly) {
+			w.slowBegin = 200 * time.Millisecond
+		}
+		if is(byTheClock) {
+			w.settings.AutoRestart = 5 * time.Second
+		}
+	}
+}
+
+// FuzzLoop plays event sequences against the loop, with all combinations of the
+// options that it knows. Each byte of the script is an event: its low four bits say
+// which, the rest how much. The invariants are asserted by world as it goes, and
 // here after every event.
 func FuzzLoop(f *testing.F) {
-	f.Add([]byte{0, 0x00, 0x21, 0x02, 0x03})
-	f.Add([]byte{1, 0x00, 0x01, 0x01, 0x0a, 0x00, 0x02, 0x06})
-	f.Add([]byte{0x2e, 0x02, 0x00, 0xfa, 0x05, 0x00, 0x01, 0x12, 0x05, 0x04, 0x02, 0x02, 0x03, 0x01})
-	f.Add([]byte{0x55, 0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
-	f.Add([]byte{1, 0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
-	f.Add([]byte{0xe2, 0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
-	f.Add([]byte("A0\xb681A<71"))                                                         // the worker that is to stay dies while the one in excess is being spawned
-	f.Add([]byte{3, 0x0e, 0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92})    // rolling
-	f.Add([]byte{3, 0xff, 0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92})    // steering
-	f.Add([]byte{1, 0xef, 0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})                      // none is refilled
-	f.Add([]byte{0x41, 0xef, 0x92, 0x00, 0xe3, 0x92, 0x00, 0x00, 0xe3, 0x01, 0x92})       // signals are passed on
-	f.Add([]byte{0x82, 0xdf, 0x18, 0x92, 0x1b, 0x92, 0x1c, 0x05, 0x00, 0x92, 0x09, 0x92}) // the first serves
-	f.Fuzz(func(t *testing.T, script []byte) {
-		if len(script) == 0 || len(script) > 64 {
+	f.Add(uint16(0), []byte{0x00, 0x21, 0x02, 0x03})
+	f.Add(uint16(twoWorkers), []byte{0x00, 0x01, 0x01, 0x0a, 0x00, 0x02, 0x06})
+	f.Add(uint16(threeWorkers|3<<2|retiresLate), []byte{0x02, 0x00, 0xfa, 0x05, 0x00, 0x01, 0x12, 0x05, 0x04, 0x02, 0x02, 0x03, 0x01})
+	f.Add(uint16(twoWorkers|1<<2|killsLate|spawnsSlowly), []byte{0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
+	f.Add(uint16(twoWorkers), []byte{0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
+	f.Add(uint16(threeWorkers|retiresLate|spawnsSlowly|byNotices), []byte{0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
+	f.Add(uint16(twoWorkers|spawnsSlowly), []byte("0\xb681A<71")) // the worker that is to stay dies while the one in excess is being spawned
+	f.Add(uint16(3|rollBy1), []byte{0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92})
+	f.Add(uint16(3|steersSlowly), []byte{0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92})
+	f.Add(uint16(twoWorkers|follows), []byte{0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})
+	f.Add(uint16(twoWorkers|follows|spawnsSlowly), []byte{0x92, 0x00, 0xe3, 0x92, 0x00, 0x00, 0xe3, 0x01, 0x92}) // signals are passed on
+	f.Add(uint16(threeWorkers|firstServes|byNotices), []byte{0x18, 0x92, 0x1b, 0x92, 0x1c, 0x05, 0x00, 0x92, 0x09, 0x92})
+	f.Add(uint16(twoWorkers|killsLate|retiresLate), []byte{0x2c, 0x31})
+	// All live workers die, spawns fail, and it gives up with one retired worker of two.
+	f.Add(uint16(twoWorkers|twoAttempts|killsLate|retiresLate|rollBy1), []byte(".0\x92$\x9211&"))
+	f.Fuzz(func(t *testing.T, options uint16, script []byte) {
+		if len(script) > 64 {
 			return
 		}
-		c := Config{Workers: 1 + int(script[0]&3), Attempts: int(script[0] >> 2 & 3)}
-		if script[0]&0x80 != 0 {
-			c.ReadyTimeout = 3 * time.Second
-		}
-		if script[0]&0x10 != 0 {
-			c.KillTimeout = 3 * time.Second
-		}
-		if len(script) > 1 && script[1]&15 == 14 { // an event that is none otherwise
-			c.Surge = 1 + int(script[1]>>4&1)
-		}
-		c.NoRefill = len(script) > 1 && script[1] == 0xef    // no event either
-		c.FirstServes = len(script) > 1 && script[1] == 0xdf // nor this
-		simulate(t, c, func(w *world) {
-			if script[0]&0x20 != 0 {
-				w.settings.KillOldDelay = 2 * time.Second
-			}
-			if len(script) > 1 && script[1] == 0xff { // no event either
-				w.slowSteer = 700 * time.Millisecond
-			}
-			if script[0]&0x40 != 0 {
-				w.slowSpawn = 300 * time.Millisecond
-			}
-		}, func(w *world) {
-			for _, event := range script[1:] {
+		c, prepare := configured(options)
+		simulate(t, c, prepare, func(w *world) {
+			trace(w, "%+v", c)
+			for _, event := range script {
+				trace(w, "-- %d %d", event&15, event>>4)
 				w.play(event&15, int(event>>4))
 				synctest.Wait()
 				w.checkStarting()
@@ -80,15 +113,17 @@ func (w *world) play(event byte, n int) {
 		switch {
 		case n == 15:
 			w.stop()
-		case n == 14 && w.sup.config.NoRefill: // otherwise it drops what was asked for
+		case n == 14 && w.sup.config.Follow: // otherwise it drops what was asked for
 			w.sup.Pass(w.t.Context(), "test", otherSignal)
 		}
-	case 4: // spawns fail from now on, or no longer
+	case 4: // spawns, or with n odd generations, fail from now on, or no longer
 		w.locked(func() {
-			if w.failSpawn == nil && len(w.procs) > 0 {
-				w.failSpawn = errors.New("cannot start")
-			} else {
-				w.failSpawn = nil
+			if n&1 == 1 && len(w.procs) > 0 {
+				w.failBegin = toggled(w.failBegin)
+				return
+			}
+			if len(w.procs) > 0 {
+				w.failSpawn = toggled(w.failSpawn)
 			}
 		})
 	case 5: // all that were told to go do
@@ -112,11 +147,11 @@ func (w *world) play(event byte, n int) {
 	case 10:
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{1, 2}, Ready: true})
 	case 11, 12:
-		if n&1 == 0 {
-			w.resize(1 - 2*int(event-11))
+		if n > 11 {
+			w.size(Size{Number: n - 11})
 			return
 		}
-		w.step(event == 11)
+		w.step(1 - 2*int(event-11))
 	case 14:
 		w.locked(func() {}) // what the loop's goroutine may call meanwhile
 		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)
@@ -126,6 +161,13 @@ func (w *world) play(event byte, n int) {
 			w.stopAfter(time.Duration(n-8) * time.Second)
 		}
 	}
+}
+
+func toggled(err error) error {
+	if err != nil {
+		return nil
+	}
+	return errors.New("cannot start")
 }
 
 // over tells that Run has returned.
@@ -149,7 +191,7 @@ func (w *world) checkStatus() {
 	}
 	var told, there []Worker
 	for _, v := range s.Workers {
-		if v.State != "missing" {
+		if v.State != StateMissing {
 			told = append(told, v.Worker)
 		}
 	}
@@ -174,10 +216,10 @@ func (w *world) checkStarting() {
 
 // checkRestarted is invariant 3.
 func (w *world) checkRestarted() {
-	if w.stopped || w.stopping || w.failed || w.sup.config.NoRefill {
+	if w.stopped || w.stopping || w.failed || w.sup.config.Follow {
 		return
 	}
-	w.locked(func() { w.failSpawn = nil })
+	w.locked(func() { w.failSpawn, w.failBegin = nil, nil })
 	for range 120 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
 		for _, p := range w.alive() {
 			w.ready(p)
@@ -195,9 +237,6 @@ func (w *world) checkRestarted() {
 		if w.listed(p) && !p.told() && p.id.Slot < w.workers {
 			serving[p.id.Slot] = true
 		}
-	}
-	if len(serving) == 0 && len(seen[GaveUp](w)) > 0 {
-		return // a retired one serves on
 	}
 	assert.Len(w.t, serving, w.workers, "no slot is empty in the end")
 }

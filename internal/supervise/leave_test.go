@@ -12,18 +12,18 @@ import (
 // Who serves already is told to go by the signal for that, also when the last
 // attempt has failed and everything ends.
 func TestProvenWorkerOfTheLastAttemptLeavesAsOneThatServes(t *testing.T) {
-	simulate(t, Config{Workers: 3, Attempts: 1, ReadyTimeout: time.Minute}, nil, func(w *world) {
+	simulate(t, Config{Workers: 3, Attempts: 1, Proof: Notified(time.Minute)}, nil, func(w *world) {
 		w.sleep(time.Second)
 		w.ready(w.worker(1, 0))
 		w.exit(w.worker(1, 1), broken)
-		assert.Equal(t, []os.Signal{leaveSignal}, w.worker(1, 0).signals)
+		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 0).signals)
 		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 2).signals)
 	})
 }
 
 // Told to stop, a worker is told nothing else when its generation then fails.
 func TestProvenWorkerThatWasToldToStopIsToldNothingElse(t *testing.T) {
-	simulate(t, Config{Workers: 2, ReadyTimeout: time.Minute}, nil, func(w *world) {
+	simulate(t, Config{Workers: 2, Proof: Notified(time.Minute)}, nil, func(w *world) {
 		w.sleep(time.Second)
 		w.ready(w.worker(1, 0))
 		// The exit and then the stop are in the mail when the loop gets to it again.

@@ -11,7 +11,7 @@ import (
 )
 
 // byNotice has workers prove themselves by a notice within ten seconds.
-var byNotice = Config{ReadyTimeout: 10 * time.Second}
+var byNotice = Config{Proof: Notified(10 * time.Second)}
 
 func (w *world) ready(p *fakeProc) {
 	w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Ready: true})
@@ -29,7 +29,7 @@ func TestReadyWorkerIsLiveAtOnce(t *testing.T) {
 		w.ready(w.worker(2, 0))
 		assert.NoError(t, answered(reply))
 		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 0).signals)
-		assert.Equal(t, []Proven{{Worker{1, 0, 100}, 3 * time.Second}, {Worker{2, 0, 101}, 20 * time.Millisecond}}, seen[Proven](w))
+		assert.Equal(t, []Proven{{Worker{1, 0, 100}, 3 * time.Second, true}, {Worker{2, 0, 101}, 20 * time.Millisecond, true}}, seen[Proven](w))
 	})
 }
 
@@ -51,7 +51,7 @@ func TestNoticeOfAStrangerDoesNotCount(t *testing.T) {
 }
 
 func TestAllWorkersMustBeReady(t *testing.T) {
-	simulate(t, Config{Workers: 2, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+	simulate(t, Config{Workers: 2, Proof: Notified(10 * time.Second)}, nil, func(w *world) {
 		w.ready(w.worker(1, 1))
 		assert.Empty(t, w.served())
 		w.ready(w.worker(1, 0))
@@ -78,10 +78,10 @@ func TestNotReadyInTimeHasFailed(t *testing.T) {
 
 // Who is ready already serves, and is to leave gracefully.
 func TestSiblingsOfAFailureThatServe(t *testing.T) {
-	simulate(t, Config{Workers: 3, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+	simulate(t, Config{Workers: 3, Proof: Notified(10 * time.Second)}, nil, func(w *world) {
 		w.ready(w.worker(1, 1))
 		w.exit(w.worker(1, 0), broken)
-		assert.Equal(t, []os.Signal{leaveSignal}, w.worker(1, 1).signals)
+		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 1).signals)
 		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 2).signals)
 	})
 }
@@ -98,7 +98,7 @@ func TestExitBeforeReadyHasFailed(t *testing.T) {
 }
 
 func TestRefillThatIsNotReadyInTime(t *testing.T) {
-	simulate(t, Config{Workers: 2, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+	simulate(t, Config{Workers: 2, Proof: Notified(10 * time.Second)}, nil, func(w *world) {
 		w.ready(w.worker(1, 0))
 		w.ready(w.worker(1, 1))
 		w.sleep(time.Second)

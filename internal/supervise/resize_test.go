@@ -36,7 +36,7 @@ func TestShrinkWithNoneStarting(t *testing.T) {
 		assert.Equal(t, []string{"1.0", "1.1", "1.2"}, w.served(), "it serves what it has")
 		w.exit(w.worker(1, 2), fine)
 		assert.Equal(t, []string{"1.0", "1.1"}, w.served())
-		assert.Equal(t, []Died{{Worker: w.worker(1, 2).id, State: Live, Proven: true, Excess: true}}, seen[Died](w))
+		assert.Equal(t, []Died{{Worker: w.worker(1, 2).id, Lived: time.Second, Old: true}}, seen[Died](w))
 		w.sleep(time.Hour)
 		assert.Equal(t, []string{"1.0", "1.1"}, w.lives(), "not refilled")
 		assert.Equal(t, 1, w.generation)
@@ -168,7 +168,8 @@ func TestAWorkerInExcessThatGoesAfterItsSlotWasFilledAgain(t *testing.T) {
 		w.resize(-1)
 		w.resize(1)
 		w.exit(leaving, broken)
-		assert.True(t, seen[Died](w)[0].Excess, "that was to be")
+		assert.True(t, seen[Died](w)[0].Old, "that was to be")
+		assert.False(t, seen[Died](w)[0].Replaced)
 		w.sleep(time.Hour)
 		assert.Equal(t, []string{"1.0", "1.1"}, w.served(), "the one that came in its place is no other's")
 		assert.Len(t, w.procs, 3)
@@ -313,7 +314,7 @@ func TestStrangeNoticesDoNotFloodTheLog(t *testing.T) {
 }
 
 func TestReadyComesTooLateForOneThatIsTold(t *testing.T) {
-	simulate(t, Config{Workers: 2, ReadyTimeout: 10 * time.Second}, nil, func(w *world) {
+	simulate(t, Config{Workers: 2, Proof: Notified(10 * time.Second)}, nil, func(w *world) {
 		w.ready(w.worker(1, 0))
 		w.ready(w.worker(1, 1))
 		w.sleep(time.Second)

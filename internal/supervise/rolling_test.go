@@ -12,7 +12,7 @@ import (
 )
 
 // rolling is three workers, replaced one by one.
-var rolling = Config{Workers: 3, Surge: 1}
+var rolling = Config{Workers: 3, Replace: Rolling(1)}
 
 // goes has the workers that were told to go do so, and what follows happen.
 func (w *world) goes() {
@@ -49,17 +49,17 @@ func TestRollingReplacesSlotBySlot(t *testing.T) {
 		assert.Equal(t, []string{"1.1", "1.2", "2.0", "2.1"}, w.lives())
 		w.sleep(time.Second)
 		w.goes()
-		assert.Equal(t, "restarting", w.status().State)
+		assert.Equal(t, PhaseRestarting, w.status().Phase)
 		assert.ErrorIs(t, answered(reply), errSilence)
 		w.sleep(time.Second)
 		assert.NoError(t, answered(reply), "all slots are taken over")
 		assert.Equal(t, []string{"1.2", "2.0", "2.1", "2.2"}, w.served())
-		assert.Equal(t, "draining", w.status().State)
+		assert.Equal(t, PhaseDraining, w.status().Phase)
 		w.goes()
 		assert.Equal(t, []string{"2.0", "2.1", "2.2"}, w.lives())
-		assert.Equal(t, WentLive{Generation: 2, Asked: true, Rolled: true, Old: []Worker{w.worker(1, 2).id}}, seen[WentLive](w)[1])
+		assert.Equal(t, WentLive{Generation: 2, Asked: true, Rolled: true, Old: []Worker{w.worker(1, 2).id}, Signal: retireSignal}, seen[WentLive](w)[1])
 		s := w.status()
-		assert.Equal(t, "serving", s.State)
+		assert.Equal(t, PhaseServing, s.Phase)
 		assert.Equal(t, 1, s.Restarts)
 		assert.Equal(t, 2, s.Workers[0].Starts)
 		assert.Equal(t, w.worker(1, 0).id.Pid, s.Workers[0].Ended.Pid)
@@ -67,7 +67,7 @@ func TestRollingReplacesSlotBySlot(t *testing.T) {
 }
 
 func TestRollingBySurge(t *testing.T) {
-	simulate(t, Config{Workers: 4, Surge: 3}, nil, func(w *world) {
+	simulate(t, Config{Workers: 4, Replace: Rolling(3)}, nil, func(w *world) {
 		w.sleep(time.Second)
 		w.restart()
 		assert.Equal(t, []string{"1.0", "1.1", "1.2", "1.3", "2.0", "2.1", "2.2"}, w.lives())
@@ -183,10 +183,10 @@ func TestRollingLiveWorkerDiesBeforeItsTurn(t *testing.T) {
 		w.sleep(time.Second)
 		w.restart()
 		w.exit(w.worker(1, 2), broken)
-		assert.False(t, w.status().Workers[0].State == "missing", "it is being replaced")
+		assert.False(t, w.status().Workers[0].State == StateMissing, "it is being replaced")
 		assert.Equal(t, []string{"1.0", "1.1", "2.0", "2.2"}, w.lives(), "the new generation fills the slot")
 		w.sleep(time.Second)
-		assert.Equal(t, TookOver{Worker: w.worker(2, 2).id}, seen[TookOver](w)[1], "of nobody")
+		assert.Equal(t, TookOver{Worker: w.worker(2, 2).id, Signal: retireSignal}, seen[TookOver](w)[1], "of nobody")
 		assert.Equal(t, []os.Signal{retireSignal}, w.worker(1, 0).signals)
 	})
 }
@@ -312,7 +312,7 @@ func TestRollingStops(t *testing.T) {
 
 func TestRollingByReadiness(t *testing.T) {
 	c := rolling
-	c.ReadyTimeout = 3 * time.Second
+	c.Proof = Notified(3 * time.Second)
 	simulate(t, c, nil, func(w *world) {
 		for _, p := range w.alive() {
 			w.ready(p)

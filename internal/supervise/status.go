@@ -5,9 +5,35 @@ import (
 	"time"
 )
 
+// Phase is what the supervisor does, in a word.
+type Phase string
+
+const (
+	PhaseStarting   Phase = "starting" // nothing is live
+	PhaseServing    Phase = "serving"
+	PhaseRefilling  Phase = "refilling" // the live generation lacks a worker
+	PhaseRestarting Phase = "restarting"
+	PhaseDraining   Phase = "draining" // workers are on their way out
+	PhaseStopDelay  Phase = "stop delay"
+	PhaseStopping   Phase = "stopping"
+)
+
+// WorkerState is what a worker does, in a word.
+type WorkerState string
+
+const (
+	StateProving  WorkerState = "proving"
+	StateLive     WorkerState = "live"
+	StateOld      WorkerState = "old"      // replaced, and not yet told to go
+	StateDraining WorkerState = "draining" // told to go
+	StateStopping WorkerState = "stopping" // as it says itself
+	StateFailed   WorkerState = "failed"   // of an attempt that failed
+	StateMissing  WorkerState = "missing"  // yet to be started: it has no Pid
+)
+
 // Status is a picture of the supervisor at one moment.
 type Status struct {
-	State      string         // starting, serving, refilling, restarting, draining, stop delay or stopping
+	Phase      Phase
 	Began, Now time.Time      // the supervisor's start, and the moment
 	StopAt     time.Time      // when the stop delay is over; zero: there is none
 	Generation int            // the live one; 0: none
@@ -21,9 +47,7 @@ type Status struct {
 // WorkerStatus is one worker.
 type WorkerStatus struct {
 	Worker
-	// State is proving, live, old (not yet told to go), draining, stopping (as it
-	// says itself), failed, or missing: then it has no Pid, and is yet to be started.
-	State  string
+	State  WorkerState
 	Began  time.Time
 	After  time.Duration // from its start until it was proven; 0: it is not
 	Said   string        // its last STATUS line
@@ -47,49 +71,34 @@ type FailureStatus struct {
 	GivenUp bool // no other attempt was made
 }
 
-// Tally is how many workers there are.
-type Tally struct {
-	Generation int // the live one; 0: none
-	Starting   int // the one that is starting; 0: none
-	Serving    int // workers that have proved themselves and were not told to go
-	Draining   int // workers that have served, and were told to go; all there are when stopping
-}
-
 // tally copies no list: it is made after every message.
 func (l *loop) tally() Tally {
-	var t Tally
-	count := func(g *generation) {
-		for w := range g.workers() {
-			switch {
-			case w.process == nil:
-			case w.told != 0 && (l.stopping || g.serves()):
-				t.Draining++
-			case w.proven && g.serves():
-				t.Serving++
-			}
-		}
-	}
+	t := Tally{Deadline: l.deadline}
 	if l.live != nil {
 		t.Generation = l.live.number
-		count(l.live)
 	}
 	if l.starting != nil {
 		t.Starting = l.starting.number
-		count(l.starting)
 	}
-	for _, g := range l.leaving {
-		count(g)
+	for w := range l.workers() {
+		switch {
+		case w.process == nil:
+		case w.told != 0 && (l.ending.stopping || w.serves):
+			t.Draining++
+		case w.proven && w.serves:
+			t.Serving++
+		}
 	}
 	return t
 }
 
 func (l *loop) status() Status {
 	s := Status{
-		State: l.state(), Began: l.began, Now: l.now,
-		Wanted: l.target, Restarts: l.restarts, Failure: l.failure,
+		Phase: l.phase(), Began: l.began, Now: l.now,
+		Wanted: l.sizes.target, Restarts: l.restarts, Failure: l.failure,
 	}
-	if l.stopLater != nil {
-		s.StopAt = l.stopAt
+	if l.ending.later != nil {
+		s.StopAt = l.ending.at
 	}
 	if l.live != nil {
 		s.Generation = l.live.number
@@ -97,11 +106,9 @@ func (l *loop) status() Status {
 	if l.starting != nil {
 		s.Starting = l.starting.number
 	}
-	for _, g := range l.generations() {
-		for w := range g.workers() {
-			if w.process != nil {
-				s.Workers = append(s.Workers, l.workerStatus(w))
-			}
+	for w := range l.workers() {
+		if w.process != nil {
+			s.Workers = append(s.Workers, l.workerStatus(w))
 		}
 	}
 	s.Workers = append(s.Workers, l.missing()...)
@@ -111,15 +118,14 @@ func (l *loop) status() Status {
 
 // missing are the workers that the live generation is short of.
 func (l *loop) missing() []WorkerStatus {
-	if l.live == nil || l.stopping {
+	if l.live == nil || l.ending.stopping {
 		return nil
 	}
 	var none []WorkerStatus
-	for slot, record := range l.slots[:l.Workers] {
-		covered := l.starting != nil && slot < len(l.starting.slots) && l.starting.slots[slot] != nil
-		if slot < len(l.live.slots) && l.live.slots[slot] == nil && !covered {
+	for slot, record := range l.sizes.slots[:l.sizes.size] {
+		if slot < len(l.live.slots) && l.live.in(slot) == nil && l.starting.in(slot) == nil {
 			none = append(none, WorkerStatus{
-				Worker: Worker{Generation: l.live.number, Slot: slot}, State: "missing",
+				Worker: Worker{Generation: l.live.number, Slot: slot}, State: StateMissing,
 				Starts: record.starts, Ended: record.ended, Next: record.next(l.Interval),
 			})
 		}
@@ -127,44 +133,44 @@ func (l *loop) missing() []WorkerStatus {
 	return none
 }
 
-func (l *loop) state() string {
+func (l *loop) phase() Phase {
 	switch {
-	case l.stopping:
-		return "stopping"
-	case l.stopLater != nil:
-		return "stop delay"
+	case l.ending.stopping:
+		return PhaseStopping
+	case l.ending.later != nil:
+		return PhaseStopDelay
 	case l.live == nil:
-		return "starting"
+		return PhaseStarting
 	case l.starting != nil || l.wanted:
-		return "restarting"
-	case !l.live.whole(l.Workers):
-		return "refilling"
-	case len(l.leaving) > 0 || len(l.live.excess) > 0:
-		return "draining"
+		return PhaseRestarting
+	case !l.live.whole(l.sizes.size, 0):
+		return PhaseRefilling
+	case len(l.leaving) > 0:
+		return PhaseDraining
 	}
-	return "serving"
+	return PhaseServing
 }
 
 func (l *loop) workerStatus(w *worker) WorkerStatus {
-	slot := l.slots[w.slot]
+	slot := l.sizes.slots[w.slot]
 	return WorkerStatus{
-		Worker: w.id(), State: w.state(), Began: w.began, After: w.after, Said: w.status,
+		Worker: w.id(), State: w.state(), Began: w.began, After: w.after, Said: w.said,
 		Starts: slot.starts, Ended: slot.ended,
 	}
 }
 
-func (w *worker) state() string {
+func (w *worker) state() WorkerState {
 	switch {
-	case w.generation.state == Failed:
-		return "failed"
+	case w.role == failed:
+		return StateFailed
 	case w.told != 0:
-		return "draining"
+		return StateDraining
 	case w.leaving:
-		return "stopping"
-	case w.generation.state == Retired:
-		return "old"
+		return StateStopping
+	case w.role == retired:
+		return StateOld
 	case !w.proven:
-		return "proving"
+		return StateProving
 	}
-	return "live"
+	return StateLive
 }

@@ -10,60 +10,60 @@ import (
 )
 
 func TestStatusFromStartToStop(t *testing.T) {
-	c := Config{Workers: 2, ReadyTimeout: time.Minute}
+	c := Config{Workers: 2, Proof: Notified(time.Minute)}
 	simulate(t, c, func(w *world) { w.settings.KillOldDelay = time.Second }, func(w *world) {
-		assert.Equal(t, "starting", w.status().State)
+		assert.Equal(t, PhaseStarting, w.status().Phase)
 		assert.Equal(t, 1, w.status().Starting)
 		w.sleep(2 * time.Second)
 		loading := "loading"
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(1, 0).id.Pid}, Status: &loading})
 		s := w.status()
-		assert.Equal(t, WorkerStatus{Worker: w.worker(1, 0).id, State: "proving", Began: w.start, Said: "loading", Starts: 1}, s.Workers[0])
+		assert.Equal(t, WorkerStatus{Worker: w.worker(1, 0).id, State: StateProving, Began: w.start, Said: "loading", Starts: 1}, s.Workers[0])
 		w.ready(w.worker(1, 0))
 		w.ready(w.worker(1, 1))
 		s = w.status()
-		assert.Equal(t, "serving", s.State)
+		assert.Equal(t, PhaseServing, s.Phase)
 		assert.Equal(t, 1, s.Generation)
 		assert.Zero(t, s.Restarts)
-		assert.Equal(t, "live", s.Workers[0].State)
+		assert.Equal(t, StateLive, s.Workers[0].State)
 		assert.Equal(t, 2*time.Second, s.Workers[0].After)
 
 		w.restart()
 		s = w.status()
-		assert.Equal(t, "restarting", s.State)
+		assert.Equal(t, PhaseRestarting, s.Phase)
 		assert.Equal(t, 2, s.Starting)
 		w.ready(w.worker(2, 0))
 		w.ready(w.worker(2, 1))
 		s = w.status()
-		assert.Equal(t, "draining", s.State)
-		assert.Equal(t, "old", s.Workers[0].State)
+		assert.Equal(t, PhaseDraining, s.Phase)
+		assert.Equal(t, StateOld, s.Workers[0].State)
 		w.sleep(time.Second)
-		assert.Equal(t, "draining", w.status().Workers[0].State)
+		assert.Equal(t, StateDraining, w.status().Workers[0].State)
 		w.exit(w.worker(1, 0), broken)
 		w.exit(w.worker(1, 1), fine)
 		s = w.status()
-		assert.Equal(t, "serving", s.State)
+		assert.Equal(t, PhaseServing, s.Phase)
 		assert.Equal(t, &Exit{Pid: w.worker(1, 0).id.Pid, Status: broken, At: s.Now, Lived: 3 * time.Second}, s.Workers[0].Ended)
 
 		w.exit(w.worker(2, 1), 9)
 		w.exit(w.worker(2, 1), broken)
 		s = w.status()
-		assert.Equal(t, "refilling", s.State)
+		assert.Equal(t, PhaseRefilling, s.Phase)
 		died := seen[RefillFailed](w)
 		assert.Len(t, died, 1, "of those that had not proved themselves")
 		assert.Equal(t, WorkerStatus{
-			Worker: Worker{Generation: 2, Slot: 1}, State: "missing", Starts: 3,
+			Worker: Worker{Generation: 2, Slot: 1}, State: StateMissing, Starts: 3,
 			Ended: &Exit{Pid: w.worker(2, 1).id.Pid, Status: broken, At: s.Now}, Next: s.Now.Add(died[0].Pause),
 		}, s.Workers[1])
 		assert.Equal(t, time.Second, died[0].Pause)
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(2, 0).id.Pid}, Stopping: true})
-		assert.Equal(t, "stopping", w.status().Workers[0].State, "as it says itself")
+		assert.Equal(t, StateStopping, w.status().Workers[0].State, "as it says itself")
 		w.stopAfter(time.Minute)
 		s = w.status()
-		assert.Equal(t, "stop delay", s.State)
+		assert.Equal(t, PhaseStopDelay, s.Phase)
 		assert.Equal(t, time.Now().Add(time.Minute), s.StopAt)
 		w.stop()
-		assert.Equal(t, "stopping", w.status().State)
+		assert.Equal(t, PhaseStopping, w.status().Phase)
 	})
 }
 
@@ -76,8 +76,8 @@ func TestStatusOfAFailure(t *testing.T) {
 		s := w.status()
 		require.NotNil(t, s.Failure)
 		assert.Equal(t, FailureStatus{Failure: Failure{Worker: w.worker(2, 1).id, Status: broken, Lived: 500 * time.Millisecond}, At: s.Now}, *s.Failure)
-		assert.Equal(t, "restarting", s.State, "the next attempt comes")
-		assert.Equal(t, "failed", s.Workers[2].State)
+		assert.Equal(t, PhaseRestarting, s.Phase, "the next attempt comes")
+		assert.Equal(t, StateFailed, s.Workers[2].State)
 	})
 }
 
@@ -89,7 +89,8 @@ func TestStatusAfterTheEnd(t *testing.T) {
 		assert.ErrorIs(t, err, ErrStopping)
 		_, err = w.sup.Signal(w.t.Context(), "test", otherSignal, -1)
 		assert.ErrorIs(t, err, ErrStopping)
-		assert.ErrorIs(t, w.sup.SetWorkers(w.t.Context(), "test", 2), ErrStopping)
+		_, err = w.sup.Resize(w.t.Context(), "test", Size{Number: 2})
+		assert.ErrorIs(t, err, ErrStopping)
 	})
 }
 
@@ -107,18 +108,5 @@ func TestSignalIsPassedOn(t *testing.T) {
 		to, err = w.sup.Signal(w.t.Context(), "test", otherSignal, 7)
 		assert.NoError(t, err)
 		assert.Empty(t, to)
-	})
-}
-
-func TestSetWorkers(t *testing.T) {
-	simulate(t, Config{}, nil, func(w *world) {
-		w.sleep(time.Second)
-		assert.NoError(t, w.sup.SetWorkers(w.t.Context(), "test", 3))
-		w.sleep(time.Second)
-		assert.Equal(t, []string{"1.0", "1.1", "1.2"}, w.served())
-		assert.NoError(t, w.sup.SetWorkers(w.t.Context(), "test", 1))
-		w.sleep(time.Second)
-		assert.Equal(t, told, w.worker(1, 1).signals)
-		assert.Equal(t, told, w.worker(1, 2).signals)
 	})
 }

@@ -4,10 +4,9 @@
 //
 // One goroutine owns all state. Whatever happens reaches it as a message: a
 // request, a worker started, a worker gone, the alarm of its one timer. It
-// acts through a [Spawner] and tells what it did through [Config.Observe], and
-// knows nothing of the operating system, so that the whole life of a
-// superdaemon runs in a testing/synctest bubble. loop.go holds the table of
-// states and events.
+// acts through a [Spawner] and tells each [Observer] what it did. It knows
+// nothing of the operating system, so the whole life of a superdaemon runs in a
+// testing/synctest bubble. loop.go holds the table of states and events.
 package supervise
 
 import (
@@ -26,11 +25,7 @@ const MinInterval = 100 * time.Millisecond
 // MaxWorkers is the greatest number of workers that a generation may have.
 const MaxWorkers = 10000
 
-// maxPause caps the growing pause between failing attempts, for intervals
-// shorter than it: an outage is not prolonged by more than this.
-const maxPause = 10 * time.Second
-
-// ErrStopping is what a restart gets that was asked for too late.
+// ErrStopping is what a request gets that came too late.
 var ErrStopping = errors.New("the superdaemon is stopping")
 
 // Process is a running worker.
@@ -49,45 +44,41 @@ type Settings struct {
 	AutoRestart  time.Duration // restart so long after the last success; 0: never
 }
 
-// Spawner starts workers. Spawn is called outside the loop, so it may block,
-// and may be called for several slots at once. Generations count from 1, slots
-// from 0.
+// Spawner starts workers. Both methods are called outside the loop, so they may
+// block. Generations count from 1, slots from 0.
 type Spawner interface {
+	// Begin is called once for each generation; its workers are spawned when it has
+	// returned. If it fails, the attempt has failed.
+	Begin(generation int) error
+	// Spawn may be called for several slots at once.
 	Spawn(generation, slot int) (Process, Settings, error)
 }
 
 // Config says what to supervise, and how.
 type Config struct {
-	Spawner Spawner
-	// Observe hears of everything the loop does, in order, from the loop's own
-	// goroutine: it must not block. It may be nil.
-	Observe func(Event)
-	// Settled hears how many workers there are whenever the loop has done all
-	// that a message or the clock called for, after Observe has heard of that; from
-	// the loop's own goroutine, too. It may be nil.
-	Settled func(Tally)
+	Spawner   Spawner
+	Observers []Observer
 
-	Workers int // processes in a generation, at least 1
-	// Surge makes a new generation replace a live one slot by slot, with so many
-	// processes at most beyond Workers: each of its workers takes over as soon
-	// as it is proven. 0: all at once.
-	Surge    int
-	Interval time.Duration // see MinInterval
-	// ReadyTimeout makes a worker prove itself by a Notice that it is ready,
-	// within that time. 0: by living through Interval.
-	ReadyTimeout time.Duration
-	Attempts     int           // failed attempts in a row before giving up; 0: never give up
-	RetireSignal os.Signal     // tells the workers of an old generation to go; nil: they stay
-	AbortSignal  os.Signal     // tells the siblings of a failed worker to go
-	LeaveSignal  os.Signal     // the same for those that serve, being proven; nil: AbortSignal
-	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
-	// NoRefill leaves the place of a worker that has ended empty, and has Run return
-	// when none is left, with the last one's Failure unless that ended by exit code 0.
-	// A restart still starts a new generation.
-	NoRefill bool
+	Workers  int           // processes in a generation, at least 1
+	Interval time.Duration // least time between two spawns in one slot, at least MinInterval
+	Proof    Proof         // of a new worker; the zero value is Lived(Interval)
+	Replace  Replace       // the live generation by a new one
+	Attempts int           // failed attempts in a row before giving up; 0: never give up
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers is proven. The others are then replaced one by one if they fail.
 	FirstServes bool
+	// Follow ties the supervisor to the workers that there are: the place of one that
+	// has ended stays empty, and Run returns when none is left, with the last one's
+	// Failure unless that ended by exit code 0. A restart still starts a new
+	// generation.
+	Follow bool
+
+	// RetireSignal tells workers that serve to go: old ones, those in excess, and
+	// proven ones of a failed attempt.
+	RetireSignal os.Signal
+	AbortSignal  os.Signal     // tells workers to go that are not proven
+	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
+
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until
 	// none waits in another. At first they go to Workers slots. nil: all slots
@@ -96,7 +87,8 @@ type Config struct {
 }
 
 // Supervisor runs generations of workers. Its methods may be called from any
-// goroutine; Restart and Stop only once Run has been called.
+// goroutine. A request before Run blocks until Run takes it or the request's ctx
+// ends; after Run it gets ErrStopping. cause is for the log.
 type Supervisor struct {
 	config Config
 	mail   chan message
@@ -108,11 +100,8 @@ type Supervisor struct {
 func New(c Config) *Supervisor {
 	c.Workers = max(c.Workers, 1)
 	c.Interval = max(c.Interval, MinInterval)
-	if c.Observe == nil {
-		c.Observe = func(Event) {}
-	}
-	if c.Settled == nil {
-		c.Settled = func(Tally) {}
+	if c.Proof == (Proof{}) {
+		c.Proof = Lived(c.Interval)
 	}
 	return &Supervisor{config: c, mail: make(chan message), done: make(chan struct{})}
 }
@@ -121,14 +110,14 @@ func New(c Config) *Supervisor {
 // gone. It must be called once. When ctx ends, the workers are stopped with
 // stopSignal. The result is nil after a stop, and otherwise a *Failure that says why
 // the supervisor could not go on: the first worker could not be started, or the
-// attempts were used up with no worker left to serve. With NoRefill it is the last
+// attempts were used up with no worker left to serve. With Follow it is the last
 // worker's, after a stop, too.
 func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 	defer s.Close()
 	return newLoop(s).run(ctx, stopSignal)
 }
 
-// Close is for a Supervisor that will never run: Restart then returns at once.
+// Close is for a Supervisor that will never run: requests then return at once.
 func (s *Supervisor) Close() { s.close.Do(func() { close(s.done) }) }
 
 // Outcome is how a restart has gone.
@@ -139,8 +128,7 @@ type Outcome struct {
 
 // Restart asks for a new generation. The outcome, once a generation begun
 // after the call is live, arrives on the channel, which needs no reader. Unless
-// attempts are bounded it tells of the first one that fails. cause is for the
-// log. Before Run it blocks, until ctx ends.
+// attempts are bounded it tells of the first one that fails.
 func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
 	reply := make(chan Outcome, 1)
 	if err := s.post(ctx, restartAsked{cause, reply}); err != nil {
@@ -149,15 +137,61 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
 	return reply
 }
 
-// Notify passes on what a worker has said of itself. Before Run it blocks, until
-// ctx ends.
+// Stop sends sig to all workers, for good, after serving on for delay. It does
+// not wait: Run returns when they are gone.
+func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) {
+	_ = s.post(ctx, stopAsked{cause, sig, delay}) // over is as good as stopped
+}
+
+// Size is a number of workers: Number, or if that is 0, so many as there are to be
+// and Change more.
+type Size struct{ Number, Change int }
+
+// Resizing is how another number of workers has come to be.
+type Resizing struct {
+	Worker  Worker // the last that has proved itself, or is gone; Pid is 0 if there was none
+	Workers int    // how many there are to be
+	Err     error  // a *Failure, ErrStopping, or that the number was changed again
+}
+
+// Resize changes the number of workers, and returns when that is wanted, or why it
+// cannot be. done, which needs no reader, tells when all new workers have proved
+// themselves or one has failed, which is then tried again, or when all in excess
+// are gone.
+func (s *Supervisor) Resize(ctx context.Context, cause string, size Size) (done <-chan Resizing, err error) {
+	reply, refused := make(chan Resizing, 1), make(chan error, 1)
+	if err := s.post(ctx, resizeAsked{cause, size, reply, refused}); err != nil {
+		return nil, err
+	}
+	return reply, <-refused
+}
+
+// Signal sends sig to all workers, or with slot not negative to those in that
+// slot, and returns which. What the signal does to them is theirs to know: one that
+// ends them is like a crash.
+func (s *Supervisor) Signal(ctx context.Context, cause string, sig os.Signal, slot int) ([]Worker, error) {
+	reply := make(chan []Worker, 1)
+	if err := s.post(ctx, signalAsked{cause, sig, slot, false, reply}); err != nil {
+		return nil, err
+	}
+	return <-reply, nil
+}
+
+// Pass passes on a signal that was sent to the superdaemon, and that may well be
+// meant to end it: it goes to all workers, to those that are being started as soon
+// as they are there, and a restart that waits is dropped. Where no worker is yet, it
+// is a stop.
+func (s *Supervisor) Pass(ctx context.Context, cause string, sig os.Signal) {
+	_ = s.post(ctx, signalAsked{cause, sig, -1, true, make(chan []Worker, 1)}) // after the end there is nobody
+}
+
+// Notify passes on what a process has said of itself.
 func (s *Supervisor) Notify(ctx context.Context, n Notice) {
 	_ = s.post(ctx, n) // after the end nobody cares
 }
 
 // Acknowledge passes on that a process is ready, and tells whether that counts
-// for a worker: pids are the process, its parent, and so on. Before Run it
-// blocks, until ctx ends; after it the error is ErrStopping.
+// for a worker: pids are the process, its parent, and so on.
 func (s *Supervisor) Acknowledge(ctx context.Context, pids []int) (counts bool, err error) {
 	reply := make(chan bool, 1)
 	if err := s.post(ctx, Notice{Pids: pids, Ready: true, counts: reply}); err != nil {
@@ -171,71 +205,7 @@ func (s *Supervisor) Acknowledge(ctx context.Context, pids []int) (counts bool, 
 	}
 }
 
-// Stop sends sig to all workers, for good, after serving on for delay. It does
-// not wait: Run returns when they are gone. cause is for the log. Before Run it
-// blocks, until ctx ends.
-func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) {
-	_ = s.post(ctx, stopAsked{cause, sig, delay}) // over is as good as stopped
-}
-
-// Resize changes the number of workers by n, to not less than one and not more
-// than MaxWorkers. cause is for the log. Before Run it blocks, until ctx ends.
-func (s *Supervisor) Resize(ctx context.Context, cause string, n int) {
-	_ = s.post(ctx, resizeAsked{cause: cause, by: n, reply: make(chan error, 1)}) // after the end there are none
-}
-
-// Step is how a worker more, or one less, has come to be.
-type Step struct {
-	Worker  Worker // the one that has proved itself, or is gone; Pid is 0 if there was none
-	Workers int    // how many there are to be
-	Err     error  // a *Failure, ErrStopping, or why the number cannot be so; or that it was changed again
-}
-
-// Step changes the number of workers by one: up if more is set, and down
-// otherwise. How it went arrives on the channel, which needs no reader: when the new
-// worker has proved itself or failed, which it is then tried again after, or the one
-// in excess is gone. cause is for the log. Before Run it blocks, until ctx ends.
-func (s *Supervisor) Step(ctx context.Context, cause string, more bool) <-chan Step {
-	reply := make(chan Step, 1)
-	if err := s.post(ctx, stepAsked{cause, more, reply}); err != nil {
-		reply <- Step{Err: err}
-	}
-	return reply
-}
-
-// SetWorkers makes n, at least 1, the number of workers, as Resize does. The
-// error is ErrStopping after a stop, or that of ctx.
-func (s *Supervisor) SetWorkers(ctx context.Context, cause string, n int) error {
-	reply := make(chan error, 1)
-	if err := s.post(ctx, resizeAsked{cause: cause, to: n, reply: reply}); err != nil {
-		return err
-	}
-	return <-reply
-}
-
-// Signal sends sig to all workers, or with slot not negative to those in that
-// slot, and returns whom. cause is for the log. What the signal does to them is
-// theirs to know: one that ends them is like a crash. Before Run it blocks,
-// until ctx ends.
-func (s *Supervisor) Signal(ctx context.Context, cause string, sig os.Signal, slot int) ([]Worker, error) {
-	reply := make(chan []Worker, 1)
-	if err := s.post(ctx, signalAsked{cause, sig, slot, false, reply}); err != nil {
-		return nil, err
-	}
-	return <-reply, nil
-}
-
-// Pass passes on a signal that was sent to the superdaemon, and that may well be
-// meant to end it: it goes to all workers, to those that are being started as soon
-// as they are there, and the restart that waits, if there is one, is dropped. Where
-// there is nobody yet, it is a stop. cause is for the log. Before Run it blocks,
-// until ctx ends.
-func (s *Supervisor) Pass(ctx context.Context, cause string, sig os.Signal) {
-	_ = s.post(ctx, signalAsked{cause, sig, -1, true, make(chan []Worker, 1)}) // after the end there is nobody
-}
-
-// Status tells how things stand. Before Run it blocks, until ctx ends; after it
-// the error is ErrStopping.
+// Status tells how things stand.
 func (s *Supervisor) Status(ctx context.Context) (Status, error) {
 	reply := make(chan Status, 1)
 	if err := s.post(ctx, statusAsked{reply}); err != nil {
@@ -243,6 +213,9 @@ func (s *Supervisor) Status(ctx context.Context) (Status, error) {
 	}
 	return <-reply, nil
 }
+
+// Wake has the loop look at the clock, and its observers hear that it has settled.
+func (s *Supervisor) Wake(ctx context.Context) { _ = s.post(ctx, wake{}) }
 
 // post hands m to the loop, unless that is over or ctx is.
 func (s *Supervisor) post(ctx context.Context, m message) error {
@@ -255,69 +228,3 @@ func (s *Supervisor) post(ctx context.Context, m message) error {
 		return context.Cause(ctx)
 	}
 }
-
-// message is what the loop's mailbox takes.
-type message interface{ message() }
-
-type (
-	restartAsked struct {
-		cause string
-		reply chan<- Outcome
-	}
-	stopAsked struct {
-		cause  string
-		signal os.Signal
-		delay  time.Duration
-	}
-	resizeAsked struct {
-		cause string
-		by    int
-		to    int // 0: by is what counts
-		reply chan<- error
-	}
-	stepAsked struct {
-		cause string
-		more  bool
-		reply chan<- Step
-	}
-	signalAsked struct {
-		cause  string
-		signal os.Signal
-		slot   int  // negative: all
-		passed bool // see Pass
-		reply  chan<- []Worker
-	}
-	statusAsked struct{ reply chan<- Status }
-	// Notice is what a process says of itself, in the words of sd_notify(3). It
-	// counts for the worker that sent it, or whose descendant did.
-	Notice struct {
-		Pids     []int // the sender, its parent, and so on
-		Ready    bool
-		Stopping bool
-		Status   *string // nil: nothing is said of it
-
-		counts chan<- bool // told whether it is a worker's; nil: nobody wants to know
-	}
-	spawned struct { // the answer to each Spawn
-		worker   *worker
-		process  Process
-		settings Settings
-		err      error
-	}
-	steered struct{ slots int } // Steer has returned
-	exited  struct {            // the answer to each Wait
-		worker *worker
-		status int
-	}
-)
-
-func (restartAsked) message() {}
-func (stopAsked) message()    {}
-func (resizeAsked) message()  {}
-func (stepAsked) message()    {}
-func (signalAsked) message()  {}
-func (statusAsked) message()  {}
-func (Notice) message()       {}
-func (spawned) message()      {}
-func (steered) message()      {}
-func (exited) message()       {}

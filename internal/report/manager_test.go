@@ -1,4 +1,4 @@
-package starter
+package report
 
 import (
 	"context"
@@ -16,7 +16,6 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // unit is a superdaemon of made-up workers under a made-up service manager, in
@@ -24,7 +23,7 @@ import (
 type unit struct {
 	t       *testing.T
 	sup     *supervise.Supervisor
-	manager *manager
+	manager *Manager
 	ended   chan error
 
 	mu       sync.Mutex
@@ -70,6 +69,21 @@ func (p *madeUp) end(status int, after time.Duration) {
 	})
 }
 
+func (u *unit) Begin(int) error { return nil }
+
+// Hear keeps the loop busy if it is to be.
+func (u *unit) Hear(supervise.Event) {
+	u.mu.Lock()
+	busy := u.busy
+	u.busy = nil
+	u.mu.Unlock()
+	if busy != nil {
+		<-busy
+	}
+}
+
+func (u *unit) Settled(supervise.Tally) {}
+
 func (u *unit) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -90,31 +104,21 @@ func runUnit(t *testing.T, c supervise.Config, prepare func(*unit)) *unit {
 	u := &unit{t: t, ended: make(chan error, 1)}
 	c.Spawner, c.RetireSignal, c.AbortSignal = u, syscall.SIGTERM, syscall.SIGTERM
 	c.Interval = max(c.Interval, time.Second)
-	u.manager = newManager(c, func(format string, args ...any) { u.logged = append(u.logged, fmt.Sprintf(format, args...)) },
-		func() { _, _ = u.sup.Status(context.Background()) })
+	u.manager = NewManager(func(format string, args ...any) { u.logged = append(u.logged, fmt.Sprintf(format, args...)) },
+		func() { u.sup.Wake(context.Background()) })
 	u.manager.send = u.hear
 	u.manager.stamp = func() string {
 		u.clock++
 		return fmt.Sprintf("MONOTONIC_USEC=%d\n", u.clock)
 	}
-	c.Observe = func(e supervise.Event) {
-		u.mu.Lock()
-		busy := u.busy
-		u.busy = nil
-		u.mu.Unlock()
-		if busy != nil {
-			<-busy
-		}
-		u.manager.observe(e)
-	}
-	c.Settled = u.manager.settled
+	c.Observers = []supervise.Observer{u, u.manager}
 	if prepare != nil {
 		prepare(u)
 	}
 	u.sup = supervise.New(c)
 	go func() {
 		err := u.sup.Run(context.Background(), syscall.SIGTERM)
-		u.manager.end(err)
+		u.manager.End(err)
 		u.ended <- err
 	}()
 	return u
@@ -342,20 +346,20 @@ func TestManagerHearsOfAStartThatIsGivenUp(t *testing.T) {
 func TestManagerHearsOfAnEndBeforeTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &unit{t: t}
-		u.manager = newManager(supervise.Config{}, nil, nil)
+		u.manager = NewManager(nil, nil)
 		u.manager.send = u.hear
-		u.manager.end(errors.New("the port\nis in use"))
+		u.manager.End(errors.New("the port\nis in use"))
 		u.hears(0, "STOPPING=1 STATUS=failed: the port?is in use")
 	})
-	var none *manager
-	none.end(errors.New("nobody wants to know")) // and nothing happens
+	var none *Manager
+	none.End(errors.New("nobody wants to know")) // and nothing happens
 }
 
 // The time for a start or restart is extended as long as we have a bound for it
 // ourselves, and not when that is over.
 func TestManagersTimeoutIsExtendedForTheReadyTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := runUnit(t, supervise.Config{ReadyTimeout: 59 * time.Second}, nil)
+		u := runUnit(t, supervise.Config{Proof: supervise.Notified(59 * time.Second)}, nil)
 		u.hears(35*time.Second,
 			"EXTEND_TIMEOUT_USEC=30000000 STATUS=generation 1 is starting",
 			"EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000")
@@ -403,7 +407,7 @@ func TestManagersTimeoutIsNotExtendedForAStopWithoutAnEnd(t *testing.T) {
 
 func TestManagerHearsOfARollingRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := runUnit(t, supervise.Config{Workers: 2, Surge: 1, KillTimeout: time.Minute}, func(u *unit) { u.drain = 15 * time.Second })
+		u := runUnit(t, supervise.Config{Workers: 2, Replace: supervise.Rolling(1), KillTimeout: time.Minute}, func(u *unit) { u.drain = 15 * time.Second })
 		u.hears(time.Second,
 			"EXTEND_TIMEOUT_USEC=30000000 STATUS=generation 1 is starting",
 			"READY=1 STATUS=generation 1: 2 workers serve")
@@ -435,7 +439,8 @@ func TestWatchdogHearsOfALoopThatAnswersOnly(t *testing.T) {
 		u.hears(time.Hour)
 		close(hang)
 		u.hears(time.Second, "WATCHDOG=1",
-			"RELOADING=1 MONOTONIC_USEC=1 EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1: 1 worker serves; generation 2 is starting",
+			"RELOADING=1 MONOTONIC_USEC=1 STATUS=generation 1: 1 worker serves; generation 2 is starting",
+			"EXTEND_TIMEOUT_USEC=7000000",
 			"READY=1 STATUS=generation 2: 1 worker serves; 1 old worker draining")
 		u.hears(3*time.Second, "WATCHDOG=1", "WATCHDOG=1")
 		u.stop(0)
@@ -484,41 +489,13 @@ func TestStatusIsOneLineOfValidText(t *testing.T) {
 	assert.LessOrEqual(t, len(long), 300)
 	assert.True(t, utf8.ValidString(long))
 	assert.True(t, strings.HasSuffix(long, "aé..."), long)
-	m := &manager{why: strings.Repeat("x\n", 5000)}
+	m := &Manager{why: strings.Repeat("x\n", 5000)}
 	status := m.status(supervise.Tally{Generation: 2, Serving: 1})
 	assert.Less(t, len(status), maxStatus)
 	assert.True(t, strings.HasSuffix(status, "; generation 2 serves on; trying again"), status)
 }
 
 // Not parallel: the environment is the process's.
-func TestManagersVariablesAreNotForWorkers(t *testing.T) {
-	for name, value := range map[string]string{
-		"NOTIFY_SOCKET": "@manager", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1", "JOURNAL_STREAM": "8:1234", "LISTENER": "x",
-	} {
-		t.Setenv(name, value)
-	}
-	names := func(c Config) (found []string) {
-		c.Command = []string{"true"}
-		s, err := New(c)
-		require.NoError(t, err)
-		assert.Equal(t, c.NotifyManager, s.manager != nil)
-		for _, name := range append([]string{"JOURNAL_STREAM"}, managerVariables...) {
-			if s.env.get(name) != "" {
-				found = append(found, name)
-			}
-		}
-		assert.NotEmpty(t, s.env.get("LISTENER"), "others are left alone")
-		return found
-	}
-	assert.Equal(t, []string{"JOURNAL_STREAM"}, names(Config{NotifyManager: true}))
-	assert.Empty(t, names(Config{NotifyManager: true, LogFile: "log"}))
-	assert.Equal(t, managerVariables, names(Config{LogFile: "log"}))
-	assert.Equal(t, append([]string{"JOURNAL_STREAM"}, managerVariables...), names(Config{}))
-	t.Setenv("NOTIFY_SOCKET", "")
-	s, err := New(Config{Command: []string{"true"}, NotifyManager: true})
-	require.NoError(t, err)
-	assert.Nil(t, s.manager, "there is none")
-}
 
 func TestWatchdogIsOursOnly(t *testing.T) {
 	pid := fmt.Sprint(os.Getpid())
@@ -536,7 +513,7 @@ func TestWatchdogIsOursOnly(t *testing.T) {
 		t.Setenv("WATCHDOG_USEC", c.usec)
 		t.Setenv("WATCHDOG_PID", c.pid)
 		logged := false
-		m := newManager(supervise.Config{}, func(string, ...any) { logged = true }, nil)
+		m := NewManager(func(string, ...any) { logged = true }, nil)
 		assert.Equal(t, c.want, m.watch, "%v", c)
 		assert.Equal(t, c.logged, logged, "%v", c)
 	}

@@ -11,12 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nobodyIsTold leaves old workers where they are.
-func nobodyIsTold(w *world) { w.retireNobody = true }
-
-func TestWithoutRefillTheLastWorkersEndIsTheEnd(t *testing.T) {
+func TestWhenFollowingTheLastWorkersEndIsTheEnd(t *testing.T) {
 	for status, fails := range map[int]bool{fine: false, 3 << 8: true, 9: true} {
-		simulate(t, Config{NoRefill: true, Workers: 2}, nil, func(w *world) {
+		simulate(t, Config{Follow: true, Workers: 2}, nil, func(w *world) {
 			w.sleep(time.Second)
 			w.exit(w.worker(1, 0), 1<<8)
 			w.sleep(time.Minute)
@@ -36,8 +33,8 @@ func TestWithoutRefillTheLastWorkersEndIsTheEnd(t *testing.T) {
 	}
 }
 
-func TestWithoutRefillARestartIsARestart(t *testing.T) {
-	simulate(t, Config{NoRefill: true, Attempts: 1}, nil, func(w *world) {
+func TestWhenFollowingARestartIsARestart(t *testing.T) {
+	simulate(t, Config{Follow: true, Attempts: 1}, nil, func(w *world) {
 		w.sleep(time.Second)
 		reply := w.restart()
 		w.sleep(500 * time.Millisecond)
@@ -58,7 +55,7 @@ func TestWithoutRefillARestartIsARestart(t *testing.T) {
 }
 
 func TestOldWorkersThatNobodyTellsToGoStay(t *testing.T) {
-	simulate(t, Config{NoRefill: true}, nobodyIsTold, func(w *world) {
+	simulate(t, Config{Follow: true, Replace: Beside}, nil, func(w *world) {
 		w.sleep(time.Second)
 		for range 3 {
 			w.restart()
@@ -90,8 +87,8 @@ func (w *world) outcome() error {
 	return err
 }
 
-func TestWithoutRefillAStopEndsAsTheLastWorkerDid(t *testing.T) {
-	simulate(t, Config{NoRefill: true, Workers: 2}, nil, func(w *world) {
+func TestWhenFollowingAStopEndsAsTheLastWorkerDid(t *testing.T) {
+	simulate(t, Config{Follow: true, Workers: 2}, nil, func(w *world) {
 		w.sleep(time.Minute)
 		w.stop()
 		w.exit(w.worker(1, 0), fine)
@@ -105,7 +102,7 @@ func TestWithoutRefillAStopEndsAsTheLastWorkerDid(t *testing.T) {
 }
 
 func TestSignalThatIsPassedOnEndsNothingByItself(t *testing.T) {
-	simulate(t, Config{NoRefill: true}, nil, func(w *world) {
+	simulate(t, Config{Follow: true}, nil, func(w *world) {
 		w.sleep(2 * time.Second)
 		w.pass()
 		w.pass()
@@ -124,7 +121,7 @@ func TestSignalThatIsPassedOnEndsNothingByItself(t *testing.T) {
 }
 
 func TestSignalThatIsPassedOnDropsTheRestartThatWaits(t *testing.T) {
-	simulate(t, Config{NoRefill: true, Attempts: 1}, nil, func(w *world) {
+	simulate(t, Config{Follow: true, Attempts: 1}, nil, func(w *world) {
 		w.sleep(time.Second)
 		first := w.restart()
 		w.sleep(100 * time.Millisecond)
@@ -141,7 +138,7 @@ func TestSignalThatIsPassedOnDropsTheRestartThatWaits(t *testing.T) {
 
 func TestSignalThatIsPassedOnReachesWhoIsBeingStarted(t *testing.T) {
 	slow := func(w *world) { w.slowSpawn = 2 * time.Second }
-	simulate(t, Config{NoRefill: true, Attempts: 1}, slow, func(w *world) {
+	simulate(t, Config{Follow: true, Attempts: 1}, slow, func(w *world) {
 		w.sleep(time.Second)
 		w.pass()
 		w.sleep(time.Second)

@@ -9,52 +9,60 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// step asks for a worker more, or one less.
-func (w *world) step(more bool) <-chan Step {
-	reply := w.sup.Step(w.t.Context(), "test", more)
+// step asks for so many workers more.
+func (w *world) step(by int) <-chan Resizing { return w.size(Size{Change: by}) }
+
+// size asks for a number of workers. A refusal is the answer, too.
+func (w *world) size(size Size) <-chan Resizing {
+	done, err := w.sup.Resize(w.t.Context(), "test", size)
 	synctest.Wait()
-	return reply
+	if err == nil {
+		return done
+	}
+	refused := make(chan Resizing, 1)
+	refused <- Resizing{Err: err}
+	return refused
 }
 
 // stepped is how a step went; Workers is 0 as long as nobody knows.
-func stepped(reply <-chan Step) Step {
+func stepped(reply <-chan Resizing) Resizing {
 	select {
 	case how := <-reply:
 		return how
 	default:
-		return Step{}
+		return Resizing{}
 	}
 }
 
 func TestOneMoreIsDoneWhenItHasProvedItself(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(time.Second)
-		reply := w.step(true)
+		reply := w.step(1)
 		assert.Zero(t, stepped(reply))
 		w.sleep(time.Second)
-		assert.Equal(t, Step{Worker: w.worker(1, 1).id, Workers: 2}, stepped(reply))
+		assert.Equal(t, Resizing{Worker: w.worker(1, 1).id, Workers: 2}, stepped(reply))
 	})
 }
 
 func TestOneLessIsDoneWhenItIsGone(t *testing.T) {
 	simulate(t, Config{Workers: 3}, nil, func(w *world) {
 		w.sleep(time.Second)
-		reply := w.step(false)
-		again := w.step(false)
+		reply := w.step(-1)
+		again := w.step(-1)
 		w.sleep(time.Hour)
 		assert.Zero(t, stepped(reply))
 		w.exit(w.worker(1, 1), fine)
 		assert.Zero(t, stepped(reply))
-		assert.Equal(t, Step{Worker: w.worker(1, 1).id, Workers: 1}, stepped(again))
+		assert.Equal(t, Resizing{Worker: w.worker(1, 1).id, Workers: 1}, stepped(again))
 		w.exit(w.worker(1, 2), fine)
-		assert.Equal(t, Step{Worker: w.worker(1, 2).id, Workers: 1}, stepped(reply))
+		assert.Equal(t, Resizing{Worker: w.worker(1, 2).id, Workers: 1}, stepped(reply))
 	})
 }
 
 func TestOneMoreThatFails(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(time.Second)
-		reply := w.step(true)
+		reply := w.step(1)
 		w.exit(w.worker(1, 1), broken)
 		assert.ErrorContains(t, stepped(reply).Err, "failed after")
 		w.sleep(time.Second)
@@ -65,7 +73,7 @@ func TestOneMoreThatFails(t *testing.T) {
 func TestOneMoreThatIsNotReadyInTime(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
 		w.ready(w.worker(1, 0))
-		reply := w.step(true)
+		reply := w.step(1)
 		w.sleep(10 * time.Second)
 		assert.ErrorContains(t, stepped(reply).Err, "was not ready after 10s")
 	})
@@ -74,30 +82,47 @@ func TestOneMoreThatIsNotReadyInTime(t *testing.T) {
 func TestStepsThatCannotBe(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(time.Second)
-		assert.EqualError(t, stepped(w.step(false)).Err, "there is one worker, and one there has to be")
-		more := w.step(true)
-		less := w.step(false)
+		assert.EqualError(t, stepped(w.step(-1)).Err, "there is one worker, and one there has to be")
+		more := w.step(1)
+		less := w.step(-1)
 		assert.EqualError(t, stepped(more).Err, "somebody else has changed the number of workers to 1 meanwhile")
 		w.goes()
 		assert.NoError(t, stepped(less).Err)
-		more = w.step(true)
+		more = w.step(1)
 		w.stop()
 		assert.ErrorIs(t, stepped(more).Err, ErrStopping)
-		assert.ErrorIs(t, stepped(w.step(true)).Err, ErrStopping)
+		assert.ErrorIs(t, stepped(w.step(1)).Err, ErrStopping)
 	})
 }
 
 func TestOneMoreWhereNoneIsRefilled(t *testing.T) {
-	simulate(t, Config{NoRefill: true}, nil, func(w *world) {
+	simulate(t, Config{Follow: true}, nil, func(w *world) {
 		w.sleep(time.Second)
-		assert.ErrorContains(t, stepped(w.step(true)).Err, "but by a restart")
+		assert.ErrorContains(t, stepped(w.step(1)).Err, "but by a restart")
+	})
+}
+
+func TestSeveralMoreAreDoneWhenAllHaveProvedThemselves(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		more := w.size(Size{Number: 3})
+		w.ready(w.worker(1, 2))
+		assert.Zero(t, stepped(more))
+		w.ready(w.worker(1, 1))
+		assert.Equal(t, Resizing{Worker: w.worker(1, 2).id, Workers: 3}, stepped(more))
+		less := w.size(Size{Number: 1})
+		w.exit(w.worker(1, 2), fine)
+		assert.Zero(t, stepped(less))
+		w.exit(w.worker(1, 1), fine)
+		assert.Equal(t, Resizing{Worker: w.worker(1, 2).id, Workers: 1}, stepped(less))
+		assert.Equal(t, Resizing{Workers: 1}, stepped(w.size(Size{Number: 1})), "nothing is to be done")
 	})
 }
 
 // When nothing serves the first that can does, and the others are replaced one by
 // one.
 func TestTheFirstServes(t *testing.T) {
-	simulate(t, Config{Workers: 3, ReadyTimeout: 3 * time.Second, FirstServes: true}, nil, func(w *world) {
+	simulate(t, Config{Workers: 3, Proof: Notified(3 * time.Second), FirstServes: true}, nil, func(w *world) {
 		w.ready(w.worker(1, 1))
 		assert.Equal(t, []int{1}, generationsLive(w))
 		w.ready(w.worker(1, 0))

@@ -1,38 +1,15 @@
-package starter
+package report
 
 import (
-	"fmt"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
-	"github.com/lestrrat/go-server-starter/internal/text"
 )
-
-// managerVariables are those by which a service manager talks to us, and which
-// are not for workers (sd_notify(3), sd_watchdog_enabled(3)).
-var managerVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
-
-// managed tells that there is a service manager to be told.
-func (c *Config) managed() bool { return c.NotifyManager && os.Getenv("NOTIFY_SOCKET") != "" }
-
-// forUs tells that a variable is for us alone, and not for workers.
-func (c *Config) forUs(name string) bool {
-	// Our stderr is the journal's, but that of the workers is the log's.
-	return c.forManaged(name) || (c.LogFile != "" || c.PrefixOutput) && name == "JOURNAL_STREAM"
-}
-
-// forManaged tells that a service manager talks to us by that variable.
-func (c *Config) forManaged(name string) bool {
-	return c.managed() && slices.Contains(managerVariables, name)
-}
 
 // unitState is what the service manager takes us for.
 type unitState int
@@ -44,7 +21,7 @@ const (
 	unitStops             // STOPPING=1 was said
 )
 
-// manager tells the service manager above us how we get on, by the protocol of
+// Manager tells the service manager above us how we get on, by the protocol of
 // sd_notify(3).
 //
 //	event                  | starts         | runs        | reloads          | stops
@@ -89,13 +66,11 @@ const (
 // Only the loop's goroutine touches what is in here, so what is said is what
 // the loop knows. The timer just makes the loop settle: a loop that hangs has no
 // WATCHDOG=1 and no EXTEND_TIMEOUT_USEC sent.
-type manager struct {
+type Manager struct {
 	send  func(text string) error // may block; called in the queue
 	stamp func() string           // the line MONOTONIC_USEC, of now
 	log   func(format string, args ...any)
-	poke  func()        // makes the loop settle; may block
-	step  time.Duration // that a start or restart may be without a sign of life
-	kill  time.Duration // from a stop until all workers are killed; 0: never
+	wake  func()        // makes the loop settle; may block
 	watch time.Duration // from one WATCHDOG=1 to the next; 0: nobody wants it
 
 	queue   output.Queue
@@ -103,14 +78,12 @@ type manager struct {
 	failed  bool         // to send; touched in the queue only
 
 	unit     unitState
-	due      bool          // another restart is, when the attempt under way is decided
 	asked    string        // stamp of the last request since RELOADING=1; "": there was none
 	why      string        // the last attempt failed; "": it did not
 	gaveUp   bool          // no other one is made
 	fatal    bool          // and we end by it
 	delay    time.Duration // before the stop; 0: it has begun, or was not asked for
 	extends  bool          // the manager's timeout is
-	until    time.Time     // something will have happened; zero: we have just begun
 	extendAt time.Time     // again
 	watchAt  time.Time     // WATCHDOG=1 is due
 	notices  []string      // not sent yet, which settled does
@@ -134,24 +107,18 @@ const (
 // those are left out that the next one makes good for.
 const maxWaiting = 100
 
-// newManager reads the environment. poke has to make the loop settle.
-func newManager(c supervise.Config, log func(string, ...any), poke func()) *manager {
-	m := &manager{
+// NewManager reads the environment. log is told what cannot be done. wake has to
+// make the loop settle.
+func NewManager(log func(format string, args ...any), wake func()) *Manager {
+	m := &Manager{
 		send: func(text string) error {
 			_, err := daemon.SdNotify(false, text)
 			return err
 		},
-		stamp: daemon.SdNotifyMonotonicUsec,
-		log:   log,
-		poke:  poke,
-		step:  2 * c.Interval, // one until it may be spawned
-		kill:  c.KillTimeout,
-	}
-	if c.ReadyTimeout > 0 {
-		m.step = c.Interval + c.ReadyTimeout
-	}
-	if c.Surge > 0 {
-		m.step += c.KillTimeout // the old worker has to leave first
+		stamp:   daemon.SdNotifyMonotonicUsec,
+		log:     log,
+		wake:    wake,
+		extends: true, // it is the start
 	}
 	timeout, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
@@ -161,22 +128,12 @@ func newManager(c supervise.Config, log func(string, ...any), poke func()) *mana
 	return m
 }
 
-// observe hears of what the loop does.
-func (m *manager) observe(e supervise.Event) {
+// Hear notes what the manager is to be told of.
+func (m *Manager) Hear(e supervise.Event) {
 	m.news = true
 	switch e := e.(type) {
 	case supervise.RestartAsked:
-		m.onAsked(e)
-	case supervise.Started:
-		if !e.Refill { // nothing that may come again and again counts
-			m.goesOn(0)
-		}
-	case supervise.Died:
-		if e.State == supervise.Retired {
-			m.goesOn(0)
-		}
-	case supervise.TookOver:
-		m.goesOn(e.Delay)
+		m.onAsked()
 	case supervise.AttemptFailed:
 		m.onFailed(e)
 	case supervise.GaveUp:
@@ -186,7 +143,7 @@ func (m *manager) observe(e supervise.Event) {
 			m.fails()
 		}
 	case supervise.WentLive:
-		m.onLive()
+		m.onLive(e.Due)
 	case supervise.StopDelayed:
 		if !e.Repeated {
 			m.stops(e.Delay)
@@ -198,28 +155,27 @@ func (m *manager) observe(e supervise.Event) {
 	}
 }
 
-func (m *manager) onAsked(e supervise.RestartAsked) {
+func (m *Manager) onAsked() {
 	m.why, m.gaveUp = "", false
-	m.due = m.due || e.Pending
 	m.asked = m.stamp()
 	if m.unit == unitRuns {
 		m.reloads()
 	}
-	m.extend(m.step)
+	m.extend()
 }
 
 // reloads begins a reload.
-func (m *manager) reloads() {
+func (m *Manager) reloads() {
 	m.notices = append(m.notices, reloading(m.asked))
 	m.unit, m.asked = unitReloads, ""
-	m.extend(m.step)
+	m.extend()
 }
 
 func reloading(stamp string) string { return strings.TrimSuffix("RELOADING=1\n"+stamp, "\n") }
 
-func (m *manager) onLive() {
-	due := m.due
-	m.why, m.due = "", false
+// onLive is the end of a start or a reload, unless another restart is due.
+func (m *Manager) onLive(due bool) {
+	m.why = ""
 	switch {
 	case m.unit == unitStarts:
 		m.notices = append(m.notices, daemon.SdNotifyReady)
@@ -228,18 +184,15 @@ func (m *manager) onLive() {
 			m.reloads()
 		}
 		m.asked = ""
-	case due:
-		m.goesOn(0)
-	default:
+	case !due:
 		m.decided()
 	}
 }
 
-func (m *manager) onFailed(e supervise.AttemptFailed) {
-	m.why, m.due = e.Error(), false
-	m.goesOn(max(0, e.Pause))
+func (m *Manager) onFailed(e supervise.AttemptFailed) {
+	m.why = e.Error()
 	switch {
-	case e.Generation == 1 && e.Err != nil: // which the loop takes for hopeless
+	case e.Hopeless:
 		m.fails()
 	case e.Decided && e.Pause >= 0: // otherwise GaveUp comes
 		m.decided()
@@ -248,7 +201,7 @@ func (m *manager) onFailed(e supervise.AttemptFailed) {
 
 // decided ends a reload; a start only when a generation is live, but that
 // may not come any more.
-func (m *manager) decided() {
+func (m *Manager) decided() {
 	switch m.unit {
 	case unitStarts:
 		m.extends = false
@@ -263,43 +216,26 @@ func (m *manager) decided() {
 }
 
 // fails begins the end for lack of a worker.
-func (m *manager) fails() {
+func (m *Manager) fails() {
 	m.fatal = true
 	m.stops(0)
 }
 
 // stops begins a stop, or what comes after its delay.
-func (m *manager) stops(delay time.Duration) {
+func (m *Manager) stops(delay time.Duration) {
 	m.delay = delay
 	if m.unit != unitStops {
 		m.notices = append(m.notices, daemon.SdNotifyStopping)
 		m.unit = unitStops
 	}
-	if m.extends = m.delay > 0 || m.kill > 0; m.extends {
-		m.extend(m.delay + m.kill)
-	}
+	m.extend()
 }
 
-// extend has the manager's timeout extended as long as something will have
-// happened within d.
-func (m *manager) extend(d time.Duration) {
-	now := time.Now()
-	m.extends, m.until, m.extendAt = true, now.Add(d), now
-}
+// extend has the manager's timeout extended, as long as the loop has a deadline.
+func (m *Manager) extend() { m.extends, m.extendAt = true, time.Now() }
 
-// goesOn puts the end of what is awaited off: something has happened.
-func (m *manager) goesOn(pause time.Duration) {
-	if m.unit != unitStops {
-		m.until = time.Now().Add(pause + m.step)
-	}
-}
-
-// settled sends what there is to be said. The loop calls it when it has done
-// everything for now.
-func (m *manager) settled(t supervise.Tally) {
-	if m.unit == unitStarts && m.until.IsZero() {
-		m.extend(m.step) // it is the start
-	}
+// Settled sends what there is to be said.
+func (m *Manager) Settled(t supervise.Tally) {
 	now := time.Now()
 	if m.watch > 0 && !now.Before(m.watchAt) {
 		m.watchAt = now.Add(m.watch)
@@ -308,9 +244,9 @@ func (m *manager) settled(t supervise.Tally) {
 		}
 	}
 	var lines []string
-	if m.extends && !now.Before(m.extendAt) && now.Before(m.until) {
+	if m.extends && !now.Before(m.extendAt) && now.Before(t.Deadline) {
 		m.extendAt = now.Add(extendEvery)
-		more := min(extension, m.until.Sub(now)+extendSlack)
+		more := min(extension, t.Deadline.Sub(now)+extendSlack)
 		lines = append(lines, "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(more.Microseconds(), 10))
 	}
 	if m.news || t != m.tally {
@@ -330,16 +266,16 @@ func (m *manager) settled(t supervise.Tally) {
 	if len(lines) > 0 {
 		m.tell(strings.Join(lines, "\n"))
 	}
-	m.alarm(now)
+	m.alarm(now, t.Deadline)
 }
 
 // alarm makes the loop settle when something is due.
-func (m *manager) alarm(now time.Time) {
+func (m *Manager) alarm(now, deadline time.Time) {
 	var at time.Time
 	if m.watch > 0 {
 		at = m.watchAt
 	}
-	if m.extends && m.extendAt.Before(m.until) && (at.IsZero() || m.extendAt.Before(at)) {
+	if m.extends && m.extendAt.Before(deadline) && (at.IsZero() || m.extendAt.Before(at)) {
 		at = m.extendAt
 	}
 	switch {
@@ -347,14 +283,14 @@ func (m *manager) alarm(now time.Time) {
 		m.timer.Stop()
 	case at.IsZero():
 	case m.timer == nil:
-		m.timer = time.AfterFunc(at.Sub(now), m.poke)
+		m.timer = time.AfterFunc(at.Sub(now), m.wake)
 	default:
 		m.timer.Reset(at.Sub(now))
 	}
 }
 
 // tell sends a message as soon as those before it are sent.
-func (m *manager) tell(text string) {
+func (m *Manager) tell(text string) {
 	m.waiting.Add(1)
 	m.queue.Add(func() {
 		defer m.waiting.Add(-1)
@@ -365,9 +301,9 @@ func (m *manager) tell(text string) {
 	})
 }
 
-// end tells how it has ended. It waits until that is sent, but not for ever.
+// End tells how it has ended. It waits until that is sent, but not for ever.
 // The loop must have ended, or never have run.
-func (m *manager) end(err error) {
+func (m *Manager) End(err error) {
 	if m == nil {
 		return
 	}
@@ -388,78 +324,4 @@ func (m *manager) end(err error) {
 		m.tell(strings.Join(lines, "\n"))
 	}
 	m.queue.Flush()
-}
-
-func failedStatus(why string) string { return "failed: " + why }
-
-const (
-	maxStatus = 500 // bytes of a STATUS line
-	maxWhy    = 300 // bytes of it that say why an attempt has failed
-)
-
-// status is how things stand.
-func (m *manager) status(t supervise.Tally) string {
-	var parts []string
-	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	why := oneLine(m.why, maxWhy)
-	switch {
-	case m.unit == unitStops && m.delay > 0:
-		add("serving on for %s secs before stopping", seconds(m.delay))
-	case m.unit == unitStops && m.fatal:
-		return failedStatus(m.why)
-	case m.unit == unitStops && t.Draining == 0:
-		return "stopped"
-	case m.unit == unitStops:
-		return "stopping: " + count(t.Draining, "worker") + " draining"
-	case m.unit == unitStarts && why != "":
-		add("start failed: %s", why)
-	case why != "":
-		add("restart failed: %s", why)
-	}
-	switch {
-	case t.Serving == 0 && m.unit == unitStarts:
-	case t.Serving == 0:
-		add("no worker serves")
-	case t.Generation == 0:
-		add("%s", serve(t.Serving, "old worker"))
-	case why != "":
-		add("generation %d serves on", t.Generation)
-	default:
-		add("generation %d: %s", t.Generation, serve(t.Serving, "worker"))
-	}
-	if t.Draining > 0 {
-		add("%s draining", count(t.Draining, "old worker"))
-	}
-	switch {
-	case t.Starting != 0 && t.Starting == t.Generation:
-		add("generation %d is taking over", t.Starting)
-	case t.Starting != 0:
-		add("generation %d is starting", t.Starting)
-	case why != "" && !m.gaveUp:
-		add("trying again")
-	}
-	return strings.Join(parts, "; ")
-}
-
-// serve is "1 worker serves" or "2 workers serve".
-func serve(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun + " serves"
-	}
-	return count(n, noun) + " serve"
-}
-
-// oneLine makes words one line of printable UTF-8 of so many bytes at most: the
-// manager would not take anything else for a STATUS.
-func oneLine(words string, most int) string {
-	line := text.Line(words)
-	if len(line) <= most {
-		return line
-	}
-	const rest = "..."
-	end := most - len(rest)
-	for !utf8.RuneStart(line[end]) {
-		end--
-	}
-	return line[:end] + rest
 }

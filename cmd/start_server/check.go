@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// faults are what is wrong with the command line, each with the option that it is
+// about.
+type faults []error
+
+func (f *faults) add(option string, err error) {
+	if err != nil {
+		*f = append(*f, fmt.Errorf("--%s: %w", option, err))
+	}
+}
+
+// duration reads what an option was given, and tells whether it was.
+func (f *faults) duration(option, given string, d *time.Duration) bool {
+	if given == "" {
+		return false
+	}
+	read, err := text.ParseDuration(given)
+	f.add(option, err)
+	*d = read
+	return true
+}
+
+// positive is duration for one for which 0 makes no sense, and says why.
+func (f *faults) positive(option, given string, d *time.Duration, why string) bool {
+	count := len(*f)
+	is := f.duration(option, given, d)
+	if is && *d == 0 && len(*f) == count {
+		f.add(option, errors.New(why))
+	}
+	return is
+}
+
+func (f *faults) signal(option, given string, sig *os.Signal) {
+	if given != "" {
+		var err error
+		*sig, err = text.ParseSignal(given)
+		f.add(option, err)
+	}
+}
+
+func (f *faults) number(option, given string, from, to int, n *int) {
+	if given == "" {
+		return
+	}
+	read, err := strconv.Atoi(given)
+	if err != nil || read < from || read > to {
+		f.add(option, fmt.Errorf("%q is not a number from %d to %d", given, from, to))
+		return
+	}
+	*n = read
+}
+
+// check reads what the options were given into o.set. The error names every fault.
+func (o *options) check() error {
+	if o.Help || o.Version {
+		return nil
+	}
+	var f faults
+	o.checkTimes(&f)
+	o.checkProof(&f)
+	c := &o.set
+	f.signal("signal-on-hup", o.SignalOnHUP, &c.SignalOnHUP)
+	f.signal("signal-on-term", o.SignalOnTERM, &c.SignalOnTERM)
+	f.number("nice", o.Nice, -20, 19, &c.Nice)
+	if o.Umask != "" {
+		mask, err := strconv.ParseUint(o.Umask, 8, 16)
+		if err != nil || mask > 0o777 {
+			f.add("umask", fmt.Errorf("%q is not an octal number from 0 to 777", o.Umask))
+		} else {
+			n := int(mask)
+			c.Umask = &n
+		}
+	}
+	f.number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
+	f.number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
+	f.number("workers", o.Workers, 1, starter.MaxWorkers, &c.Workers)
+	rolling := o.checkRolling(&f)
+	return errors.Join(append(f, rolling, o.checkClient())...)
+}
+
+func (o *options) checkTimes(f *faults) {
+	c := &o.set
+	if f.duration("interval", o.Interval, &c.Interval) {
+		c.Interval = max(c.Interval, starter.MinInterval)
+	}
+	var delay time.Duration
+	if f.duration("kill-old-delay", o.KillOldDelay, &delay) {
+		c.KillOldDelay = &delay
+	}
+	f.duration("kill-timeout", o.KillTimeout, &c.KillTimeout)
+	f.positive("auto-restart-interval", o.AutoRestartInterval, &c.AutoRestartInterval, "0 would restart without end")
+	f.duration("timeout", o.Timeout, &o.timeout)
+	f.duration("stop-delay", o.StopDelay, &c.StopDelay)
+}
+
+// defaultReadyTimeout is what --ready-timeout is, as the help has it.
+const defaultReadyTimeout = time.Minute
+
+// checkProof checks what goes with --ready.
+func (o *options) checkProof(f *faults) {
+	timeout := defaultReadyTimeout
+	if f.positive("ready-timeout", o.ReadyTimeout, &timeout, "0 is too short for any worker") && o.Ready != "notify" {
+		f.add("ready-timeout", errors.New("it goes with --ready=notify only"))
+	}
+	if timeout == 0 {
+		timeout = defaultReadyTimeout // which is not to be told twice
+	}
+	switch o.Ready {
+	case "", "interval":
+	case "notify":
+		o.set.Proof = starter.Notified(timeout)
+	default:
+		f.add("ready", fmt.Errorf("%q is neither interval nor notify", o.Ready))
+	}
+}
+
+// checkRolling checks what goes with --rolling.
+func (o *options) checkRolling(f *faults) error {
+	surge := 1
+	f.number("surge", o.Surge, 1, starter.MaxWorkers, &surge)
+	workers := o.set.Workers
+	switch {
+	case o.Rolling && o.Workers == "":
+		return errors.New("--rolling needs --workers")
+	case o.Surge != "" && !o.Rolling:
+		return errors.New("--surge goes with --rolling only")
+	case workers > 0 && surge > workers:
+		return fmt.Errorf("--surge: %d is more than there are workers, %d", surge, workers)
+	case o.Rolling && workers > 0:
+		o.set.Replace = starter.Rolling(surge)
+	}
+	return nil
+}
+
+// checkClient checks what goes with --restart, --stop and --status.
+func (o *options) checkClient() error {
+	var asked []string
+	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status} {
+		if is {
+			asked = append(asked, name)
+		}
+	}
+	slices.Sort(asked)
+	switch {
+	case len(asked) > 1:
+		return fmt.Errorf("%s exclude each other", strings.Join(asked, " and "))
+	case o.Restart && o.Control == "" && (o.PidFile == "" || o.StatusFile == ""):
+		return errors.New("--restart needs --control, or --pid-file and --status-file")
+	case o.Stop && o.Control == "" && o.PidFile == "":
+		return errors.New("--stop needs --control or --pid-file")
+	case o.Status && o.Control == "":
+		return errors.New("--status needs --control")
+	case o.JSON && !o.Status:
+		return errors.New("--json goes with --status only")
+	case o.Drained && (!o.Restart || o.Control == ""):
+		return errors.New("--drained goes with --restart and --control only")
+	case o.Timeout != "" && len(asked) == 0:
+		return errors.New("--timeout goes with --restart, --stop and --status only")
+	case o.Daemonize && slices.ContainsFunc(o.Port, takesStdio):
+		return errors.New("--daemonize has /dev/null in the place of 0, 1 and 2: have the socket that fd:// names at another number")
+	case o.Daemonize && o.LogFile == "":
+		return errors.New("--daemonize needs --log-file")
+	}
+	return nil
+}
+
+// takesStdio tells that a list of ports has fd://0, 1 or 2.
+func takesStdio(list string) bool {
+	return slices.ContainsFunc(strings.Split(list, ","), func(item string) bool {
+		_, number, found := strings.Cut(item, "fd://")
+		number, _, _ = strings.Cut(number, "=")
+		return found && slices.Contains([]string{"0", "1", "2"}, strings.TrimSpace(number))
+	})
+}
+
+// isClient tells that another start_server is to be asked.
+func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status }

@@ -1,0 +1,128 @@
+// Package command is what operators, and workers, may ask of a superdaemon, whoever
+// carries it: one table of the commands, and what each does.
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// Commands carries out what is asked of a superdaemon. Its fields are set before the
+// first request, and left alone then.
+type Commands struct {
+	Sup     *supervise.Supervisor
+	Name    string // of the superdaemon
+	Version string // of the program
+
+	StopSignal   os.Signal     // that stop sends to all workers
+	RetireSignal os.Signal     // that die sends, unless it is given another one
+	StopDelay    time.Duration // until then
+	Resizable    bool          // the number of workers may be changed
+	Acknowledged bool          // workers say that they are ready
+
+	Sockets func() []control.Socket
+	// Tail is the last lines of the log of a generation that has failed.
+	Tail func(generation int) []string
+}
+
+// request is one, and who has asked.
+type request struct {
+	control.Request
+	peer  control.Peer
+	cause string // for the log
+}
+
+// command is a row of the table.
+type command struct {
+	name, help string // without help it is not listed
+	workers    bool   // workers may ask for it, too, whose user is not ours
+	do         func(*Commands, context.Context, request) control.Answer
+}
+
+// table has everything that there is to ask for.
+var table []command
+
+func init() { // as help lists what it stands in
+	table = []command{
+		{"help", "what there is", false, (*Commands).help},
+		{"status", "how things stand", false, (*Commands).status},
+		{"restart", "start a new generation; answered when it is live, or has failed", false, (*Commands).restart},
+		{"stop", "stop all workers, as TERM does; the connection ends when they are gone", false, (*Commands).stop},
+		{"workers", `change the number of workers to "workers"`, false, (*Commands).workers},
+		{"signal", `send "signal" to all workers, or to those in "slot"`, false, (*Commands).signal},
+		{"subscribe", "have every event from now on as a line of its own", false, (*Commands).subscribe},
+		{"worker:ack", "from a worker: it is ready", true, (*Commands).acknowledge},
+		{"inc", "einhorn's: one worker more; answered when it has proved itself, or has failed", false, (*Commands).inc},
+		{"dec", "einhorn's: one worker less; answered when it is gone", false, (*Commands).dec},
+		{"upgrade", "einhorn's for restart", false, (*Commands).restart},
+		{"die", "einhorn's for stop: by the signal that old workers get, or the one in \"args\"", false, (*Commands).die},
+		{"state", "einhorn's for status", false, (*Commands).status},
+		{"ehlo", "einhorn's: who is there", false, (*Commands).ehlo},
+		{"version", "of the program", false, (*Commands).version},
+		{"quieter", "", false, (*Commands).missing},
+		{"louder", "", false, (*Commands).missing},
+		{"reload", "", false, (*Commands).missing},
+		{"config", "", false, (*Commands).missing},
+	}
+}
+
+// Do carries a request out, and blocks as long as that takes.
+func (c *Commands) Do(peer control.Peer, r control.Request) control.Answer {
+	i := slices.IndexFunc(table, func(row command) bool { return row.name == r.Command })
+	if peer.OfWorkers && (i < 0 || !table[i].workers) {
+		return control.Answer{Refused: true, Error: fmt.Sprintf("user %d, which the workers run as, may only acknowledge, by worker:ack", peer.UID)}
+	}
+	if i < 0 {
+		return failed(fmt.Errorf("there is no command %.40q; help tells what there is", r.Command))
+	}
+	cause := fmt.Sprintf("%s asked for by process %d", r.Command, peer.Pid)
+	return table[i].do(c, context.Background(), request{r, peer, cause})
+}
+
+// done is the answer to what has been done, with what there is to say to people.
+func done(format string, args ...any) control.Answer {
+	return control.Answer{OK: true, Message: fmt.Sprintf(format, args...)}
+}
+
+// failed is the answer that says why something has not been done.
+func failed(err error) control.Answer { return control.Answer{Error: err.Error()} }
+
+// self is how the superdaemon introduces itself.
+func (c *Commands) self() string { return fmt.Sprintf("%s (pid:%d)", c.Name, os.Getpid()) }
+
+func (c *Commands) help(context.Context, request) control.Answer {
+	a := control.Answer{OK: true}
+	var text strings.Builder
+	for _, row := range table {
+		if row.help != "" {
+			a.Commands = append(a.Commands, control.Command{Name: row.name, Help: row.help})
+			fmt.Fprintf(&text, "%s: %s\n", row.name, row.help)
+		}
+	}
+	a.Message = text.String()
+	return a
+}
+
+func (c *Commands) subscribe(context.Context, request) control.Answer {
+	return control.Answer{OK: true, Subscribed: true}
+}
+
+func (c *Commands) ehlo(context.Context, request) control.Answer {
+	return done("You are speaking to %s", c.self())
+}
+
+func (c *Commands) version(context.Context, request) control.Answer {
+	return done("%s (go-server-starter) %s", c.Name, c.Version)
+}
+
+// missing is for what einhorn has and we have not.
+func (c *Commands) missing(_ context.Context, r request) control.Answer {
+	return failed(fmt.Errorf("%s is einhorn's, and not to be had: the log tells everything, and options are given at the start", r.Command))
+}

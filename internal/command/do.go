@@ -1,0 +1,144 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+func (c *Commands) restart(ctx context.Context, r request) control.Answer {
+	how := <-c.Sup.Restart(ctx, r.cause)
+	if how.Err != nil {
+		a := failed(how.Err)
+		if failure := (*supervise.Failure)(nil); errors.As(how.Err, &failure) {
+			a.Log = c.Tail(failure.Generation)
+		}
+		return a
+	}
+	a := done("generation %d is live", how.Generation)
+	a.Generation = how.Generation
+	return a
+}
+
+func (c *Commands) stop(ctx context.Context, r request) control.Answer {
+	c.Sup.Stop(ctx, r.cause, c.StopSignal, c.StopDelay)
+	return control.Answer{OK: true}
+}
+
+// die stops all workers as einhorn does: by the signal that old ones get, or by
+// the one asked for.
+func (c *Commands) die(ctx context.Context, r request) control.Answer {
+	sig, err := r.named(c.RetireSignal)
+	if err != nil {
+		return failed(err)
+	}
+	c.Sup.Stop(ctx, r.cause, sig, c.StopDelay)
+	return done("%s is going down", c.self())
+}
+
+// named is the signal that a request names, or else the other one.
+func (r request) named(other os.Signal) (os.Signal, error) {
+	name, err := r.SignalName()
+	if err != nil || name == "" && other != nil {
+		return other, err
+	}
+	return text.ParseSignal(name)
+}
+
+func (c *Commands) inc(ctx context.Context, r request) control.Answer {
+	return c.step(ctx, r, 1, "has proved itself")
+}
+
+func (c *Commands) dec(ctx context.Context, r request) control.Answer {
+	return c.step(ctx, r, -1, "is gone")
+}
+
+// step changes the number of workers, and answers when what is to become of them has.
+func (c *Commands) step(ctx context.Context, r request, by int, became string) control.Answer {
+	changed, err := c.resize(ctx, r, supervise.Size{Change: by})
+	if err != nil {
+		return failed(err)
+	}
+	how := <-changed
+	var failure *supervise.Failure
+	switch {
+	case errors.As(how.Err, &failure):
+		return failed(fmt.Errorf("%w; %s are wanted, and it is tried again", how.Err, text.Count(how.Workers, "worker")))
+	case how.Err != nil:
+		return failed(how.Err)
+	}
+	are := "is"
+	if how.Workers > 1 {
+		are = "are"
+	}
+	a := done("now there %s %s", are, text.Count(how.Workers, "worker"))
+	if how.Worker.Pid != 0 {
+		a.Pids = []int{how.Worker.Pid}
+		a.Message += fmt.Sprintf(": worker %d %s", how.Worker.Pid, became)
+	}
+	return a
+}
+
+// workers answers as soon as the number is wanted.
+func (c *Commands) workers(ctx context.Context, r request) control.Answer {
+	if c.Resizable && (r.Workers < 1 || r.Workers > supervise.MaxWorkers) {
+		return failed(fmt.Errorf(`"workers" is %d, which is not from 1 to %d`, r.Workers, supervise.MaxWorkers))
+	}
+	if _, err := c.resize(ctx, r, supervise.Size{Number: r.Workers}); err != nil {
+		return failed(err)
+	}
+	return control.Answer{OK: true}
+}
+
+func (c *Commands) resize(ctx context.Context, r request, size supervise.Size) (<-chan supervise.Resizing, error) {
+	if !c.Resizable {
+		return nil, errors.New("the number of workers can be changed only if it was given at the start")
+	}
+	return c.Sup.Resize(ctx, r.cause, size)
+}
+
+func (c *Commands) signal(ctx context.Context, r request) control.Answer {
+	sig, err := r.named(nil)
+	if err != nil {
+		return failed(err)
+	}
+	slot := -1
+	if r.Slot != nil {
+		slot = *r.Slot
+	}
+	workers, err := c.Sup.Signal(ctx, r.cause, sig, slot)
+	switch {
+	case err != nil:
+		return failed(err)
+	case len(workers) == 0 && r.Slot != nil:
+		return failed(fmt.Errorf("there is no worker in slot %d", slot))
+	case len(workers) == 0:
+		return failed(errors.New("there is no worker"))
+	}
+	a := control.Answer{OK: true}
+	for _, w := range workers {
+		a.Pids = append(a.Pids, w.Pid)
+	}
+	return a
+}
+
+// acknowledge takes einhorn's way to say that a worker is ready. The process that
+// connects decides which worker is ready. The pid in the message is ignored.
+func (c *Commands) acknowledge(ctx context.Context, r request) control.Answer {
+	if !c.Acknowledged {
+		return control.Answer{OK: true} // nobody has asked
+	}
+	counts, err := c.Sup.Acknowledge(ctx, r.peer.Ancestors)
+	switch {
+	case err != nil:
+		return failed(err)
+	case !counts:
+		return failed(fmt.Errorf("process %d is no worker's", r.peer.Pid))
+	}
+	return control.Answer{OK: true}
+}

@@ -1,0 +1,70 @@
+package command
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+func (c *Commands) status(ctx context.Context, _ request) control.Answer {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	a := done("%s is %s", c.self(), status.State)
+	a.Status = &status
+	return a
+}
+
+// Status tells how things stand. Before the supervisor runs it blocks, until ctx
+// ends; after that the error is supervise.ErrStopping.
+func (c *Commands) Status(ctx context.Context) (control.Status, error) {
+	now, err := c.Sup.Status(ctx)
+	if err != nil {
+		return control.Status{}, err
+	}
+	status := control.Status{
+		Name: c.Name, Pid: os.Getpid(), State: now.Phase, Started: now.Began, Uptime: now.Now.Sub(now.Began).Seconds(),
+		Generation: now.Generation, Starting: now.Starting,
+		WantedWorkers: now.Wanted, Restarts: now.Restarts,
+		Workers: make([]control.Worker, 0, len(now.Workers)), Sockets: c.Sockets(),
+	}
+	if !now.StopAt.IsZero() {
+		status.StopsAt = &now.StopAt
+	}
+	for _, w := range now.Workers {
+		status.Workers = append(status.Workers, worker(w, now.Now))
+	}
+	if f := now.Failure; f != nil {
+		status.Failure = &control.Failure{
+			Generation: f.Generation, Reason: f.Error(), At: f.At, GivenUp: f.GivenUp,
+			Log: c.Tail(f.Generation),
+		}
+	}
+	return status, nil
+}
+
+func worker(w supervise.WorkerStatus, now time.Time) control.Worker {
+	c := control.Worker{
+		ID: control.ID(w.Worker), State: w.State, Restarts: max(0, w.Starts-1), Says: w.Said,
+	}
+	if w.State == supervise.StateMissing {
+		next := max(0, w.Next.Sub(now)).Seconds()
+		c.NextTry = &next
+	} else {
+		c.Age = now.Sub(w.Began).Seconds()
+	}
+	if w.After > 0 {
+		after := w.After.Seconds()
+		c.ReadyAfter = &after
+	}
+	if e := w.Ended; e != nil {
+		c.LastExit = &control.Exit{
+			Pid: e.Pid, Status: e.Status, Text: supervise.DescribeStatus(e.Status), At: e.At, Lived: e.Lived.Seconds(),
+		}
+	}
+	return c
+}

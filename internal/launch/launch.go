@@ -1,0 +1,140 @@
+package launch
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// Spawner starts the workers. Its fields are set before the first generation begins,
+// and left alone then.
+type Spawner struct {
+	Program Program
+	// Env is the environment of a worker, but for what tells of the sockets, and the
+	// settings in it. It is called for every worker.
+	Env     func() (Environ, supervise.Settings, error)
+	Sockets *socket.Set
+	Out     *output.Output
+	Prefix  bool   // what workers write goes by way of Out, a line at a time
+	Notify  string // the address of the notify socket; "": there is none
+	Control string // the path of the control socket; "": there is none
+
+	unsteered sync.Once // it was said that the system cannot steer
+}
+
+// Begin notes where the log of a generation begins.
+func (s *Spawner) Begin(generation int) error {
+	s.Out.Mark(generation)
+	return nil
+}
+
+// Spawn starts a worker.
+func (s *Spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
+	p, settings, err := s.spawn(generation, slot)
+	if err != nil {
+		return nil, supervise.Settings{}, err // and no interface that holds a nil
+	}
+	return p, settings, nil
+}
+
+func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings, error) {
+	env, settings, err := s.Env()
+	if err != nil {
+		return nil, settings, err
+	}
+	args, err := s.Program.args(names(s.Sockets.Sockets))
+	if err != nil {
+		return nil, settings, err
+	}
+	if err := s.Sockets.Grow(slot + 1); err != nil { // where slots have sockets of their own
+		return nil, settings, err
+	}
+	stdout, stderr := s.Out.Descriptors()
+	files := s.Sockets.Table(slot, 0, stdout, stderr)
+	p, err := s.start(s.Program.start(args, env.With(s.told(generation, slot)...), files))
+	if err != nil {
+		return nil, settings, err
+	}
+	// Go has raised our own limit; what a worker has can be seen of one only.
+	if err := s.Sockets.Fit(p.MaxFiles()); err != nil && generation == 1 {
+		_ = p.Signal(os.Kill)
+		p.Wait()
+		return nil, settings, err
+	}
+	return p, settings, nil
+}
+
+// start starts a worker, whose output goes by way of us if it is to be prefixed.
+func (s *Spawner) start(c proc.Command) (*proc.Process, error) {
+	if !s.Prefix {
+		return proc.Start(c)
+	}
+	relay, err := s.Out.Relay()
+	if err != nil {
+		return nil, err
+	}
+	stdout, stderr := s.Out.Descriptors()
+	for fd, ours := range map[int]int{1: stdout, 2: stderr} {
+		if c.Files[fd] == ours { // no socket is pinned there
+			c.Files[fd] = relay.Descriptor()
+		}
+	}
+	p, err := proc.Start(c)
+	if err != nil {
+		relay.Cancel()
+		return nil, err
+	}
+	relay.Begin(p.Pid())
+	return p, nil
+}
+
+// told is what a worker is told in its environment, whatever else is in that.
+func (s *Spawner) told(generation, slot int) Environ {
+	sockets := names(s.Sockets.Sockets)
+	told := fdenv.ServerStarter(sockets, generation)
+	for _, e := range s.Program.Exports {
+		told = append(told, e.Environ(sockets, fdenv.Worker{Master: os.Getpid(), Control: s.Control, Slot: slot})...)
+	}
+	if s.Program.Numbered {
+		told = append(told, fdenv.Slot(slot)...)
+	}
+	if s.Notify != "" {
+		told = append(told, "NOTIFY_SOCKET="+s.Notify)
+		if s.Control != "" {
+			told = append(told, fdenv.EinhornAck(os.Getpid(), s.Control)...)
+		}
+	}
+	return Unique(told)
+}
+
+// Warn tells of what the program will do to the sockets, if it can.
+func (s *Spawner) Warn() {
+	for _, e := range s.Program.Exports {
+		for _, socket := range s.Sockets.Sockets {
+			if e.Unlinks && socket.Addr.Network() == "unix" {
+				s.Out.Printf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
+			}
+		}
+	}
+}
+
+// Steer has new connections go to the first slots only, and returns when the others
+// have accepted what waits for them, or that has failed, which it tells.
+func (s *Spawner) Steer(slots int) {
+	err := s.Sockets.Drain(slots)
+	switch {
+	case err == nil:
+	case errors.Is(err, errors.ErrUnsupported):
+		s.unsteered.Do(func() {
+			s.Out.Printf("%v: what waits for a worker in excess waits until there are more again", err)
+		})
+	default:
+		s.Out.Printf("%v", err)
+	}
+}

@@ -1,0 +1,241 @@
+// Package report is who hears of what the loop does: the log, the clients of the
+// control socket, the status file and the service manager. Each is a
+// supervise.Observer in a file of its own, and knows nothing but the events.
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// Log writes a line for each event to the output.
+type Log struct {
+	Out *output.Output
+	// Verbose has it tell, too, of workers that have lived long enough and of what
+	// workers say of themselves.
+	Verbose bool
+	// Lost are the paths of sockets that are gone. It is asked when a worker has died,
+	// as some remove them when they leave, from the output's goroutine.
+	Lost func() []string
+	// Name is what the superdaemon is called.
+	Name string
+
+	lost map[string]bool // it was said; touched in the output's queue only
+}
+
+// Hear writes the line of an event.
+func (l *Log) Hear(e supervise.Event) {
+	switch e := e.(type) {
+	case supervise.AttemptFailed:
+		l.Out.Keep(e.Generation) // before the line that tells of it
+	case supervise.Died:
+		l.Out.Do(l.lookForPaths)
+	}
+	if line := Line(e, l.Verbose); line != "" {
+		l.Out.Printf("%s", line)
+	}
+}
+
+// Settled does nothing: all is said.
+func (l *Log) Settled(supervise.Tally) {}
+
+// lookForPaths tells of each path once that is gone.
+func (l *Log) lookForPaths() {
+	for _, path := range l.Lost() {
+		if l.lost == nil {
+			l.lost = map[string]bool{}
+		}
+		if !l.lost[path] {
+			l.lost[path] = true
+			l.Out.Printf("somebody has removed %s: nobody can connect to that socket any more, until %s itself is started anew", path, l.Name)
+		}
+	}
+}
+
+// Line is the log line of an event, "" if there is none. Operators grep for
+// these: they are the original's to the letter wherever it has the event.
+func Line(e supervise.Event, verbose bool) string {
+	return cmp.Or(requestLine(e), generationLine(e), workerLine(e, verbose))
+}
+
+// requestLine is about what was asked for.
+func requestLine(e supervise.Event) string {
+	switch e := e.(type) {
+	case supervise.RestartAsked:
+		if e.Pending {
+			return e.Cause + ", spawning a new worker as soon as the one that is starting has succeeded or failed"
+		}
+		return e.Cause + ", spawning a new worker"
+	case supervise.Refused:
+		return e.Cause + " while stopping: ignored"
+	case supervise.AutoRestart:
+		if e.Forced {
+			return fmt.Sprintf("autorestart triggered (forced, interval=%s)", text.Seconds(e.After))
+		}
+		return fmt.Sprintf("autorestart triggered (interval=%s)", text.Seconds(e.After))
+	case supervise.Resized:
+		return fmt.Sprintf("%s, running %s from now on", e.Cause, text.Count(e.Workers, "worker"))
+	case supervise.StopDelayed:
+		if e.Repeated {
+			return fmt.Sprintf("%s again, serving on for %s secs yet", e.Cause, about(e.Delay))
+		}
+		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, text.Seconds(e.Delay))
+	case supervise.StopAsked:
+		if e.Repeated {
+			return fmt.Sprintf("%s again, still waiting for workers:%s", e.Cause, pids(e.Workers))
+		}
+		return fmt.Sprintf("%s, sending %s to all workers:%s", e.Cause, text.SignalName(e.Signal), pids(e.Workers))
+	case supervise.Signalled:
+		return fmt.Sprintf("%s, sending %s to workers:%s", e.Cause, text.SignalName(e.Signal), pids(e.Workers))
+	}
+	return ""
+}
+
+// generationLine is about what becomes of a generation, or of the live one's workers
+// together.
+func generationLine(e supervise.Event) string {
+	switch e := e.(type) {
+	case supervise.AttemptFailed:
+		return failureLine(e)
+	case supervise.GaveUp:
+		if !e.Serving {
+			return "" // whoever has started us says it
+		}
+		serve := "the old workers serve on"
+		if e.Replaced > 0 {
+			serve = fmt.Sprintf("%s are new, the old ones serve on", text.Count(e.Replaced, "worker"))
+		}
+		return fmt.Sprintf("giving the restart up after %s, %s: %v", text.Count(e.Attempts, "failed attempt"), serve, &e.Failure)
+	case supervise.WentLive:
+		switch {
+		case e.Rolled:
+			return fmt.Sprintf("all workers are of generation %d now", e.Generation)
+		case !e.Asked && len(e.Old) == 0:
+			return ""
+		case e.Signal == nil:
+			return fmt.Sprintf("new worker is now running, and the old ones stay:%s", pids(e.Old))
+		}
+		return fmt.Sprintf("new worker is now running, sending %s to old workers:%s%s", text.SignalName(e.Signal), pids(e.Old), sleeping(e.Delay, e.Old))
+	case supervise.TookOver:
+		var old []supervise.Worker
+		if e.Old.Pid != 0 {
+			old = append(old, e.Old)
+		}
+		return fmt.Sprintf("new worker %d is now running in slot %d, sending %s to old workers:%s%s", e.Pid, e.Slot, text.SignalName(e.Signal), pids(old), sleeping(e.Delay, old))
+	case supervise.Retiring:
+		return "killing old workers"
+	case supervise.Shrinking:
+		return fmt.Sprintf("sending %s to workers in excess:%s", text.SignalName(e.Signal), pids(e.Workers))
+	}
+	return ""
+}
+
+// workerLine is about one worker.
+func workerLine(e supervise.Event, verbose bool) string {
+	switch e := e.(type) {
+	case supervise.Started:
+		return fmt.Sprintf("starting new worker %d", e.Pid)
+	case supervise.Proven:
+		if e.Ready {
+			return fmt.Sprintf("worker %d is ready after %s secs", e.Pid, exactly(e.After))
+		}
+		if verbose {
+			return fmt.Sprintf("worker %d has lived for %s secs", e.Pid, exactly(e.After))
+		}
+	case supervise.Noticed:
+		if verbose {
+			return fmt.Sprintf("worker %d says: %q", e.Pid, e.Status)
+		}
+	case supervise.StrangeNotice:
+		line := fmt.Sprintf("ignored a notice from process %d, which is no worker's, or was gone too soon to tell whose it is", e.Pid)
+		if e.More > 0 {
+			line += fmt.Sprintf(", and %d more since the last such line", e.More)
+		}
+		return line
+	case supervise.NotReady:
+		return fmt.Sprintf("worker %d was not ready after %s secs, sending %s", e.Pid, exactly(e.Lived), text.SignalName(e.Signal))
+	case supervise.RefillFailed:
+		return refillLine(e)
+	case supervise.Died:
+		switch {
+		case e.Old && !e.Stop:
+			return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)
+		case e.Replaced:
+			return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)
+		}
+		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
+	case supervise.Killed:
+		return fmt.Sprintf("worker %d is still there %s secs after it was told to go, sending KILL", e.Pid, text.Seconds(e.After))
+	case supervise.SignalFailed:
+		return fmt.Sprintf("cannot send %s to worker %d: %v", text.SignalName(e.Signal), e.Pid, e.Err)
+	}
+	return ""
+}
+
+// sleeping is the line after that of new workers, if old ones are to be told later.
+func sleeping(delay time.Duration, old []supervise.Worker) string {
+	if delay <= 0 || len(old) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nsleeping %s secs before killing old workers", text.Seconds(delay))
+}
+
+// refillLine is about a worker that has died by now, which has a line of its own,
+// or was never there.
+func refillLine(e supervise.RefillFailed) string {
+	var lines []string
+	if e.Err != nil {
+		lines = append(lines, fmt.Sprintf("cannot start a worker: %v", e.Err))
+	}
+	if e.Slow {
+		lines = append(lines, fmt.Sprintf("sleeping %s secs before the next worker in slot %d", about(e.Pause), e.Slot))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func failureLine(e supervise.AttemptFailed) string {
+	line := fmt.Sprintf("new worker %d seems to have failed to start, exit status:%d", e.Pid, e.Status)
+	switch {
+	case e.Late:
+		line = fmt.Sprintf("new worker %d seems to have failed to start, not ready after %s secs%s", e.Pid, exactly(e.Lived), said(e.Said))
+	case e.Said != "":
+		line += said(e.Said)
+	case e.Err != nil:
+		line = fmt.Sprintf("new worker of generation %d failed to start: %v", e.Generation, e.Err)
+	}
+	if e.Slow {
+		line += fmt.Sprintf("\nsleeping %s secs before the next attempt", about(e.Pause))
+	}
+	return line
+}
+
+// said adds a worker's last words.
+func said(status string) string {
+	if status == "" {
+		return ""
+	}
+	return fmt.Sprintf(", its last status: %q", status)
+}
+
+// exactly is a time that was measured, about one that is to come.
+func exactly(d time.Duration) string { return text.Seconds(d.Round(time.Millisecond)) }
+func about(d time.Duration) string   { return text.Seconds(d.Round(100 * time.Millisecond)) }
+
+// pids joins the pids of workers.
+func pids(workers []supervise.Worker) string {
+	if len(workers) == 0 {
+		return "none"
+	}
+	var words []string
+	for _, w := range workers {
+		words = append(words, strconv.Itoa(w.Pid))
+	}
+	return strings.Join(words, ",")
+}

@@ -1,0 +1,55 @@
+package socket
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+const (
+	// roundTrip is how long a client may take to complete a connection that a
+	// slot was chosen for before it was to get no more.
+	roundTrip = 500 * time.Millisecond
+	// drainTimeout is how long a slot may take to accept what waits for it.
+	drainTimeout = 10 * time.Second
+	drainPoll    = 10 * time.Millisecond
+)
+
+// Drain has new connections go to the slots 0 to n-1 only, as Steer does, and returns
+// when none waits in another slot, after 10 s at the most, or when the Set is closed.
+// The error says what has failed, or how many connections are left in the queues; it
+// wraps errors.ErrUnsupported where the system cannot steer.
+func (s *Set) Drain(n int) error {
+	if s.isClosed() {
+		return nil
+	}
+	if err := s.Steer(n); err != nil {
+		return err
+	}
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	empty := time.Now()
+	for end := empty.Add(drainTimeout); time.Since(empty) < roundTrip; <-tick.C {
+		if s.isClosed() {
+			return nil
+		}
+		waiting, err := s.Queued(n)
+		switch {
+		case err != nil:
+			return err
+		case waiting > 0 && time.Now().After(end):
+			return fmt.Errorf("%s still not accepted by workers in excess after %s secs: left in the queue until there are more workers again",
+				text.Count(waiting, "connection"), text.Seconds(drainTimeout))
+		case waiting > 0:
+			empty = time.Now()
+		}
+	}
+	return nil
+}
+
+func (s *Set) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}

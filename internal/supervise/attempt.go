@@ -1,0 +1,218 @@
+package supervise
+
+import (
+	"os"
+	"slices"
+	"time"
+)
+
+// This file is what becomes of a spawn: a worker, its end, a failed attempt.
+
+func (l *loop) onBegun(m begun) {
+	l.pending--
+	switch {
+	case l.ending.stopping:
+	case m.err != nil:
+		l.attemptFailed(Failure{Worker: Worker{Generation: l.starting.number}, Err: m.err})
+	default:
+		l.starting.begun = true
+		l.moves(0)
+	}
+}
+
+func (l *loop) onSpawned(m spawned) {
+	w := m.worker
+	if m.err != nil {
+		l.gone(w, Failure{Worker: w.id(), Err: m.err})
+		l.reconsider()
+		return
+	}
+	w.process, w.began = m.process, l.now
+	l.settings = m.settings
+	l.sizes.slots[w.slot].starts++
+	if !w.serves { // what may come again and again is no progress
+		l.moves(0)
+	}
+	l.tell(Started{w.id(), w.serves})
+	for _, sig := range w.missed {
+		l.signal(w, sig)
+	}
+	w.missed = nil
+	l.reconsider()
+	go func() { l.mail <- exited{w, w.process.Wait()} }()
+}
+
+func (l *loop) onExit(m exited) {
+	w := m.worker
+	lived := l.now.Sub(w.began)
+	l.sizes.slots[w.slot].ended = &Exit{Pid: w.process.Pid(), Status: m.status, At: l.now, Lived: lived}
+	if w.role != starting || l.ending.stopping || l.inExcess(w) {
+		heir := l.starting != nil && w.number != l.starting.number
+		old := w.role != live || l.inExcess(w) || heir && !l.Follow
+		l.tell(Died{
+			Worker: w.id(), Status: m.status, Lived: lived, Stop: l.ending.stopping,
+			Old: old, Replaced: w.role == live && !l.inExcess(w) && !l.ending.stopping && !l.Follow,
+		})
+	}
+	if w.role == retired {
+		l.moves(0)
+	}
+	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: lived, Said: w.said})
+}
+
+// inExcess tells that a worker is one too many, whether it was told so or not.
+func (l *loop) inExcess(w *worker) bool { return w.role == excess || w.slot >= l.sizes.size }
+
+// gone drops a worker that ended, or never came to be.
+func (l *loop) gone(w *worker, why Failure) {
+	l.starting.remove(w)
+	l.live.remove(w)
+	l.leaving = slices.DeleteFunc(l.leaving, func(o *worker) bool { return o == w })
+	l.pending--
+	switch {
+	case l.ending.stopping:
+	case w.role == starting && !l.inExcess(w):
+		l.attemptFailed(why)
+	case w.role == live:
+		l.liveWorkerGone(w, why)
+	}
+	if why.Err == nil {
+		l.last = why
+	}
+}
+
+// attemptFailed gives the starting generation up, and asks for the next one
+// unless it was the last attempt.
+func (l *loop) attemptFailed(why Failure) {
+	g := l.starting
+	l.starting = nil
+	for w := range g.workers() {
+		l.leaves(w, failed)
+	}
+	first := l.number == 1 && why.Err != nil // nothing to retry: it never could be started
+	decided := !l.wanted
+	if decided {
+		l.attempts.failures++
+	}
+	last := decided && l.Attempts > 0 && l.attempts.failures >= l.Attempts
+	event := AttemptFailed{Failure: why, Pause: -1, Hopeless: first, Decided: decided && (l.Attempts == 0 || last || first)}
+	if !first && !last {
+		l.wanted, l.asked = true, l.asked || g.asked
+		event.Pause, event.Slow = l.attempts.wait(l.now, l.Interval)
+	}
+	l.failure = &FailureStatus{Failure: why, At: l.now}
+	l.moves(max(0, event.Pause))
+	l.tell(event)
+	if l.Attempts > 0 && l.wanted {
+		l.waiting = append(l.waiting, g.waiting...) // bounded: the last one decides
+	} else {
+		answer(g.waiting, Outcome{Err: &why})
+	}
+	switch {
+	case first:
+		l.end(&why)
+	case last:
+		l.giveUp(why)
+	}
+}
+
+// giveUp leaves the workers that serve alone, or stops if there are none.
+func (l *loop) giveUp(why Failure) {
+	gaveUp := GaveUp{Failure: why, Attempts: l.attempts.failures}
+	if l.live != nil && l.live.number == why.Generation {
+		gaveUp.Replaced = len(list(l.live.workers(), func(w *worker) bool { return w.number == why.Generation }))
+	}
+	if l.live == nil {
+		l.reinstate()
+	}
+	gaveUp.Serving = l.live != nil
+	l.tell(gaveUp)
+	l.failure.GivenUp = true
+	l.attempts.failures, l.restedAt = 0, l.now
+	if !gaveUp.Serving {
+		l.end(&why)
+	}
+}
+
+// end ends everything for lack of a worker.
+func (l *loop) end(why *Failure) {
+	l.ending.err = why
+	l.stop(toAbort, l.AbortSignal)
+}
+
+// reinstate makes the retired workers live again that were not told to go, the
+// newest in each slot, if there are any: their successors are gone, and the slots
+// that are empty are to be filled again.
+func (l *loop) reinstate() {
+	var back *generation
+	for _, w := range slices.Backward(l.leaving) {
+		if !w.waits() || w.slot >= l.sizes.size {
+			continue
+		}
+		if back == nil {
+			back = &generation{slots: make([]*worker, l.sizes.size), begun: true}
+		}
+		back.number = max(back.number, w.number)
+		if other := back.slots[w.slot]; other == nil || other.number < w.number {
+			back.slots[w.slot] = w
+		}
+	}
+	for w := range back.workers() {
+		w.role = live
+	}
+	l.live = back
+	l.leaving = slices.DeleteFunc(l.leaving, func(w *worker) bool { return w.role == live })
+	for _, w := range l.leaving {
+		if w.waits() {
+			w.retireAt = l.now // when the others are whole
+		}
+	}
+}
+
+// liveWorkerGone has a lone worker's place refilled by settle, and a whole
+// generation's by a new generation.
+func (l *loop) liveWorkerGone(w *worker, why Failure) {
+	if !l.Follow && !w.proven && !l.inExcess(w) {
+		l.sizes.slots[w.slot].failures++
+		l.resizeFailed(w, why)
+		pause, slow := l.slotPause(w.slot)
+		l.tell(RefillFailed{why, pause, slow})
+	}
+	if !l.live.empty() {
+		return
+	}
+	l.live = nil
+	if l.Follow {
+		return
+	}
+	l.wanted = l.wanted || l.starting == nil
+	for _, o := range l.leaving {
+		o.retireAt = time.Time{}
+	}
+}
+
+// leaves puts a worker among those that are to go.
+func (l *loop) leaves(w *worker, as role) {
+	w.role = as
+	l.leaving = append(l.leaving, w)
+}
+
+// moves notes that something has happened in a start or restart, so that by our own
+// bounds the next thing will within the time that it may take, after pause.
+func (l *loop) moves(pause time.Duration) {
+	if l.ending.stopping || l.ending.later != nil {
+		return
+	}
+	bound := l.Interval + l.Proof.time // one until it may be spawned
+	if l.Replace.surge > 0 {
+		bound += l.KillTimeout // the old worker has to leave first
+	}
+	l.deadline = l.now.Add(pause + bound)
+}
+
+// signal sends a worker a signal.
+func (l *loop) signal(w *worker, sig os.Signal) {
+	if err := w.process.Signal(sig); err != nil {
+		l.tell(SignalFailed{w.id(), sig, err})
+	}
+}

@@ -1,0 +1,60 @@
+package supervise
+
+import (
+	"fmt"
+	"time"
+)
+
+// Failure is why an attempt to start a worker failed. As an error it is the
+// answer to the restart that asked for it.
+type Failure struct {
+	Worker     // Pid is 0 if the process could not be started at all
+	Status int // raw wait status, if it has ended
+	Lived  time.Duration
+	Said   string // its last STATUS line
+	Late   bool   // it is still there, but was not ready in time
+	Last   bool   // it was not new: it is the last one that ended, and none replaces it
+	Err    error  // why the process could not be started
+}
+
+func (f *Failure) Error() string {
+	var text string
+	switch {
+	case f.Err != nil:
+		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
+	case f.Late:
+		text = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
+	case f.Last:
+		text = fmt.Sprintf("worker %d of generation %d was the last, and ended after %v: %s",
+			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+	default:
+		text = fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
+			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+	}
+	if f.Said != "" {
+		text += fmt.Sprintf("; its last status: %q", f.Said)
+	}
+	return text
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// ExitCode is what a shell makes of how the worker ended: its exit code, or 128
+// plus the signal that has killed it; 1 if it never came to be, or is still there.
+func (f *Failure) ExitCode() int {
+	switch sig := f.Status & 0x7f; {
+	case f.Err != nil || f.Late:
+		return 1
+	case sig != 0:
+		return 128 + sig
+	}
+	return f.Status >> 8
+}
+
+// DescribeStatus puts a raw wait status into words, as wait(2) lays it out.
+func DescribeStatus(status int) string {
+	if sig := status & 0x7f; sig != 0 {
+		return fmt.Sprintf("killed by signal %d", sig)
+	}
+	return fmt.Sprintf("exit code %d", status>>8)
+}

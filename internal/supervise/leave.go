@@ -1,0 +1,103 @@
+package supervise
+
+import "os"
+
+// This file is how workers are told to go.
+
+// retire tells old workers to go, as long as the live generation is whole: were one
+// of its workers gone, an old one may be all that serves.
+func (l *loop) retire() {
+	if l.live == nil || l.Replace.stay || !l.live.whole(l.sizes.size, 0) {
+		return
+	}
+	ripe := func(w *worker) bool { return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) }
+	if told := list(l.those(retired), ripe); len(told) > 0 {
+		l.tell(Retiring{told, l.RetireSignal})
+	}
+	for w := range l.those(retired) {
+		if w.process != nil && ripe(w) {
+			l.signalOnce(w, toRetire, l.RetireSignal)
+		}
+	}
+}
+
+// shrink tells the workers to go that are more than there are to be: those of
+// the live generation as soon as the others are whole, for the reason that
+// retire has.
+func (l *loop) shrink() {
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == nil || len(g.slots) <= l.sizes.size || g == l.live && !g.whole(l.sizes.size, 0) {
+			continue
+		}
+		for w := range g.workers() {
+			if w.slot >= l.sizes.size {
+				l.leaves(w, excess)
+			}
+		}
+		g.slots = g.slots[:l.sizes.size:l.sizes.size]
+	}
+	// One that is not proven may not understand the signal yet, or never.
+	l.sendAway(true, toRetire, l.RetireSignal)
+	l.sendAway(false, toAbort, l.AbortSignal)
+}
+
+// sendAway tells the workers in excess to go that are proven, or those that are not.
+func (l *loop) sendAway(proven bool, why purpose, sig os.Signal) {
+	going := func(w *worker) bool { return w.proven == proven && w.told&(toRetire|toAbort) == 0 }
+	if told := list(l.those(excess), going); len(told) > 0 {
+		l.tell(Shrinking{told, sig})
+	}
+	for w := range l.those(excess) {
+		if w.process != nil && going(w) {
+			l.signalOnce(w, why, sig)
+		}
+	}
+}
+
+// abort tells what is left of failed generations to go; those that are proven by
+// RetireSignal, as they serve.
+func (l *loop) abort() {
+	for w := range l.those(failed) {
+		switch {
+		case w.process == nil:
+		case !w.proven:
+			l.signalOnce(w, toAbort, l.AbortSignal)
+		case w.told&(toRetire|toStop) == 0: // or it has been told already
+			l.signalOnce(w, toAbort, l.RetireSignal)
+		}
+	}
+}
+
+// signalAll signals each worker that was not yet signalled for this purpose.
+func (l *loop) signalAll(why purpose, sig os.Signal) {
+	for w := range l.workers() {
+		if w.process != nil {
+			l.signalOnce(w, why, sig)
+		}
+	}
+}
+
+// signalOnce signals a worker unless it was for this purpose, and has it killed
+// if it stays.
+func (l *loop) signalOnce(w *worker, why purpose, sig os.Signal) {
+	if w.told&why != 0 {
+		return
+	}
+	w.told |= why
+	l.signal(w, sig)
+	if l.KillTimeout > 0 && w.killAt.IsZero() {
+		w.killAt = l.now.Add(l.KillTimeout)
+	}
+}
+
+// kill ends workers that were told to go and are still there.
+func (l *loop) kill() {
+	for w := range l.workers() {
+		if w.killAt.IsZero() || w.told&toKill != 0 || !l.due(w.killAt) {
+			continue
+		}
+		w.told |= toKill
+		l.tell(Killed{w.id(), l.KillTimeout})
+		l.signal(w, os.Kill)
+	}
+}

@@ -1,0 +1,81 @@
+package supervise
+
+import "time"
+
+// notices are those that cannot be told of a worker.
+type notices struct {
+	early     []Notice  // the sender may be a worker whose spawn is in the mail
+	strangeAt time.Time // the last StrangeNotice
+	strange   int       // ignored since
+}
+
+// strangePause is the least time between two StrangeNotice: any process of the
+// machine may send as many as it likes, and must not flood the log.
+const strangePause = time.Minute
+
+// maxEarly bounds how many notices are kept that came before their workers.
+const maxEarly = 1000
+
+// onNotice finds the worker that a notice is of: the nearest ancestor that is one.
+func (l *loop) onNotice(n Notice) {
+	for _, pid := range n.Pids {
+		w := l.find(pid)
+		if w == nil {
+			continue
+		}
+		n.answer(true)
+		w.ready, w.leaving = w.ready || n.Ready, w.leaving || n.Stopping
+		if n.Status != nil {
+			w.said = *n.Status
+			l.tell(Noticed{w.id(), w.said})
+		}
+		return
+	}
+	if l.spawning() && len(l.notices.early) < maxEarly {
+		l.notices.early = append(l.notices.early, n)
+		return
+	}
+	n.answer(false)
+	switch {
+	case len(n.Pids) > 0 && l.now.Before(l.notices.strangeAt.Add(strangePause)):
+		l.notices.strange++
+	case len(n.Pids) > 0:
+		l.tell(StrangeNotice{n.Pids[0], l.notices.strange})
+		l.notices.strange, l.notices.strangeAt = 0, l.now
+	}
+}
+
+func (n Notice) answer(counts bool) {
+	if n.counts != nil {
+		n.counts <- counts
+	}
+}
+
+// reconsider looks again at the early notices, as a spawn is over.
+func (l *loop) reconsider() {
+	early := l.notices.early
+	l.notices.early = nil
+	for _, n := range early {
+		l.onNotice(n)
+	}
+}
+
+// spawning tells that the pid of some worker is not known yet.
+func (l *loop) spawning() bool {
+	for w := range l.workers() {
+		if w.process == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the worker of that pid, nil if there is none.
+func (l *loop) find(pid int) *worker {
+	for w := range l.workers() {
+		if w.process != nil && w.process.Pid() == pid {
+			return w
+		}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Replace is how a new generation replaces the live one: AtOnce, Beside, or
+// Rolling.
+type Replace struct {
+	surge int // of Rolling; 0: it is not
+	stay  bool
+}
+
+var (
+	// AtOnce tells the old workers to go when all the new ones are proven.
+	AtOnce = Replace{}
+	// Beside tells no old worker to go: they stay until they end by themselves, or
+	// everything is stopped.
+	Beside = Replace{stay: true}
+)
+
+// Rolling replaces the workers slot by slot: each new one takes over as soon as
+// it is proven. There are at most surge processes, at least 1, beyond
+// Config.Workers.
+func Rolling(surge int) Replace { return Replace{surge: max(surge, 1)} }
+
+// Proof is how a worker proves that it has started: Lived, or Notified.
+type Proof struct {
+	notice bool
+	time   time.Duration
+}
+
+// Lived is the proof of a worker that is still there after d, which is at least
+// MinInterval.
+func Lived(d time.Duration) Proof { return Proof{time: max(d, MinInterval)} }
+
+// Notified is the proof of a worker that says that it is ready. One that has not
+// said so within d has failed.
+func Notified(d time.Duration) Proof { return Proof{notice: true, time: d} }
+
+// Check says what is wrong with it for so many workers; 0: the number is not given.
+func (r Replace) Check(workers int) error {
+	switch {
+	case r.surge > 0 && workers == 0:
+		return errors.New("rolling restarts need the number of workers")
+	case r.surge > max(workers, 1):
+		return fmt.Errorf("surge %d is more than the number of workers, %d", r.surge, workers)
+	case r.stay && workers > 0:
+		return fmt.Errorf("old workers that stay go without the number of workers, which is %d", workers)
+	}
+	return nil
+}
+
+// Check says what is wrong with it.
+func (p Proof) Check() error {
+	if p.notice && p.time <= 0 {
+		return fmt.Errorf("ready timeout %v is too short for any worker", p.time)
+	}
+	return nil
+}
+
+// Notified tells that workers have to say that they are ready.
+func (p Proof) Notified() bool { return p.notice }

@@ -1,0 +1,84 @@
+package supervise
+
+import (
+	"os"
+	"time"
+)
+
+// This file is what is asked of the loop.
+
+func (l *loop) onRestart(m restartAsked) {
+	if l.ending.stopping || l.ending.later != nil {
+		m.reply <- Outcome{Err: ErrStopping}
+		l.tell(Refused{m.cause})
+		return
+	}
+	l.tell(RestartAsked{Cause: m.cause, Pending: l.starting != nil})
+	l.wanted, l.asked = true, true
+	l.waiting = append(l.waiting, m.reply)
+	l.attempts.failures = 0
+	l.moves(0)
+}
+
+func (l *loop) onStop(m stopAsked) {
+	end := &l.ending
+	switch {
+	case end.stopping:
+		l.tell(StopAsked{m.cause, m.signal, true, l.all()})
+	case m.delay > 0 && end.later != nil:
+		l.tell(StopDelayed{m.cause, end.at.Sub(l.now), true})
+	case m.delay > 0:
+		l.tell(StopDelayed{m.cause, m.delay, false})
+		end.later, end.at = &m, l.now.Add(m.delay)
+		l.deadline = end.at.Add(l.KillTimeout)
+	default:
+		l.tell(StopAsked{m.cause, m.signal, false, l.all()})
+		l.stop(toStop, m.signal)
+	}
+}
+
+// stop makes settle tell every worker to go, and none come.
+func (l *loop) stop(why purpose, sig os.Signal) {
+	end := &l.ending
+	end.stopping, end.why, end.signal, l.wanted = true, why, sig, false
+	answer(l.waiting, Outcome{Err: ErrStopping})
+	l.resizesEnd()
+	if l.starting != nil {
+		answer(l.starting.waiting, Outcome{Err: ErrStopping})
+	}
+	if l.deadline = (time.Time{}); l.KillTimeout > 0 {
+		l.deadline = l.now.Add(l.KillTimeout)
+	}
+}
+
+// onSignal passes a signal on. It is no purpose of ours, so it may come again.
+func (l *loop) onSignal(m signalAsked) {
+	var to []Worker
+	for _, w := range l.inOrder() {
+		switch {
+		case m.slot >= 0 && w.slot != m.slot:
+		case w.process != nil:
+			to = append(to, w.id())
+			l.signal(w, m.signal)
+		case m.passed:
+			w.missed = append(w.missed, m.signal)
+		}
+	}
+	l.tell(Signalled{m.cause, m.signal, to})
+	m.reply <- to
+	if m.passed && !l.ending.stopping {
+		l.onPassed(m)
+	}
+}
+
+// onPassed sees to it that a signal that was to end everything is not followed by
+// another worker.
+func (l *loop) onPassed(m signalAsked) {
+	if l.pending == 0 {
+		l.stop(toStop, m.signal)
+		return
+	}
+	l.wanted, l.asked = false, false
+	answer(l.waiting, Outcome{Err: ErrStopping})
+	l.waiting = nil
+}

@@ -1,0 +1,179 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// sizes are how many workers there are, and are to be.
+type sizes struct {
+	target   int      // so many workers are wanted
+	size     int      // so many slots there are: more, as long as connections wait in them
+	steered  int      // in so many slots connections may wait
+	steering bool     // which is being changed
+	slots    []record // of each slot that there has been
+	resizes  []resize // not done yet
+}
+
+func newSizes(n int) sizes {
+	return sizes{target: n, size: n, steered: n, slots: make([]record, n)}
+}
+
+// resize is a change of the number of workers that somebody waits for.
+type resize struct {
+	from, to int // the slots that are to be filled or emptied
+	more     bool
+	worker   Worker // in the last of them
+	reply    chan<- Resizing
+}
+
+func (l *loop) onResize(m resizeAsked) {
+	wanted := m.size.Number
+	if wanted == 0 {
+		wanted = l.sizes.target + m.size.Change
+	}
+	limited := min(max(1, wanted), MaxWorkers)
+	var refused error
+	switch {
+	case l.ending.stopping:
+		m.refused <- ErrStopping
+		l.tell(Refused{m.cause})
+		return
+	case l.Follow && wanted > l.sizes.target:
+		m.refused <- errors.New("no worker is started beside those that there are, but by a restart")
+		return
+	case limited == l.sizes.target && wanted > limited:
+		refused = fmt.Errorf("there are %d workers, and more there cannot be", MaxWorkers)
+	case limited == l.sizes.target && wanted < limited:
+		refused = errors.New("there is one worker, and one there has to be")
+	}
+	if refused == nil {
+		l.await(limited, m.reply)
+	}
+	m.refused <- refused
+	l.sizes.target = limited
+	l.fit()
+	l.tell(Resized{m.cause, limited})
+}
+
+// await has somebody hear when there are n workers.
+func (l *loop) await(n int, reply chan<- Resizing) {
+	r := resize{from: min(n, l.sizes.target), to: max(n, l.sizes.target), more: n > l.sizes.target, reply: reply}
+	if w := l.inSlot(r.to - 1); r.from < r.to && w != nil && w.process != nil {
+		r.worker = w.id()
+	}
+	l.sizes.resizes = append(l.sizes.resizes, r)
+}
+
+// fit makes the number of slots the one that is wanted; a smaller one only when the
+// slots that are to go get no connections any more. Until then they are slots like
+// the others, and refilled.
+func (l *loop) fit() {
+	s := &l.sizes
+	s.size = s.target
+	if l.Steer != nil {
+		s.size = max(s.target, s.steered)
+	}
+	for len(s.slots) < s.size {
+		s.slots = append(s.slots, record{})
+	}
+}
+
+// steer has as many slots get connections as are wanted, once those are served.
+func (l *loop) steer() {
+	s := &l.sizes
+	if l.Steer == nil || s.steering || s.steered == s.target || l.live == nil || !l.live.whole(s.target, 0) {
+		return
+	}
+	slots := s.target
+	s.steering, s.steered = true, max(s.steered, slots)
+	go func() {
+		l.Steer(slots)
+		select {
+		case l.mail <- steered{slots}:
+		case <-l.done:
+		}
+	}()
+}
+
+func (l *loop) onSteered(m steered) {
+	l.sizes.steering, l.sizes.steered = false, m.slots
+	l.fit()
+}
+
+// inSlot is a worker of the live generation, or of the starting one, that is there
+// or on its way out as one in excess; nil if there is none.
+func (l *loop) inSlot(slot int) *worker {
+	for w := range l.workers() {
+		if w.slot == slot && w.role != retired && w.role != failed {
+			return w
+		}
+	}
+	return nil
+}
+
+// tellResizes answers those who wait for a change that is done.
+func (l *loop) tellResizes() {
+	l.sizes.resizes = slices.DeleteFunc(l.sizes.resizes, func(r resize) bool {
+		how := Resizing{Worker: r.worker, Workers: l.sizes.target}
+		switch {
+		case r.more && r.to > l.sizes.target || !r.more && r.from < l.sizes.target:
+			how.Err = fmt.Errorf("somebody else has changed the number of workers to %d meanwhile", l.sizes.target)
+		case r.more && !l.filled(r) || !r.more && !l.emptied(r):
+			return false
+		case r.more:
+			how.Worker = l.live.in(r.to - 1).id()
+		}
+		r.reply <- how
+		return true
+	})
+}
+
+// filled tells that a proven worker is in each of the new slots.
+func (l *loop) filled(r resize) bool {
+	for slot := r.from; slot < r.to; slot++ {
+		if w := l.live.in(slot); w == nil || !w.proven {
+			return false
+		}
+	}
+	return true
+}
+
+// emptied tells that no worker is in the slots that are to go.
+func (l *loop) emptied(r resize) bool {
+	for slot := r.from; slot < r.to; slot++ {
+		if l.inSlot(slot) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// resizeFailed answers those who wait for the worker that has failed.
+func (l *loop) resizeFailed(w *worker, why Failure) {
+	l.sizes.resizes = slices.DeleteFunc(l.sizes.resizes, func(r resize) bool {
+		if !r.more || w.slot < r.from || w.slot >= r.to {
+			return false
+		}
+		r.reply <- Resizing{Worker: w.id(), Workers: l.sizes.target, Err: &why}
+		return true
+	})
+}
+
+// resizesEnd answers all who wait, as everything is to stop.
+func (l *loop) resizesEnd() {
+	for _, r := range l.sizes.resizes {
+		r.reply <- Resizing{Err: ErrStopping}
+	}
+	l.sizes.resizes = nil
+}
+
+// due reports whether the pace of a slot allows a spawn.
+func (l *loop) mayFill(slot int) bool { return l.due(l.sizes.slots[slot].next(l.Interval)) }
+
+// slotPause is how long a slot that has failed waits for its next worker.
+func (l *loop) slotPause(slot int) (pause time.Duration, slow bool) {
+	return l.sizes.slots[slot].wait(l.now, l.Interval)
+}

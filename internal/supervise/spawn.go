@@ -1,0 +1,121 @@
+package supervise
+
+import (
+	"cmp"
+	"slices"
+)
+
+// This file is how workers are started.
+
+// begin starts the generation that is wanted, when the pace allows; fill gives it
+// workers. Without any worker one is always wanted.
+func (l *loop) begin() {
+	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
+		if l.Follow && l.number > 0 && !l.wanted {
+			l.stop(toAbort, l.AbortSignal)
+			return
+		}
+		l.wanted = true
+	}
+	if !l.wanted || l.starting != nil || !l.due(l.attempts.next(l.Interval)) {
+		return
+	}
+	l.number++
+	l.starting = &generation{number: l.number, asked: l.asked, slots: make([]*worker, l.sizes.size), waiting: l.waiting}
+	l.wanted, l.asked, l.waiting = false, false, nil
+	for i := range l.sizes.slots {
+		l.sizes.slots[i].failures = 0 // they were another generation's
+	}
+	l.attempts.last = l.now
+	l.pending++
+	number := l.number
+	go func() { l.mail <- begun{l.Spawner.Begin(number)} }()
+}
+
+// fill starts a worker in each slot that lacks one.
+func (l *loop) fill() {
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == nil || !g.begun || g == l.live && l.Follow {
+			continue
+		}
+		extra := l.extra()
+		for _, slot := range l.oldestFirst() {
+			if l.lacks(g, slot, extra) && l.mayFill(slot) {
+				if l.rolling() && l.live.slots[slot] != nil {
+					extra++
+				}
+				l.spawn(g, slot)
+			}
+		}
+	}
+}
+
+// oldestFirst are the slots in the order in which they are filled: the empty
+// ones first, and then those with the oldest workers. So what was replaced by
+// an attempt that failed in the middle is not replaced again before the slot
+// in which that has failed is.
+func (l *loop) oldestFirst() []int {
+	order := make([]int, l.sizes.size)
+	for slot := range order {
+		order[slot] = slot
+	}
+	if !l.rolling() {
+		return order
+	}
+	number := func(slot int) int {
+		if l.live.slots[slot] == nil {
+			return 0
+		}
+		return l.live.slots[slot].number
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(number(a), number(b)) })
+	return order
+}
+
+// lacks tells that a worker is to be started in a slot of a generation. While
+// one is rolling it fills the empty slots, and replaces old workers as far as
+// there may be more processes than are to serve.
+func (l *loop) lacks(g *generation, slot, extra int) bool {
+	switch {
+	case g.slots[slot] != nil:
+		return false
+	case !l.rolling():
+		return true
+	case g == l.live:
+		return false
+	}
+	old := l.live.slots[slot]
+	return old == nil || old.number != g.number && extra < l.Replace.surge
+}
+
+// extra is how many processes there are beyond one for each slot, when the
+// empty slots have theirs.
+func (l *loop) extra() int {
+	if !l.rolling() {
+		return 0
+	}
+	extra := l.pending - l.sizes.size
+	for slot, w := range l.live.slots[:l.sizes.size] {
+		if w == nil && l.starting.slots[slot] == nil {
+			extra++
+		}
+	}
+	return extra
+}
+
+// spawn starts a worker in the background, since starting a program reads
+// files; the answer comes by mail.
+func (l *loop) spawn(g *generation, slot int) {
+	w := &worker{number: g.number, slot: slot}
+	if g == l.live {
+		w.role, w.serves = live, true
+	}
+	g.slots[slot] = w
+	l.sizes.slots[slot].last = l.now
+	l.attempts.last = l.now
+	l.pending++
+	go func() {
+		process, settings, err := l.Spawner.Spawn(w.number, slot)
+		l.mail <- spawned{w, process, settings, err}
+	}()
+}
