@@ -77,7 +77,7 @@ func init() { // as help lists what it stands in
 func (c *Commands) Do(peer control.Peer, r control.Request) control.Answer {
 	i := slices.IndexFunc(table, func(row command) bool { return row.name == r.Command })
 	if peer.OfWorkers && (i < 0 || !table[i].workers) {
-		return control.Answer{Refused: true, Error: fmt.Sprintf("user %d, which the workers run as, may only acknowledge, by worker:ack", peer.UID)}
+		return control.Refusal(fmt.Sprintf("user %d, which the workers run as, may only acknowledge, by worker:ack", peer.UID))
 	}
 	if i < 0 {
 		return failed(fmt.Errorf("there is no command %.40q; help tells what there is", r.Command))
@@ -111,7 +111,7 @@ func (c *Commands) help(context.Context, request) control.Answer {
 }
 
 func (c *Commands) subscribe(context.Context, request) control.Answer {
-	return control.Answer{OK: true, Subscribed: true}
+	return control.Subscription()
 }
 
 func (c *Commands) ehlo(context.Context, request) control.Answer {

@@ -124,10 +124,10 @@ func (c *client) answer(text string) bool {
 		a.Error = err.Error()
 	default:
 		a = c.server.Do(c.peer, r)
-		if a.Refused {
+		if a.refuses {
 			c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))
 		}
-		subscribed = a.Subscribed && c.server.subscribe(c)
+		subscribed = a.subscribes && c.server.subscribe(c)
 	}
 	a.ID = r.ID
 	if c.events != nil && !subscribed {

@@ -32,7 +32,7 @@ func echo(_ Peer, r Request) Answer {
 	case "nosuch":
 		return Answer{Error: "there is no such command"}
 	case "subscribe":
-		return Answer{OK: true, Subscribed: true}
+		return Subscription()
 	}
 	return Answer{OK: true, Log: []string{r.Command}}
 }

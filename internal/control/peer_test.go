@@ -112,7 +112,7 @@ func TestWorkersUser(t *testing.T) {
 	var refused told
 	_, path := listenWith(t, Config{Refused: refused.refused, Worker: nobody, Do: func(p Peer, r Request) Answer {
 		if p.OfWorkers && r.Command != "worker:ack" {
-			return Answer{Refused: true, Error: "not for you"}
+			return Refusal("not for you")
 		}
 		return echo(p, r)
 	}})

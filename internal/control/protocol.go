@@ -46,9 +46,15 @@ type Answer struct {
 	Status     *Status
 	Commands   []Command
 
-	Subscribed bool // the client has all events from now on; not sent
-	Refused    bool // it may not ask for this, which Config.Refused hears of; not sent
+	subscribes, refuses bool // not sent: see Subscription and Refusal
 }
+
+// Subscription is the answer to a client that has every event from now on.
+func Subscription() Answer { return Answer{OK: true, subscribes: true} }
+
+// Refusal is the answer to a client that may not ask for this, and why, of which
+// Config.Refused hears.
+func Refusal(why string) Answer { return Answer{Error: why, refuses: true} }
 
 // Command is what there is to ask for.
 type Command struct {
