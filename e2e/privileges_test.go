@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,20 +42,6 @@ func processStatus(t *testing.T, pid int, key string) string {
 	found := regexp.MustCompile(`(?m)^` + key + `:[ \t]*(.*)$`).FindStringSubmatch(string(text))
 	require.NotNil(t, found, key)
 	return strings.Join(strings.Fields(found[1]), " ")
-}
-
-// lowPort is a free one below 1024.
-func lowPort(t *testing.T) string {
-	t.Helper()
-	for port := 1023; port > 512; port-- {
-		ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			ln.Close()
-			return strconv.Itoa(port)
-		}
-	}
-	require.FailNow(t, "no port below 1024 is free")
-	return ""
 }
 
 func id(t *testing.T, option, user string) string {
