@@ -75,6 +75,15 @@ func needs(t *testing.T, program string) string {
 	return path
 }
 
+// python is the Python interpreter itself. What PATH has may be a script that looks for
+// it, as pyenv's is, which on a busy machine can take seconds.
+func python(t *testing.T) string {
+	t.Helper()
+	text, err := exec.Command(needs(t, "python3"), "-c", "import sys; print(sys.executable)").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(text))
+}
+
 // original is the Perl start_server, the oracle.
 func original(t *testing.T) string {
 	t.Helper()
