@@ -155,8 +155,9 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	d := &daemon{t: t, cmd: cmd, dir: dir, out: &output{}, gone: make(chan struct{})}
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = d.out, d.out
-	// Workers that outlive it must not keep Wait from returning.
-	cmd.WaitDelay = time.Second
+	// Workers that outlive it must not keep Wait from returning for ever, but what
+	// they say as they leave is to be heard on a busy machine, too.
+	cmd.WaitDelay = 5 * time.Second
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -172,10 +173,7 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 
 // cleanup ends it and everything it has started, whatever the test came to.
 func (d *daemon) cleanup() {
-	select {
-	case <-d.gone:
-	default:
-		d.cmd.Process.Signal(syscall.SIGTERM)
+	if d.cmd.Process.Signal(syscall.SIGTERM) == nil {
 		select {
 		case <-d.gone:
 		case <-time.After(5 * time.Second):
@@ -191,6 +189,13 @@ func (d *daemon) cleanup() {
 func (d *daemon) signal(sig syscall.Signal) {
 	d.t.Helper()
 	require.NoError(d.t, d.cmd.Process.Signal(sig))
+}
+
+// isKilled kills it, and returns when it has ended, whatever it has started goes on.
+func (d *daemon) isKilled() {
+	d.t.Helper()
+	d.signal(syscall.SIGKILL)
+	eventually(d.t, func() bool { return d.cmd.Process.Signal(syscall.Signal(0)) != nil }, func() string { return "start_server does not end" })
 }
 
 // exit waits until it is gone, and returns its exit code.

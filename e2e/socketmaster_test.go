@@ -200,7 +200,7 @@ func TestSocketmasterLeavesTheOldServerAloneWhenTheNewOneFails(t *testing.T) {
 		require.NoError(t, os.Rename(command+".new", command))
 	}
 	install("exec " + hello)
-	d := startIn(t, dir, nil, master, "-listen=tcp://"+addr, "-start=500", "-command=./server")
+	d := startIn(t, dir, nil, master, "-listen=tcp://"+addr, "-start=1500", "-command=./server")
 	answeredBy(t, "tcp", addr, d.worker(1))
 	d.sees(1, `^starting new worker`)
 	l := startLoad(t, "tcp", addr, 2, 2)
