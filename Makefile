@@ -4,7 +4,7 @@ PORT ?= 8080
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 
-.PHONY: build run test lint cross fuzz bench clean
+.PHONY: build run test stress lint cross fuzz bench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/... ./examples/hello
@@ -24,6 +24,12 @@ run: build
 test:
 	./e2e/install-servers
 	go test -race ./...
+
+# All of e2e again and again on a busy machine, for the test that fails by chance.
+# RUNS=20, BUSY=2 and RUN=. may be set: how often, beside how many busy loops, which.
+stress:
+	./e2e/install-servers
+	./e2e/stress
 
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }

@@ -130,7 +130,7 @@ func TestRestartDuringTheFirstStart(t *testing.T) {
 
 func TestRestartTimesOut(t *testing.T) {
 	t.Parallel()
-	d := startServed(t, ours, "--interval=5", "--kill-timeout=1")
+	d := startServed(t, ours, "--interval=3", "--kill-timeout=1")
 	code, printed := d.client("--restart", "--timeout=0.2")
 	assert.Equal(t, 1, code)
 	assert.Equal(t, fmt.Sprintf("start_server: timed out after 200ms, and no newer generation is serving alone yet; start_server (pid:%d) goes on; last seen in its status file: 1:%d\n", d.cmd.Process.Pid, d.worker(1)), printed)
@@ -152,7 +152,7 @@ func TestStopTimesOut(t *testing.T) {
 
 func TestRestartWhenTheDaemonEndsMeanwhile(t *testing.T) {
 	t.Parallel()
-	d := startServed(t, ours, "--interval=5")
+	d := startServed(t, ours, "--interval=3")
 	printed := asking(t, d.dir, "--pid-file=pid", "--status-file=st", "--restart", "--timeout=30")
 	d.sees(1, "^received HUP")
 	d.stop()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -285,24 +284,11 @@ func unitDir(t *testing.T) string {
 	return dir
 }
 
-// privilegedPort is a TCP port below 1024 that nobody uses at the moment.
-func privilegedPort(t *testing.T) string {
-	t.Helper()
-	for port := 1023; port > 0; port-- {
-		if ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			ln.Close()
-			return strconv.Itoa(port)
-		}
-	}
-	t.Fatal("all ports below 1024 are taken")
-	return ""
-}
-
 func TestStandaloneUnit(t *testing.T) {
 	t.Parallel()
 	dir := unitDir(t)
 	u := parseUnit(t, "app-standalone.service")
-	addr := "127.0.0.1:" + privilegedPort(t)
+	addr := "127.0.0.1:" + lowPort(t)
 	replaced := map[string]string{
 		"--port": addr, "--user": "nobody", "--control": filepath.Join(dir, "control"), installedServer: filepath.Join(dir, "hello"),
 	}

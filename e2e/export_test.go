@@ -207,10 +207,10 @@ func restartTwiggy(t *testing.T) {
 }
 
 func restartEinhorn(t *testing.T) {
-	python, addr := needs(t, "python3"), "127.0.0.1:"+freePort(t)
+	addr := "127.0.0.1:" + freePort(t)
 	d := launch(t, addr, nil, []string{"--export=einhorn", "--control=ctl", "--ready=notify", "--interval=0.3",
 		"--signal-on-hup=USR2", "--signal-on-term=USR2"},
-		python, inTestdata("einhorn_worker.py"))
+		python(t), inTestdata("einhorn_worker.py"))
 	d.losesNothing("tcp", addr, 4, 0)
 }
 

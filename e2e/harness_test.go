@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,15 +53,11 @@ func buildAndRun(m *testing.M) int {
 	}
 	ours, master, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "socketmaster"), filepath.Join(dir, "hello")
 	ein, einctl = filepath.Join(dir, "einhyrningsins"), filepath.Join(dir, "einhyrningsinsctl")
-	for out, pkg := range map[string]string{
-		ours: "./cmd/start_server", master: "./cmd/socketmaster", ein: "./cmd/einhyrningsins", einctl: "./cmd/einhyrningsinsctl", hello: "./examples/hello",
-	} {
-		build := exec.Command("go", "build", "-o", out, pkg)
-		build.Dir = source
-		if text, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build %s: %v\n%s", pkg, err, text)
-			return 1
-		}
+	build := exec.Command("go", "build", "-o", dir, "./cmd/...", "./examples/hello")
+	build.Dir = source
+	if text, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, text)
+		return 1
 	}
 	return m.Run()
 }
@@ -78,6 +73,15 @@ func needs(t *testing.T, program string) string {
 		t.Skipf("%s is not installed", program)
 	}
 	return path
+}
+
+// python is the Python interpreter itself. What PATH has may be a script that looks for
+// it, as pyenv's is, which on a busy machine can take seconds.
+func python(t *testing.T) string {
+	t.Helper()
+	text, err := exec.Command(needs(t, "python3"), "-c", "import sys; print(sys.executable)").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(text))
 }
 
 // original is the Perl start_server, the oracle.
@@ -100,15 +104,6 @@ func tempDir(t *testing.T) string {
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
-}
-
-// freePort is a TCP port that nobody uses at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 }
 
 // output collects what a process writes.
@@ -160,8 +155,9 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	d := &daemon{t: t, cmd: cmd, dir: dir, out: &output{}, gone: make(chan struct{})}
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = d.out, d.out
-	// Workers that outlive it must not keep Wait from returning.
-	cmd.WaitDelay = time.Second
+	// Workers that outlive it must not keep Wait from returning for ever, but what
+	// they say as they leave is to be heard on a busy machine, too.
+	cmd.WaitDelay = 5 * time.Second
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -177,10 +173,7 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 
 // cleanup ends it and everything it has started, whatever the test came to.
 func (d *daemon) cleanup() {
-	select {
-	case <-d.gone:
-	default:
-		d.cmd.Process.Signal(syscall.SIGTERM)
+	if d.cmd.Process.Signal(syscall.SIGTERM) == nil {
 		select {
 		case <-d.gone:
 		case <-time.After(5 * time.Second):
@@ -196,6 +189,13 @@ func (d *daemon) cleanup() {
 func (d *daemon) signal(sig syscall.Signal) {
 	d.t.Helper()
 	require.NoError(d.t, d.cmd.Process.Signal(sig))
+}
+
+// isKilled kills it, and returns when it has ended, whatever it has started goes on.
+func (d *daemon) isKilled() {
+	d.t.Helper()
+	d.signal(syscall.SIGKILL)
+	eventually(d.t, func() bool { return d.cmd.Process.Signal(syscall.Signal(0)) != nil }, func() string { return "start_server does not end" })
 }
 
 // exit waits until it is gone, and returns its exit code.

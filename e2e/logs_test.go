@@ -56,19 +56,29 @@ func TestLoggerIsKilled(t *testing.T) {
 	logger := filepath.Join(dir, "logger.sh")
 	require.NoError(t, os.WriteFile(logger, []byte("#!/bin/sh\necho $$ >> pids\nls -l /proc/$$/fd >> fds\nexec cat >> log\n"), 0o755))
 	count := filepath.Join(dir, "count.sh")
-	require.NoError(t, os.WriteFile(count, []byte("#!/bin/sh\ntrap 'exit 0' TERM\nfor i in $(seq 1 400); do echo \"line $i\"; [ -e pause ] && echo pausing; while [ -e pause ]; do sleep 0.01; done; sleep 0.01; done\necho done\nwhile :; do sleep 0.05; done\n"), 0o755))
+	require.NoError(t, os.WriteFile(count, []byte(`#!/bin/sh
+trap 'exit 0' TERM
+for i in $(seq 400); do
+	echo "line $i"
+	[ $((i % 100)) = 0 ] || continue
+	echo pausing
+	until [ -e "go$i" ]; do sleep 0.01; done
+done
+echo done
+while :; do sleep 0.05; done
+`), 0o755))
 	d := startIn(t, dir, nil, ours, "--interval=0.2", "--port=127.0.0.1:"+port, "--log-file=| "+logger, "--", count)
 	for n := 1; n <= 3; n++ {
 		pids := seesIn(t, func() string { return d.file("pids") }, n, `^\d+$`)
 		pid, err := strconv.Atoi(pids[n-1])
 		require.NoError(t, err)
 		// What it had in its hands, a kill would lose: so it is to have nothing.
-		d.write("pause", "")
 		seesIn(t, func() string { return d.file("log") }, n, `^pausing$`)
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-		require.NoError(t, os.Remove(filepath.Join(dir, "pause")))
+		d.write(fmt.Sprintf("go%d", n*100), "")
 		seesIn(t, func() string { return d.file("pids") }, n+1, `^\d+$`)
 	}
+	d.write("go400", "")
 	seesIn(t, func() string { return d.file("log") }, 1, `^done$`)
 	d.stop()
 	log := d.file("log")

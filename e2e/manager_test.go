@@ -133,7 +133,7 @@ func TestServiceManagerHearsOfALife(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{filepath.Join(tempDir(t), "notify"), fmt.Sprintf("@start_server-test/%d/%d", os.Getpid(), monotonic(t))} {
 		m := startManager(t, addr)
-		d := startWorkersIn(t, tempDir(t), m.env(), ours, "--interval=0.5", "--attempts=1", "--kill-timeout=60")
+		d := startWorkersIn(t, tempDir(t), m.env(), ours, "--interval=1", "--attempts=1", "--kill-timeout=60")
 		d.worker(1)
 		assert.Empty(t, m.states(), "it is bound, but not live")
 		m.hears(isReady)
@@ -196,7 +196,7 @@ func TestServiceManagerHearsOfTheControlClientAndTheStopDelay(t *testing.T) {
 func TestServiceManagerHearsOfAStartThatFails(t *testing.T) {
 	t.Parallel()
 	m := startManager(t, filepath.Join(tempDir(t), "notify"))
-	d := startIn(t, tempDir(t), m.env(), ours, "--interval=0.2", "--attempts=2", "--", "/bin/sh", "-c", "exit 3")
+	d := startIn(t, tempDir(t), m.env(), ours, "--interval=0.5", "--attempts=2", "--", "/bin/sh", "-c", "exit 3")
 	assert.Equal(t, 1, d.exit())
 	m.hears(isStopping)
 	m.says(`^STOPPING=1\nSTATUS=failed: new worker \d+ of generation 2 failed after \S+: exit code 3$`)
@@ -214,7 +214,7 @@ func TestServiceManagerHearsOfAStartThatFails(t *testing.T) {
 func TestWatchdogOfTheServiceManager(t *testing.T) {
 	t.Parallel()
 	m := startManager(t, filepath.Join(tempDir(t), "notify"))
-	d := startWorkersIn(t, tempDir(t), m.env("WATCHDOG_USEC=200000"), ours, "--interval=1", "--kill-timeout=2")
+	d := startWorkersIn(t, tempDir(t), m.env("WATCHDOG_USEC=200000"), ours, "--interval=2", "--kill-timeout=2")
 	d.write("stubborn", "")
 	m.goesOn(2)
 	assert.Empty(t, m.states(), "before the first generation is live")

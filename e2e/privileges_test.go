@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,20 +42,6 @@ func processStatus(t *testing.T, pid int, key string) string {
 	found := regexp.MustCompile(`(?m)^` + key + `:[ \t]*(.*)$`).FindStringSubmatch(string(text))
 	require.NotNil(t, found, key)
 	return strings.Join(strings.Fields(found[1]), " ")
-}
-
-// lowPort is a free one below 1024.
-func lowPort(t *testing.T) string {
-	t.Helper()
-	for port := 1023; port > 512; port-- {
-		ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			ln.Close()
-			return strconv.Itoa(port)
-		}
-	}
-	require.FailNow(t, "no port below 1024 is free")
-	return ""
 }
 
 func id(t *testing.T, option, user string) string {
@@ -168,13 +153,14 @@ func TestDieWithParent(t *testing.T) {
 	pids := d.slots(1, 2)
 	d.signal(syscall.SIGHUP)
 	old, pids := pids, d.slots(2, 2)
+	d.sees(4, `^worker \d+ is up`)
 	for _, pid := range old {
 		isGone(t, pid)
 	}
 	d.signal(syscall.SIGKILL)
 	for _, pid := range pids {
 		isGone(t, pid)
-		assert.Contains(t, d.out.String(), fmt.Sprintf("told TERM: %d\n", pid))
+		d.sees(1, fmt.Sprintf("^told TERM: %d$", pid))
 	}
 }
 
@@ -182,8 +168,7 @@ func TestWithoutDieWithParentWorkersServeOn(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--interval=0.2", "--status-file=status")
 	d.serves("status", "1:%d\n", d.worker(1))
-	d.signal(syscall.SIGKILL)
-	d.exit()
+	d.isKilled()
 	assert.True(t, alive(d.worker(1)))
 }
 
@@ -232,9 +217,9 @@ func TestEnvironmentThatIsKeptFromWorkers(t *testing.T) {
 // A worker that removes the path as it leaves, as php-fpm does.
 func TestPathThatAWorkerRemoves(t *testing.T) {
 	t.Parallel()
-	d := start(t, ours, "--path=app.sock", "--interval=0.2", "--export=php-fpm", "--", "/bin/sh", "-c", "trap 'rm app.sock; exit' TERM; while :; do sleep 0.05; done")
+	d := start(t, ours, "--path=app.sock", "--interval=0.2", "--export=php-fpm", "--", "/bin/sh", "-c", "trap 'rm app.sock; exit' TERM; echo up; while :; do sleep 0.05; done")
 	d.sees(1, `^php-fpm removes app.sock when it leaves, and then the new one cannot be reached: `)
-	d.worker(1)
+	d.sees(1, `^up$`)
 	d.signal(syscall.SIGHUP)
 	d.sees(1, `^old worker \d+ died, status:0$`)
 	d.sees(1, `^somebody has removed app.sock: nobody can connect to that socket any more, until start_server itself is started anew$`)

@@ -51,10 +51,10 @@ func TestStarletOnUnixSocket(t *testing.T) {
 
 // starlet is the command line of a Starlet that keeps connections alive, with
 // more workers than the load has clients: a connection that is kept alive
-// occupies one.
+// occupies one. It hears every TERM, as testdata/PreforkHearsTERM.pm tells.
 func starlet(t *testing.T) []string {
 	needsPerl(t, "Plack::Handler::Starlet")
-	return []string{needs(t, "plackup"), "-E", "deployment", "-s", "Starlet", "--max-workers=10", "--max-keepalive-reqs=50", app()}
+	return []string{needs(t, "plackup"), "-I" + inTestdata(""), "-MPreforkHearsTERM", "-E", "deployment", "-s", "Starlet", "--max-workers=10", "--max-keepalive-reqs=50", app()}
 }
 
 func app() string { return filepath.Join(source, "examples", "hello", "app.psgi") }

@@ -51,14 +51,13 @@ func TestSocketmasterRestartsUnderLoad(t *testing.T) {
 	addr := "127.0.0.1:" + freePort(t)
 	path := filepath.Join(dir, "app.sock")
 	file, passed := listenerFile(t, "tcp4", "127.0.0.1:0")
-	python := needs(t, "python3")
 	for _, c := range []struct {
 		name, uri, network, addr string
 		command                  []string
 		keepAlive                int
 	}{
 		{"tcp", "tcp://" + addr, "tcp", addr, []string{"-command", hello}, 2},
-		{"unix", "unix://" + path, "unix", path, []string{"-command=" + python, "--", inTestdata("socketmaster_child.py")}, 0},
+		{"unix", "unix://" + path, "unix", path, []string{"-command=" + python(t), "--", inTestdata("socketmaster_child.py")}, 0},
 		{"fd", "fd://3", "tcp", passed, []string{"--command", hello}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -98,7 +97,7 @@ func answeredBy(t *testing.T, network, addr string, pid int) {
 func TestSocketmasterTellsOthersByTheSignalAskedFor(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
-	d := start(t, master, "-listen=tcp4://"+addr, "-start=300", "-signal=sigquit", "-command="+needs(t, "python3"), "--", inTestdata("socketmaster_child.py"))
+	d := start(t, master, "-listen=tcp4://"+addr, "-start=300", "-signal=sigquit", "-command="+python(t), "--", inTestdata("socketmaster_child.py"))
 	d.says(1, "serving")
 	answeredBy(t, "tcp", addr, d.worker(1))
 	d.signal(syscall.SIGHUP)
@@ -201,7 +200,7 @@ func TestSocketmasterLeavesTheOldServerAloneWhenTheNewOneFails(t *testing.T) {
 		require.NoError(t, os.Rename(command+".new", command))
 	}
 	install("exec " + hello)
-	d := startIn(t, dir, nil, master, "-listen=tcp://"+addr, "-start=500", "-command=./server")
+	d := startIn(t, dir, nil, master, "-listen=tcp://"+addr, "-start=1500", "-command=./server")
 	answeredBy(t, "tcp", addr, d.worker(1))
 	d.sees(1, `^starting new worker`)
 	l := startLoad(t, "tcp", addr, 2, 2)

@@ -119,13 +119,12 @@ func TestRestartHearsOfTheEnd(t *testing.T) {
 func TestRestartGivesUpWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 1:9000100")
+	f.do("status 1:9000100 2:9000200") // which it reads before it asks
 	over := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	answer := make(chan error, 1)
 	go func() { answer <- Restart(ctx, f.pidFile, f.statusFile) }()
 	f.says("hangup")
-	f.do("status 1:9000100 2:9000200")
 	pending(t, answer, "two serve")
 	cancel(over)
 	err := answered(t, answer)
