@@ -100,16 +100,20 @@ func asUser(e launch.Environ, c *proc.Credential) launch.Environ {
 	return e.With("HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
 }
 
-// workerEnv is the base environment with what the envdir holds now, and the settings
-// in it.
-func (s *Starter) workerEnv() (launch.Environ, supervise.Settings, error) {
-	env := s.plan.env
-	if s.config.EnvDir != "" {
-		pairs, err := readEnvDir(s.config.EnvDir)
-		if err != nil {
-			return nil, supervise.Settings{}, err
-		}
-		env = env.With(pairs...)
+// workerEnv is the base environment with what the envdir holds now.
+func (s *Starter) workerEnv() (launch.Environ, error) {
+	if s.config.EnvDir == "" {
+		return s.plan.env, nil
+	}
+	pairs, err := readEnvDir(s.config.EnvDir)
+	return s.plan.env.With(pairs...), err
+}
+
+// envAndSettings is workerEnv with the settings in it.
+func (s *Starter) envAndSettings() (launch.Environ, supervise.Settings, error) {
+	env, err := s.workerEnv()
+	if err != nil {
+		return nil, supervise.Settings{}, err
 	}
 	set, err := settings(env)
 	if err != nil {

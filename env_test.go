@@ -119,14 +119,14 @@ func TestEnvDirIsReadAnew(t *testing.T) {
 	dir := envDirOf(t, map[string]string{"A": "1\n", "B": "file\n", "PATH": "/envdir\n"})
 	s, err := New(Config{Command: []string{"x"}, EnvDir: dir, Env: []string{"PATH=/bin", "B=env", "C=env"}})
 	require.NoError(t, err)
-	env, _, err := s.workerEnv()
+	env, err := s.workerEnv()
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{"A=1", "B=file", "C=env", "PATH=/envdir", "ENVDIR=" + dir}, env)
 
 	require.NoError(t, os.Remove(filepath.Join(dir, "A")))
 	require.NoError(t, os.Remove(filepath.Join(dir, "B")))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "PATH"), []byte("/new\n"), 0o644))
-	env, _, err = s.workerEnv()
+	env, err = s.workerEnv()
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{"B=env", "C=env", "PATH=/new", "ENVDIR=" + dir}, env, "a file removed is a variable removed")
 }
@@ -136,7 +136,7 @@ func TestEnvDirIsTakenFromTheEnvironmentToo(t *testing.T) {
 	dir := envDirOf(t, map[string]string{"A": "1\n"})
 	s, err := New(Config{Command: []string{"x"}, Env: []string{"ENVDIR=" + dir}})
 	require.NoError(t, err)
-	env, _, err := s.workerEnv()
+	env, err := s.workerEnv()
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{"A=1", "ENVDIR=" + dir}, env)
 }

@@ -67,6 +67,7 @@ type Starter struct {
 	launcher *launch.Spawner
 	commands *command.Commands
 	reports  reports
+	notices  *notify.Listener // nil: workers are not asked to say that they are ready
 
 	mu   sync.Mutex
 	open undo // what Listen has opened; nil: nothing
@@ -104,17 +105,18 @@ func New(c Config) (*Starter, error) {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
-	s.launcher = &launch.Spawner{Program: plan.program, Env: s.workerEnv, Out: s.out, Prefix: c.PrefixOutput}
+	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
 	s.reports = reports{
 		status:  &report.StatusFile{Out: s.out},
 		clients: &report.Clients{Verbose: c.Verbose},
 	}
 	life := c.life()
 	life.Spawner = s.launcher
+	life.CatchUp = func() { s.notices.CatchUp() } // there is one where it is asked
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	life.Observers = []supervise.Observer{&first{do: c.Started}, s.reports.status}
+	life.Observers = []supervise.Observer{&onFirstStart{do: c.Started}, s.reports.status}
 	if c.managed() {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		life.Observers = append(life.Observers, s.reports.manager)
@@ -132,19 +134,19 @@ func New(c Config) (*Starter, error) {
 	return s, nil
 }
 
-// first calls a function when the first worker has been started.
-type first struct {
+// onFirstStart calls a function when the first worker has been started.
+type onFirstStart struct {
 	once sync.Once
 	do   func()
 }
 
-func (f *first) Hear(e supervise.Event) {
+func (f *onFirstStart) Hear(e supervise.Event) {
 	if _, started := e.(supervise.Started); started {
 		f.once.Do(func() { go f.do() })
 	}
 }
 
-func (f *first) Settled(supervise.Tally) {}
+func (f *onFirstStart) Settled(supervise.Tally) {}
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
@@ -189,7 +191,11 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		open.add(func() error { stop(); return nil })
 	}
 	// A client that waits for our end learns of it by this.
-	open.add(func() error { return s.reports.clients.Server.Close() })
+	open.add(func() error {
+		server := s.reports.clients.Server
+		s.reports.clients.Server = nil
+		return server.Close()
+	})
 	// The pid file comes before the sockets: its holder also holds their paths.
 	if s.config.PidFile != "" {
 		pid, err := runfile.Hold(s.config.PidFile)
@@ -208,7 +214,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 
 // bind binds the sockets for a program that can be run.
 func (s *Starter) bind(ctx context.Context, open *undo) error {
-	env, _, err := s.workerEnv()
+	env, err := s.workerEnv()
 	if err != nil {
 		return err
 	}
@@ -243,6 +249,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 		return err
 	}
 	open.add(func() error {
+		s.reports.status.File = nil
 		if err := status.Remove(); err != nil {
 			s.out.Printf("%v", err) // never fatal
 		}
@@ -262,6 +269,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 			return err
 		}
 		open.add(notices.Close)
+		s.notices = notices
 		s.launcher.Notify = notices.Addr()
 	}
 	if s.launcher.Control == "" {

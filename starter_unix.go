@@ -4,6 +4,7 @@ package starter
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -30,7 +31,9 @@ func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
 	}
 	resize := func(by int) request {
 		return func(ctx context.Context, cause string) {
-			_, _ = s.sup.Resize(ctx, cause, supervise.Size{Change: by}) // the log says how many there are
+			if _, err := s.sup.Resize(ctx, cause, supervise.Size{Change: by}); err != nil && !errors.Is(err, ErrStopping) {
+				s.out.Printf("%s: ignored, as %v", cause, err)
+			}
 		}
 	}
 	signalWorkers := func(sig os.Signal) request {

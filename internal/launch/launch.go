@@ -48,7 +48,8 @@ func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings
 	if err != nil {
 		return nil, settings, err
 	}
-	args, err := s.Program.args(names(s.Sockets.Sockets))
+	sockets := names(s.Sockets.Sockets)
+	args, err := s.Program.args(sockets)
 	if err != nil {
 		return nil, settings, err
 	}
@@ -57,7 +58,7 @@ func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings
 	}
 	stdout, stderr := s.Out.Descriptors()
 	files := s.Sockets.Table(slot, 0, stdout, stderr)
-	p, err := s.start(s.Program.start(args, env.With(s.told(generation, slot)...), files))
+	p, err := s.start(s.Program.start(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
 	if err != nil {
 		return nil, settings, err
 	}
@@ -71,7 +72,7 @@ func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings
 }
 
 // start starts a worker, whose output goes by way of us if it is to be prefixed.
-func (s *Spawner) start(c proc.Command) (*proc.Process, error) {
+func (s *Spawner) start(c proc.Command, stdout, stderr int) (*proc.Process, error) {
 	if !s.Prefix {
 		return proc.Start(c)
 	}
@@ -79,7 +80,6 @@ func (s *Spawner) start(c proc.Command) (*proc.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	stdout, stderr := s.Out.Descriptors()
 	for fd, ours := range map[int]int{1: stdout, 2: stderr} {
 		if c.Files[fd] == ours { // no socket is pinned there
 			c.Files[fd] = relay.Descriptor()
@@ -95,8 +95,7 @@ func (s *Spawner) start(c proc.Command) (*proc.Process, error) {
 }
 
 // told is what a worker is told in its environment, whatever else is in that.
-func (s *Spawner) told(generation, slot int) Environ {
-	sockets := names(s.Sockets.Sockets)
+func (s *Spawner) told(sockets []fdenv.Socket, generation, slot int) Environ {
 	told := fdenv.ServerStarter(sockets, generation)
 	for _, e := range s.Program.Exports {
 		told = append(told, e.Environ(sockets, fdenv.Worker{Master: os.Getpid(), Control: s.Control, Slot: slot})...)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
@@ -17,7 +19,13 @@ import (
 type Listener struct {
 	conn *net.UnixConn
 	dir  string // of the socket; "": it is abstract
+
+	mu    sync.Mutex
+	marks map[string]chan struct{} // sent by CatchUp, each closed when it is read
 }
+
+// catchUpTime bounds CatchUp.
+const catchUpTime = time.Second
 
 // maxMessage is what is read of a datagram; systemd's own limit.
 const maxMessage = 4096
@@ -137,6 +145,9 @@ func (l *Listener) read(handle func(Message)) {
 		// waits for its barrier, as systemd-notify(1) does, is here until its
 		// descriptors are closed.
 		pid, fds := sender(control[:controls])
+		if pid == os.Getpid() && l.isMark(string(text[:n])) {
+			continue
+		}
 		if pid > 0 {
 			m := parse(string(text[:n]))
 			m.Pids = Ancestors(pid)
@@ -146,6 +157,52 @@ func (l *Listener) read(handle func(Message)) {
 			unix.Close(fd)
 		}
 	}
+}
+
+// CatchUp blocks until handle has returned for every message that has been sent so far,
+// but for a second at most: datagrams are read in order, so it sends one of its own and
+// waits until that is read.
+func (l *Listener) CatchUp() {
+	mark := "mark=" + strconv.FormatUint(rand.Uint64(), 36)
+	read := make(chan struct{})
+	l.mu.Lock()
+	if l.marks == nil {
+		l.marks = map[string]chan struct{}{}
+	}
+	l.marks[mark] = read
+	l.mu.Unlock()
+	defer l.forget(mark)
+	to, err := net.DialUnix("unixgram", nil, l.conn.LocalAddr().(*net.UnixAddr))
+	if err != nil {
+		return // closed
+	}
+	defer to.Close()
+	_ = to.SetWriteDeadline(time.Now().Add(catchUpTime)) // its queue may be full
+	if _, err := to.Write([]byte(mark)); err != nil {
+		return
+	}
+	select {
+	case <-read:
+	case <-time.After(catchUpTime):
+	}
+}
+
+// isMark tells that a message of ours is one that CatchUp has sent.
+func (l *Listener) isMark(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	read, ok := l.marks[text]
+	if ok {
+		close(read)
+		delete(l.marks, text)
+	}
+	return ok
+}
+
+func (l *Listener) forget(mark string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.marks, mark)
 }
 
 // sender takes apart what came beside the text.

@@ -15,6 +15,9 @@ func Listen(bool, func(Message)) (*Listener, error) {
 // Addr is empty.
 func (*Listener) Addr() string { return "" }
 
+// CatchUp returns at once.
+func (*Listener) CatchUp() {}
+
 // Close does nothing.
 func (*Listener) Close() error { return nil }
 

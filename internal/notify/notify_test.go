@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
@@ -240,6 +242,26 @@ func TestAbstractWhereThereIsNoDirectoryForFiles(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, left)
 	}
+}
+
+func TestCatchUpReturnsWhenAllIsHandled(t *testing.T) {
+	t.Parallel()
+	var handled atomic.Int32
+	l, err := Listen(false, func(Message) {
+		runtime.Gosched()
+		handled.Add(1)
+	})
+	require.NoError(t, err)
+	defer l.Close()
+	conn := dial(t, l)
+	for n := range int32(100) {
+		_, err := conn.Write([]byte("STATUS=busy"))
+		require.NoError(t, err)
+		l.CatchUp()
+		assert.Equal(t, n+1, handled.Load(), "and the mark is no message")
+	}
+	require.NoError(t, l.Close())
+	l.CatchUp() // and nothing happens
 }
 
 func TestStatusIsFitToBeLogged(t *testing.T) {

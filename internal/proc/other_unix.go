@@ -34,6 +34,10 @@ func (*pidfd) signal(pid int, sig syscall.Signal) error { return syscall.Kill(pi
 
 func (*pidfd) close() {}
 
+// ended cannot tell: without waitid(2) a child cannot be looked at before it is
+// waited for.
+func (*pidfd) ended(int) bool { return false }
+
 // MaxFiles is 0: another process's limit cannot be known here.
 func (*Process) MaxFiles() uint64 { return 0 }
 

@@ -59,11 +59,7 @@ func (p *pidfd) await() {
 		return
 	}
 	// A poller that cannot watch it gives an error, and wait4 blocks instead.
-	_ = conn.Read(func(fd uintptr) bool {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, _ := unix.Poll(fds, 0)
-		return n > 0
-	})
+	_ = conn.Read(readable)
 }
 
 func (p *pidfd) signal(pid int, sig syscall.Signal) error {
@@ -84,6 +80,29 @@ func (p *pidfd) signal(pid int, sig syscall.Signal) error {
 		return syscall.Kill(pid, sig) // a seccomp filter that does not know the call
 	}
 	return result
+}
+
+// ended tells that the process has ended: its pidfd is readable then. Before Linux 5.4
+// it is looked at by its number.
+func (p *pidfd) ended(pid int) bool {
+	if p == nil {
+		found, err := ended(unix.P_PID, pid)
+		return found != 0 || err == unix.ECHILD // it was waited for
+	}
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return true // closed: it was waited for
+	}
+	ended := true
+	_ = conn.Control(func(fd uintptr) { ended = readable(fd) })
+	return ended
+}
+
+// readable does not block.
+func readable(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, _ := unix.Poll(fds, 0)
+	return n > 0
 }
 
 func (p *pidfd) close() {
@@ -108,14 +127,17 @@ func sealRange() error {
 
 // nextEnded is a child that has ended, which is left to be waited for; 0 if
 // there is none.
-func nextEnded() (pid int, err error) {
+func nextEnded() (pid int, err error) { return ended(unix.P_ALL, 0) }
+
+// ended is the child that has ended of those that waitid(2) is asked for.
+func ended(which, id int) (pid int, err error) {
 	var info struct { // siginfo_t as waitid(2) fills it in
 		signo, errno, code int32
 		_                  [unsafe.Sizeof(uintptr(0)) - 4]byte
 		pid                int32
 		_                  [128]byte
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)),
+	_, _, errno := unix.Syscall6(unix.SYS_WAITID, uintptr(which), uintptr(id), uintptr(unsafe.Pointer(&info)),
 		unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno

@@ -85,6 +85,10 @@ func (p *Process) Signal(sig os.Signal) error {
 	return err
 }
 
+// Ended tells that the process has ended, also when Wait has not returned yet. It does
+// not block.
+func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }
+
 // Wait blocks until the process has ended, and returns its raw wait status as
 // wait(2) has it. It must be called once.
 func (p *Process) Wait() int {

@@ -55,6 +55,9 @@ func (*Process) Pid() int { return 0 }
 // Signal does nothing.
 func (*Process) Signal(os.Signal) error { return nil }
 
+// Ended is not known.
+func (*Process) Ended() bool { return false }
+
 // Wait returns at once.
 func (*Process) Wait() int { return 0 }
 

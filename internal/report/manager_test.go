@@ -46,6 +46,8 @@ type madeUp struct {
 
 func (p *madeUp) Pid() int { return p.pid }
 
+func (p *madeUp) Ended() bool { return false }
+
 func (p *madeUp) Wait() int { return <-p.exit }
 
 func (p *madeUp) Signal(sig os.Signal) error {

@@ -140,7 +140,7 @@ func (s *Set) Lost() []string {
 	defer s.mu.Unlock()
 	var lost []string
 	for i := range s.Sockets {
-		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {
+		if socket := &s.Sockets[i]; !s.closed && socket.ino != 0 && !socket.hasPath() {
 			lost = append(lost, socket.Path)
 		}
 	}

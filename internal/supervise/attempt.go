@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"os"
 	"slices"
 	"time"
 )
@@ -16,7 +15,7 @@ func (l *loop) onBegun(m begun) {
 		l.attemptFailed(Failure{Worker: Worker{Generation: l.starting.number}, Err: m.err})
 	default:
 		l.starting.begun = true
-		l.moves(0)
+		l.progressed(0)
 	}
 }
 
@@ -29,9 +28,9 @@ func (l *loop) onSpawned(m spawned) {
 	}
 	w.process, w.began = m.process, l.now
 	l.settings = m.settings
-	l.sizes.slots[w.slot].starts++
+	l.slots[w.slot].starts++
 	if !w.serves { // what may come again and again is no progress
-		l.moves(0)
+		l.progressed(0)
 	}
 	l.tell(Started{w.id(), w.serves})
 	for _, sig := range w.missed {
@@ -45,7 +44,7 @@ func (l *loop) onSpawned(m spawned) {
 func (l *loop) onExit(m exited) {
 	w := m.worker
 	lived := l.now.Sub(w.began)
-	l.sizes.slots[w.slot].ended = &Exit{Pid: w.process.Pid(), Status: m.status, At: l.now, Lived: lived}
+	l.slots[w.slot].ended = &Exit{Pid: w.process.Pid(), Status: m.status, At: l.now, Lived: lived}
 	if w.role != starting || l.ending.stopping || l.inExcess(w) {
 		heir := l.starting != nil && w.number != l.starting.number
 		old := w.role != live || l.inExcess(w) || heir && !l.Follow
@@ -55,7 +54,7 @@ func (l *loop) onExit(m exited) {
 		})
 	}
 	if w.role == retired {
-		l.moves(0)
+		l.progressed(0)
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: lived, Said: w.said})
 }
@@ -101,7 +100,7 @@ func (l *loop) attemptFailed(why Failure) {
 		event.Pause, event.Slow = l.attempts.wait(l.now, l.Interval)
 	}
 	l.failure = &FailureStatus{Failure: why, At: l.now}
-	l.moves(max(0, event.Pause))
+	l.progressed(max(0, event.Pause))
 	l.tell(event)
 	if l.Attempts > 0 && l.wanted {
 		l.waiting = append(l.waiting, g.waiting...) // bounded: the last one decides
@@ -158,7 +157,7 @@ func (l *loop) reinstate() {
 		}
 	}
 	for w := range back.workers() {
-		w.role = live
+		w.role, w.retireAt = live, time.Time{}
 	}
 	l.live = back
 	l.leaving = slices.DeleteFunc(l.leaving, func(w *worker) bool { return w.role == live })
@@ -173,9 +172,9 @@ func (l *loop) reinstate() {
 // generation's by a new generation.
 func (l *loop) liveWorkerGone(w *worker, why Failure) {
 	if !l.Follow && !w.proven && !l.inExcess(w) {
-		l.sizes.slots[w.slot].failures++
+		l.slots[w.slot].failures++
 		l.resizeFailed(w, why)
-		pause, slow := l.slotPause(w.slot)
+		pause, slow := l.slots[w.slot].wait(l.now, l.Interval)
 		l.tell(RefillFailed{why, pause, slow})
 	}
 	if !l.live.empty() {
@@ -197,9 +196,9 @@ func (l *loop) leaves(w *worker, as role) {
 	l.leaving = append(l.leaving, w)
 }
 
-// moves notes that something has happened in a start or restart, so that by our own
+// progressed notes that something has happened in a start or restart, so that by our own
 // bounds the next thing will within the time that it may take, after pause.
-func (l *loop) moves(pause time.Duration) {
+func (l *loop) progressed(pause time.Duration) {
 	if l.ending.stopping || l.ending.later != nil {
 		return
 	}
@@ -208,11 +207,4 @@ func (l *loop) moves(pause time.Duration) {
 		bound += l.KillTimeout // the old worker has to leave first
 	}
 	l.deadline = l.now.Add(pause + bound)
-}
-
-// signal sends a worker a signal.
-func (l *loop) signal(w *worker, sig os.Signal) {
-	if err := w.process.Signal(sig); err != nil {
-		l.tell(SignalFailed{w.id(), sig, err})
-	}
 }

@@ -45,6 +45,7 @@ type world struct {
 	restarted time.Time    // when a restart was last asked for and not refused
 	askedAt   int          // the newest generation then
 
+	catchUp     func()        // Config.CatchUp
 	slowSteer   time.Duration // how long Steer takes
 	steered     int           // so many slots may have connections; without Steer 0
 	steers      []int         // what Steer was called with
@@ -68,11 +69,18 @@ type fakeProc struct {
 	began   time.Time
 	exit    chan int
 	waited  int
-	gone    bool
+	gone    bool // it has ended
+	reaped  bool // and Wait has told
 	signals []os.Signal
 }
 
 func (p *fakeProc) Pid() int { return p.id.Pid }
+
+func (p *fakeProc) Ended() bool {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.gone
+}
 
 func (p *fakeProc) Wait() int {
 	p.waited++
@@ -176,8 +184,11 @@ func (w *world) steer(slots int) {
 }
 
 // listed tells that a process is there, and of those that serve.
-func (w *world) listed(p *fakeProc) bool {
-	return !p.gone && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid])
+func (w *world) listed(p *fakeProc) bool { return !p.gone && w.serves(p) }
+
+// serves tells that a process is or was of those that serve.
+func (w *world) serves(p *fakeProc) bool {
+	return w.wentLive[p.id.Generation] || w.placed[p.id.Pid]
 }
 
 // told tells that it was told to go.
@@ -191,7 +202,7 @@ func (w *world) checkSurge(slot int) {
 	there := w.inFlight
 	var holder *fakeProc
 	for _, p := range w.procs {
-		if !p.gone {
+		if !p.reaped {
 			there++
 		}
 		if p.id.Slot == slot && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid]) {
@@ -276,6 +287,7 @@ func (w *world) Hear(e Event) {
 			assert.GreaterOrEqual(w.t, e.After, w.sup.config.Proof.time, "%v was proven too early", e.Worker)
 		}
 		w.proven[e.Pid] = true
+		assert.False(w.t, w.process(e.Pid).gone, "%v was proven when it had ended", e.Worker)
 	case WentLive:
 		w.liveGen = e.Generation
 		w.wentLive[e.Generation] = true
@@ -307,6 +319,7 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		if w.slowSteer > 0 {
 			c.Steer, w.steered = w.steer, max(c.Workers, 1)
 		}
+		c.CatchUp = w.catchUp
 		c.Spawner, c.Observers = w, []Observer{w}
 		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
 		if c.Interval == 0 {
@@ -361,8 +374,21 @@ func (w *world) locked(what func()) {
 	what()
 }
 
-func (w *world) exit(p *fakeProc, status int) {
-	p.gone = true
+func (w *world) exit(p *fakeProc, status int) { w.exitLate(p, status, 0) }
+
+// exitLate ends a process, of which Wait tells so much later.
+func (w *world) exitLate(p *fakeProc, status int, late time.Duration) {
+	w.locked(func() { p.gone = true })
+	if late > 0 {
+		go func() {
+			<-time.After(late)
+			w.locked(func() { p.reaped = true })
+			p.exit <- status
+		}()
+		synctest.Wait()
+		return
+	}
+	w.locked(func() { p.reaped = true })
 	p.exit <- status
 	synctest.Wait()
 	w.checkServing()
@@ -373,7 +399,7 @@ func (w *world) exit(p *fakeProc, status int) {
 func (w *world) checkServing() {
 	var want []Worker
 	for _, p := range w.procs {
-		if w.listed(p) {
+		if !p.reaped && w.serves(p) {
 			want = append(want, p.id)
 		}
 	}
@@ -388,6 +414,12 @@ func (w *world) alive() []*fakeProc {
 		}
 	}
 	return ps
+}
+
+// process finds one by its pid.
+func (w *world) process(pid int) *fakeProc {
+	i := slices.IndexFunc(w.procs, func(p *fakeProc) bool { return p.id.Pid == pid })
+	return w.procs[i]
 }
 
 // worker finds the newest process of a generation and slot.

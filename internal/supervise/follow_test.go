@@ -33,6 +33,35 @@ func TestWhenFollowingTheLastWorkersEndIsTheEnd(t *testing.T) {
 	}
 }
 
+// A signal that is passed on while a generation begins is its workers' too.
+func TestSignalPassedOnWhileAGenerationBegins(t *testing.T) {
+	simulate(t, Config{Follow: true, Attempts: 1}, func(w *world) { w.slowBegin = 2 * time.Second }, func(w *world) {
+		w.sleep(time.Second)
+		w.sup.Pass(w.t.Context(), "test", otherSignal)
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []os.Signal{otherSignal}, w.worker(1, 0).signals)
+	})
+}
+
+func TestReinstatedWorkersAreGivenTheWholeDelayAgain(t *testing.T) {
+	delay := func(w *world) { w.settings.KillOldDelay = 20 * time.Second }
+	simulate(t, Config{Follow: true, Attempts: 1}, delay, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(2, 0), broken)
+		w.restart()
+		w.sleep(100 * time.Millisecond)
+		w.exit(w.worker(3, 0), broken)
+		w.sleep(30 * time.Second)
+		w.restart()
+		w.sleep(20 * time.Second)
+		assert.Empty(t, w.worker(1, 0).signals)
+		w.sleep(2 * time.Second)
+		assert.Equal(t, told, w.worker(1, 0).signals)
+	})
+}
+
 func TestWhenFollowingARestartIsARestart(t *testing.T) {
 	simulate(t, Config{Follow: true, Attempts: 1}, nil, func(w *world) {
 		w.sleep(time.Second)

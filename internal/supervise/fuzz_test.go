@@ -103,9 +103,9 @@ func (w *world) play(event byte, n int) {
 	switch event {
 	case 0:
 		w.restart()
-	case 1: // the nth process dies
+	case 1: // the nth process dies, which is told late if n is great
 		if alive := w.alive(); len(alive) > 0 {
-			w.exit(alive[n%len(alive)], n<<8)
+			w.exitLate(alive[n%len(alive)], n<<8, max(0, time.Duration(n-8))*300*time.Millisecond)
 		}
 	case 2:
 		w.sleep(time.Duration(n+1) * 100 * time.Millisecond)
@@ -195,8 +195,10 @@ func (w *world) checkStatus() {
 			told = append(told, v.Worker)
 		}
 	}
-	for _, p := range w.alive() {
-		there = append(there, p.id)
+	for _, p := range w.procs {
+		if !p.reaped {
+			there = append(there, p.id)
+		}
 	}
 	assert.ElementsMatch(w.t, there, told)
 	assert.Equal(w.t, w.workers, s.Wanted)

@@ -7,13 +7,15 @@ import "os"
 // retire tells old workers to go, as long as the live generation is whole: were one
 // of its workers gone, an old one may be all that serves.
 func (l *loop) retire() {
-	if l.live == nil || l.Replace.stay || !l.live.whole(l.sizes.size, 0) {
+	if l.live == nil || l.Replace.stay {
 		return
 	}
 	ripe := func(w *worker) bool { return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) }
-	if told := list(l.those(retired), ripe); len(told) > 0 {
-		l.tell(Retiring{told, l.RetireSignal})
+	going := list(l.those(retired), ripe)
+	if len(going) == 0 || !l.live.intact(l.sizes.size) {
+		return
 	}
+	l.tell(Retiring{going, l.RetireSignal})
 	for w := range l.those(retired) {
 		if w.process != nil && ripe(w) {
 			l.signalOnce(w, toRetire, l.RetireSignal)
@@ -26,7 +28,7 @@ func (l *loop) retire() {
 // retire has.
 func (l *loop) shrink() {
 	for _, g := range []*generation{l.starting, l.live} {
-		if g == nil || len(g.slots) <= l.sizes.size || g == l.live && !g.whole(l.sizes.size, 0) {
+		if g == nil || len(g.slots) <= l.sizes.size || g == l.live && !g.intact(l.sizes.size) {
 			continue
 		}
 		for w := range g.workers() {
@@ -99,5 +101,12 @@ func (l *loop) kill() {
 		w.told |= toKill
 		l.tell(Killed{w.id(), l.KillTimeout})
 		l.signal(w, os.Kill)
+	}
+}
+
+// signal sends a worker a signal.
+func (l *loop) signal(w *worker, sig os.Signal) {
+	if err := w.process.Signal(sig); err != nil {
+		l.tell(SignalFailed{w.id(), sig, err})
 	}
 }

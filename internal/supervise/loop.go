@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"cmp"
 	"context"
 	"iter"
 	"os"
@@ -39,7 +38,8 @@ import (
 //	and rolling          |                        | the old one of it        |
 //	                     |                        | retires                  |
 //	live worker gone     | others left: refill    | the same, but no second  | count it
-//	                     | the slot; none left:   | one begins               |
+//	                     | the slot; none left,   | one begins               |
+//	                     | but those in excess:   |                          |
 //	                     | begin n+1, and keep    |                          |
 //	                     | those that retire has  |                          |
 //	                     | not reached until it   |                          |
@@ -89,15 +89,16 @@ type loop struct {
 	leaving  []*worker        // retired, failed, and in excess, in the order in which they became so
 	wanted   bool             // another generation is to begin
 	asked    bool             // a restart asked for it
-	waiting  []chan<- Outcome // who is told how it went
+	waiting  []chan<- Outcome // where it is told how that went
 	attempts pace             // of generations
 	restedAt time.Time        // the last success, or when the last restart was given up
 	serving  []Worker         // as last told to the observers
-	pending  int              // begins, spawns and processes not yet over
+	pending  int              // begins, spawns and processes that are not over
 	restarts int              // generations that went live after the first
 	last     Failure          // how the worker ended that did so last; no Pid: none has
 	failure  *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
+	slots   []record // of each slot that there has been
 	sizes   sizes
 	notices notices
 	ending  ending
@@ -120,10 +121,11 @@ func newLoop(s *Supervisor) *loop {
 		done:   s.done,
 		wanted: true,
 		began:  time.Now(),
+		slots:  make([]record, s.config.Workers),
 		sizes:  newSizes(s.config.Workers),
 	}
 	l.now = l.began
-	l.moves(0)
+	l.progressed(0)
 	return l
 }
 
@@ -191,6 +193,8 @@ func (l *loop) handle(m message) {
 		l.onSpawned(m)
 	case exited:
 		l.onExit(m)
+	case heard:
+		m.worker.heard = true
 	case steered:
 		l.onSteered(m)
 	case wake: // settle is all that is wanted
@@ -244,10 +248,3 @@ func list(workers iter.Seq[*worker], match func(*worker) bool) []Worker {
 
 // all names every running worker.
 func (l *loop) all() []Worker { return list(l.workers(), func(*worker) bool { return true }) }
-
-// inOrder are all workers by generation, slot and pid.
-func (l *loop) inOrder() []*worker {
-	return slices.SortedFunc(l.workers(), func(a, b *worker) int {
-		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.slot, b.slot))
-	})
-}

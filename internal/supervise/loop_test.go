@@ -277,6 +277,35 @@ func TestKillOldDelay(t *testing.T) {
 	})
 }
 
+// The superdaemon was paused: the worker's end and the end of its time are seen at once,
+// the end of the time first.
+func TestWorkerThatHasEndedIsNotProvenByTheClock(t *testing.T) {
+	simulate(t, Config{}, nil, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.sleep(500 * time.Millisecond)
+		w.exitLate(w.worker(2, 0), broken, 2*time.Second)
+		w.sleep(time.Second)
+		assert.Len(t, seen[Proven](w), 1)
+		w.sleep(time.Second)
+		assert.Len(t, seen[AttemptFailed](w), 1)
+		assert.Empty(t, w.worker(1, 0).signals)
+	})
+}
+
+func TestOldWorkersAreNotToldWhenANewOneHasEnded(t *testing.T) {
+	simulate(t, Config{Workers: 2}, func(w *world) { w.settings.KillOldDelay = 5 * time.Second }, func(w *world) {
+		w.sleep(time.Second)
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.exitLate(w.worker(2, 1), broken, 10*time.Second)
+		w.sleep(9 * time.Second)
+		assert.Empty(t, w.worker(1, 1).signals, "nobody serves in its place")
+		w.sleep(3 * time.Second)
+		assert.Equal(t, told, w.worker(1, 1).signals, "when it was replaced")
+	})
+}
+
 func TestLoneLiveWorkerDies(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(10 * time.Second)

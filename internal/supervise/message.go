@@ -41,7 +41,7 @@ type (
 		Stopping bool
 		Status   *string // nil: nothing is said of it
 
-		counts chan<- bool // told whether it is a worker's; nil: nobody wants to know
+		counts chan<- bool // told whether it is a worker's; nil: it need not be told
 	}
 	begun   struct{ err error } // the answer to Begin, for the starting generation
 	spawned struct {            // the answer to each Spawn
@@ -50,8 +50,9 @@ type (
 		settings Settings
 		err      error
 	}
-	steered struct{ slots int } // Steer has returned
-	exited  struct {            // the answer to each Wait
+	heard   struct{ worker *worker } // CatchUp has returned
+	steered struct{ slots int }      // Steer has
+	exited  struct {                 // the answer to each Wait
 		worker *worker
 		status int
 	}
@@ -66,5 +67,6 @@ func (wake) message()         {}
 func (Notice) message()       {}
 func (begun) message()        {}
 func (spawned) message()      {}
+func (heard) message()        {}
 func (steered) message()      {}
 func (exited) message()       {}

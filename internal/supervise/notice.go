@@ -24,7 +24,7 @@ func (l *loop) onNotice(n Notice) {
 			continue
 		}
 		n.answer(true)
-		w.ready, w.leaving = w.ready || n.Ready, w.leaving || n.Stopping
+		w.ready, w.stopping = w.ready || n.Ready, w.stopping || n.Stopping
 		if n.Status != nil {
 			w.said = *n.Status
 			l.tell(Noticed{w.id(), w.said})

@@ -33,6 +33,28 @@ func TestReadyWorkerIsLiveAtOnce(t *testing.T) {
 	})
 }
 
+// The loop was paused, and sees at once that the time is over and the notice that came
+// in time.
+func TestNoticeThatIsReadLateCounts(t *testing.T) {
+	c := byNotice
+	for _, read := range []bool{true, false} {
+		simulate(t, c, func(w *world) {
+			w.catchUp = func() {
+				<-time.After(100 * time.Millisecond)
+				if read {
+					w.sup.Notify(w.t.Context(), Notice{Pids: []int{100}, Ready: true})
+				}
+			}
+		}, func(w *world) {
+			w.sleep(10*time.Second + 50*time.Millisecond)
+			assert.Empty(t, seen[AttemptFailed](w))
+			w.sleep(50 * time.Millisecond)
+			assert.Len(t, seen[Proven](w), map[bool]int{true: 1}[read])
+			assert.Len(t, seen[AttemptFailed](w), map[bool]int{false: 1}[read])
+		})
+	}
+}
+
 func TestNoticeOfADescendantCounts(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001, 7000, w.worker(1, 0).Pid(), 1}, Ready: true})

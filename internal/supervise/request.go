@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"os"
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,7 @@ func (l *loop) onRestart(m restartAsked) {
 	l.wanted, l.asked = true, true
 	l.waiting = append(l.waiting, m.reply)
 	l.attempts.failures = 0
-	l.moves(0)
+	l.progressed(0)
 }
 
 func (l *loop) onStop(m stopAsked) {
@@ -54,7 +55,7 @@ func (l *loop) stop(why purpose, sig os.Signal) {
 // onSignal passes a signal on. It is no purpose of ours, so it may come again.
 func (l *loop) onSignal(m signalAsked) {
 	var to []Worker
-	for _, w := range l.inOrder() {
+	for w := range l.workers() {
 		switch {
 		case m.slot >= 0 && w.slot != m.slot:
 		case w.process != nil:
@@ -64,6 +65,7 @@ func (l *loop) onSignal(m signalAsked) {
 			w.missed = append(w.missed, m.signal)
 		}
 	}
+	slices.SortFunc(to, Worker.compare)
 	l.tell(Signalled{m.cause, m.signal, to})
 	m.reply <- to
 	if m.passed && !l.ending.stopping {
@@ -77,6 +79,9 @@ func (l *loop) onPassed(m signalAsked) {
 	if l.pending == 0 {
 		l.stop(toStop, m.signal)
 		return
+	}
+	if l.starting != nil {
+		l.starting.missed = append(l.starting.missed, m.signal)
 	}
 	l.wanted, l.asked = false, false
 	answer(l.waiting, Outcome{Err: ErrStopping})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // sizes are how many workers there are, and are to be.
@@ -13,15 +12,14 @@ type sizes struct {
 	size     int      // so many slots there are: more, as long as connections wait in them
 	steered  int      // in so many slots connections may wait
 	steering bool     // which is being changed
-	slots    []record // of each slot that there has been
 	resizes  []resize // not done yet
 }
 
 func newSizes(n int) sizes {
-	return sizes{target: n, size: n, steered: n, slots: make([]record, n)}
+	return sizes{target: n, size: n, steered: n}
 }
 
-// resize is a change of the number of workers that somebody waits for.
+// resize is a change of the number of workers that is not done yet.
 type resize struct {
 	from, to int // the slots that are to be filled or emptied
 	more     bool
@@ -34,31 +32,29 @@ func (l *loop) onResize(m resizeAsked) {
 	if wanted == 0 {
 		wanted = l.sizes.target + m.size.Change
 	}
-	limited := min(max(1, wanted), MaxWorkers)
 	var refused error
 	switch {
 	case l.ending.stopping:
-		m.refused <- ErrStopping
 		l.tell(Refused{m.cause})
-		return
+		refused = ErrStopping
 	case l.Follow && wanted > l.sizes.target:
-		m.refused <- errors.New("no worker is started beside those that there are, but by a restart")
-		return
-	case limited == l.sizes.target && wanted > limited:
-		refused = fmt.Errorf("there are %d workers, and more there cannot be", MaxWorkers)
-	case limited == l.sizes.target && wanted < limited:
+		refused = errors.New("no worker is started beside those that there are, but by a restart")
+	case wanted > MaxWorkers:
+		refused = fmt.Errorf("there are %d workers, and more there cannot be", l.sizes.target)
+	case wanted < 1:
 		refused = errors.New("there is one worker, and one there has to be")
 	}
-	if refused == nil {
-		l.await(limited, m.reply)
-	}
 	m.refused <- refused
-	l.sizes.target = limited
+	if refused != nil {
+		return
+	}
+	l.await(wanted, m.reply)
+	l.sizes.target = wanted
 	l.fit()
-	l.tell(Resized{m.cause, limited})
+	l.tell(Resized{m.cause, wanted})
 }
 
-// await has somebody hear when there are n workers.
+// await has reply told when there are n workers.
 func (l *loop) await(n int, reply chan<- Resizing) {
 	r := resize{from: min(n, l.sizes.target), to: max(n, l.sizes.target), more: n > l.sizes.target, reply: reply}
 	if w := l.inSlot(r.to - 1); r.from < r.to && w != nil && w.process != nil {
@@ -76,8 +72,8 @@ func (l *loop) fit() {
 	if l.Steer != nil {
 		s.size = max(s.target, s.steered)
 	}
-	for len(s.slots) < s.size {
-		s.slots = append(s.slots, record{})
+	for len(l.slots) < s.size {
+		l.slots = append(l.slots, record{})
 	}
 }
 
@@ -114,7 +110,7 @@ func (l *loop) inSlot(slot int) *worker {
 	return nil
 }
 
-// tellResizes answers those who wait for a change that is done.
+// tellResizes tells of each change that is done.
 func (l *loop) tellResizes() {
 	l.sizes.resizes = slices.DeleteFunc(l.sizes.resizes, func(r resize) bool {
 		how := Resizing{Worker: r.worker, Workers: l.sizes.target}
@@ -151,7 +147,7 @@ func (l *loop) emptied(r resize) bool {
 	return true
 }
 
-// resizeFailed answers those who wait for the worker that has failed.
+// resizeFailed tells of each change that was to bring the worker that has failed.
 func (l *loop) resizeFailed(w *worker, why Failure) {
 	l.sizes.resizes = slices.DeleteFunc(l.sizes.resizes, func(r resize) bool {
 		if !r.more || w.slot < r.from || w.slot >= r.to {
@@ -162,18 +158,10 @@ func (l *loop) resizeFailed(w *worker, why Failure) {
 	})
 }
 
-// resizesEnd answers all who wait, as everything is to stop.
+// resizesEnd tells that no change is made any more, as everything is to stop.
 func (l *loop) resizesEnd() {
 	for _, r := range l.sizes.resizes {
 		r.reply <- Resizing{Err: ErrStopping}
 	}
 	l.sizes.resizes = nil
-}
-
-// due reports whether the pace of a slot allows a spawn.
-func (l *loop) mayFill(slot int) bool { return l.due(l.sizes.slots[slot].next(l.Interval)) }
-
-// slotPause is how long a slot that has failed waits for its next worker.
-func (l *loop) slotPause(slot int) (pause time.Duration, slow bool) {
-	return l.sizes.slots[slot].wait(l.now, l.Interval)
 }

@@ -50,7 +50,7 @@ func TestShrinkStaysAtOne(t *testing.T) {
 		w.exit(w.worker(1, 1), fine)
 		w.resize(-1)
 		assert.Empty(t, w.worker(1, 0).signals)
-		assert.Equal(t, []Resized{{"test", 1}, {"test", 1}}, seen[Resized](w))
+		assert.Equal(t, []Resized{{"test", 1}}, seen[Resized](w))
 		w.restart()
 		w.sleep(time.Second)
 		assert.Equal(t, []string{"1.0", "2.0"}, w.lives())

@@ -74,9 +74,9 @@ func (l *loop) prove() {
 			switch {
 			case l.hasProved(w):
 				w.proven, w.after = true, l.now.Sub(w.began)
-				l.sizes.slots[w.slot].failures = 0
+				l.slots[w.slot].failures = 0
 				l.tell(Proven{w.id(), w.after, l.Proof.notice})
-			case l.Proof.notice && l.due(w.began.Add(l.Proof.time)):
+			case l.isLate(w):
 				l.late(w)
 			}
 			if w.role == failed {
@@ -86,11 +86,34 @@ func (l *loop) prove() {
 	}
 }
 
+// hasProved asks the process, too: its exit may be on its way.
 func (l *loop) hasProved(w *worker) bool {
 	if l.Proof.notice {
-		return w.ready
+		return w.ready && !w.process.Ended()
 	}
-	return l.due(w.began.Add(l.Proof.time))
+	return l.due(w.began.Add(l.Proof.time)) && !w.process.Ended()
+}
+
+// isLate tells that a worker has had its time, after all that it has said was heard: a
+// superdaemon that was paused has both to see at once, that the time is over and a
+// notice that came in time.
+func (l *loop) isLate(w *worker) bool {
+	switch {
+	case !l.Proof.notice || w.ready || !l.due(w.began.Add(l.Proof.time)):
+		return false
+	case l.CatchUp == nil || w.heard:
+		return true
+	case !w.hearing:
+		w.hearing = true
+		go func() {
+			l.CatchUp()
+			select {
+			case l.mail <- heard{w}:
+			case <-l.done:
+			}
+		}()
+	}
+	return false
 }
 
 // late gives up a worker that is not ready in time: with its generation, or
@@ -165,7 +188,7 @@ func (l *loop) wentLive(rolled bool) {
 		event.Signal = nil
 	}
 	if l.wanted {
-		l.moves(0)
+		l.progressed(0)
 	}
 	l.tell(event)
 	answer(g.waiting, Outcome{Generation: g.number})
@@ -187,7 +210,7 @@ func (l *loop) takeOver() {
 		l.starting.slots[w.slot], l.live.slots[w.slot] = nil, w
 		w.role, w.serves = live, true
 		l.live.number = w.number
-		l.moves(took.Delay)
+		l.progressed(took.Delay)
 		l.tell(took)
 	}
 }

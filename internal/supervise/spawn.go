@@ -23,8 +23,8 @@ func (l *loop) begin() {
 	l.number++
 	l.starting = &generation{number: l.number, asked: l.asked, slots: make([]*worker, l.sizes.size), waiting: l.waiting}
 	l.wanted, l.asked, l.waiting = false, false, nil
-	for i := range l.sizes.slots {
-		l.sizes.slots[i].failures = 0 // they were another generation's
+	for i := range l.slots {
+		l.slots[i].failures = 0 // they were another generation's
 	}
 	l.attempts.last = l.now
 	l.pending++
@@ -40,7 +40,7 @@ func (l *loop) fill() {
 		}
 		extra := l.extra()
 		for _, slot := range l.oldestFirst() {
-			if l.lacks(g, slot, extra) && l.mayFill(slot) {
+			if l.lacks(g, slot, extra) && l.due(l.slots[slot].next(l.Interval)) {
 				if l.rolling() && l.live.slots[slot] != nil {
 					extra++
 				}
@@ -79,6 +79,8 @@ func (l *loop) lacks(g *generation, slot, extra int) bool {
 	switch {
 	case g.slots[slot] != nil:
 		return false
+	case g == l.live && l.Replace.surge > 0 && l.starting != nil && !l.starting.begun:
+		return l.due(l.attempts.next(l.Interval)) // it would be replaced at once, unless to begin takes long
 	case !l.rolling():
 		return true
 	case g == l.live:
@@ -106,12 +108,12 @@ func (l *loop) extra() int {
 // spawn starts a worker in the background, since starting a program reads
 // files; the answer comes by mail.
 func (l *loop) spawn(g *generation, slot int) {
-	w := &worker{number: g.number, slot: slot}
+	w := &worker{number: g.number, slot: slot, missed: slices.Clone(g.missed)}
 	if g == l.live {
 		w.role, w.serves = live, true
 	}
 	g.slots[slot] = w
-	l.sizes.slots[slot].last = l.now
+	l.slots[slot].last = l.now
 	l.attempts.last = l.now
 	l.pending++
 	go func() {

@@ -122,7 +122,7 @@ func (l *loop) missing() []WorkerStatus {
 		return nil
 	}
 	var none []WorkerStatus
-	for slot, record := range l.sizes.slots[:l.sizes.size] {
+	for slot, record := range l.slots[:l.sizes.size] {
 		if slot < len(l.live.slots) && l.live.in(slot) == nil && l.starting.in(slot) == nil {
 			none = append(none, WorkerStatus{
 				Worker: Worker{Generation: l.live.number, Slot: slot}, State: StateMissing,
@@ -152,7 +152,7 @@ func (l *loop) phase() Phase {
 }
 
 func (l *loop) workerStatus(w *worker) WorkerStatus {
-	slot := l.sizes.slots[w.slot]
+	slot := l.slots[w.slot]
 	return WorkerStatus{
 		Worker: w.id(), State: w.state(), Began: w.began, After: w.after, Said: w.said,
 		Starts: slot.starts, Ended: slot.ended,
@@ -165,7 +165,7 @@ func (w *worker) state() WorkerState {
 		return StateFailed
 	case w.told != 0:
 		return StateDraining
-	case w.leaving:
+	case w.stopping:
 		return StateStopping
 	case w.role == retired:
 		return StateOld

@@ -33,6 +33,9 @@ type Process interface {
 	Pid() int
 	// Signal sends a signal. A process that has ended meanwhile is no error.
 	Signal(os.Signal) error
+	// Ended tells that the process has ended, which Wait may not have told yet. It
+	// does not block.
+	Ended() bool
 	// Wait blocks until the process has ended, and returns its raw wait
 	// status. It is called exactly once.
 	Wait() int
@@ -78,6 +81,11 @@ type Config struct {
 	RetireSignal os.Signal
 	AbortSignal  os.Signal     // tells workers to go that are not proven
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
+
+	// CatchUp blocks until Notify was called for all that workers have said so far, or
+	// for a second. It is called outside the loop, before a worker is given up for not
+	// having said that it is ready. nil: there is nothing to wait for.
+	CatchUp func()
 
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until

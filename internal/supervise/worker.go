@@ -30,12 +30,14 @@ type worker struct {
 	process  Process // nil while it is being spawned
 	began    time.Time
 	ready    bool          // it has said so
-	leaving  bool          // it has said that it is
+	hearing  bool          // what it has said is being read, as its time is over
+	heard    bool          // and has been
+	stopping bool          // it has said that it is
 	proven   bool          // after
 	after    time.Duration // from its start
 	said     string        // its last STATUS line
 	told     purpose       // what it was sent
-	missed   []os.Signal   // passed on while it was being spawned
+	missed   []os.Signal   // passed on before it was spawned
 	retireAt time.Time     // retired: it is told to go then; zero: not before the next success
 	killAt   time.Time     // zero: never
 }
@@ -70,6 +72,7 @@ type generation struct {
 	slots   []*worker        // nil where a worker is missing
 	waiting []chan<- Outcome // who is told when this attempt is decided
 	begun   bool             // Spawner.Begin has returned: workers may be spawned
+	missed  []os.Signal      // passed on while it starts; workers yet to be spawned get them
 }
 
 // workers are those that are there, also those being spawned, by slot. A nil
@@ -108,6 +111,12 @@ func (g *generation) empty() bool {
 		return false
 	}
 	return true
+}
+
+// intact tells that every one of its first n workers is there, proven, and has not ended
+// just now.
+func (g *generation) intact(n int) bool {
+	return g != nil && g.whole(n, 0) && !slices.ContainsFunc(g.slots[:n], func(w *worker) bool { return w.process.Ended() })
 }
 
 // whole tells that every one of n workers is there and proven, and of that number or
