@@ -1,6 +1,5 @@
-// Package notify receives what workers say of themselves by the protocol of
-// sd_notify(3): a datagram of NAME=VALUE lines on the socket that the variable
-// NOTIFY_SOCKET names.
+// Package notify receives what workers say of themselves (sd_notify(3)): datagrams of
+// NAME=VALUE lines, on the socket that the variable NOTIFY_SOCKET names.
 package notify
 
 import (
@@ -9,7 +8,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Message is one datagram. Other lines than these are passed over.
+// Message is one datagram. Lines of other names are ignored.
 type Message struct {
 	Pids     []int   // the sender, its parent and so on, up to our own children
 	Ready    bool    // READY=1
@@ -17,11 +16,9 @@ type Message struct {
 	Status   *string // STATUS=..., in one line of printable text; nil: not said
 }
 
-// maxStatus is how much of a STATUS line is kept, in bytes. What is kept is made one
-// printable line: a worker must not be able to forge a log line.
+// maxStatus is how many bytes of a STATUS line are kept.
 const maxStatus = 256
 
-// parse reads the lines of a datagram.
 func parse(datagram string) Message {
 	var m Message
 	for line := range strings.Lines(datagram) {
@@ -32,7 +29,7 @@ func parse(datagram string) Message {
 		case "STOPPING":
 			m.Stopping = m.Stopping || value == "1"
 		case "STATUS":
-			status := text.Line(value[:min(len(value), maxStatus)])
+			status := text.Line(value[:min(len(value), maxStatus)]) // or it could forge a log line
 			m.Status = &status
 		}
 	}

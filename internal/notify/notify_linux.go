@@ -9,41 +9,37 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
 )
 
-// Listener is the socket, and the goroutine that reads it.
+// Listener is the socket. A goroutine reads from it until Close.
 type Listener struct {
 	conn *net.UnixConn
-	dir  string // of the socket; "": it is abstract
+	dir  string // holds the socket; "": it is an abstract one
 
 	mu    sync.Mutex
 	marks map[string]chan struct{} // sent by CatchUp, each closed when it is read
 }
 
-// catchUpTime bounds CatchUp.
-const catchUpTime = time.Second
-
-// maxMessage is what is read of a datagram; systemd's own limit.
+// maxMessage is how many bytes of a datagram are read; systemd has the same limit.
 const maxMessage = 4096
 
-// maxDepth bounds how far up a sender's ancestors are looked for.
+// maxDepth bounds the number of a sender's ancestors.
 const maxDepth = 64
 
-// Listen makes the socket, and calls handle for every message, from one
-// goroutine, until Close. handle should not block: senders would. With others it is
-// where other users than ours can reach it.
+// Listen makes the socket, and calls handle for every message, from one goroutine, until
+// Close. While handle blocks, senders may block. With others, users other than ours can
+// reach the socket.
 func Listen(others bool, handle func(Message)) (*Listener, error) {
 	dir := os.TempDir()
 	if others && !open(dir) {
-		dir = "/tmp" // TMPDIR is for us alone
+		dir = "/tmp" // TMPDIR is closed to others
 	}
 	l, err := bindFile(dir)
 	if err != nil || others && !open(dir) {
-		l.Close() // no directory for it, as in an image that holds the program only
+		l.Close() // a container image may have no directory for it
 		l, err = bindAbstract()
 	}
 	if err == nil {
@@ -57,9 +53,8 @@ func Listen(others bool, handle func(Message)) (*Listener, error) {
 	return l, nil
 }
 
-// bindFile makes a socket that anybody may write to, workers that run as
-// another user too, in a directory that nobody else may list. Puma, of those
-// that say they are ready, knows of no abstract names.
+// bindFile makes a socket that any user may write to, in a directory that only ours may
+// list. It is preferred to an abstract socket, which Puma cannot write to.
 func bindFile(in string) (*Listener, error) {
 	dir, err := os.MkdirTemp(in, "start_server-")
 	if err != nil {
@@ -77,7 +72,7 @@ func bindFile(in string) (*Listener, error) {
 	return l, nil
 }
 
-// open tells that anybody may go through a directory, and all above it.
+// open tells whether any user may enter a directory and all those above it.
 func open(dir string) bool {
 	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -102,7 +97,7 @@ func bindAbstract() (*Listener, error) {
 // Addr is the value for NOTIFY_SOCKET.
 func (l *Listener) Addr() string { return l.conn.LocalAddr().String() }
 
-// Close ends the listening, and removes the socket.
+// Close stops listening and removes the socket.
 func (l *Listener) Close() error {
 	if l == nil {
 		return nil
@@ -117,7 +112,8 @@ func (l *Listener) Close() error {
 	return errors.Join(faults...)
 }
 
-// passCredentials has the kernel tell who sends (unix(7), SO_PASSCRED).
+// passCredentials has the kernel add the sender's pid to each datagram (SO_PASSCRED,
+// unix(7)).
 func (l *Listener) passCredentials() error {
 	raw, err := l.conn.SyscallConn()
 	if err != nil {
@@ -141,9 +137,9 @@ func (l *Listener) read(handle func(Message)) {
 		if err != nil {
 			return // closed
 		}
-		// First of all who it was: a sender may be gone any moment. One that
-		// waits for its barrier, as systemd-notify(1) does, is here until its
-		// descriptors are closed.
+		// The ancestors are looked up at once, as a sender may end at any moment. One that
+		// sends a descriptor as a barrier, as systemd-notify(1) does, stays until we
+		// close that.
 		pid, fds := sender(control[:controls])
 		if pid == os.Getpid() && l.isMark(string(text[:n])) {
 			continue
@@ -159,53 +155,8 @@ func (l *Listener) read(handle func(Message)) {
 	}
 }
 
-// CatchUp blocks until handle has returned for every message that has been sent so far,
-// but for a second at most: datagrams are read in order, so it sends one of its own and
-// waits until that is read.
-func (l *Listener) CatchUp() {
-	mark := "mark=" + strconv.FormatUint(rand.Uint64(), 36)
-	read := make(chan struct{})
-	l.mu.Lock()
-	if l.marks == nil {
-		l.marks = map[string]chan struct{}{}
-	}
-	l.marks[mark] = read
-	l.mu.Unlock()
-	defer l.forget(mark)
-	to, err := net.DialUnix("unixgram", nil, l.conn.LocalAddr().(*net.UnixAddr))
-	if err != nil {
-		return // closed
-	}
-	defer to.Close()
-	_ = to.SetWriteDeadline(time.Now().Add(catchUpTime)) // its queue may be full
-	if _, err := to.Write([]byte(mark)); err != nil {
-		return
-	}
-	select {
-	case <-read:
-	case <-time.After(catchUpTime):
-	}
-}
-
-// isMark tells that a message of ours is one that CatchUp has sent.
-func (l *Listener) isMark(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	read, ok := l.marks[text]
-	if ok {
-		close(read)
-		delete(l.marks, text)
-	}
-	return ok
-}
-
-func (l *Listener) forget(mark string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.marks, mark)
-}
-
-// sender takes apart what came beside the text.
+// sender finds the sender's pid, and the descriptors that it has sent, in the control
+// message of a datagram.
 func sender(control []byte) (pid int, fds []int) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
@@ -221,8 +172,8 @@ func sender(control []byte) (pid int, fds []int) {
 	return pid, fds
 }
 
-// Ancestors are pid, its parent and so on up to our own child, as far as they
-// still are there.
+// Ancestors are pid, its parent and so on up to our own child, as far as they still
+// exist.
 func Ancestors(pid int) []int {
 	var pids []int
 	for self := os.Getpid(); pid > 1 && pid != self && len(pids) < maxDepth; {

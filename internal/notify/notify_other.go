@@ -4,10 +4,10 @@ package notify
 
 import "errors"
 
-// Listener is never there: only Linux tells who sends a datagram.
+// Listener is never made: only Linux tells which process sends a datagram.
 type Listener struct{}
 
-// Listen says that readiness notices are not to be had.
+// Listen says that readiness notices need Linux.
 func Listen(bool, func(Message)) (*Listener, error) {
 	return nil, errors.New("readiness notices need Linux, which tells who sends them")
 }
@@ -21,5 +21,5 @@ func (*Listener) CatchUp() {}
 // Close does nothing.
 func (*Listener) Close() error { return nil }
 
-// Ancestors are not looked for.
+// Ancestors is only pid itself.
 func Ancestors(pid int) []int { return []int{pid} }

@@ -10,14 +10,13 @@ import (
 	"syscall"
 )
 
-// children are the processes that Start has started and Wait has not yet
-// waited for.
+// children are the processes that Start has started and Wait has not waited for.
 var children = registry{pids: map[int]bool{}, waited: make(chan struct{}, 1)}
 
 type registry struct {
-	mu     sync.Mutex // held while a child is made, so that none is unknown
+	mu     sync.Mutex // held during a fork, so every child is in pids when it ends
 	pids   map[int]bool
-	waited chan struct{} // takes a token when one has been waited for
+	waited chan struct{} // holds a token after Wait has waited for a child
 }
 
 func (r *registry) start(path string, args []string, attr *syscall.ProcAttr) (int, error) {
@@ -40,10 +39,9 @@ func (r *registry) waitedFor(pid int) {
 	}
 }
 
-// ReapOrphans waits for the processes that this one is given as PID 1, or as a
-// subreaper, when their parents end, so that they do not pile up as zombies. It
-// leaves those alone that Start has started, and ends when stop is called. All
-// other children of the process would be taken for orphans.
+// ReapOrphans waits for the orphans that this process adopts as PID 1 or as a subreaper,
+// so that they do not pile up as zombies, until stop is called. Children that Start has
+// started are left to Wait. Any other child is taken for an orphan.
 func ReapOrphans() (stop func()) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
@@ -53,7 +51,7 @@ func ReapOrphans() (stop func()) {
 			children.reapOthers()
 			select {
 			case <-ended:
-			case <-children.waited: // an orphan may have been behind that one
+			case <-children.waited: // it may have hidden an orphan: see reapOthers
 			case <-quit:
 				return
 			}
@@ -65,8 +63,8 @@ func ReapOrphans() (stop func()) {
 	}
 }
 
-// reapOthers waits for whoever has ended, until it comes to one of ours, which
-// its own Wait is about to take, or there is none.
+// reapOthers waits for the orphans that have ended. It stops at a child of Start, whose
+// own Wait has to take it first: the kernel shows no other before that.
 func (r *registry) reapOthers() {
 	for {
 		pid, err := nextEnded()
@@ -82,14 +80,14 @@ func (r *registry) reapOthers() {
 	}
 }
 
-// reapOther waits for a process that has ended, if it is not one of ours. The
-// lock is held, or its number could be that of a child of ours by then.
+// reapOther waits for an ended process, unless Start has started it. Without the lock,
+// that pid could by now be a new child's.
 func (r *registry) reapOther(pid int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pids[pid] {
 		return false
 	}
-	_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // nobody asks how it ended
+	_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // how an orphan ended is of no use
 	return true
 }

@@ -1,6 +1,7 @@
 package proc
 
-// Credential is whom a program is to run as. LookupCredential makes one.
+// Credential is the user and the groups that a program runs as. LookupCredential makes
+// one.
 type Credential struct {
 	UID, GID   int
 	Groups     []int  // supplementary groups

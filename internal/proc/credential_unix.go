@@ -15,15 +15,14 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/trampoline"
 )
 
-// LookupUser is the number of a user that is given by name or number. As with
-// chown(1), a name of digits is a name first. A number needs no entry in the user
-// database.
+// LookupUser is the number of a user given by name or number. As with chown(1), digits
+// are looked up as a name first. A number needs no entry in the user database.
 func LookupUser(name string) (uid int, err error) {
 	_, uid, err = findUser(name)
 	return uid, err
 }
 
-// LookupGroup is for groups what LookupUser is for users.
+// LookupGroup is LookupUser for groups.
 func LookupGroup(name string) (gid int, err error) {
 	g, err := user.LookupGroup(name)
 	if err == nil {
@@ -35,12 +34,11 @@ func LookupGroup(name string) (gid int, err error) {
 	return 0, notFound("group", name, err)
 }
 
-// LookupCredential finds whom to run as, by name or number. An empty user is
-// ours, with our supplementary groups; an empty group is the user's own; both
-// empty are nil, no one else. A user has the supplementary groups that
-// initgroups(3) gives. One by number that has no entry in the user database
-// has only its group, which must be given then, as for chroot(1): ours, root's
-// perhaps, would be a bad guess.
+// LookupCredential finds a user and a group, each given by name or number. If both are
+// empty the result is nil: run as we do. Without a user it is ours, with our
+// supplementary groups. Without a group it is the user's own. A user has the
+// supplementary groups that initgroups(3) gives. A number without an entry in the user
+// database has none, and needs a group, as for chroot(1): ours may be root's.
 func LookupCredential(userName, groupName string) (*Credential, error) {
 	if userName == "" && groupName == "" {
 		return nil, nil
@@ -83,7 +81,7 @@ func LookupCredential(userName, groupName string) (*Credential, error) {
 	return c, nil
 }
 
-// findUser returns no entry for a number that has none.
+// findUser returns a nil entry for a number that is not in the user database.
 func findUser(name string) (entry *user.User, uid int, err error) {
 	entry, err = user.Lookup(name)
 	if err != nil {
@@ -111,7 +109,7 @@ func notFound(kind, name string, err error) error {
 	return fmt.Errorf("%s %q: %w", kind, name, err)
 }
 
-// parseID takes what setresuid(2) does: -1 would mean "as it is" to it.
+// parseID accepts the IDs of setresuid(2), to which -1 means "leave it".
 func parseID(text string) (int, error) {
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || id == math.MaxUint32 {
@@ -123,7 +121,7 @@ func parseID(text string) (int, error) {
 // initGroups are the groups that list the user, and gid.
 func initGroups(entry *user.User, gid int) ([]int, error) {
 	member := *entry
-	member.Gid = strconv.Itoa(gid) // in place of the one that the database has
+	member.Gid = strconv.Itoa(gid) // not the one in the database
 	texts, err := member.GroupIds()
 	if errors.Is(err, fs.ErrNotExist) {
 		return []int{gid}, nil // a container without /etc/group
@@ -142,8 +140,8 @@ func initGroups(entry *user.User, gid int) ([]int, error) {
 	return groups, nil
 }
 
-// Check says whether this process may start another with the credential: it is
-// root, has the capabilities that are needed, or is just that already. nil is.
+// Check says why this process may not start another with the credential. It may if it is
+// root, has the capabilities, or has these IDs already. A nil Credential is always right.
 func (c *Credential) Check() error {
 	if c == nil {
 		return nil
@@ -163,14 +161,14 @@ func (c *Credential) Check() error {
 	}
 }
 
-// differs says in what we are someone else: what needs privileges to change.
+// differs tells which of our IDs are others, which takes privileges to change.
 func (c *Credential) differs() (user, groups bool) {
 	user, group := otherIDs(c.UID, c.GID)
 	return user, group || !c.hasGroups()
 }
 
-// hasGroups says whether we are in the same groups. Whether one's own group is
-// listed among the supplementary ones makes no difference to one's rights.
+// hasGroups tells whether we are in the same groups. It makes no difference to our rights
+// whether our own group is listed among the supplementary ones.
 func (c *Credential) hasGroups() bool {
 	have, err := syscall.Getgroups()
 	if err != nil {
@@ -188,6 +186,6 @@ func (c *Credential) identity() *trampoline.Identity {
 	if c == nil {
 		return nil
 	}
-	// Where it makes no difference whether our own group is listed, it is if it can be.
+	// If we may, we set the groups even where only the listing of our own group differs.
 	return &trampoline.Identity{UID: c.UID, GID: c.GID, Groups: c.Groups, NewGroups: maySetGID() || !c.hasGroups()}
 }

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SealInherited marks every descriptor from 3 on close-on-exec. Go opens its
-// own that way; those that this process was started with by mistake, a lock or
-// somebody's pipe, would otherwise live on in each worker.
+// SealInherited marks every descriptor from 3 on close-on-exec. Go opens its own that
+// way. Others that this process was started with by mistake, a lock or a pipe, would live
+// on in every worker.
 func SealInherited() error {
 	if sealRange() == nil {
 		return nil

@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// pidfd is Linux's handle on a process. Here a process is known by its number,
-// and waiting for it takes a thread.
+// pidfd exists on Linux only. Here a process is known by its pid, and each Wait takes a
+// thread.
 type pidfd struct{}
 
 func sysProcAttr(c Command, _ *int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: c.Group}
 }
 
-// itself is our executable for us to start again. It must not have been replaced
-// by something else than a later version of it.
+// itself is the path of our own executable. Its file may have been replaced since, but
+// only by a version that understands the same instructions.
 func itself() (path string, err error) { return os.Executable() }
 
 // BecomeSubreaper says that only Linux knows subreapers.
@@ -38,13 +38,13 @@ func (*pidfd) close() {}
 // waited for.
 func (*pidfd) ended(int) bool { return false }
 
-// MaxFiles is 0: another process's limit cannot be known here.
+// MaxFiles is 0: this system does not show another process's limit.
 func (*Process) MaxFiles() uint64 { return 0 }
 
 func sealRange() error { return errors.ErrUnsupported }
 
-// nextEnded finds nothing: without waitid(2) a child cannot be looked at before
-// it is waited for.
+// nextEnded finds nothing: without waitid(2) an ended child cannot be looked at before it
+// is waited for.
 func nextEnded() (pid int, err error) { return 0, nil }
 
 func maySetUID() bool { return syscall.Geteuid() == 0 }

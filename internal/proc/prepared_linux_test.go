@@ -387,14 +387,14 @@ func TestSignalDuringTheTrampolineIsNotLost(t *testing.T) {
 	require.NoError(t, err)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGINT, 40} {
 		for i := range 60 {
-			f, err := c.takeOff(paths)
+			f, err := c.fork(paths)
 			require.NoError(t, err)
 			until := time.Now().Add(time.Duration(i*40) * time.Microsecond) // through all of the start
 			for time.Now().Before(until) {
 				runtime.Gosched()
 			}
 			require.NoError(t, f.process.Signal(sig))
-			failed, err := f.land()
+			failed, err := f.awaitExec()
 			require.NoError(t, err)
 			require.Nil(t, failed)
 			over := time.AfterFunc(patience, func() { f.process.Signal(syscall.SIGKILL) })

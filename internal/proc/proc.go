@@ -1,5 +1,5 @@
-// Package proc starts worker processes with exactly the descriptors they are
-// to have, signals them and waits for them.
+// Package proc starts worker processes with exactly the descriptors that they are given,
+// signals them and waits for them.
 package proc
 
 import (
@@ -17,28 +17,28 @@ type Command struct {
 	Args  []string // the program, looked up in the PATH of Env, and its arguments
 	Env   []string
 	Dir   string // its working directory; "" is ours
-	Files []int  // our descriptor for each of its own from 0 on; -1: none. It gets no others
-	// Group makes it the leader of a process group of its own, out of reach
-	// of what the terminal sends.
+	Files []int  // Files[n] is our descriptor for its n; -1: it has no n. It gets no others
+	// Group makes it the leader of a process group of its own, which signals from the
+	// terminal do not reach.
 	Group bool
 
-	// With any of the following the process is this executable first, for
-	// about a millisecond: see package trampoline.
+	// If one of these is set the process first runs this executable, for about a
+	// millisecond: see package trampoline.
 
-	PidVariable string      // is set to its own pid, whatever Env has; "": none
+	PidVariable string      // set to its own pid, whatever Env has; "": none
 	Umask       *int        // 0 to 0777; nil: ours
-	Nice        int         // is added to our niceness, -20 to 19
-	Credential  *Credential // who it is, and enters Dir as; nil: who we are
-	// DieWithParent has TERM sent to it when this process is gone, however
-	// that ended: prctl(2), PR_SET_PDEATHSIG, so Linux only. A process that is
-	// replaced by exec counts as gone, too. A program that has a set-user-ID bit
-	// or capabilities of its own gets no TERM.
+	Nice        int         // added to our niceness, -20 to 19
+	Credential  *Credential // the user that it runs, and enters Dir, as; nil: ours
+	// DieWithParent has the kernel send it TERM when this process is gone, whatever
+	// ended it (PR_SET_PDEATHSIG, prctl(2)). Linux only. An exec of this process counts
+	// as its end. A program with a set-user-ID bit or capabilities of its own gets no
+	// TERM.
 	DieWithParent bool
 }
 
-// check finds the program's file, in the way that execvp(3) would from the
-// command's directory and environment, or says what is wrong. With a Credential
-// there may be several: what it may not execute or see is looked for further on.
+// check finds the program's file as execvp(3) would, from the command's directory and
+// with its environment, or says what is wrong. With a Credential there may be several
+// paths: only the process itself learns which of them its user may execute.
 func (c *Command) check() (paths []string, err error) {
 	if err := c.CheckPrepared(); err != nil {
 		return nil, err
@@ -90,14 +90,14 @@ func (c *Command) check() (paths []string, err error) {
 	return nil, fmt.Errorf("program %q: not found in PATH=%s", name, search)
 }
 
-// mayDiffer says whether what we are denied might be allowed to whom the program
-// runs as: root's rights end at the border of another machine's files.
+// mayDiffer tells whether the program's user may be allowed what we are denied: on a
+// network file system root may have fewer rights than a user.
 func (c *Command) mayDiffer(err error) bool {
 	return c.Credential != nil && errors.Is(err, fs.ErrPermission)
 }
 
-// CheckPrepared checks what can be known of a start by way of a trampoline, if the
-// command needs that, whatever its program is.
+// CheckPrepared says why the command cannot be started by way of a trampoline, if it
+// needs one. It does not look at the program.
 func (c *Command) CheckPrepared() error {
 	if !c.prepared() {
 		return nil
@@ -150,8 +150,8 @@ func (c *Command) getenv(name string) (value string, ok bool) {
 	return value, ok
 }
 
-// Check says what stands in the way of starting the command, as far as that
-// can be known without starting it.
+// Check says why the command cannot be started, as far as that shows without starting
+// it.
 func (c Command) Check() error {
 	_, err := c.check()
 	return err

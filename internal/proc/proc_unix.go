@@ -11,19 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is a process that was started and is to be waited for once.
+// Process is a child of this process. Wait must be called for it once.
 type Process struct {
 	pid   int
 	pidfd *pidfd // nil where the system has none
 	group bool   // it leads one of its own
 }
 
-// Start starts the command. It returns once the program is being executed, or
-// says why it is not.
+// Start starts the command. It blocks until the program is executed, or returns why it
+// is not.
 //
-// It is syscall.ForkExec and not os/exec, because os.File.Fd, through which
-// that takes descriptors, has set the file blocking, which all workers that
-// share it would feel.
+// It does not use os/exec, which takes descriptors by os.File.Fd: that makes the open
+// file blocking, for all workers that share it.
 func Start(c Command) (*Process, error) {
 	paths, err := c.check()
 	if err != nil {
@@ -40,7 +39,7 @@ func Start(c Command) (*Process, error) {
 	handle := -1
 	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: sysProcAttr(c, &handle)}
 	pid, err := children.start(path, c.Args, attr)
-	if errors.Is(err, syscall.ENOEXEC) { // as execvp(3) does for a script without a #! line
+	if errors.Is(err, syscall.ENOEXEC) { // a script without a #! line, as in execvp(3)
 		pid, err = children.start("/bin/sh", append([]string{"/bin/sh", path}, c.Args[1:]...), attr)
 	}
 	if err != nil {
@@ -49,8 +48,7 @@ func Start(c Command) (*Process, error) {
 	return &Process{pid: pid, pidfd: newPidfd(handle), group: c.Group}, nil
 }
 
-// hint says what the bare error of execve(2) leaves out for a file that is
-// there and executable.
+// hint explains ENOENT of execve(2) for a file that is there.
 func hint(err error) string {
 	if errors.Is(err, syscall.ENOENT) {
 		return "; its interpreter, named in its first line or its ELF header, is missing"
@@ -62,12 +60,12 @@ func accessExecute(path string) error {
 	return unix.Access(path, unix.X_OK)
 }
 
-// Pid is the process's number.
+// Pid is the process's pid.
 func (p *Process) Pid() int { return p.pid }
 
-// Signal sends a signal; KILL goes to the whole group that the process leads. A
-// process that has ended meanwhile is no error. KILL must not be sent after Wait
-// has returned: the number of the group may be another's then.
+// Signal sends a signal. KILL goes to the whole process group if the process leads one.
+// It is no error if the process has ended. KILL must not be sent after Wait has returned:
+// the group's number may be another group's by then.
 func (p *Process) Signal(sig os.Signal) error {
 	number, ok := sig.(syscall.Signal)
 	if !ok {
@@ -89,8 +87,8 @@ func (p *Process) Signal(sig os.Signal) error {
 // not block.
 func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }
 
-// Wait blocks until the process has ended, and returns its raw wait status as
-// wait(2) has it. It must be called once.
+// Wait blocks until the process has ended, and returns its raw wait status (wait(2)). It
+// must be called once.
 func (p *Process) Wait() int {
 	p.pidfd.await()
 	var status syscall.WaitStatus

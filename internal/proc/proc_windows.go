@@ -6,8 +6,7 @@ import (
 	"os"
 )
 
-// Process is never there: without descriptors to hand over there is nothing
-// to start.
+// Process is never made: without descriptors to hand over there is nothing to start.
 type Process struct{}
 
 // Start says that workers cannot be started.

@@ -1,57 +1,55 @@
-// Package trampoline is what a worker runs between the fork and its program,
-// where something is to be done there that fork and exec alone cannot do: its
-// own pid is to stand in a variable, its umask or niceness to be another, its
-// privileges to be dropped. The worker is first this executable again, which
-// does that and then executes the program, so that the pid stays the same and
-// no shell is needed.
+// Package trampoline prepares a worker in ways that fork and exec alone cannot: it sets
+// a variable to the worker's own pid, sets its umask and niceness, and drops privileges.
+// The worker first runs this executable again, which does that and then executes the
+// program. So the pid stays the same, and no shell is needed.
 //
-// The instructions come over a socket pair. The other end gets a Failure back,
-// or, as the descriptor is close-on-exec, its end when the program runs.
+// The instructions come over a socket pair. What comes back is a Failure or, when the
+// program is executed, the end of the file: the descriptor is close-on-exec.
 //
-// An init function sees whether this process is to be such a worker. It needs
-// few packages, so that it runs before nearly all others are initialised.
+// An init function finds out whether this process is such a worker. The package imports
+// little, so that this init function runs before nearly all others.
 package trampoline
 
 import "errors"
 
-// Variable tells the executable which descriptor the instructions come from, and
-// who sends them: FD:PID. It means nothing if the descriptor is anything else
-// than a socket pair that holds some and the sender is not the parent.
+// Variable is set to FD:PID: the descriptor that the instructions come from, and the
+// process that sends them. It is ignored if no instructions are there, unless PID is the
+// parent.
 const Variable = "START_SERVER_TRAMPOLINE_FD"
 
-// Job is what is to be done, in this order but for the first three, which come
-// last.
+// Job is the instructions: what to do before the exec, in this order, and what to
+// execute.
 type Job struct {
-	Paths     []string // the program's file: those after the first are tried as execvp(3) would
+	Paths     []string // of the program's file, tried in turn as execvp(3) does
 	Args, Env []string
 
-	Nice     int       // added to the niceness; before privileges are dropped, as it may need them
-	Identity *Identity // nil: that of who has started us
-	Parent   int       // TERM comes when this process, our parent, is gone. 0: it does not
-	Umask    int       // -1: the umask stays
-	// Dir is the working directory, entered with the privileges that the
-	// program has, as if it did that itself: root's, over NFS, may be fewer.
-	Dir         string // "": it stays
-	PidVariable string // set to our pid. "": none
-	Closed      []int  // descriptors that the program finds closed, besides the socket
+	Nice     int       // added to the niceness, which may take the privileges that are dropped next
+	Identity *Identity // nil: the parent's
+	Parent   int       // our parent's pid: TERM comes when that is gone; 0: it does not
+	Umask    int       // -1: it stays
+	// Dir is the working directory; "": it stays. It is entered as the program's user:
+	// over NFS root may have fewer rights.
+	Dir         string
+	PidVariable string // set to our pid; "": none
+	Closed      []int  // descriptors to close on exec, besides the socket
 	Signals     Signals
 }
 
-// Identity is who a process is to the kernel.
+// Identity is the IDs of a process.
 type Identity struct {
 	UID, GID  int
-	Groups    []int // supplementary ones
-	NewGroups bool  // they are not ours: only root may set them, even to what they are
+	Groups    []int // supplementary
+	NewGroups bool  // set Groups; only root may, even to what they are already
 }
 
-// Signals is what exec hands on to a program of how signals are treated. Go's
-// runtime changes that in this process.
+// Signals is how a program finds signals treated when it is executed. Go's runtime has
+// changed that in this process.
 type Signals struct {
 	Ignored []int
-	Blocked []uint64 // the words of a set as the kernel has it; nil: it stays as it is
+	Blocked []uint64 // the words of the kernel's signal set; nil: it stays
 }
 
-// Step is what may fail.
+// Step is a step that may fail.
 type Step uint32
 
 // The steps.
@@ -67,8 +65,7 @@ const (
 	StepExec
 )
 
-// Failure is what is sent back when the program cannot be executed: the step
-// and its error number.
+// Failure is sent back when the program cannot be executed.
 type Failure struct {
 	Step  Step
 	Errno uint32
@@ -89,12 +86,12 @@ func DecodeFailure(b []byte) (f Failure, ok bool) {
 	return f, !d.bad && len(d.rest) == 0 && f.Step >= StepRead && f.Step <= StepExec
 }
 
-// magic begins the instructions. What comes after it may change with each
-// version of this package, as both ends are the same executable.
+// magic begins the instructions. What follows may change with every version, as both
+// ends are the same executable.
 const magic = "start_server trampoline 1\n"
 
-// HeaderSize is how many bytes must be there to be read when the process begins:
-// it would not take the descriptor for its own otherwise.
+// HeaderSize is how many bytes must be readable when the process begins. Otherwise it
+// does not take itself for a trampoline.
 const HeaderSize = len(magic) + 4
 
 // Encode returns the instructions as they are sent.
@@ -106,7 +103,7 @@ func (j *Job) Encode() []byte {
 		}
 	}
 	b := append(make([]byte, 0, size), magic...)
-	b = putUint32(b, 0) // the length, which is known at the end
+	b = putUint32(b, 0) // the length, filled in at the end
 	b = putStrings(b, j.Paths)
 	b = putStrings(b, j.Args)
 	b = putStrings(b, j.Env)
@@ -132,7 +129,7 @@ func (j *Job) Encode() []byte {
 	return b
 }
 
-// decodeHeader is the length of the body; ok is false if it is no header.
+// decodeHeader reads the length of the body; ok is false if b is no header.
 func decodeHeader(b []byte) (length int, ok bool) {
 	if len(b) != HeaderSize || string(b[:len(magic)]) != magic {
 		return 0, false
@@ -198,7 +195,7 @@ func putStrings(b []byte, list []string) []byte {
 	return b
 }
 
-// decoder takes values off rest. Once one is bad, or cut off, all are zero.
+// decoder takes values off rest. After one that is bad or cut off, all are zero.
 type decoder struct {
 	rest []byte
 	bad  bool
@@ -237,7 +234,7 @@ func (d *decoder) bool() bool {
 	return v == 1
 }
 
-// count is a length of a list whose items take size bytes at least.
+// count reads the length of a list whose items take at least size bytes each.
 func (d *decoder) count(size int) int {
 	n := int(d.uint32())
 	if n < 0 || n > len(d.rest)/size {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Privileged says whether the executable's file has a set-user-ID or
-// set-group-ID bit that gives us rights that who runs it does not have. Anybody
-// may give such a program instructions, so it takes none.
+// Privileged tells whether our executable's file gives us more rights than the user has
+// that runs it, by a set-user-ID or set-group-ID bit. Any user may give such a program
+// instructions, so it takes none.
 func Privileged() bool {
 	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid()
 }
@@ -32,9 +32,8 @@ func setUID(uid int) error { return syscall.Setreuid(uid, uid) }
 
 const lastSig = 31
 
-// Hold returns the signals that a program that is started directly would find
-// ignored. It holds none back here: one that comes in the moment before the
-// program runs is dealt with by Go's runtime.
+// Hold returns the signals that a program would find ignored that is started directly.
+// It blocks none here: Go's runtime takes a signal that comes before the program runs.
 func Hold() (had Signals, release func()) {
 	for sig := 1; sig <= lastSig; sig++ {
 		if signal.Ignored(syscall.Signal(sig)) {
@@ -44,7 +43,8 @@ func Hold() (had Signals, release func()) {
 	return had, func() {}
 }
 
-// ignore makes those ignored that a program is to find so; exec does the rest.
+// ignore has the signals ignored that the program is to find ignored. exec gives all
+// others their default action.
 func (s Signals) ignore() {
 	for _, sig := range s.Ignored {
 		signal.Ignore(syscall.Signal(sig))

@@ -12,8 +12,7 @@ func init() {
 	if !ok {
 		return
 	}
-	// The variable alone says nothing: somebody's environment may hold it, and
-	// then this is a program like any other.
+	// The variable alone proves nothing: an environment may hold it by chance.
 	fd, parent, ok := parseValue(text)
 	if !ok {
 		return
@@ -24,21 +23,20 @@ func init() {
 	}
 	switch {
 	case ok:
-		f := run(fd, length) // does not return if all is well
+		f := run(fd, length) // returns only if it fails
 		for _, err := syscall.Write(fd, f.Encode()); err == syscall.EINTR; {
 			_, err = syscall.Write(fd, f.Encode())
 		}
 		syscall.Exit(1)
 	case parent == syscall.Getppid():
-		// Here the program would begin anew, and start its workers, each of
-		// which would begin anew.
+		// To go on would start a superdaemon, whose workers would each start another.
 		_, _ = syscall.Write(2, []byte("worker not started: descriptor "+strconv.Itoa(fd)+" has no instructions for it\n"))
 		syscall.Exit(1)
 	}
 }
 
-// Value is what Variable is set to for a trampoline that finds its instructions
-// at the descriptor and is started by the calling process.
+// Value is the Variable of a trampoline that the calling process starts, with its
+// instructions at that descriptor.
 func Value(fd int) string {
 	return strconv.Itoa(fd) + ":" + strconv.Itoa(syscall.Getpid())
 }
@@ -54,8 +52,8 @@ func parseValue(text string) (fd, parent int, ok bool) {
 	return 0, 0, false
 }
 
-// isPair says whether fd is from socketpair(2). Only those who started us can
-// be at its other end. A connection that came over a listening socket has a name.
+// isPair tells whether fd is from socketpair(2), so that only a process that we descend
+// from can be at the other end. A connection to a listening socket has a name.
 func isPair(fd int) bool {
 	ours, err := syscall.Getsockname(fd)
 	if err != nil {
@@ -70,7 +68,8 @@ func isUnnamed(addr syscall.Sockaddr) bool {
 	return ok && (u.Name == "" || u.Name == "@") // the latter on Linux
 }
 
-// peekHeader neither blocks nor takes anything away from whom it may be meant for.
+// peekHeader does not block, and leaves what it reads in the socket: it may be meant for
+// something else.
 func peekHeader(fd int) (length int, ok bool) {
 	header := make([]byte, HeaderSize)
 	for {
@@ -117,7 +116,7 @@ func readFull(fd, length int) ([]byte, error) {
 		case err == syscall.EINTR:
 		case err != nil:
 			return nil, err
-		case n == 0: // who has started us is gone
+		case n == 0: // our parent is gone
 			return nil, syscall.EPIPE
 		default:
 			done += n
@@ -126,8 +125,8 @@ func readFull(fd, length int) ([]byte, error) {
 	return b, nil
 }
 
-// prepare does all but the exec. It is called on the thread that then calls
-// exec, which is the one whose niceness and parent death signal count.
+// prepare does all but the exec. The same thread must then call exec, as niceness and the
+// parent death signal are a thread's.
 func (j *Job) prepare() (Step, error) {
 	j.Signals.ignore()
 	if j.Nice != 0 {
@@ -141,7 +140,7 @@ func (j *Job) prepare() (Step, error) {
 		}
 	}
 	if j.Parent != 0 {
-		if err := dieWith(j.Parent); err != nil { // a change of credentials would undo it
+		if err := dieWith(j.Parent); err != nil { // after the IDs: changing them would undo it
 			return StepParent, err
 		}
 	}
@@ -159,11 +158,11 @@ func (j *Job) prepare() (Step, error) {
 	for _, fd := range j.Closed {
 		syscall.CloseOnExec(fd)
 	}
-	j.Signals.unblock() // last: what was held back ends us now, as it would the program
+	j.Signals.unblock() // last: a signal held back until now acts as it would on the program
 	return 0, nil
 }
 
-// exec tries the paths as execvp(3) does.
+// exec tries the paths in turn, as execvp(3) does.
 func (j *Job) exec() error {
 	var denied, last error
 	for _, path := range j.Paths {
@@ -184,8 +183,8 @@ func (j *Job) exec() error {
 	return last
 }
 
-// assume makes this process, all threads of it, who is described. The groups
-// come first, as who has dropped the user may not change them.
+// assume sets the IDs of this process, on all threads. The user comes last: without
+// root's rights the groups cannot be changed.
 func (id *Identity) assume() (Step, error) {
 	if id.NewGroups {
 		if err := syscall.Setgroups(id.Groups); err != nil {

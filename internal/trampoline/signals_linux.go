@@ -8,12 +8,12 @@ import (
 
 const (
 	onMIPS    = runtime.GOARCH == "mips" || runtime.GOARCH == "mipsle" || runtime.GOARCH == "mips64" || runtime.GOARCH == "mips64le"
-	lastSig   = 64 // MIPS has as many again, which nobody uses
+	lastSig   = 64 // MIPS has 64 more, which are unused
 	wordBits  = 8 * unsafe.Sizeof(uintptr(0))
 	sigIgnore = 1 // SIG_IGN
 )
 
-// sigset is the kernel's sigset_t, 8 bytes long, on MIPS 16.
+// sigset is the kernel's sigset_t: 8 bytes, on MIPS 16.
 type sigset [16 / unsafe.Sizeof(uintptr(0))]uintptr
 
 func (s *sigset) size() uintptr {
@@ -23,10 +23,10 @@ func (s *sigset) size() uintptr {
 	return 8
 }
 
-// sigaction is the kernel's, with room for every architecture's.
+// sigaction is the kernel's struct, with room for that of every architecture.
 type sigaction [8]uintptr
 
-// sigSetMask is SIG_SETMASK, on MIPS 3.
+// sigSetMask is SIG_SETMASK: 2, on MIPS 3.
 func sigSetMask() uintptr {
 	if onMIPS {
 		return 3
@@ -34,7 +34,7 @@ func sigSetMask() uintptr {
 	return 2
 }
 
-// handler is the first word, but on MIPS, where the flags are.
+// handler is the first word. On MIPS the flags are there, and it is the second.
 func (a *sigaction) handler() *uintptr {
 	if onMIPS {
 		return &a[1]
@@ -42,12 +42,12 @@ func (a *sigaction) handler() *uintptr {
 	return &a[0]
 }
 
-// Hold keeps signals from the calling thread, to which the goroutine must be
-// locked, until release is called, and so from a process that it forks. There
-// they wait until Go's runtime is out of the way, whose handlers take USR1, say,
-// for nothing. Those that end a Go program by default it lets through again at
-// once, and they do end it. Hold returns what a program that is started directly
-// would inherit.
+// Hold blocks signals on the calling thread, to which the goroutine must be locked, until
+// release is called. A process that the thread forks meanwhile starts with them blocked:
+// they wait until the program runs. Otherwise Go's runtime in the trampoline would take
+// USR1, for one, and drop it. The signals that end a Go program by default are unblocked
+// by that runtime at once, and they do end the trampoline. had is what a program would
+// inherit that is started directly.
 func Hold() (had Signals, release func()) {
 	for sig := 1; sig <= lastSig; sig++ {
 		var a sigaction
@@ -60,7 +60,7 @@ func Hold() (had Signals, release func()) {
 	for i := range all {
 		all[i] = ^uintptr(0)
 	}
-	// Those that Go never blocks, with which it finds faults and halts threads.
+	// Go never blocks these: by them it finds faults and stops threads.
 	for _, sig := range []syscall.Signal{syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV,
 		syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF, 32, 33, 34} {
 		all[uintptr(sig-1)/wordBits] &^= 1 << (uintptr(sig-1) % wordBits)
@@ -73,13 +73,13 @@ func Hold() (had Signals, release func()) {
 }
 
 func setMask(set, old *sigset) {
-	// It cannot fail with arguments that are right.
+	// With valid arguments it cannot fail.
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetMask(),
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), set.size(), 0, 0)
 }
 
-// ignore makes those ignored that a program is to find so. Everything else does
-// from now on what it does by default.
+// ignore has the signals ignored that the program is to find ignored. All others get
+// their default action.
 func (s Signals) ignore() {
 	var actions [lastSig + 1]sigaction
 	for _, sig := range s.Ignored {
@@ -88,20 +88,20 @@ func (s Signals) ignore() {
 		}
 	}
 	for sig := 1; sig <= lastSig; sig++ {
-		if sig >= 32 && sig <= 34 { // with which Go and the C library reach all threads
+		if sig >= 32 && sig <= 34 { // Go and the C library reach all threads by these
 			continue
 		}
-		// KILL and STOP cannot be set, and need not.
+		// For KILL and STOP this fails, which is right.
 		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
 			uintptr(unsafe.Pointer(&actions[sig])), 0, new(sigset).size(), 0, 0)
 	}
-	// A handler that another thread has begun to run may have to end us still:
-	// this makes sure that all are through, or exec could be faster. With cgo
-	// it is not possible, and the chance that the handler is slower small.
+	// Another thread may be inside a handler that is about to end us. This call on all
+	// threads waits until none is, so that exec does not overtake it. With cgo the call
+	// is not possible; then it is unlikely that the handler is slower than exec.
 	_, _, _ = syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0)
 }
 
-// unblock lets those through that are not blocked in the program either.
+// unblock sets the mask that the program is to have.
 func (s Signals) unblock() {
 	var mask sigset
 	if len(s.Blocked) != len(mask) {

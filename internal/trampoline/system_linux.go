@@ -5,9 +5,8 @@ import (
 	"unsafe"
 )
 
-// The constants of getauxval(3) and prctl(2) that are needed here. The package
-// of the extended library that has them has so much to initialise that we would
-// be among the last.
+// Constants of getauxval(3) and prctl(2). golang.org/x/sys/unix has them too, but to
+// import it would have our init function run after many others.
 const (
 	atSecure            = 23
 	prSetPdeathsig      = 1
@@ -17,10 +16,9 @@ const (
 	auxiliaryVectorFile = "/proc/self/auxv"
 )
 
-// Privileged says whether the executable's file has given us more rights than
-// who runs it has: a set-user-ID bit, or capabilities. Anybody may give such a
-// program instructions, so it takes none. Where the vector cannot be read we may
-// well be such a one.
+// Privileged tells whether our executable's file gives us more rights than the user has
+// that runs it, by a set-user-ID bit or capabilities. Any user may give such a program
+// instructions, so it takes none. It is true if the auxiliary vector cannot be read.
 func Privileged() bool {
 	fd, err := syscall.Open(auxiliaryVectorFile, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
@@ -41,7 +39,7 @@ func Privileged() bool {
 	return true
 }
 
-// renice adds to the niceness of the calling thread. The kernel cuts it to what there is.
+// renice adds to the niceness of the calling thread. The kernel limits it to -20 to 19.
 func renice(add int) error {
 	raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0) // 20 - niceness, see getpriority(2)
 	if err != nil {
@@ -50,12 +48,13 @@ func renice(add int) error {
 	return syscall.Setpriority(syscall.PRIO_PROCESS, 0, 20-raw+add)
 }
 
-// dieWith has TERM sent to us when the parent's thread that made us is gone.
+// dieWith has the kernel send us TERM when the thread of the parent that forked us is
+// gone.
 func dieWith(parent int) error {
 	if err := prctl(prSetPdeathsig, uintptr(syscall.SIGTERM)); err != nil {
 		return err
 	}
-	if syscall.Getppid() != parent { // gone before the kernel knew
+	if syscall.Getppid() != parent { // it was gone before that call
 		return syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
 	}
 	return nil
@@ -63,8 +62,8 @@ func dieWith(parent int) error {
 
 func setGID(gid int) error { return syscall.Setresgid(gid, gid, gid) }
 
-// setUID also drops ambient capabilities, if the user changes: setresuid does
-// so for root only.
+// setUID also drops ambient capabilities if the user changes: setresuid(2) does so for
+// root only.
 func setUID(uid int) error {
 	changes := uid != 0 && (uid != syscall.Getuid() || uid != syscall.Geteuid())
 	if err := syscall.Setresuid(uid, uid, uid); err != nil {
@@ -76,7 +75,7 @@ func setUID(uid int) error {
 	return nil
 }
 
-// prctl concerns the calling thread, which is the one that calls exec.
+// prctl acts on the calling thread, which is the one that calls exec.
 func prctl(option, argument uintptr) error {
 	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, option, argument, 0, 0, 0, 0); errno != 0 {
 		return errno
