@@ -183,9 +183,11 @@ func TestClientsAcrossImplementations(t *testing.T) {
 	perl := original(t)
 	for _, c := range []struct{ daemon, client string }{{perl, ours}, {ours, perl}} {
 		d := startServed(t, c.daemon, "--interval=1")
+		d.isAttentive()
 		code, printed := command(t, d.dir, c.client, "--pid-file=pid", "--status-file=st", "--restart")
 		assert.Zero(t, code, printed)
 		assert.Equal(t, fmt.Sprintf("2:%d\n", d.worker(2)), d.file("st"))
+		d.isAttentive()
 		code, printed = command(t, d.dir, c.client, "--pid-file=pid", "--stop")
 		assert.Zero(t, code, printed)
 		assert.Zero(t, d.exit())

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,17 +20,18 @@ import (
 
 // fdScript is a worker that tells what descriptors it has, and the flags of
 // each (octal, fdinfo of proc(5)). It is a shell, so that nothing of Go's
-// changes them; what it opens itself it opens on purpose.
-const fdScript = `#!/bin/sh
+// changes them; what it opens itself it opens on purpose. It starts no process for
+// each: there may be a thousand.
+const fdScript = `
 trap 'exit 0' TERM
 cd /proc/$$/fd
+(exec ls -l . > "$TESTDIR/links")
 for fd in *; do
 	[ -e $fd ] || continue
-	while read -r key value; do [ $key = flags: ] && flags=$value; done < ../fdinfo/$fd
-	echo "fd $fd $(readlink $fd) $flags"
-done > "$TESTDIR/fds.tmp"
+	while read -r key value; do [ $key = flags: ] && echo "$fd $value"; done < ../fdinfo/$fd
+done > "$TESTDIR/flags"
 echo "$SERVER_STARTER_PORT" > "$TESTDIR/port"
-mv "$TESTDIR/fds.tmp" "$TESTDIR/fds"
+mv "$TESTDIR/links" "$TESTDIR/fds"
 while :; do sleep 0.05; done
 `
 
@@ -42,21 +44,21 @@ type descriptor struct {
 func startFds(t *testing.T, options ...string) (*daemon, map[int]descriptor) {
 	t.Helper()
 	dir := tempDir(t)
-	d := startIn(t, dir, []string{"TESTDIR=" + dir}, ours, append(options, "--", "/bin/sh", "-c", strings.TrimPrefix(fdScript, "#!/bin/sh\n"))...)
+	d := startIn(t, dir, []string{"TESTDIR=" + dir}, ours, append(options, "--", "/bin/sh", "-c", fdScript)...)
 	eventually(t, func() bool { return d.file("fds") != "" }, func() string { return "the worker tells nothing; printed:\n" + d.out.String() })
-	fds := map[int]descriptor{}
-	for _, line := range strings.Split(strings.TrimSpace(d.file("fds")), "\n") {
+	flags := map[string]int64{}
+	for line := range strings.Lines(d.file("flags")) {
 		words := strings.Fields(line)
-		fd, err := strconv.Atoi(words[1])
+		octal, err := strconv.ParseInt(words[1], 8, 64)
 		require.NoError(t, err)
-		flags, err := strconv.ParseInt(words[len(words)-1], 8, 64)
+		flags[words[0]] = octal
+	}
+	fds := map[int]descriptor{}
+	for _, link := range regexp.MustCompile(`(?m) (\d+) -> (.*)$`).FindAllStringSubmatch(d.file("fds"), -1) {
+		fd, err := strconv.Atoi(link[1])
 		require.NoError(t, err)
-		// The shell's own: the file that the loop writes to, and what it
-		// saved of 0 and 1 meanwhile, at 10 and above.
-		if fd >= 10 && !strings.HasPrefix(words[2], "socket:") {
-			continue
-		}
-		fds[fd] = descriptor{words[2], flags}
+		require.Contains(t, flags, link[1])
+		fds[fd] = descriptor{link[2], flags[link[1]]}
 	}
 	return d, fds
 }
@@ -127,36 +129,41 @@ func TestEachPinnedNumberIsItsOwnSocket(t *testing.T) {
 			options = append(options, fmt.Sprintf("--port=127.0.0.1:%s=%d", port, fd))
 			want[fd] = port
 		}
-		d, fds := startFds(t, options...)
+		d, _ := startFds(t, options...)
 		for fd, port := range want {
-			assert.Equal(t, inodeOfListener(t, port), fds[fd].target, "descriptor %d of %v", fd, pins)
+			assert.Equal(t, port, portOf(t, d.worker(1), fd), "descriptor %d of %v", fd, pins)
 		}
 		d.stop()
 	}
 }
 
-// inodeOfListener finds the socket that listens on a port of 127.0.0.1, in
-// proc_net_tcp's words.
-func inodeOfListener(t *testing.T, port string) string {
+// socketOf is our own descriptor of a process's socket, until the test ends.
+func socketOf(t *testing.T, pid, fd int) int {
 	t.Helper()
-	n, err := strconv.Atoi(port)
+	pidfd, err := unix.PidfdOpen(pid, 0)
 	require.NoError(t, err)
-	text, err := os.ReadFile("/proc/net/tcp")
+	defer unix.Close(pidfd)
+	s, err := unix.PidfdGetfd(pidfd, fd, 0)
 	require.NoError(t, err)
-	for _, line := range strings.Split(string(text), "\n") {
-		words := strings.Fields(line)
-		if len(words) > 9 && words[1] == fmt.Sprintf("0100007F:%04X", n) && words[3] == "0A" {
-			return "socket:[" + words[9] + "]"
-		}
-	}
-	return "nothing listens on " + port
+	t.Cleanup(func() { unix.Close(s) })
+	return s
+}
+
+// portOf is the port that a process's socket is bound to. It is not looked for in
+// /proc/net/tcp, which is long after tests under load.
+func portOf(t *testing.T, pid, fd int) string {
+	t.Helper()
+	addr, err := unix.Getsockname(socketOf(t, pid, fd))
+	require.NoError(t, err)
+	require.IsType(t, &unix.SockaddrInet4{}, addr)
+	return strconv.Itoa(addr.(*unix.SockaddrInet4).Port)
 }
 
 func TestSocketPinnedToStdin(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	d, fds := startFds(t, "--port=127.0.0.1:"+port+"=0")
-	assert.Equal(t, inodeOfListener(t, port), fds[0].target)
+	assert.Equal(t, port, portOf(t, d.worker(1), 0))
 	assert.Len(t, fds, 3)
 	d.stop()
 }
@@ -198,15 +205,7 @@ func TestBindingDetails(t *testing.T) {
 	v4, v6, udp := freePort(t), freePort(t), freePort(t)
 	d := startIn(t, dir, nil, ours, "--backlog=7", "--port="+v4, "--port=[::]:"+v6, "--port=127.0.0.1:u"+udp, "--path="+path, "--", "sleep", "1000")
 	worker := d.worker(1)
-	pidfd, err := unix.PidfdOpen(worker, 0)
-	require.NoError(t, err)
-	defer unix.Close(pidfd)
-	get := func(fd int) int {
-		s, err := unix.PidfdGetfd(pidfd, fd, 0)
-		require.NoError(t, err)
-		t.Cleanup(func() { unix.Close(s) })
-		return s
-	}
+	get := func(fd int) int { return socketOf(t, worker, fd) }
 	option := func(fd, level, name int) int {
 		value, err := unix.GetsockoptInt(fd, level, name)
 		require.NoError(t, err)

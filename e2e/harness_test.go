@@ -84,10 +84,12 @@ func python(t *testing.T) string {
 	return strings.TrimSpace(string(text))
 }
 
+const originalPath = "/usr/bin/start_server"
+
 // original is the Perl start_server, the oracle.
 func original(t *testing.T) string {
 	t.Helper()
-	path := needs(t, "/usr/bin/start_server")
+	path := needs(t, originalPath)
 	head := make([]byte, 64)
 	f, err := os.Open(path)
 	require.NoError(t, err)
@@ -188,7 +190,18 @@ func (d *daemon) cleanup() {
 
 func (d *daemon) signal(sig syscall.Signal) {
 	d.t.Helper()
+	d.isAttentive()
 	require.NoError(d.t, d.cmd.Process.Signal(sig))
+}
+
+// isAttentive waits, if it is the original, until it waits for something itself. A
+// signal that comes after that has looked for signals, and before it waits for a
+// child to end, is not heard until a child does.
+func (d *daemon) isAttentive() {
+	d.t.Helper()
+	if d.cmd.Path == originalPath {
+		eventually(d.t, func() bool { return state(d.cmd.Process.Pid) == "S" }, func() string { return "the original does not come to rest" })
+	}
 }
 
 // isKilled kills it, and returns when it has ended, whatever it has started goes on.
@@ -274,12 +287,18 @@ func (d *daemon) write(name, text string) {
 
 // alive tells whether a process is there and not a zombie.
 func alive(pid int) bool {
+	s := state(pid)
+	return s != "" && s != "Z"
+}
+
+// state is the letter that proc(5) has for the state of a process, "" if it is gone.
+func state(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return ""
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
+	return rest[:1]
 }
 
 // isGone waits until a process is there no more.

@@ -223,10 +223,7 @@ func TestWatchdogOfTheServiceManager(t *testing.T) {
 
 	pid := d.cmd.Process.Pid
 	d.signal(syscall.SIGSTOP)
-	eventually(t, func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err == nil && strings.Contains(string(stat), ") T ")
-	}, func() string { return "it does not stop" })
+	eventually(t, func() bool { return state(pid) == "T" }, func() string { return "it does not stop" })
 	stopped := m.watchdogs() + 1 // one may be about to be read
 	assert.Never(t, func() bool { return m.watchdogs() > stopped }, time.Second, poll)
 	d.signal(syscall.SIGCONT)
