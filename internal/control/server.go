@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Limits that keep clients from costing much, whatever they do.
@@ -57,6 +59,7 @@ type Server struct {
 	Config
 	listener *listener
 	refusals refusals
+	aside    *fd.Aside // closes connections
 
 	events  chan happening
 	watched atomic.Int32 // subscribers
@@ -89,7 +92,7 @@ func newServer(c Config) *Server {
 	if c.Name == "" {
 		c.Name = "start_server"
 	}
-	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{}), aside: fd.NewAside()}
 	s.refusals.tell = c.Refused
 	go s.deliver()
 	return s
@@ -133,6 +136,7 @@ func (s *Server) disconnect() {
 
 func (s *Server) accept() {
 	for {
+		s.aside.Wait(s.done)
 		conn, err := s.listener.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
@@ -181,10 +185,13 @@ func (s *Server) serve(conn net.Conn, peer Peer) {
 	go c.talk()
 }
 
-// turnAway tells a client why it has to go, if it can be told at once.
+// turnAway tells a client why it has to go, if it can be told at once. It does not
+// block: the next one may be somebody else's.
 func (s *Server) turnAway(conn net.Conn, why error) {
 	s.refusals.add(why.Error())
-	_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))
-	_, _ = conn.Write((&Answer{Version: Version, Error: why.Error()}).encode())
-	conn.Close()
+	s.aside.Do(func() {
+		_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))
+		_, _ = conn.Write((&Answer{Version: Version, Error: why.Error()}).encode())
+		conn.Close()
+	})
 }
