@@ -15,7 +15,7 @@ import (
 
 // Limits that keep clients from costing much, whatever they do.
 const (
-	maxClients     = 64                     // connected at a time
+	maxClients     = 64                     // connected at a time, of one user
 	maxOfProcess   = 16                     // of them, of one process
 	maxEvents      = 1024                   // that wait for a subscriber to read them
 	maxUnread      = 4 << 20                // bytes of them
