@@ -56,7 +56,9 @@ import (
 //	                     | are whole, nor before  |                          |
 //	                     | Steer, if there is one,|                          |
 //	                     | has drained their slots|                          |
-//	stop asked           | tell all, wait for all | the same                 | log only
+//	stop asked           | tell all, wait for all | the same                 | by a signal that is
+//	                     |                        |                          | new: tell all;
+//	                     |                        |                          | otherwise log only
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
 //	signal passed on     | to all, and drop what  | the same                 | to all
@@ -111,7 +113,8 @@ type ending struct {
 	stopping bool
 	why      purpose
 	signal   os.Signal
-	err      error // what Run returns
+	asked    []os.Signal // the signals that were asked for, each of which every worker gets once
+	err      error       // what Run returns
 }
 
 func newLoop(s *Supervisor) *loop {
