@@ -173,12 +173,12 @@ func (a *Superdaemon) serving() string {
 	return said
 }
 
-// Stop blocks until the superdaemon has ended, by the command stop or die; stopping is
-// called before it is told to.
+// Stop asks for command, stop or die, and blocks until the superdaemon has ended. stopping
+// is called first.
 func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pid int)) error {
 	stopping(a.Status.Pid)
 	_, err := a.Do(ctx, control.Request{Command: command}, nil)
-	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // whom it disconnects for being idle
+	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // it disconnects idle clients
 		err = a.Watch(ctx, func(control.Event) bool { return true })
 	}
 	switch {
@@ -190,8 +190,8 @@ func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pi
 	return err
 }
 
-// Ask has a command carried out, blocks until it is, and returns what there is to be
-// said of it.
+// Ask has a command carried out, blocks until that is done, and returns the answer's
+// message.
 func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
 	answer, err := a.Do(ctx, control.Request{Command: command}, nil)
 	switch {

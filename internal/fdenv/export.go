@@ -60,7 +60,7 @@ var exports = []Export{
 	}},
 	// nginx, src/core/nginx.c, ngx_add_inherited_sockets: the descriptors tell their
 	// addresses. If two workers are woken for one connection, the second would block in
-	// accept(2), and serve nobody.
+	// accept(2), and serve nothing meanwhile.
 	{Name: "nginx", prefixes: []string{"NGINX"}, check: anything, Nonblocking: true, environ: func(sockets []Socket, _ Worker) []string {
 		var list strings.Builder
 		for _, s := range sockets {
