@@ -21,9 +21,6 @@ const (
 // The error says what has failed, or how many connections are left in the queues; it
 // wraps errors.ErrUnsupported where the system cannot steer.
 func (s *Set) Drain(n int) error {
-	if s.isClosed() {
-		return nil
-	}
 	if err := s.Steer(n); err != nil {
 		return err
 	}

@@ -26,8 +26,8 @@ type Socket struct {
 }
 
 // Set is all sockets of a superdaemon. The zero Set has none. Its methods may be
-// called from any goroutine, also after Close, when there is no socket left. Sockets
-// never changes after Bind and may be read at any time.
+// called from any goroutine, also after Close, when there is no socket left and nothing
+// to do for any. Sockets never changes after Bind and may be read at any time.
 type Set struct {
 	Sockets []Socket
 
@@ -138,6 +138,9 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 func (s *Set) Lost() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	var lost []string
 	for i := range s.Sockets {
 		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {

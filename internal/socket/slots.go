@@ -10,6 +10,9 @@ import "fmt"
 func (s *Set) Grow(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
 		if err := socket.fill(n, s.options); err != nil {
@@ -28,6 +31,9 @@ func (s *Set) Grow(n int) error {
 func (s *Set) Steer(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
 		if !socket.Reuseport {
@@ -62,6 +68,9 @@ func (s *Set) Steer(n int) error {
 func (s *Set) Queued(from int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return 0, nil
+	}
 	total := 0
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
