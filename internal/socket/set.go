@@ -134,9 +134,12 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 func (s *Set) Lost() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	var lost []string
 	for i := range s.Sockets {
-		if socket := &s.Sockets[i]; !s.closed && socket.ino != 0 && !socket.hasPath() {
+		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {
 			lost = append(lost, socket.Path)
 		}
 	}
