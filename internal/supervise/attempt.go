@@ -152,7 +152,7 @@ func (l *loop) reinstate() {
 			back = &generation{slots: make([]*worker, l.sizes.size), begun: true}
 		}
 		back.number = max(back.number, w.number)
-		if other := back.slots[w.slot]; other == nil || other.number < w.number {
+		if back.slots[w.slot] == nil { // what follows was replaced before, so it is older
 			back.slots[w.slot] = w
 		}
 	}
