@@ -355,7 +355,7 @@ func TestClientsAreNotTakenForTheOwner(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			for range 2000 {
+			for range 500 {
 				if _, err := Owner(path); !assert.Error(t, err, "nobody holds it") {
 					return
 				}
