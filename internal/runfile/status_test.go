@@ -2,8 +2,10 @@ package runfile
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -238,3 +240,63 @@ func TestBadLineInAStatusFileIsNamed(t *testing.T) {
 
 // tempName is where this process writes what is to become path.
 func tempName(path string) string { return fmt.Sprintf("%s.%d", path, os.Getpid()) }
+
+func TestStatusFileThatStandsInTheWayIsRemovedIfItIsOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "status")
+	require.NoError(t, os.WriteFile(path, []byte("1:100\n"), 0o644))
+	_, err := NewStatusFile(path)
+	require.NoError(t, err)
+	assert.NoFileExists(t, path, "what a predecessor said is no longer so")
+
+	require.NoError(t, os.Symlink("/no/such/file", path))
+	_, err = NewStatusFile(path)
+	require.NoError(t, err)
+	_, err = os.Lstat(path)
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+
+	_, err = NewStatusFile(dir)
+	assert.EqualError(t, err, fmt.Sprintf("status file: %q is not a file", dir))
+	_, err = NewStatusFile(filepath.Join(dir, strings.Repeat("x", 1000)))
+	assert.ErrorContains(t, err, "status file: lstat ")
+}
+
+func TestStatusFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		t.TempDir():                                   "is a directory",
+		"/" + strings.Repeat("x", 1000):               "file name too long",
+		filepath.Join(t.TempDir(), "no such", "file"): "",
+	} {
+		s, err := ReadStatus(path)
+		assert.Empty(t, s.Entries)
+		if want == "" {
+			assert.NoError(t, err, "what is not there is empty")
+			continue
+		}
+		assert.ErrorContains(t, err, "status file: ")
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+func TestStatusFileThatIsGoneAlreadyIsRemoved(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, s.Write(nil))
+	require.NoError(t, os.Remove(path))
+	assert.NoError(t, s.Remove())
+
+	require.NoError(t, s.Write(nil))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.MkdirAll(filepath.Join(path, "full"), 0o755))
+	assert.ErrorContains(t, s.Remove(), "directory not empty")
+}
+
+func TestTempNameThatCannotBeHadIsTold(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(tempName(path), "full"), 0o755))
+	assert.ErrorContains(t, s.Write(nil), "status file: remove ")
+	assert.NoFileExists(t, path)
+}
