@@ -48,7 +48,7 @@ type Settings struct {
 }
 
 // Spawner starts workers. Both methods are called outside the loop, so they may
-// block. Generations count from 1, slots from 0.
+// block, but not for ever: Run returns after them. Generations count from 1, slots from 0.
 type Spawner interface {
 	// Begin is called once for each generation; its workers are spawned when it has
 	// returned. If it fails, the attempt has failed.
@@ -86,6 +86,10 @@ type Config struct {
 	// for a second. It is called outside the loop, before a worker is given up for not
 	// having said that it is ready. nil: there is nothing to wait for.
 	CatchUp func()
+
+	// Hurry is called when a stop begins: Begin and Spawn, where they are under way, are to
+	// return soon. It must not block. nil: they do anyway.
+	Hurry func()
 
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until
