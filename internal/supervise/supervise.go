@@ -91,6 +91,12 @@ type Config struct {
 	// return soon. It must not block. nil: they do anyway.
 	Hurry func()
 
+	// Leftovers is for workers that lead process groups. It is called outside the loop when
+	// one has ended, returns those of its group that are still there a moment later, nil if
+	// none is, and blocks for no longer. They are told to go as the worker was, and with
+	// KillTimeout killed and waited for. nil: workers lead no groups.
+	Leftovers func(Process) Leftovers
+
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until
 	// none waits in another. At first they go to Workers slots. nil: all slots
