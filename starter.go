@@ -113,6 +113,10 @@ func New(c Config) (*Starter, error) {
 	}
 	life := c.life()
 	life.Spawner = s.launcher
+	life.Hurry = s.launcher.Hurry
+	if c.KillGroup {
+		life.Leftovers = s.launcher.Leftovers
+	}
 	life.CatchUp = func() { s.notices.CatchUp() } // there is one where it is asked
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer

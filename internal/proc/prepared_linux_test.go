@@ -394,7 +394,7 @@ func TestSignalDuringTheTrampolineIsNotLost(t *testing.T) {
 				runtime.Gosched()
 			}
 			require.NoError(t, f.process.Signal(sig))
-			failed, err := f.awaitExec()
+			failed, err := f.awaitExec(t.Context())
 			require.NoError(t, err)
 			require.Nil(t, failed)
 			over := time.AfterFunc(patience, func() { f.process.Signal(syscall.SIGKILL) })

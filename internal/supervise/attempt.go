@@ -57,6 +57,7 @@ func (l *loop) onExit(m exited) {
 		l.progressed(0)
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: lived, Said: w.said})
+	l.lookForLeftovers(w)
 }
 
 // inExcess tells that a worker is one too many, whether it was told so or not.
