@@ -70,7 +70,7 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 	t.write(w)
 }
 
-// shortened is a status line as far as a table has room for it.
+// shortened cuts a STATUS line to the room that a table has for it.
 func shortened(line string) string {
 	const room = 60
 	if runes := []rune(line); len(runes) > room {
@@ -79,11 +79,11 @@ func shortened(line string) string {
 	return line
 }
 
-// table is rows of cells, the first of which are the columns' names.
+// table is rows of cells. The first row is the columns' names.
 type table [][]string
 
-// write makes each column as wide as its widest cell. What others have named, a socket
-// or a worker's state, is made printable.
+// write prints the table, each column as wide as its widest cell. Cells are made
+// printable: they hold what others have named, as a socket or a worker's state.
 func (t table) write(w io.Writer) {
 	var padded strings.Builder
 	columns := tabwriter.NewWriter(&padded, 0, 0, 2, ' ', 0)
@@ -110,7 +110,7 @@ func writeFailure(w io.Writer, f *control.Failure) {
 	}
 }
 
-// age is a number of seconds in the two units that matter.
+// age prints a number of seconds in one or two units.
 func age(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
@@ -125,6 +125,6 @@ func age(seconds float64) string {
 	return fmt.Sprintf("%dd%dh", hours/24, hours%24)
 }
 
-// oneLine makes a line that others have written fit for a terminal. A tab is a blank:
-// log lines have some, and a table's columns are to stand below each other.
+// oneLine makes text of others printable in one line. A tab becomes a blank, or a table's
+// columns would be out of line.
 func oneLine(line string) string { return text.Line(strings.ReplaceAll(line, "\t", " ")) }

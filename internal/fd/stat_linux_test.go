@@ -17,7 +17,7 @@ func TestStatOfAProcessWhateverItsNameIs(t *testing.T) {
 	for _, name := range []string{"(sh)", "(a) b)", "() S 9 9 ( )", "((x))", "(a\nb)"} {
 		s, err := parseStat("4242 " + name + stat + "\n")
 		require.NoError(t, err, name)
-		assert.Equal(t, Stat{Parent: 1, Started: 123450 * time.Millisecond}, s, name)
+		assert.Equal(t, Stat{State: 'S', Parent: 1, Group: 4242, Started: 123450 * time.Millisecond}, s, name)
 	}
 }
 

@@ -149,8 +149,8 @@ type (
 		Delay    time.Duration
 		Repeated bool
 	}
-	// StopAsked comes with every request to stop. A repeated one changes
-	// nothing.
+	// StopAsked comes with every request to stop. A repeated one, by a signal that was
+	// asked for before, changes nothing.
 	StopAsked struct {
 		Cause    string
 		Signal   os.Signal
