@@ -78,6 +78,7 @@ type Starter struct {
 type reports struct {
 	status  *report.StatusFile
 	clients *report.Clients
+	sockets *report.Sockets // nil: there are none
 	manager *report.Manager // nil: there is no service manager to be told
 }
 
@@ -129,6 +130,10 @@ func New(c Config) (*Starter, error) {
 	lost := func() []string { return s.launcher.Sockets.Lost() }
 	life.Observers = append(life.Observers, s.reports.clients,
 		&report.Log{Out: s.out, Verbose: c.Verbose, Name: c.Name, Lost: lost})
+	if len(plan.specs) > 0 {
+		s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
+		life.Observers = append(life.Observers, s.reports.sockets)
+	}
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: Version,
@@ -380,6 +385,11 @@ func (s *Starter) sockets() []control.Socket {
 	sockets := []control.Socket{}
 	for _, socket := range s.launcher.Sockets.Sockets {
 		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
+	}
+	if s.reports.sockets != nil {
+		for i, q := range s.reports.sockets.Queues() {
+			sockets[i].Waiting, sockets[i].WaitingFor = q.Waiting, q.For.Seconds()
+		}
 	}
 	return sockets
 }

@@ -58,6 +58,9 @@ func writeWorkers(w io.Writer, s *control.Status) {
 	t.write(w)
 }
 
+// slowAccept is after how many seconds nobody seems to accept connections.
+const slowAccept = 2
+
 func writeSockets(w io.Writer, sockets []control.Socket) {
 	if len(sockets) == 0 {
 		fmt.Fprintln(w, "no socket is bound")
@@ -68,6 +71,11 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 		t = append(t, []string{s.Name, s.Network, s.Address, strconv.Itoa(s.FD)})
 	}
 	t.write(w)
+	for _, s := range sockets {
+		if s.WaitingFor >= slowAccept {
+			fmt.Fprintf(w, "nobody accepts on %s: %s waiting for %s\n", oneLine(s.Name), text.Count(s.Waiting, "connection"), age(s.WaitingFor))
+		}
+	}
 }
 
 // shortened cuts a STATUS line to the room that a table has for it.
