@@ -161,11 +161,14 @@ func (s *Starter) Listen() error {
 	if err := s.checkControl(); err != nil {
 		return err
 	}
-	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = &stoppedError{cause}
+			s.out.Printf("%v\nexiting", err)
+		}
 		_ = open.run()
 		s.out.Flush()
 		return err
@@ -174,12 +177,18 @@ func (s *Starter) Listen() error {
 	return nil
 }
 
+// stoppedError is what Listen returns if a signal asked for a stop meanwhile.
+type stoppedError struct{ cause error }
+
+func (e *stoppedError) Error() string { return e.cause.Error() + " before a worker was started" }
+
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
 		open.add(func() error { stop(); return nil })
 	}
+	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
@@ -384,6 +393,9 @@ func (s *Starter) sockets() []control.Socket {
 // why there is none. It must be called once.
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
+		if stopped := (*stoppedError)(nil); errors.As(err, &stopped) {
+			err = nil // which was asked for
+		}
 		s.sup.Close()
 		s.reports.manager.End(err)
 		return err

@@ -23,6 +23,9 @@ const (
 	exitOK    = cmdline.OK
 	exitError = cmdline.Error
 	exitUsage = cmdline.Usage
+	// Of --status:
+	exitNotServing = 3
+	exitUnknown    = 4
 )
 
 func main() {

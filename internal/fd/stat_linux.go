@@ -14,6 +14,7 @@ const Tick = 10 * time.Millisecond
 
 // Stat is some of what the kernel says of a process (proc_pid_stat(5)).
 type Stat struct {
+	Zombie  bool          // it has ended, and was not waited for
 	Parent  int           // its pid
 	Started time.Duration // after the system, in whole ticks
 }
@@ -47,5 +48,5 @@ func parseStat(line string) (Stat, error) {
 	if err != nil {
 		return Stat{}, err
 	}
-	return Stat{Parent: parent, Started: time.Duration(ticks) * Tick}, nil
+	return Stat{Zombie: fields[0] == "Z", Parent: parent, Started: time.Duration(ticks) * Tick}, nil
 }
