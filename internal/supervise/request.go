@@ -25,7 +25,7 @@ func (l *loop) onStop(m stopAsked) {
 	end := &l.ending
 	switch {
 	case end.stopping:
-		l.tell(StopAsked{m.cause, m.signal, true, l.all()})
+		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Repeated: true, Workers: l.all(), Kill: l.untilKilled()})
 	case m.delay > 0 && end.later != nil:
 		l.tell(StopDelayed{m.cause, end.at.Sub(l.now), true})
 	case m.delay > 0:
@@ -33,7 +33,7 @@ func (l *loop) onStop(m stopAsked) {
 		end.later, end.at = &m, l.now.Add(m.delay)
 		l.deadline = end.at.Add(l.KillTimeout)
 	default:
-		l.tell(StopAsked{m.cause, m.signal, false, l.all()})
+		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Workers: l.all()})
 		l.stop(toStop, m.signal)
 	}
 }
