@@ -12,15 +12,15 @@ import (
 	"github.com/lestrrat/go-server-starter/bench/internal/protocol"
 )
 
-// answer is how another start_server did that was to ask a superdaemon.
+// answer is the result of another start_server that asks a superdaemon.
 type answer struct {
-	ended time.Duration // when
+	ended time.Duration // when it ended
 	err   error
 }
 
-// ask starts another start_server that asks v's superdaemon, and tells when it
-// has ended, by itself or because ctx has. Meanwhile somebody must read the
-// reports, or the workers are held up.
+// ask starts another start_server that asks v's superdaemon, and tells when that has ended,
+// by itself or because ctx has. The caller must read reports meanwhile, or the workers
+// block.
 func (v *server) ask(ctx context.Context, options ...string) <-chan answer {
 	result := make(chan answer, 1)
 	cmd := exec.CommandContext(ctx, v.asker[0], append(options, v.asker[1:]...)...)
@@ -47,9 +47,9 @@ func (v *server) ask(ctx context.Context, options ...string) <-chan answer {
 // has its signal, in ms.
 const returnsTarget = 10
 
-// restartReturns measures from the old worker's signal to the end of the
-// start_server --restart that had it sent: how late somebody learns of it who
-// waits. The start of that program is not in it.
+// restartReturns measures from the old worker's signal to the end of the start_server
+// --restart that asked for it: how late an operator learns of the restart. The start of
+// that program is not in it.
 func (b *bench) restartReturns(ctx context.Context) ([]row, error) {
 	use := usual
 	use.asked = true

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 )
 
-// tools are the programs to measure, and the directory for everything made.
+// tools are the programs to measure, and a directory for all files.
 type tools struct {
 	dir      string
 	ours     string
-	original string // "": there is none
+	original string // "": it is not installed
 	worker   string
 }
 
@@ -62,7 +62,7 @@ func isPerl(path string) bool {
 	}
 	defer f.Close()
 	head := make([]byte, 128)
-	n, _ := f.Read(head) // what cannot be read names no perl
+	n, _ := f.Read(head) // a file that cannot be read is not the original
 	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
 	return bytes.HasPrefix(line, []byte("#!")) && bytes.Contains(line, []byte("perl"))
 }

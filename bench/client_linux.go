@@ -16,7 +16,7 @@ type client struct {
 	answer [len(protocol.Answer)]byte
 }
 
-// dial connects. Nothing on the connection may take longer than the deadline.
+// dial connects, with a deadline for everything on the connection.
 func dial(address string, deadline time.Time) (*client, error) {
 	conn, err := net.DialTimeout("tcp4", address, time.Until(deadline))
 	if err != nil {
@@ -24,7 +24,7 @@ func dial(address string, deadline time.Time) (*client, error) {
 	}
 	c := &client{conn: conn.(*net.TCPConn)}
 	c.conn.SetDeadline(deadline)
-	c.conn.SetLinger(0) // leave no ports in TIME_WAIT for the next run to stumble over
+	c.conn.SetLinger(0) // leave no ports in TIME_WAIT to the next run
 	return c, nil
 }
 
@@ -52,8 +52,8 @@ func getOnce(address string) error {
 	return c.get()
 }
 
-// getUntil makes one request after the other, on a connection each or all on
-// one, until ctx ends, and returns how many, and the longest one's time.
+// getUntil makes one request after the other until ctx ends, each on its own connection or
+// all on one. It returns how many, and the time of the longest.
 func getUntil(ctx context.Context, address string, keepalive bool) (count int, longest time.Duration, err error) {
 	var c *client
 	for ctx.Err() == nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/lestrrat/go-server-starter/bench/internal/protocol"
 )
 
-// crashTarget is what a crash may take beyond the start of a bare worker, in ms.
+// crashTarget is how much longer than a bare worker's start a crash may take, in ms.
 const crashTarget = 0.5
 
-// rest is long enough for a superdaemon to be at rest.
+// rest is the time in which a superdaemon comes to rest.
 const rest = 1300 * time.Millisecond
 
-// crash measures from the death of the worker to an answer of the next one,
-// and for bare from the start to the answer. The death is part of it: taking
-// down a process keeps the kernel busy, whoever waits for it.
+// crash measures from the kill of the worker to an answer of the next one, and for bare
+// from the start to the answer. The end of the killed process is in it: that keeps the
+// kernel busy with any superdaemon.
 func (b *bench) crash(ctx context.Context) ([]row, error) {
 	f, err := b.launchAll(ctx, b.superdaemons(), usual)
 	if err != nil {
@@ -31,8 +31,7 @@ func (b *bench) crash(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	s, err := repeat(b.n, b.all(), func(s subject) (float64, error) {
-		// All come after the same rest: a machine that was busy a moment ago
-		// is faster.
+		// All are measured after the same rest: a machine that was just busy is faster.
 		if err := sleep(ctx, rest); err != nil {
 			return 0, err
 		}
@@ -69,7 +68,7 @@ func (v *server) crash(ctx context.Context) (float64, error) {
 	return ms(protocol.Now() - began), nil
 }
 
-// death measures how long a bare worker takes to be gone after kill -9.
+// death measures how long a bare worker takes to end after KILL.
 func (t tools) death(ctx context.Context) (float64, error) {
 	v, err := t.launch(ctx, bare, usual)
 	if err != nil {

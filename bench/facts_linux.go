@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// facts is the head of the table: what a reader must know of the machine.
+// facts is the head of the table, about the machine.
 func facts(n int) string {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {

@@ -25,7 +25,7 @@ func (b *bench) idleFresh(ctx context.Context) ([]row, error) {
 	return w.rows("idle for " + b.idle.String() + " after the start"), nil
 }
 
-// idleRestarted watches the same superdaemons again and again after restarts.
+// idleRestarted watches the same superdaemons after each of several restarts.
 func (b *bench) idleRestarted(ctx context.Context) ([]row, error) {
 	f, err := b.launchAll(ctx, b.superdaemons(), usual)
 	if err != nil {
@@ -67,10 +67,10 @@ func (f fleet) restart(ctx context.Context) error {
 	return first
 }
 
-// watched is what idle superdaemons used.
+// watched is what superdaemons used while idle.
 type watched struct{ pss, ticks, switches samples }
 
-// watch adds what each of f, at rest, uses in that time, all watched at once.
+// watch adds what each server of f, at rest, uses in that time. All are watched at once.
 func (w *watched) watch(ctx context.Context, f fleet, during time.Duration) error {
 	if err := f.settle(ctx); err != nil {
 		return err

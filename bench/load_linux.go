@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The load: so many clients, each asking as fast as it is answered.
+// The load: clients that each send the next request as soon as the last is answered.
 const (
 	clients  = 4
 	loadTime = 2 * time.Second
@@ -17,8 +17,8 @@ func (b *bench) loadKeepalive(ctx context.Context) ([]row, error) { return b.loa
 
 func (b *bench) loadFresh(ctx context.Context) ([]row, error) { return b.load(ctx, false) }
 
-// load measures requests per second, on connections that stay or on a fresh
-// one for each request.
+// load measures requests per second, on connections that stay or on a new one for each
+// request.
 func (b *bench) load(ctx context.Context, keepalive bool) ([]row, error) {
 	f, err := b.launchAll(ctx, b.all(), usual)
 	if err != nil {
@@ -72,8 +72,8 @@ func requestsPerSecond(ctx context.Context, address string, keepalive bool) (flo
 	return float64(sum) / time.Since(began).Seconds(), first
 }
 
-// noise is how much one measurement of the same thing differs from the next,
-// as a share, and at least 2 %: what cannot be told from 1.
+// noise is the share by which measurements of the same thing differ, at least 2 %. A ratio
+// that is this close to 1 says nothing.
 func noise(of []float64) float64 {
 	least := 0.02
 	var steps []float64

@@ -8,9 +8,9 @@ import (
 // longestTarget is what no request may take while a worker is replaced, in ms.
 const longestTarget = 10
 
-// longest measures the longest request of a client that never stops asking
-// while a worker with a slow start takes over. The bare column is the same
-// client for as long with nothing taking over: what the machine itself does.
+// longest measures the longest request of a client that never stops asking while a worker
+// with a slow start takes over. For bare, the same client asks for as long while no worker
+// takes over: that shows the machine itself.
 func (b *bench) longest(ctx context.Context) ([]row, error) {
 	use := setup{interval: time.Second, boot: 300 * time.Millisecond}
 	f, err := b.launchAll(ctx, b.all(), use)
@@ -38,7 +38,7 @@ func (b *bench) longest(ctx context.Context) ([]row, error) {
 	return []row{r.atMost(longestTarget)}, nil
 }
 
-// longestRequest asks on while event happens and a little before and after.
+// longestRequest asks while event happens, and a little before and after.
 func longestRequest(ctx context.Context, address string, event func() error) (float64, error) {
 	const margin = 200 * time.Millisecond
 	asking, stop := context.WithCancel(ctx)

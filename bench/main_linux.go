@@ -73,7 +73,7 @@ func (b *bench) main(ctx context.Context, only string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	header := facts(b.n) // before the load is our own
+	header := facts(b.n) // before we load the machine
 	if b.tools, err = build(ctx, dir); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (b *bench) main(ctx context.Context, only string) error {
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
-		if err != nil { // the other rows are worth having all the same
+		if err != nil { // the other rows are still worth having
 			faults = append(faults, fmt.Errorf("%s: %w", e.name, err))
 		}
 		rows = append(rows, made...)

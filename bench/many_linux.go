@@ -12,18 +12,18 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// sizes are the numbers of workers that are compared: the last two by what each
-// worker costs beyond the first.
+// sizes are the numbers of workers. The last two are compared by the cost of each worker
+// beyond the first.
 var sizes = [...]int{1, 50, 200}
 
-// surge is how many workers a rolling restart has beyond them.
+// surge is the surge of a rolling restart.
 const surge = 10
 
-// flatTarget is what a worker of 200 may cost the superdaemon, as a multiple of
-// what one of 50 costs.
+// flatTarget is what one of 200 workers may cost the superdaemon, as a multiple of the
+// cost of one of 50.
 const flatTarget = 1.25
 
-// life is what a superdaemon needed from its start to its end.
+// life is what a superdaemon used from its start to its end.
 type life struct {
 	start   float64 // ms until all workers were live
 	restart float64 // ms until --restart --drained returned
@@ -32,9 +32,9 @@ type life struct {
 	pss     float64 // KiB, of the superdaemon alone, idle after the restart
 }
 
-// many measures how a superdaemon does with many workers. The original has but
-// one. The times are mostly the workers' own, which take turns on the cores;
-// the CPU and the memory are the superdaemon's.
+// many measures a superdaemon with many workers; the original has only one. The times are
+// mostly the workers' own, which share the cores. CPU time and memory are the
+// superdaemon's.
 func (b *bench) many(ctx context.Context) ([]row, error) {
 	lives := make(map[int][]life)
 	for turn := range b.n {
@@ -60,7 +60,7 @@ func (b *bench) many(ctx context.Context) ([]row, error) {
 	), nil
 }
 
-// bySize makes a row of one measure for each number of workers.
+// bySize makes a row of one measure for each of sizes.
 func bySize(lives map[int][]life, what, format string, take func(life) float64) (rows []row) {
 	for _, workers := range sizes {
 		rows = append(rows, oursOnly(workers, what, format, each(lives[workers], take)))
@@ -68,8 +68,8 @@ func bySize(lives map[int][]life, what, format string, take func(life) float64) 
 	return rows
 }
 
-// flat compares what a worker costs beyond the first, when there are 200 and
-// when there are 50, of the same turn.
+// flat compares the cost of a worker beyond the first, with 200 and with 50 workers of the
+// same turn.
 func flat(lives map[int][]life, what, format string, take func(life) float64) []row {
 	one, few, many := each(lives[sizes[0]], take), each(lives[sizes[1]], take), each(lives[sizes[2]], take)
 	var times []float64
@@ -94,7 +94,7 @@ func each(lives []life, take func(life) float64) []float64 {
 	return values
 }
 
-// oursOnly is a row of what the others have nothing like.
+// oursOnly is a row that only ours has a value for.
 func oursOnly(workers int, what, format string, of []float64) row {
 	return row{label: fmt.Sprintf("--workers=%d: %s", workers, what), format: format, values: oursValue(of)}
 }
@@ -133,7 +133,7 @@ func (t tools) live(ctx context.Context, workers int) (life, error) {
 	return l, err
 }
 
-// busyLife is all of it but the end.
+// busyLife is a life without its end.
 func (v *server) busyLife(ctx context.Context) (l life, err error) {
 	if err := v.awaitServing(ctx); err != nil {
 		return l, err
@@ -155,8 +155,8 @@ func (v *server) busyLife(ctx context.Context) (l life, err error) {
 	return l, err
 }
 
-// awaitServing blocks until the superdaemon, too, knows that all workers are
-// live. Asking costs it some CPU time, so it is done when they are ready.
+// awaitServing blocks until the superdaemon says that all workers are live. It is called
+// when they are ready, as every question costs the superdaemon CPU time.
 func (v *server) awaitServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -176,13 +176,12 @@ func (v *server) awaitServing(ctx context.Context) error {
 	}
 }
 
-// restartDrained measures how long a start_server runs that asks for a restart
-// and waits until the old workers are gone.
+// restartDrained measures how long start_server --restart --drained runs.
 func (v *server) restartDrained(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	began := protocol.Now()
-	// Its own end of the time comes first, and tells more than ours.
+	// Its own timeout comes before ours, and its message says more.
 	asking := v.ask(ctx, "--restart", "--drained", "--timeout="+patience.String())
 	for range v.use.workers {
 		if _, err := v.await(ctx, protocol.Terminated, 0); err != nil {

@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// readyTarget is what a restart may take beyond the worker's own boot when that
-// says that it is ready, in ms.
+// readyTarget is how much longer than the worker's own boot a restart may take if the
+// worker says that it is ready, in ms.
 const readyTarget = 5
 
-// ready measures from HUP to the old worker's signal when the new one boots
-// slowly, and takes from it what a bare worker of that boot needed from its
-// start to its readiness in the same turn. The original cannot be told: its
-// interval has to be longer than the slowest boot that is to be expected, in
-// whole seconds, and that is what it takes.
+// ready measures from HUP to the old worker's signal when the new worker boots slowly, less
+// the boot of a bare worker in the same turn. The original knows no readiness: its
+// interval, in whole seconds, has to be longer than the slowest boot, and decides how long
+// it takes.
 func (b *bench) ready(ctx context.Context) ([]row, error) {
 	use := setup{interval: time.Second, boot: 300 * time.Millisecond, notify: true}
 	f, err := b.launchAll(ctx, b.superdaemons(), use)
@@ -23,7 +22,7 @@ func (b *bench) ready(ctx context.Context) ([]row, error) {
 	defer f.stop()
 	s, err := repeat(b.n, b.all(), func(s subject) (float64, error) {
 		if s == bare {
-			// After the same rest: a machine that was busy a moment ago is faster.
+			// All are measured after the same rest: a machine that was just busy is faster.
 			if err := sleep(ctx, rest); err != nil {
 				return 0, err
 			}
@@ -46,8 +45,7 @@ func (b *bench) ready(ctx context.Context) ([]row, error) {
 	}, nil
 }
 
-// bootTime measures from just before the start of a bare worker to its report
-// that it is ready.
+// bootTime measures from just before the start of a bare worker until it is ready.
 func (t tools) bootTime(ctx context.Context, use setup) (float64, error) {
 	v, err := t.launch(ctx, bare, use)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 // samples are the measurements of each subject, in the order they were made.
 type samples [subjects][]float64
 
-// repeat measures each of the subjects in turn, n times over, so that a
-// machine that gets slower meanwhile does so for all. Every turn begins with
-// another one: what came just before leaves caches warm, or the kernel busy.
+// repeat measures the subjects in turn, n times, so that a machine that gets slower does
+// so for all. Each turn begins with another subject: the last measurement may leave caches
+// warm or the kernel busy.
 func repeat(n int, of []subject, measure func(subject) (float64, error)) (samples, error) {
 	var all samples
 	for turn := range n {
@@ -33,8 +33,8 @@ func (s samples) medians() values {
 	return values{median(s[bare]), median(s[ours]), median(s[original])}
 }
 
-// overBare combines what each superdaemon needed with what bare needed in the
-// same turn, and returns the medians of that.
+// overBare combines each superdaemon's sample with bare's of the same turn, and returns
+// the medians.
 func (s samples) overBare(combine func(with, bare float64) float64) values {
 	var all samples
 	for _, subject := range []subject{ours, original} {
@@ -61,7 +61,7 @@ func median(of []float64) float64 {
 	return sorted[middle]
 }
 
-// ms is a time as the table has it.
+// ms is a time in the unit of the table.
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // fleet is one running server of each subject.
@@ -81,7 +81,7 @@ func (t tools) launchAll(ctx context.Context, of []subject, use setup) (fleet, e
 	return f, nil
 }
 
-// settle waits until all of them are at rest.
+// settle blocks until all servers are at rest.
 func (f fleet) settle(ctx context.Context) error {
 	for _, v := range f {
 		if err := v.settle(ctx); err != nil {

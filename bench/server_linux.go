@@ -20,9 +20,9 @@ type server struct {
 	address string        // the last one of those bound
 	began   time.Duration // just before the start
 	worker  int           // pid of the newest worker that was ready
-	ready   time.Duration // when it was
-	ended   time.Duration // when the server had, once done is closed
-	cpu     time.Duration // what the process that was started used of it until then, without its children
+	ready   time.Duration // when that was
+	ended   time.Duration // when the server ended; set before done is closed
+	cpu     time.Duration // CPU time of the process until then, without its children
 
 	program string // of the workers
 	spawned time.Duration
@@ -30,17 +30,17 @@ type server struct {
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when cmd has been waited for
 	reports *net.UnixConn
-	control string // the path of its socket, if it has one
+	control string // the path of the control socket; "": there is none
 	log     string
-	asker   []string // a command line for whoever asks the superdaemon; see ask
+	asker   []string // the command line of another start_server; see ask
 	unhook  func() bool
 }
 
 // patience bounds every wait for a report.
 const patience = 15 * time.Second
 
-// launch starts a server, and returns when all workers of its first
-// generation are ready. The caller must stop it.
+// launch starts a server and blocks until all workers of its first generation are ready.
+// The caller must stop it.
 func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error) {
 	addresses, err := freeAddresses(ctx, max(1, use.ports))
 	if err != nil {
@@ -80,7 +80,7 @@ func (t tools) launch(ctx context.Context, s subject, use setup) (*server, error
 	}
 	go func() {
 		v.cpu = cpuAtEnd(v.cmd.Process.Pid)
-		_ = v.cmd.Wait() // that it ended is all that counts
+		_ = v.cmd.Wait() // how it ended does not matter
 		v.ended = protocol.Now()
 		close(v.done)
 		v.hurry()
@@ -141,18 +141,18 @@ func (v *server) receive(ctx context.Context) (protocol.Report, error) {
 	return report, nil
 }
 
-// smallest is what ours makes of --interval=0.
+// smallest is the interval of ours with --interval=0.
 const smallest = 100 * time.Millisecond
 
-// settle waits until the newest worker has lived through the interval, so that
-// the superdaemon is at rest and may spawn the next one at once.
+// settle blocks until the newest worker has lived through the interval. Then the
+// superdaemon is at rest and may spawn the next worker at once.
 func (v *server) settle(ctx context.Context) error {
 	const slack = 200 * time.Millisecond
 	return sleep(ctx, v.spawned+max(v.use.interval, smallest)+slack-protocol.Now())
 }
 
-// restart sends HUP, and returns the time from there until the old worker got
-// its signal. The new one is ready then.
+// restart sends HUP, and returns the time until the old worker gets its signal. The new
+// worker is ready then.
 func (v *server) restart(ctx context.Context) (time.Duration, error) {
 	old := v.worker
 	began := protocol.Now()
@@ -189,8 +189,8 @@ func (v *server) stop() {
 	}
 }
 
-// gone reads on while it waits for the end: a worker whose reports nobody
-// reads would not get there.
+// gone blocks until the server has ended. It reads reports meanwhile: a worker whose
+// reports are not read does not end.
 func (v *server) gone(limit time.Duration) bool {
 	end := time.Now().Add(limit)
 	for time.Now().Before(end) {

@@ -7,11 +7,10 @@ import (
 	"github.com/lestrrat/go-server-starter/bench/internal/protocol"
 )
 
-// firstAnswer measures from just before the start of a server to its first
-// complete answer. The worker says when it accepts, and only then one request
-// is made, for all subjects alike: a client that keeps trying would take CPU
-// from the start that it measures, and behind a superdaemon it could queue up
-// before there is a worker, which a bare one does not allow.
+// firstAnswer measures from just before the start of a server to its first complete
+// answer. One request is made, when the worker says that it accepts. A client that keeps
+// trying would take CPU time from the start that it measures; and under a superdaemon it
+// could connect before there is a worker, which it cannot to a bare one.
 func (t tools) firstAnswer(ctx context.Context, s subject, use setup) (float64, error) {
 	v, err := t.launch(ctx, s, use)
 	if err != nil {
@@ -24,8 +23,8 @@ func (t tools) firstAnswer(ctx context.Context, s subject, use setup) (float64, 
 	return ms(protocol.Now() - v.began), nil
 }
 
-// cheap is how many times as often a start is measured as other things: it
-// takes little time, and differs much.
+// cheap is how many times as often as others a start is measured: it takes little time,
+// and varies much.
 const cheap = 5
 
 // overBareTarget is what a superdaemon may add to the start, in ms.
@@ -45,7 +44,7 @@ func (b *bench) start(ctx context.Context) ([]row, error) {
 	}, nil
 }
 
-// portsTarget is what a start with many ports may take, as a multiple of bare.
+// portsTarget is how long a start with many ports may take, as a multiple of bare's.
 const portsTarget = 1.2
 
 func (b *bench) ports(ctx context.Context) ([]row, error) {

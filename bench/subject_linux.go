@@ -32,16 +32,16 @@ func (t tools) all() []subject { return append([]subject{bare}, t.superdaemons()
 
 // setup is what a server is started with.
 type setup struct {
-	ports    int           // how many; 0 is 1
-	interval time.Duration // whole seconds, which is all the original knows
+	ports    int           // 0: 1
+	interval time.Duration // in whole seconds, as for the original
 	boot     time.Duration // of the worker
-	notify   bool          // workers of ours say when they are ready; the original has to wait
+	notify   bool          // workers of ours say that they are ready; the original has to wait
 	asked    bool          // other processes may ask for a restart
-	workers  int           // in a generation, of ours only; 0 is 1, without the option
-	surge    int           // of a rolling restart; 0 is none
+	workers  int           // in a generation, of ours only; 0: 1, without the option
+	surge    int           // of a rolling restart; 0: none
 }
 
-// usual is the setup where nothing else is the point.
+// usual is the setup of most experiments.
 var usual = setup{interval: time.Second}
 
 // program is the file of a superdaemon.
@@ -52,8 +52,8 @@ func (t tools) program(s subject) string {
 	return t.ours
 }
 
-// ways are the options by which a superdaemon that keeps its files in dir can
-// be asked, and by which another start_server asks it.
+// ways are the options that let a superdaemon with files in dir be asked, and those by
+// which another start_server asks it.
 func (s subject) ways(dir string) []string {
 	if s == original {
 		return []string{"--pid-file=" + dir + "/pid", "--status-file=" + dir + "/status"}
@@ -88,8 +88,8 @@ func (t tools) command(s subject, use setup, dir string, addresses []string) []s
 	return append(append(command, "--"), worker...)
 }
 
-// freeAddresses finds n addresses nobody has bound. Linux gives connecting
-// sockets ports of the other parity first, so they stay free long enough.
+// freeAddresses finds n addresses that are not bound. Linux prefers ports of the other
+// parity for connecting sockets, so these stay free long enough.
 func freeAddresses(ctx context.Context, n int) ([]string, error) {
 	var addresses []string
 	var config net.ListenConfig

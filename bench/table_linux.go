@@ -17,7 +17,7 @@ type row struct {
 	values values
 	target string // "": none is known
 	met    bool
-	note   string // why the original's value is not to be compared with ours
+	note   string // why the original's value cannot be compared with ours
 }
 
 // atMost sets the target for ours.
@@ -56,7 +56,7 @@ func printTable(w io.Writer, rows []row, hasOriginal bool) {
 	}
 }
 
-// ratio is ours to original, where it says something.
+// ratio is ours divided by original, if that says something.
 func (r row) ratio() string {
 	ratio := r.values[ours] / r.values[original]
 	if r.note != "" || math.IsNaN(ratio) || math.IsInf(ratio, 0) || ratio < 0 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// takeoverTarget is what a restart may take beyond the interval and the
-// child's own start, in ms.
+// takeoverTarget is how much longer than the interval and the worker's own start a restart
+// may take, in ms.
 const takeoverTarget = 2
 
 const failsAtOnce = "with --interval=0 the original accepts a program that fails at once: not comparable"
@@ -55,7 +55,7 @@ func (b *bench) restarts(ctx context.Context, use setup) (samples, error) {
 	})
 }
 
-// portsRestartTarget is what 1000 ports may add to a restart, in ms.
+// portsRestartTarget is how much longer a restart with 1000 ports may take, in ms.
 const portsRestartTarget = 5
 
 func (b *bench) portsRestart(ctx context.Context) ([]row, error) {

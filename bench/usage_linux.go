@@ -14,8 +14,8 @@ import (
 // usage is what a process has used so far.
 type usage struct {
 	pss      int // KiB, now
-	ticks    int // of the CPU, user and system
-	switches int // of context, of all threads, wanted or not
+	ticks    int // CPU time, user and system
+	switches int // context switches of all threads, voluntary or not
 }
 
 func readUsage(pid int) (usage, error) {
@@ -42,7 +42,7 @@ func readUsage(pid int) (usage, error) {
 	return u, nil
 }
 
-// sumFields adds the numbers that stand after the keys.
+// sumFields adds the numbers after the keys.
 func sumFields(path string, keys ...string) (int, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -69,15 +69,15 @@ func sumFields(path string, keys ...string) (int, error) {
 	return sum, nil
 }
 
-// readTicks adds utime and stime. The name of the program, which comes before
-// them in parentheses, may hold anything.
+// readTicks adds utime and stime. The program's name before them, in parentheses, may hold
+// anything.
 func readTicks(path string) (int, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	const utime, stime = 14 - 3, 15 - 3 // as proc(5) counts, less what was cut
+	const utime, stime = 14 - 3, 15 - 3 // the numbers of proc(5), less the fields that were cut
 	if len(fields) <= stime {
 		return 0, fmt.Errorf("%s is too short", path)
 	}
@@ -89,10 +89,9 @@ func readTicks(path string) (int, error) {
 	return user + system, nil
 }
 
-// cpuAtEnd blocks until a child has ended, and returns the CPU time that it
-// has used, to the nanosecond and without that of its own children, which
-// what wait(2) tells would include. The child is left to be waited for. The
-// result is 0 if the system does not tell.
+// cpuAtEnd blocks until a child has ended, and returns the CPU time that it has used, to
+// the nanosecond; 0 if the system does not tell. The time of its own children is not in it,
+// as it is in what wait(2) tells. The child still has to be waited for.
 func cpuAtEnd(pid int) time.Duration {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -100,7 +99,7 @@ func cpuAtEnd(pid int) time.Duration {
 			break
 		}
 	}
-	const sched = 2 // CPUCLOCK_SCHED of the process, as clock_getcpuclockid(3) has it
+	const sched = 2 // CPUCLOCK_SCHED, for a process's clock (clock_getcpuclockid(3))
 	var used unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|sched), &used); err != nil {
 		return 0

@@ -73,7 +73,7 @@ func (d *daemon) before(first, then string) {
 
 func TestLifeInTheLog(t *testing.T) {
 	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.3", "--status-file=st", "--pid-file=pid")
+	d := startWorkers(t, ours, "--interval=1", "--status-file=st", "--pid-file=pid")
 	one := d.worker(1)
 	d.serves("st", "1:%d\n", one)
 	assert.Equal(t, fmt.Sprintf("%d\n", d.cmd.Process.Pid), d.file("pid"))
@@ -205,7 +205,7 @@ func TestNewWorkerDiesDuringKillOldDelay(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "env"), 0o755))
 	delay := filepath.Join(dir, "env", "KILL_OLD_DELAY")
 	require.NoError(t, os.WriteFile(delay, []byte("3600"), 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=0.2", "--envdir=env", "--status-file=st")
+	d := startWorkersIn(t, dir, nil, ours, "--interval=1", "--envdir=env", "--status-file=st")
 	d.sees(1, `^worker \d+ is up`)
 	d.signal(syscall.SIGHUP)
 	d.sees(1, `^sleeping 3600 secs`)

@@ -77,7 +77,7 @@ func TestRestartAndStop(t *testing.T) {
 
 func TestRestartTellsOfAFailure(t *testing.T) {
 	t.Parallel()
-	d := startServed(t, ours, "--interval=0.3")
+	d := startServed(t, ours, "--interval=1")
 	d.write("broken", "")
 	code, printed := d.client("--restart", "--timeout=30")
 	assert.Equal(t, 1, code)
@@ -93,7 +93,7 @@ func TestRestartTellsOfAFailureWhenNothingHasEverServed(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "broken"), nil, 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=0.2", "--pid-file=pid", "--status-file=st")
+	d := startWorkersIn(t, dir, nil, ours, "--interval=1", "--pid-file=pid", "--status-file=st")
 	d.sees(1, `seems to have failed to start`)
 	code, printed := d.client("--restart", "--timeout=30")
 	assert.Equal(t, 1, code)

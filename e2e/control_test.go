@@ -180,7 +180,7 @@ func TestControlRestartTellsWhy(t *testing.T) {
 func TestGivingUpAtTheStartTellsWhy(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
-	code, printed := command(t, dir, ours, "--interval=0.5", "--attempts=2", "--log-file=log", "--", "/bin/sh", "-c", "echo no such database; exit 9")
+	code, printed := command(t, dir, ours, "--interval=1", "--attempts=2", "--log-file=log", "--", "/bin/sh", "-c", "echo no such database; exit 9")
 	assert.Equal(t, 1, code)
 	assert.Regexp(t, `(?m)^start_server: new worker \d+ of generation 2 failed after \S+: exit code 9\nstart_server: its log:\n`, printed)
 	assert.Contains(t, printed, "start_server:   no such database\n")

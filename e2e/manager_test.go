@@ -196,7 +196,7 @@ func TestServiceManagerHearsOfTheControlClientAndTheStopDelay(t *testing.T) {
 func TestServiceManagerHearsOfAStartThatFails(t *testing.T) {
 	t.Parallel()
 	m := startManager(t, filepath.Join(tempDir(t), "notify"))
-	d := startIn(t, tempDir(t), m.env(), ours, "--interval=0.5", "--attempts=2", "--", "/bin/sh", "-c", "exit 3")
+	d := startIn(t, tempDir(t), m.env(), ours, "--interval=1", "--attempts=2", "--", "/bin/sh", "-c", "exit 3")
 	assert.Equal(t, 1, d.exit())
 	m.hears(isStopping)
 	m.says(`^STOPPING=1\nSTATUS=failed: new worker \d+ of generation 2 failed after \S+: exit code 3$`)

@@ -202,7 +202,7 @@ func TestNoticeSocketIsRemoved(t *testing.T) {
 
 func TestAttemptsAtTheStart(t *testing.T) {
 	t.Parallel()
-	d := start(t, ours, "--interval=0.5", "--attempts=2", "--", "/bin/sh", "-c", "exit 3")
+	d := start(t, ours, "--interval=1", "--attempts=2", "--", "/bin/sh", "-c", "exit 3")
 	assert.Equal(t, 1, d.exit())
 	assert.Len(t, d.sees(2, `^new worker \d+ seems to have failed to start, exit status:768$`), 2)
 	d.sees(1, `^giving up: new worker \d+ of generation 2 failed after \S+: exit code 3$`)
@@ -211,7 +211,7 @@ func TestAttemptsAtTheStart(t *testing.T) {
 
 func TestAttemptsAtARestart(t *testing.T) {
 	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.5", "--attempts=2", "--status-file=st")
+	d := startWorkers(t, ours, "--interval=1", "--attempts=2", "--status-file=st")
 	one := d.worker(1)
 	d.serves("st", "1:%d\n", one)
 	d.write("broken", "")

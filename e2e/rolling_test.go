@@ -94,7 +94,7 @@ func TestRollingIsOneByOne(t *testing.T) {
 // and the others as they were.
 func TestRollingThatFailsInTheMiddle(t *testing.T) {
 	t.Parallel()
-	d := startWorkers(t, ours, "--workers=4", "--rolling", "--interval=0.5", "--attempts=1", "--control=ctl", "--status-file=status")
+	d := startWorkers(t, ours, "--workers=4", "--rolling", "--interval=1", "--attempts=1", "--control=ctl", "--status-file=status")
 	old := d.slots(1, 4)
 	d.write("worker.sh", strings.Replace(workerScript, "\n", "\n[ $SERVER_STARTER_WORKER = 2 ] && exit 5\n", 1))
 	code, printed := d.ask("--restart", "--timeout=30")

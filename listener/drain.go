@@ -21,8 +21,8 @@ const (
 	drainPoll = 10 * time.Millisecond
 )
 
-// drainer follows the connections of a server, to bring it to the point where
-// Shutdown drops nothing: when each connection has a request inside the handler.
+// drainer follows the connections of a server until Shutdown drops nothing: until each
+// connection left has a request inside the handler.
 type drainer struct {
 	srv         *http.Server
 	handler     http.Handler
@@ -35,11 +35,11 @@ type drainer struct {
 	conns map[net.Conn]*connection
 }
 
-// connection is guarded by drainer.mu, but for the atomic counter.
+// connection is guarded by drainer.mu, but for the atomic fields.
 type connection struct {
 	state    http.ConnState
-	since    time.Time    // when it came to be in state
-	cut      bool         // its read deadline was set to the past
+	since    time.Time    // when state was entered
+	cut      bool         // the read deadline was set to the past
 	handling atomic.Int32 // requests inside the handler, several with HTTP/2
 	http2    atomic.Bool
 }
@@ -92,7 +92,7 @@ func (d *drainer) changed(conn net.Conn, state http.ConnState) {
 	}
 	c.state, c.since = state, time.Now()
 	if c.cut && state == http.StateActive {
-		// The request had come just before the cut: let its body be read.
+		// The request came just before the cut: let its body be read.
 		c.cut = false
 		var deadline time.Time
 		if d.srv.ReadTimeout > 0 {
@@ -130,8 +130,8 @@ func (d *drainer) wait() {
 	}
 }
 
-// settled reports whether, the grace being over, no connection is left but those
-// with a request inside the handler. It cuts those that had their time.
+// settled reports whether every connection left has a request inside the handler. It cuts
+// connections whose grace is over.
 func (d *drainer) settled(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,8 +145,8 @@ func (d *drainer) settled(now time.Time) bool {
 		}
 		settled = false
 		if d.overdue(c, now) {
-			// Unlike Close, a deadline only ends the wait for a request: one
-			// that has been read, or comes to be read this moment, is served.
+			// Unlike Close, a deadline only ends the wait for a request: a request
+			// that is read already, or at this moment, is served.
 			c.cut = true
 			conn.SetReadDeadline(time.Unix(1, 0))
 		}

@@ -24,7 +24,7 @@ type socket struct {
 	path string         // of a unix socket
 }
 
-// network returns the name that package net has for such a socket.
+// network returns package net's name for such a socket.
 func (s socket) network() string {
 	switch {
 	case !s.addr.IsValid() && s.kind == datagram:
@@ -42,14 +42,13 @@ func (s socket) network() string {
 	return name + "6"
 }
 
-// candidate is an inherited socket: what start_server says, and the kernel.
+// candidate is an inherited socket, as start_server and as the kernel describe it.
 type candidate struct {
 	Listener
 	socket
 }
 
-// find returns the one of ports that is meant by network and address, by the
-// rules that Listen documents.
+// find returns the port that network and address mean, by the rules of Listen.
 func find(ports []Listener, network, address string) (Listener, error) {
 	found, err := findAll(ports, network, address)
 	if err != nil {
@@ -135,7 +134,7 @@ func findIP(candidates []candidate, network, address string) ([]Listener, error)
 	}), nil
 }
 
-// sameHost reports whether the host that was asked for is the one in a name.
+// sameHost reports whether a named socket is bound to the host that was asked for.
 func sameHost(named, asked string) bool {
 	if asked == "" {
 		return named == anyIPv4 || named == "::"
@@ -143,7 +142,7 @@ func sameHost(named, asked string) bool {
 	return strings.EqualFold(named, asked)
 }
 
-// resolve returns the addresses of host; of no host, the two that mean all.
+// resolve returns the addresses of host; without one, the two that mean all.
 func resolve(host string) ([]netip.Addr, error) {
 	if host == "" {
 		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil

@@ -109,8 +109,8 @@ func GetPortsSpecification() string { return os.Getenv(ServerStarterEnvVarName) 
 // is malformed.
 func Ports() ([]Listener, error) { return parse(GetPortsSpecification()) }
 
-// Generation returns which attempt of start_server to start the program this
-// process is, from 1. It is 0 when there is no start_server, or when it does not
+// Generation returns the number of this process's generation, from 1: start_server counts
+// every attempt to start the program. It is 0 without start_server, or if that does not
 // tell.
 func Generation() int {
 	n, err := strconv.Atoi(os.Getenv(generationEnvVarName))

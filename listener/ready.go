@@ -14,16 +14,13 @@ import (
 // readyTimeout bounds the wait for a superdaemon that does not read.
 const readyTimeout = 5 * time.Second
 
-// Ready tells whoever started the program that it is ready to serve: the
-// superdaemon, if that waits for it (start_server --ready=notify), or systemd
-// (Type=notify). It sends READY=1 to the unix datagram socket that NOTIFY_SOCKET
-// names, as sd_notify(3) has it; a name that begins with @ is one of Linux's
-// abstract namespace. If the variable is unset or empty nobody waits, and Ready
-// does nothing and returns nil.
+// Ready tells the superdaemon (start_server --ready=notify) or systemd (Type=notify) that
+// the program is ready to serve. It sends READY=1 to the unix datagram socket that
+// NOTIFY_SOCKET names (sd_notify(3)); a name that begins with @ is one of Linux's abstract
+// namespace. If the variable is unset or empty, Ready does nothing and returns nil.
 //
-// [Serve] does it by itself. It may be called again, to no effect, and blocks
-// for 5 seconds at most. The variable stays set. The error says that the notice
-// could not be sent.
+// [Serve] calls Ready by itself. To call it again has no effect. It blocks for 5 seconds
+// at most. The variable stays set. The error says that the notice could not be sent.
 func Ready() error {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
@@ -41,9 +38,8 @@ func Ready() error {
 	return nil
 }
 
-// sayReady has srv call Ready when it begins to accept on the last of n
-// listeners. A server that cannot say so serves nevertheless: who waits for it
-// in vain acts on that.
+// sayReady has srv call Ready when it begins to accept on the last of n listeners. If that
+// fails srv serves nevertheless: the superdaemon acts when no notice comes.
 func sayReady(srv *http.Server, n int) {
 	var accepting atomic.Int64
 	base := srv.BaseContext

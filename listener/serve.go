@@ -72,8 +72,8 @@ func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) err
 		serving--
 	}
 
-	// Not by srv.Shutdown: from its beginning on, net/http drops a request
-	// whose header it is still reading.
+	// Not yet srv.Shutdown: once it begins, net/http drops a request whose header is
+	// still being read.
 	d.begin()
 	closeAll(listeners, served, serving)
 	d.wait() // every accepted connection is known to d by now
@@ -86,9 +86,9 @@ func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) err
 // closeAll closes the listeners and waits until none of the n that are still
 // served accepts.
 //
-// A superdaemon that clears O_NONBLOCK when it spawns, as other ports in Go do,
-// leaves a worker in an accept(2) that blocks, and its Close with it, until a
-// connection comes. So one is made, again if another process accepts it.
+// Other superdaemons in Go clear O_NONBLOCK when they spawn. The worker's accept(2) then
+// blocks, and its Close too, until a connection comes. So closeAll makes connections,
+// until this process has accepted one on each listener.
 func closeAll(listeners []net.Listener, served <-chan error, n int) {
 	for _, ln := range listeners {
 		go ln.Close()

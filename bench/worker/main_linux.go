@@ -1,6 +1,5 @@
-// Command worker is the server that the benchmark measures with: alone (bare)
-// it binds the addresses given as arguments, behind a superdaemon it takes all
-// sockets of SERVER_STARTER_PORT.
+// Command worker is the server of the benchmark. Alone (bare) it binds the addresses given
+// as arguments; under a superdaemon it takes all sockets of SERVER_STARTER_PORT.
 //
 // It reads that variable itself and answers with bytes from a constant, since
 // package listener and the example server import net/http, whose start takes
@@ -39,8 +38,8 @@ func run(boot time.Duration, addresses []string) error {
 		return err
 	}
 	s := serve(listeners)
-	// The benchmark hears of it first: once the superdaemon knows, the old
-	// worker is told to go, and reports that.
+	// The benchmark is told first. When the superdaemon knows, it tells the old worker to
+	// go, which reports that.
 	if err := protocol.Send(protocol.Ready); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (s *server) drain() {
 	s.running.Wait()
 }
 
-// hurry leaves a connection time for a request that is on its way, no more.
+// hurry gives a connection only the time for a request that is on its way.
 func hurry(c net.Conn) {
 	c.SetDeadline(time.Now().Add(100 * time.Millisecond))
 }

@@ -1,11 +1,10 @@
-// As start_server has it: the CPU limits need not be read at every start.
+// As in start_server: the CPU limits need not be read at every start.
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Command einhyrningsins runs copies of a server program on shared sockets and
-// replaces them gracefully, with the command line of einhyrningsins, an einhorn in
-// Rust. It is package starter with that command line; docs/einhyrningsins.md says what
-// is the same and what is not.
+// Command einhyrningsins runs copies of a server program on shared sockets and replaces
+// them gracefully. It is package starter with the command line of einhyrningsins, an
+// einhorn in Rust; docs/einhyrningsins.md lists the differences.
 package main
 
 import (
@@ -26,8 +25,8 @@ import (
 
 const name = "einhyrningsins"
 
-// grace is how long a child may take to acknowledge, and how long one that need not has
-// to live.
+// grace is how long a child may take to acknowledge or, without --manual, has to live to
+// be proven.
 const grace = 3 * time.Second
 
 // options is the command line. The tags drive parsing and help.
@@ -89,14 +88,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if err := s.Run(context.Background()); err != nil {
 		if failure := (*starter.Failure)(nil); errors.As(err, &failure) && failure.Pid != 0 && !o.Syslog {
-			return cmdline.Error // the log, which is here, has said why
+			return cmdline.Error // the log on stderr has said why
 		}
 		return cmdline.Fail(stderr, name, cmdline.Error, err)
 	}
 	return cmdline.OK
 }
 
-// config is what the library is told. The error names every fault that it would not
+// config is the library's Config. The error names every fault that the library would not
 // find.
 func (o *options) config(command []string, log io.Writer) (starter.Config, error) {
 	c := starter.Config{
@@ -147,7 +146,7 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 	return c, errors.Join(faults...)
 }
 
-// port is what the library calls ADDR:PORT[,r][,n].
+// port turns ADDR:PORT[,r][,n] into a port of the library.
 func (o *options) port(bind string) (string, error) {
 	addr, flags, _ := strings.Cut(bind, ",")
 	i := strings.LastIndexByte(addr, ':')

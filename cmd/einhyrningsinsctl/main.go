@@ -1,6 +1,6 @@
-// Command einhyrningsinsctl asks a running einhyrningsins, or a start_server, by its
-// control socket how things stand, and has things done: a command of the line, or those
-// typed into its shell.
+// Command einhyrningsinsctl sends commands to the control socket of a running
+// einhyrningsins or start_server: one from its command line, or those typed into its
+// shell.
 package main
 
 import (
@@ -65,21 +65,21 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	return s.shell(stdin)
 }
 
-// session is what commands are carried out in. Each calls the master anew, as it may be
-// another one by then.
+// session carries out commands. Each command connects anew, as the master may be another
+// process by then.
 type session struct {
 	path           string
 	stdout, stderr io.Writer
 	over           bool // the master is gone, or the user wants to go
 }
 
-// command is what there is to ask for.
+// command is a row of the table of commands.
 type command struct {
 	name, help string
 	do         func(s *session, ctx context.Context, a *ctl.Superdaemon, command string) error
 }
 
-// commands are all there are.
+// commands is the table of all commands.
 var commands = []command{
 	{"inc", "one copy more; done when it has proved itself", (*session).message},
 	{"dec", "one copy less; done when it is gone", (*session).message},
@@ -98,8 +98,8 @@ func commandList() string {
 	return list
 }
 
-// carryOut carries out what a line asks for, which Ctrl-C ends the wait for, and
-// returns an exit code.
+// carryOut carries out the command in a line and returns an exit code. Ctrl-C ends the
+// wait for it.
 func (s *session) carryOut(line string) int {
 	words := strings.Fields(line)
 	if len(words) == 0 {
@@ -130,10 +130,10 @@ func (s *session) carryOut(line string) int {
 	return cmdline.Fail(s.stderr, name, cmdline.Usage, fmt.Errorf("there is no command %q; help tells what there is", words[0]))
 }
 
-// shell carries out a command a line, until the end of the input or of the master, and
-// returns the exit code of the last one.
+// shell carries out a command for each line, until the input or the master ends. It
+// returns the exit code of the last command.
 func (s *session) shell(stdin *os.File) (code int) {
-	master, err := s.call(context.Background(), false) // who is not there is not talked to
+	master, err := s.call(context.Background(), false) // no shell without a master
 	if err != nil {
 		return cmdline.Fail(s.stderr, name, cmdline.Error, err)
 	}
@@ -160,12 +160,12 @@ func (s *session) shell(stdin *os.File) (code int) {
 	return code
 }
 
-// call finds the master; for an upgrade it has to watch.
+// call connects to the master; an upgrade has to watch.
 func (s *session) call(ctx context.Context, watch bool) (*ctl.Superdaemon, error) {
 	return ctl.Call(ctx, "einhyrningsins", s.path, watch)
 }
 
-// message is for commands that are answered by a line for people.
+// message is for commands whose answer is a line for people.
 func (s *session) message(ctx context.Context, a *ctl.Superdaemon, command string) error {
 	text, err := a.Ask(ctx, command)
 	if err == nil {

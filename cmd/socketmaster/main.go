@@ -1,8 +1,8 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Command socketmaster is for whoever runs the tool of that name: its command line
-// and its signals, on package starter. See docs/socketmaster.md.
+// Command socketmaster is package starter with the command line and the signals of the
+// tool of that name. See docs/socketmaster.md.
 package main
 
 import (
@@ -100,7 +100,7 @@ type options struct {
 	flags   *flag.FlagSet
 }
 
-// parse reads the command line. The error is flag.ErrHelp if help is asked for.
+// parse reads the command line. The error is flag.ErrHelp if that asks for help.
 func parse(args []string) (*options, error) {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	o := &options{flags: f}
@@ -137,7 +137,7 @@ func parse(args []string) (*options, error) {
 	return o, nil
 }
 
-// config is what the library is told. A host is looked up, which may block.
+// config is the library's Config. To look up a host may block.
 func (o *options) config(log io.Writer) (starter.Config, error) {
 	c := starter.Config{
 		Name:          name,

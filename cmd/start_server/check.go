@@ -14,8 +14,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// faults are what is wrong with the command line, each with the option that it is
-// about.
+// faults are the faults of a command line, each with the name of its option.
 type faults []error
 
 func (f *faults) add(option string, err error) {
@@ -24,7 +23,7 @@ func (f *faults) add(option string, err error) {
 	}
 }
 
-// duration reads what an option was given, and tells whether it was.
+// duration reads an option's value, and tells whether it was given.
 func (f *faults) duration(option, given string, d *time.Duration) bool {
 	if given == "" {
 		return false
@@ -35,7 +34,7 @@ func (f *faults) duration(option, given string, d *time.Duration) bool {
 	return true
 }
 
-// positive is duration for one for which 0 makes no sense, and says why.
+// positive is duration for an option that must not be 0; why is the fault if it is.
 func (f *faults) positive(option, given string, d *time.Duration, why string) bool {
 	count := len(*f)
 	is := f.duration(option, given, d)
@@ -65,7 +64,7 @@ func (f *faults) number(option, given string, from, to int, n *int) {
 	*n = read
 }
 
-// check reads what the options were given into o.set. The error names every fault.
+// check reads the options' values into o.set. The error names every fault.
 func (o *options) check() error {
 	if o.Help || o.Version {
 		return nil
@@ -108,17 +107,17 @@ func (o *options) checkTimes(f *faults) {
 	f.duration("stop-delay", o.StopDelay, &c.StopDelay)
 }
 
-// defaultReadyTimeout is what --ready-timeout is, as the help has it.
+// defaultReadyTimeout is the default of --ready-timeout, as the help says.
 const defaultReadyTimeout = time.Minute
 
-// checkProof checks what goes with --ready.
+// checkProof checks --ready and --ready-timeout.
 func (o *options) checkProof(f *faults) {
 	timeout := defaultReadyTimeout
 	if f.positive("ready-timeout", o.ReadyTimeout, &timeout, "0 is too short for any worker") && o.Ready != "notify" {
 		f.add("ready-timeout", errors.New("it goes with --ready=notify only"))
 	}
 	if timeout == 0 {
-		timeout = defaultReadyTimeout // which is not to be told twice
+		timeout = defaultReadyTimeout // or the library would report the fault again
 	}
 	switch o.Ready {
 	case "", "interval":
@@ -129,7 +128,7 @@ func (o *options) checkProof(f *faults) {
 	}
 }
 
-// checkRolling checks what goes with --rolling.
+// checkRolling checks --rolling and --surge.
 func (o *options) checkRolling(f *faults) error {
 	surge := 1
 	f.number("surge", o.Surge, 1, starter.MaxWorkers, &surge)
@@ -147,7 +146,7 @@ func (o *options) checkRolling(f *faults) error {
 	return nil
 }
 
-// checkClient checks what goes with --restart, --stop and --status.
+// checkClient checks --restart, --stop and --status, and --daemonize.
 func (o *options) checkClient() error {
 	var asked []string
 	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status} {
@@ -179,7 +178,7 @@ func (o *options) checkClient() error {
 	return nil
 }
 
-// takesStdio tells that a list of ports has fd://0, 1 or 2.
+// takesStdio tells whether a list of ports has fd://0, 1 or 2.
 func takesStdio(list string) bool {
 	return slices.ContainsFunc(strings.Split(list, ","), func(item string) bool {
 		_, number, found := strings.Cut(item, "fd://")
@@ -188,5 +187,5 @@ func takesStdio(list string) bool {
 	})
 }
 
-// isClient tells that another start_server is to be asked.
+// isClient tells whether the command asks another start_server.
 func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status }

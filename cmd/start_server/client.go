@@ -12,8 +12,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 )
 
-// client carries out --restart, --stop or --status, by the control socket if
-// there is one, and otherwise by the files.
+// client carries out --restart, --stop or --status: by the control socket if there is one,
+// otherwise by the pid file and the status file.
 func (o *options) client(stdout, stderr io.Writer) int {
 	ctx := context.Background()
 	if o.timeout > 0 {
@@ -54,8 +54,8 @@ func (o *options) exitCode(err error) int {
 	return exitUnknown
 }
 
-// byFiles is for when there is no control socket, by nobody's fault if none
-// was asked for.
+// byFiles restarts, stops or looks by the pid file and the status file. If they were not
+// given the error is nobody, that of the control socket.
 func (o *options) byFiles(ctx context.Context, stdout io.Writer, stopping func(pid int), nobody error) error {
 	switch {
 	case o.Status && !o.JSON && (o.PidFile != "" || o.StatusFile != ""):

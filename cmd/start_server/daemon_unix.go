@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Go cannot fork, so start_server runs itself again in a new session, with
-// this variable naming a pipe. What it writes there is for the caller's
-// stderr; a NUL byte is the news that the first worker has been started.
+// daemonVariable names a pipe. Go cannot fork, so start_server runs itself again in a new
+// session. The daemon writes to the pipe what is for the caller's stderr, and a NUL byte
+// when the first worker has been started.
 const daemonVariable = "START_SERVER_DAEMON_FD"
 
 // daemonPipe is the daemon's end of the pipe.
@@ -29,7 +29,7 @@ func daemonReport() *daemonPipe {
 	if err != nil {
 		return nil
 	}
-	os.Unsetenv(daemonVariable) // the workers need not know
+	os.Unsetenv(daemonVariable) // it is not for workers
 	syscall.CloseOnExec(fd)
 	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getppid()) {
 		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())) // what systemd passed to the caller is for us
@@ -37,14 +37,14 @@ func daemonReport() *daemonPipe {
 	return &daemonPipe{os.NewFile(uintptr(fd), "pipe to the caller")}
 }
 
-// ready lets the caller go.
+// ready tells the caller that the first worker has been started.
 func (d *daemonPipe) ready() {
-	d.Write([]byte{0}) // a caller that is gone does not matter
+	d.Write([]byte{0}) // it does not matter if the caller is gone
 	d.Close()
 }
 
-// daemonize starts the daemon, and returns once its first worker has been
-// started, or it has failed.
+// daemonize starts the daemon. It blocks until the first worker has been started or the
+// daemon has failed, and returns an exit code.
 func daemonize(stderr io.Writer) int {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -64,7 +64,7 @@ func daemonize(stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
 	}
-	// Not by os/exec, which makes the program a twentieth bigger in memory.
+	// os/exec would make the program take 5 % more memory.
 	pid, _, err := syscall.StartProcess(path, os.Args, &syscall.ProcAttr{
 		Files: append(files, w.Fd()),
 		Env:   append(os.Environ(), daemonVariable+"="+strconv.Itoa(len(files))),
@@ -104,9 +104,8 @@ func daemonize(stderr io.Writer) int {
 	return fail(stderr, exitError, errors.New("the daemon ended before it was ready"))
 }
 
-// inherited is null three times, and then the descriptors that we were given and
-// the daemon is to have, sockets that are passed to it among them, at their
-// numbers.
+// inherited is the daemon's descriptors: null for 0, 1 and 2, and then those that we were
+// started with, at the same numbers. They may be sockets for the workers.
 func inherited(null uintptr) ([]uintptr, error) {
 	files := []uintptr{null, null, null}
 	entries, err := os.ReadDir("/dev/fd")
@@ -123,7 +122,7 @@ func inherited(null uintptr) ([]uintptr, error) {
 	for _, fd := range fds {
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 		if err != nil || flags&unix.FD_CLOEXEC != 0 {
-			continue // the directory's own, or one that Go has opened
+			continue // the directory's own descriptor, or one that Go has opened
 		}
 		for len(files) < fd {
 			files = append(files, ^uintptr(0)) // there is none

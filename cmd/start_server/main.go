@@ -1,5 +1,5 @@
-// The runtime need not read the cgroup's CPU limits at every start, nor watch
-// them: there is hardly ever more than one thing to do.
+// The runtime need not read the cgroup's CPU limits at every start, nor watch them: there
+// is hardly ever work for two processors.
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 

@@ -72,7 +72,7 @@ type options struct {
 
 	command []string
 	parser  *flags.Parser
-	set     starter.Config // what the texts above were parsed to
+	set     starter.Config // the parsed values of the fields above
 	timeout time.Duration
 }
 
@@ -95,8 +95,8 @@ Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
             4  --status: whether something serves cannot be known
 `
 
-// parse reads the command line. The error names every fault, a line each; with
-// options beside it there may be more, in what they ask for.
+// parse reads the command line. The error names every fault, a line each. If options are
+// returned with it, starter.New may find more faults in them.
 func parse(args []string) (*options, error) {
 	o := &options{}
 	var err error
@@ -112,7 +112,7 @@ func parse(args []string) (*options, error) {
 	return o, o.check()
 }
 
-// config is what the library is told.
+// config is the library's Config.
 func (o *options) config(log io.Writer) starter.Config {
 	c := o.set
 	c.Command = o.command
@@ -138,9 +138,8 @@ func (o *options) writeHelp(w io.Writer) {
 	fmt.Fprint(w, epilogue)
 }
 
-// spellOut writes options in full that are given as Perl's Getopt::Long takes
-// them: with one dash, in any case, or cut to an unambiguous beginning. Init
-// scripts do.
+// spellOut writes options in full, for go-flags. Init scripts give them as Perl's
+// Getopt::Long allows: with one dash, in any case, or cut to an unambiguous beginning.
 func (o *options) spellOut(args []string) ([]string, error) {
 	var full []string
 	for i := 0; i < len(args); i++ {
@@ -160,7 +159,7 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		case hasValue && value != "":
 			arg += "=" + value
 		case isSwitch:
-		case option.OptionalArgument && !hasValue: // its value stands behind a = only
+		case option.OptionalArgument && !hasValue: // its value follows a = only
 		case hasValue || i+1 == len(args):
 			return nil, fmt.Errorf("--%s: its value is missing", option.LongName)
 		default:
@@ -172,15 +171,15 @@ func (o *options) spellOut(args []string) ([]string, error) {
 	return full, nil
 }
 
-// originals are the options of Server::Starter: what is short for one of them
-// there is so here, whatever options are added.
+// originals are the options of Server::Starter. What abbreviates one of them there does so
+// here, whatever options are added.
 var originals = []string{
 	"port", "path", "dir", "interval", "log-file", "pid-file", "status-file", "signal-on-hup", "signal-on-term",
 	"backlog", "envdir", "enable-auto-restart", "auto-restart-interval", "kill-old-delay", "restart", "stop",
 	"daemonize", "help", "version",
 }
 
-// find returns the option of that name, or the only one that begins so.
+// find returns the option of that name, or the only one whose name begins with it.
 func (o *options) find(name string) (*flags.Option, error) {
 	var found, original []*flags.Option
 	for _, group := range o.parser.Groups() {

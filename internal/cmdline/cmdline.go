@@ -1,4 +1,4 @@
-// Package cmdline is what the commands have in common.
+// Package cmdline parses command lines and reports errors, for all commands.
 package cmdline
 
 import (
@@ -9,14 +9,14 @@ import (
 	"github.com/jessevdk/go-flags"
 )
 
-// The exit codes, as each command's help explains them.
+// The exit codes. Each command's help explains them.
 const (
 	OK    = 0
 	Error = 1
 	Usage = 2 // the command line is wrong, and nothing was touched
 )
 
-// Fail writes each line of err, behind the name of the command, and returns code.
+// Fail writes the lines of err, each after the name of the command, and returns code.
 func Fail(stderr io.Writer, name string, code int, err error) int {
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
@@ -24,8 +24,8 @@ func Fail(stderr io.Writer, name string, code int, err error) int {
 	return code
 }
 
-// Parser reads options into o, as its tags say (go-flags), up to the first argument that
-// is none or "--". It writes the help, which begins with usage.
+// Parser is a go-flags parser that reads options into o, by its tags, up to "--" or the
+// first argument that is no option. Its help begins with usage.
 func Parser(name, usage string, o any) (*flags.Parser, error) {
 	parser := flags.NewNamedParser(name, flags.PassDoubleDash|flags.PassAfterNonOption)
 	parser.Usage = usage
@@ -33,8 +33,8 @@ func Parser(name, usage string, o any) (*flags.Parser, error) {
 	return parser, err
 }
 
-// Parse has args read by a Parser. The rest is what stands behind the options. The error
-// is one line.
+// Parse reads args with a Parser. rest is the arguments after the options. The error is
+// one line.
 func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest []string, err error) {
 	if parser, err = Parser(name, usage, o); err != nil {
 		return nil, nil, err

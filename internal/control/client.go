@@ -15,7 +15,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// dialPause is between two attempts to connect.
+// dialPause is the pause between two attempts to connect.
 const dialPause = 10 * time.Millisecond
 
 // ErrNobody is what Dial returns if no superdaemon listens at the path.
@@ -40,15 +40,15 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest)}, nil
 }
 
-// dial waits for its turn if very many connect at a time: connect(2) does so
-// only with a socket that blocks.
+// dial tries again while the backlog is full: connect(2) on a socket that does not block
+// fails then.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	var d net.Dialer
 	for {
 		conn, err := d.DialContext(ctx, "unix", path)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			<-ctx.Done() // whose time it was
+			<-ctx.Done() // the net package may be a moment early
 			return nil, context.Cause(ctx)
 		case !errors.Is(err, syscall.EAGAIN):
 			return conn, err
@@ -61,7 +61,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 }
 
-// reason is an error of package net without the address, which is in ours.
+// reason takes the address out of an error of package net: ours name the path.
 func reason(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -73,9 +73,9 @@ func reason(err error) error {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Do sends a request and blocks until it is answered or ctx ends. Events that
-// come before the answer go to watch, which may be nil. A refusal is an error, beside the answer;
-// so is what a server has said that has hung up.
+// Do sends a request and blocks until it is answered or ctx ends. Events that come before
+// the answer go to watch, which may be nil. If the answer is not OK it is returned with an
+// error; so is what a server says before it hangs up.
 func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, error) {
 	defer c.bound(ctx)()
 	r.Version = Version
@@ -102,8 +102,8 @@ func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, 
 	}
 }
 
-// Watch passes events to watch until that returns false, the connection ends
-// (io.EOF), or ctx does.
+// Watch passes events to watch. It blocks until watch returns false, the connection ends
+// (io.EOF) or ctx ends.
 func (c *Client) Watch(ctx context.Context, watch func(Event) bool) error {
 	defer c.bound(ctx)()
 	for {
@@ -145,7 +145,7 @@ func (c *Client) readLine() ([]byte, error) {
 	}
 }
 
-// fault says what went wrong: the end of ctx, if that was it.
+// fault names the control socket in an error, and ctx's cause if ctx ended.
 func (c *Client) fault(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = context.Cause(ctx)
@@ -161,8 +161,7 @@ func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// bound ends reads and writes when ctx does, until the function it returns is
-// called.
+// bound has reads and writes fail when ctx ends, until unbound is called.
 func (c *Client) bound(ctx context.Context) (unbound func()) {
 	_ = c.conn.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })

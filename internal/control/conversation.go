@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// client is a connection. Its goroutine takes requests, one after the other, so
-// that who does not read the answer to one is not asked for another.
+// client is a connection. Its goroutine takes one request after the other: the next is
+// read when the answer to the last is written.
 type client struct {
 	server *Server
 	conn   net.Conn
@@ -22,22 +22,23 @@ type client struct {
 	gone   chan struct{}
 	once   sync.Once
 
-	unread atomic.Int64 // bytes of events
+	unread atomic.Int64 // bytes of events that are not written yet
 
-	// Guarded by the server's lock, or written once before all others look.
-	busy   bool         // a request is being carried out, or its answer written
-	ended  bool         // the connection is
+	// Written under the server's lock. The client's own goroutine, which alone sets events,
+	// reads it without.
+	busy   bool         // a request is carried out, or its answer written
+	ended  bool         // the connection is closed
 	events chan written // to be written; nil: it has not subscribed
 }
 
-// What ends a conversation and is the client's fault.
+// These faults of the client end the conversation.
 var (
 	errLong = fmt.Errorf("a request is longer than %d bytes", maxRequest)
 	errSlow = fmt.Errorf("a request has not come whole in %v", requestTime)
 	errIdle = fmt.Errorf("nothing was asked for in %v", idleTime)
 )
 
-// talk answers requests until the client leaves or sends what is none.
+// talk answers requests until the client hangs up or a fault ends the conversation.
 func (c *client) talk() {
 	defer c.server.remove(c)
 	defer c.end()
@@ -62,7 +63,7 @@ func (c *client) talk() {
 	}
 }
 
-// next reads a line. What stands before the end without a newline is one too.
+// next reads a line. The last one may lack its newline.
 func (c *client) next(in *bufio.Reader) (string, error) {
 	c.expect(idleTime)
 	if _, err := in.Peek(1); err != nil {
@@ -79,8 +80,8 @@ func (c *client) next(in *bufio.Reader) (string, error) {
 	return string(text), c.late(err, errSlow)
 }
 
-// late says in our words that a time was over. When the server closes, it is for
-// all: that is nobody's fault.
+// late returns ours for a deadline that has passed, and err otherwise. When the server
+// closes it sets a deadline for all clients, which is no fault of theirs.
 func (c *client) late(err, ours error) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
@@ -93,8 +94,8 @@ func (c *client) late(err, ours error) error {
 	}
 }
 
-// expect bounds how long the client may keep us waiting. Who has subscribed
-// need not ask anything any more, and when the server closes nobody may.
+// expect bounds the wait for the client. A subscriber need not ask anything, and when the
+// server closes no client may.
 func (c *client) expect(d time.Duration) {
 	end := time.Now().Add(d)
 	if c.events != nil {
@@ -110,7 +111,7 @@ func (c *client) expect(d time.Duration) {
 
 func (c *client) expectNothing() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// answer carries a request out. The result is whether there may be another.
+// answer carries a request out and tells whether another may follow.
 func (c *client) answer(text string) bool {
 	if !c.server.begin(c) {
 		return false
@@ -134,11 +135,11 @@ func (c *client) answer(text string) bool {
 		c.catchUp()
 	}
 	if isEinhorns(text) && a.Message == "" {
-		a.Message = cmp.Or(a.Error, "done") // all that einhorn's client shows
+		a.Message = cmp.Or(a.Error, "done") // einhorn's client shows nothing else
 	}
 	err = c.send(a)
 	if subscribed {
-		go c.tell() // now: the answer comes before all events
+		go c.tell() // after the answer, which comes before all events
 	}
 	return err == nil
 }
@@ -148,7 +149,7 @@ func (c *client) send(a Answer) error {
 	return c.write(a.encode())
 }
 
-// write writes a line whole: of two at a time, the second waits (net.Conn).
+// write writes a line whole. A second call waits for the first (net.Conn).
 func (c *client) write(text []byte) error {
 	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := c.conn.Write(text)
@@ -158,9 +159,8 @@ func (c *client) write(text []byte) error {
 	return err
 }
 
-// end ends the connection at once. The client stays on the list as long as its
-// request is being carried out: who comes, asks and goes again and again takes no
-// more than who waits.
+// end closes the connection at once. The client stays on the list until its request is
+// carried out, so a process gains no room by hanging up and connecting again.
 func (c *client) end() {
 	c.once.Do(func() {
 		c.server.unsubscribe(c)

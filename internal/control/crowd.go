@@ -5,10 +5,9 @@ import (
 	"slices"
 )
 
-// admit makes room for a client, if need be by choosing the one that has been
-// idle for the longest, which then has to go: of the same process, if that has
-// its share already, so that one process that connects again and again is in
-// nobody's way but its own.
+// admit puts a client on the list. If that is full the client that has been idle for the
+// longest is the loser, and has to go. If the process has its share of clients the loser
+// is one of its own, so that it takes no room from other processes.
 func (s *Server) admit(c *client) (loser *client, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,11 +38,11 @@ func (s *Server) admit(c *client) (loser *client, err error) {
 	return loser, nil
 }
 
-// idle tells of a client that waits for nothing.
+// idle tells that a client waits for nothing.
 func (c *client) idle() bool { return !c.busy && c.events == nil }
 
-// begin tells that a request is to be carried out, unless the client had to go
-// or all have to.
+// begin marks a client busy. It returns false if the client had to go or the server
+// closes.
 func (s *Server) begin(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,7 +53,7 @@ func (s *Server) begin(c *client) bool {
 	return true
 }
 
-// finished makes a client the last of the idle ones.
+// finished marks a client idle, and moves it to the end of the list.
 func (s *Server) finished(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +63,9 @@ func (s *Server) finished(c *client) {
 	}
 }
 
-// subscribe has events kept for a client from now on.
-func (s *Server) subscribe(c *client) (first bool) {
+// subscribe has events kept for a client from now on. It returns false if that was so
+// already, or the client is gone.
+func (s *Server) subscribe(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.events != nil || c.ended {
@@ -76,7 +76,7 @@ func (s *Server) subscribe(c *client) (first bool) {
 	return true
 }
 
-// unsubscribe has no more events kept for a client, whose connection is ended.
+// unsubscribe has no more events kept for a client whose connection ends.
 func (s *Server) unsubscribe(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *Server) subscribers() []*client {
 	return found
 }
 
-// remove takes a client off the list, if it still is there.
+// remove takes a client off the list.
 func (s *Server) remove(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

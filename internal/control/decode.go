@@ -11,8 +11,8 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// decodeRequest reads a JSON object. Members that it does not know are passed
-// over, and of two of a name the first one counts.
+// decodeRequest reads a JSON object. Unknown members are ignored; of two with one name
+// the first counts.
 func decodeRequest(line string) (r Request, err error) {
 	v, err := parseStrictly(line)
 	if err != nil {
@@ -51,12 +51,12 @@ func decodeRequest(line string) (r Request, err error) {
 	return r, nil
 }
 
-// maxBrackets bounds how many lists and objects are in a request. What fastjson
-// says of a fault deep within many takes megabytes to put together.
+// maxBrackets bounds the lists and objects in a request. fastjson takes megabytes to
+// report a fault that is nested deeply.
 const maxBrackets = 64
 
-// parseStrictly reads JSON and nothing else: fastjson.Parse takes much for a
-// number or a string that is none.
+// parseStrictly reads valid JSON only. fastjson.Parse alone accepts malformed numbers and
+// strings.
 func parseStrictly(line string) (*fastjson.Value, error) {
 	if strings.Count(line, "[")+strings.Count(line, "{") > maxBrackets {
 		return nil, fmt.Errorf("more than %d lists and objects are in it", maxBrackets)
@@ -67,7 +67,7 @@ func parseStrictly(line string) (*fastjson.Value, error) {
 	return fastjson.Parse(line)
 }
 
-// number is a member that may be missing, or null: nil then.
+// number reads a member; nil if it is missing or null.
 func number(v *fastjson.Value, name string) (*int, error) {
 	member := v.Get(name)
 	if member == nil || member.Type() == fastjson.TypeNull {
@@ -80,10 +80,10 @@ func number(v *fastjson.Value, name string) (*int, error) {
 	return &n, nil
 }
 
-// message is what a client is sent: an answer, or an event.
+// message is what a server sends: an answer or an event.
 type message struct {
 	answer Answer
-	event  Event // its kind is empty if it is none
+	event  Event // event.Event is empty if it is an answer
 }
 
 func decodeMessage(line []byte) (m message, err error) {
@@ -177,7 +177,7 @@ func decodeWorker(v *fastjson.Value) Worker {
 	return w
 }
 
-// seconds is a member that may be missing: nil then.
+// seconds reads a member; nil if it is missing.
 func seconds(v *fastjson.Value, name string) *float64 {
 	if !v.Exists(name) {
 		return nil
@@ -200,7 +200,7 @@ func texts(values []*fastjson.Value) []string {
 	return all
 }
 
-// arguments are those of einhorn's commands.
+// arguments reads the member "args".
 func arguments(v *fastjson.Value) ([]string, error) {
 	args := v.Get("args")
 	if args == nil || args.Type() == fastjson.TypeNull {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Watched tells that somebody has subscribed. Without a Server nobody has.
+// Watched tells whether a client has subscribed. It is false for a nil Server.
 func (s *Server) Watched() bool { return s != nil && s.watched.Load() > 0 }
 
-// Publish tells the subscribers of an event. It never blocks, and takes no lock:
-// one who does not keep up is disconnected.
+// Publish sends an event to the subscribers. It never blocks and takes no lock. A
+// subscriber that does not keep up is disconnected.
 func (s *Server) Publish(e Event) {
 	if !s.Watched() {
 		return
@@ -22,7 +22,7 @@ func (s *Server) Publish(e Event) {
 	}
 }
 
-// deliver passes events on to those who have subscribed, the last ones too.
+// deliver passes events on to the subscribers until the server closes and none is left.
 func (s *Server) deliver() {
 	defer close(s.done)
 	for {
@@ -42,20 +42,20 @@ func (s *Server) deliver() {
 	}
 }
 
-// happening is what deliver passes on: an event, or a mark between two.
+// happening is an event, or a mark between two events.
 type happening struct {
 	event Event
 	mark  *mark // nil: it is an event
 }
 
-// mark is for one client, who wants to know when the events before it are written.
+// mark tells one client when all events before it are written.
 type mark struct {
 	client  *client
-	reached chan struct{} // closed then
+	reached chan struct{} // closed when they are
 }
 
-// catchUp blocks until all events are written that were published before, so
-// that an answer does not overtake them.
+// catchUp blocks until all events published so far are written to the client, so that an
+// answer does not overtake them.
 func (c *client) catchUp() {
 	m := &mark{c, make(chan struct{})}
 	select {
@@ -87,15 +87,14 @@ func (s *Server) pass(h happening) {
 	}
 }
 
-// written is what is written to a subscriber: the line of an event, which all of
-// them share, or nothing, with a mark to be closed when that comes to pass.
+// written is for one subscriber: the line of an event, or a mark to close in its turn, or
+// neither at the end.
 type written struct {
-	text []byte
-	mark chan struct{} // nil, and no text: the last
+	text []byte // shared by all subscribers
+	mark chan struct{}
 }
 
-// put has something written. It does not block: who does not read is
-// disconnected.
+// put has w written. It does not block: a client that does not read is disconnected.
 func (c *client) put(w written) {
 	if c.unread.Add(int64(len(w.text))) <= maxUnread {
 		select {
@@ -108,7 +107,7 @@ func (c *client) put(w written) {
 	c.end()
 }
 
-// tell writes events until the client is gone, or the last is written.
+// tell writes what put has put, until the client is gone or the end is reached.
 func (c *client) tell() {
 	defer c.end()
 	for {
@@ -128,7 +127,8 @@ func (c *client) tell() {
 	}
 }
 
-// finish has the events written that are there, if the client takes them.
+// finish blocks until the events that are there are written, for finishTime at most, and
+// ends the connection.
 func (c *client) finish() {
 	late := time.AfterFunc(finishTime, c.end)
 	defer late.Stop()

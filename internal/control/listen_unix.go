@@ -18,22 +18,22 @@ import (
 type listener struct {
 	*net.UnixListener
 	path string
-	made os.FileInfo
-	once sync.Once // close
+	made os.FileInfo // of the socket's file
+	once sync.Once   // of close
 }
 
-// backlog is that of listen(2), for clients that come all at once.
+// backlog is how many clients may wait to be accepted.
 const backlog = 128
 
-// listen binds path. Nobody can connect before the mode is set, as that takes
-// listen(2).
+// listen makes a listening socket at path. Its mode is set before listen(2), so that no
+// client can connect with another mode.
 func listen(path string, worker int) (*listener, error) {
 	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), path)
-	defer f.Close() // net.FileListener has one of its own
+	defer f.Close() // net.FileListener makes a duplicate
 	if err := bind(fd, path); err != nil {
 		return nil, err
 	}
@@ -44,8 +44,7 @@ func listen(path string, worker int) (*listener, error) {
 	return l, nil
 }
 
-// bind binds path, and if a socket is there on which nobody listens, in its
-// place.
+// bind binds path. A socket there on which no process listens is replaced.
 func bind(fd int, path string) error {
 	address := &syscall.SockaddrUnix{Name: path}
 	err := syscall.Bind(fd, address)
@@ -54,7 +53,7 @@ func bind(fd int, path string) error {
 	}
 	info, err := os.Lstat(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // it has gone just now
+	case errors.Is(err, fs.ErrNotExist): // it was removed just now
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
@@ -69,8 +68,8 @@ func bind(fd int, path string) error {
 	return os.NewSyscallError("bind", syscall.Bind(fd, address))
 }
 
-// inUse tells that somebody listens on a socket. Only who is refused a
-// connection knows that nobody does.
+// inUse tells whether a process may listen on a socket. Only a refused connection proves
+// that none does.
 func inUse(path string) bool {
 	conn, err := net.Dial("unix", path)
 	if err == nil {
@@ -79,12 +78,12 @@ func inUse(path string) bool {
 	return !errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// Check says what Listen would if a process listens at path already, or what is there
-// is not a socket.
+// Check is the error of Listen if a process listens at path, or something else than a
+// socket is there.
 func Check(path string) error {
 	info, err := os.Lstat(path)
 	switch {
-	case err != nil: // nothing is there, or it is for Listen to say
+	case err != nil: // nothing is there, or Listen will fail
 		return nil
 	case info.Mode().Type() != fs.ModeSocket:
 		err = errNoSocket
@@ -105,7 +104,7 @@ var (
 func (l *listener) open(fd int, f *os.File, worker int) (err error) {
 	mode := os.FileMode(0o600)
 	if worker != 0 {
-		mode = 0o666 // and not theirs, or they could put another in its place
+		mode = 0o666 // but we own it: workers could replace a file of their own
 	}
 	if err = os.Chmod(l.path, mode); err != nil {
 		return err
@@ -121,13 +120,13 @@ func (l *listener) open(fd int, f *os.File, worker int) (err error) {
 		return err
 	}
 	l.UnixListener = ln.(*net.UnixListener)
-	l.SetUnlinkOnClose(false) // it may be another's by then
+	l.SetUnlinkOnClose(false) // the path may be another server's by then
 	return nil
 }
 
-// close removes the socket, if it still is this one, and stops listening: in this
-// order, as an inode that nobody has open any more may be another's by now. A
-// second time it does nothing.
+// close removes the socket's file, if that is still ours, and stops listening: in this
+// order, as the inode number of a closed socket may be another file's. A second call does
+// nothing.
 func (l *listener) close() (err error) {
 	l.once.Do(func() {
 		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerOf asks the kernel who has connected (unix(4), LOCAL_PEERCRED and
+// peerOf asks the kernel which process has connected (unix(4), LOCAL_PEERCRED and
 // LOCAL_PEERPID).
 func peerOf(conn *net.UnixConn) (Peer, error) {
 	raw, err := conn.SyscallConn()

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerOf asks the kernel who has connected (unix(7), SO_PEERCRED).
+// peerOf asks the kernel which process has connected (unix(7), SO_PEERCRED).
 func peerOf(conn *net.UnixConn) (Peer, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-// peerOf cannot tell who has connected.
+// peerOf cannot tell which process has connected.
 func peerOf(*net.UnixConn) (Peer, error) {
 	return Peer{}, errors.New("this system does not tell who connects")
 }

@@ -1,7 +1,6 @@
-// Package control is the superdaemon's control socket: a unix stream socket on
-// which clients of the same user, or root, ask how things stand and have things
-// done. docs/control.md is the protocol's description for those who write
-// clients.
+// Package control carries requests and events over the superdaemon's control socket, a
+// unix stream socket for clients of the same user and of root. docs/control.md describes
+// the protocol for authors of clients.
 package control
 
 import (
@@ -10,26 +9,26 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// Version is the version of the protocol. It changes when a client that knows
-// only the older one would go wrong.
+// Version is the version of the protocol. It changes when a client of the older version
+// would go wrong.
 const Version = 1
 
 // maxRequest bounds a request, in bytes with its newline.
 const maxRequest = 16 << 10
 
-// maxAnswer bounds what a client reads of an answer or an event: the status of
-// ten thousand workers is some three megabytes.
+// maxAnswer bounds an answer or an event that a client reads, in bytes. The status of
+// ten thousand workers has some three megabytes.
 const maxAnswer = 16 << 20
 
 // Request is a line from a client.
 type Request struct {
-	Version int    // 0 is taken as ours
-	ID      []byte // any JSON value, which comes back with the answer
+	Version int    // 0: ours
+	ID      []byte // any JSON value; it comes back with the answer
 	Command string
 	Workers int    // of "workers"
 	Signal  string // of "signal"
 	Slot    *int   // of "signal"; nil: all
-	// Args are what einhorn's clients give behind a command.
+	// Args follow a command of einhorn's clients.
 	Args []string
 }
 
@@ -38,25 +37,24 @@ type Answer struct {
 	Version    int
 	ID         []byte
 	OK         bool
-	Error      string   // why not
-	Message    string   // for people: what einhorn's clients show
+	Error      string   // why it is not OK
+	Message    string   // for people; einhorn's clients show it
 	Log        []string // the last lines of the log since the failed attempt began
-	Generation int      // the one that a restart has made live
-	Pids       []int    // who was sent the signal
+	Generation int      // made live by a restart
+	Pids       []int    // of the workers that were sent a signal, or that have come or gone
 	Status     *Status
 	Commands   []Command
 
 	subscribes, refuses bool // not sent: see Subscription and Refusal
 }
 
-// Subscription is the answer to a client that has every event from now on.
+// Subscription is the answer to a client that gets every event from now on.
 func Subscription() Answer { return Answer{OK: true, subscribes: true} }
 
-// Refusal is the answer to a client that may not ask for this, and why, of which
-// Config.Refused hears.
+// Refusal is the answer to a client that may not ask for this. Config.Refused hears why.
 func Refusal(why string) Answer { return Answer{Error: why, refuses: true} }
 
-// Command is what there is to ask for.
+// Command is a command that a client may ask for.
 type Command struct {
 	Name string
 	Help string
@@ -71,13 +69,13 @@ type Status struct {
 	Started       time.Time
 	Uptime        float64
 	Generation    int // the live one; 0: none
-	Starting      int // the one that is starting
+	Starting      int // the one that is starting; 0: none
 	WantedWorkers int
 	Restarts      int
-	StopsAt       *time.Time // in the stop delay
+	StopsAt       *time.Time // when the stop delay is over; nil: no stop was asked for
 	Workers       []Worker
 	Sockets       []Socket
-	Failure       *Failure // of the last attempt
+	Failure       *Failure // of the last attempt; nil: it did not fail
 }
 
 // Worker is one worker process.
@@ -86,9 +84,9 @@ type Worker struct {
 	State      supervise.WorkerState
 	Age        float64
 	ReadyAfter *float64 // nil: it has not proved itself yet
-	Restarts   int      // workers that were started in its slot before
-	LastExit   *Exit    // of its slot
-	NextTry    *float64 // until one is started, if the worker is missing
+	Restarts   int      // how many workers its slot had before
+	LastExit   *Exit    // of its slot; nil: none has ended
+	NextTry    *float64 // if the worker is missing: until one is started
 	Says       string   // its STATUS line
 }
 
@@ -102,13 +100,13 @@ type ID struct {
 // Exit is how a process ended.
 type Exit struct {
 	Pid    int
-	Status int // raw, as of wait(2)
+	Status int // raw (wait(2))
 	Text   string
 	At     time.Time
 	Lived  float64
 }
 
-// Socket is one that the workers have.
+// Socket is a socket of the workers.
 type Socket struct {
 	Name    string // as in SERVER_STARTER_PORT
 	Network string // tcp, udp or unix
@@ -121,7 +119,7 @@ type Failure struct {
 	Generation int
 	Reason     string
 	At         time.Time
-	GivenUp    bool // no other attempt was made
+	GivenUp    bool // no other attempt followed
 	Log        []string
 }
 
@@ -132,12 +130,12 @@ type Event struct {
 	Time    time.Time
 	Worker  *ID
 	Workers []ID
-	// Generation is that which has failed or is live.
+	// Generation is the one that has failed or gone live.
 	Generation int
 	Wanted     int // workers
 	Seconds    float64
 	Signal     string
-	Status     *int   // raw, as of wait(2)
+	Status     *int   // raw (wait(2))
 	Reason     string // of a failure
 	Says       string // the worker's STATUS line
 	Text       string // as the log has it

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// refusals are counted, and told of once in refusedPause, so that no client can
-// fill a log.
+// refusals reports one refusal in refusedPause, and counts the others, so that no client
+// can fill a log.
 type refusals struct {
 	tell func(why string, more int)
 
@@ -15,7 +15,7 @@ type refusals struct {
 	last time.Time // when that was
 }
 
-// add may be called from anywhere, with locks held, as tell does not block.
+// add may be called with locks held: tell does not block.
 func (r *refusals) add(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// parseRequest reads a line from a client: a JSON object, or what the client of
-// Ruby's einhorn sends.
+// parseRequest reads a line from a client: a JSON object, or what the client of Ruby's
+// einhorn sends.
 func parseRequest(line string) (Request, error) {
 	line = strings.TrimSpace(line)
 	if !utf8.ValidString(line) {
@@ -29,21 +29,21 @@ func parseRequest(line string) (Request, error) {
 	return r, nil
 }
 
-// isEinhorns tells that a line is none of ours.
+// isEinhorns tells that a line is not JSON, and so of einhorn's client.
 func isEinhorns(line string) bool { return !strings.HasPrefix(strings.TrimSpace(line), "{") }
 
-// parseEinhorn reads the other form that einhorn's clients speak: a mapping in
-// YAML with "%" and newline escaped as in a URL, such as
+// parseEinhorn reads what einhorn's own client sends: a mapping in YAML with "%" and
+// newline escaped as in a URL, such as
 //
 //	---%0Acommand: worker:ack%0Apid: 1234%0A
 //
-// (einhorn, lib/einhorn/client.rb, Transport.serialize_message). The values that
-// its clients send are plain scalars, so that much of YAML is understood and no
-// more: whatever else a hostile client could write in YAML is refused.
+// (einhorn, lib/einhorn/client.rb, Transport.serialize_message). That client sends only
+// plain scalars and lists of them. Nothing else of YAML is understood, so that a hostile
+// client gets no further.
 func parseEinhorn(line string) (Request, error) {
 	mapping := strings.ReplaceAll(strings.ReplaceAll(line, "%0A", "\n"), "%25", "%")
 	var r Request
-	listed := false // the arguments stand below
+	listed := false // the arguments follow, a line each
 	for field := range strings.Lines(mapping) {
 		field = strings.TrimSpace(field)
 		if field == "" || field == "---" {
@@ -53,7 +53,7 @@ func parseEinhorn(line string) (Request, error) {
 			r.Args = append(r.Args, scalar(arg))
 			continue
 		}
-		field = strings.TrimPrefix(field, ":") // Ruby's symbols begin so
+		field = strings.TrimPrefix(field, ":") // of a symbol in Ruby
 		if listed = field == "args:"; listed {
 			continue
 		}
@@ -77,8 +77,8 @@ func parseEinhorn(line string) (Request, error) {
 // scalar is a string as YAML may have it, with or without quotes.
 func scalar(value string) string { return strings.Trim(value, `"'`) }
 
-// SignalName is the signal that a request names: in "signal", or as einhorn's
-// clients have it. "": it names none.
+// SignalName is the signal that a request names, in "signal" or, from einhorn's clients,
+// as the only argument; "": it names none.
 func (r *Request) SignalName() (string, error) {
 	switch {
 	case r.Signal != "" || len(r.Args) == 0:

@@ -11,68 +11,66 @@ import (
 	"time"
 )
 
-// Limits that keep clients from costing much, whatever they do.
+// Limits of what clients can cost.
 const (
 	maxClients     = 64                     // connected at a time
-	maxOfProcess   = 16                     // of them, of one process
-	maxEvents      = 1024                   // that wait for a subscriber to read them
-	maxUnread      = 4 << 20                // bytes of them
-	writeTime      = 10 * time.Second       // for a client to take a line
-	farewellTime   = 100 * time.Millisecond // to take the line that it is turned away with
-	finishTime     = 2 * time.Second        // to take what is left when the connection is to end
-	requestTime    = 10 * time.Second       // for a request to come whole, once it has begun
+	maxOfProcess   = 16                     // connected at a time by one process
+	maxEvents      = 1024                   // waiting for a subscriber to read them
+	maxUnread      = 4 << 20                // bytes of events waiting for a subscriber
+	writeTime      = 10 * time.Second       // for a client to read a line
+	farewellTime   = 100 * time.Millisecond // for a client to read why it is turned away
+	finishTime     = 2 * time.Second        // for a client to read the rest when its connection ends
+	requestTime    = 10 * time.Second       // from the first byte of a request to the last
 	idleTime       = 5 * time.Minute        // between requests, of a client that has not subscribed
 	refusedPause   = time.Minute            // between two calls of Config.Refused
 	exhaustedPause = 100 * time.Millisecond // after a failed accept(2)
 )
 
-// Peer is the process that has connected.
+// Peer is the process that has connected, as the kernel knows it.
 type Peer struct {
 	Pid, UID  int
-	Ancestors []int // the process itself first; see Config
-	OfWorkers bool  // it is of the workers' user, and neither of ours nor root's
+	Ancestors []int // its pid, its parent and so on; nil if Config.Ancestors is
+	OfWorkers bool  // its user is Config.Worker
 }
 
 // Config is what a server needs of the superdaemon.
 type Config struct {
 	// Name is that of the superdaemon. "": start_server.
 	Name string
-	// Do carries a request out and may block as long as that takes. It is called
-	// from many goroutines; of one client, for one request after the other.
+	// Do carries a request out, and may block for as long as that takes. It is called
+	// from many goroutines, but for one request of a client at a time.
 	Do func(Peer, Request) Answer
-	// Ancestors finds the parents of a process. It is called as soon as one has
-	// connected, as it may be gone any moment. nil: nobody wants to know them.
+	// Ancestors finds a process's ancestors. It is called as soon as the process has
+	// connected, which may end at any moment. nil: they are not looked for.
 	Ancestors func(pid int) []int
-	// Worker is the user that workers run as, if that is not ours: it may connect,
-	// and Do is told that it is theirs. 0: it is ours.
+	// Worker is the user that workers run as, who may then connect, too; 0: they run as
+	// ours.
 	Worker int
-	// Refused hears of clients that were turned away, and why, once a minute at
-	// most; more is how many others there were since the last time. It must not
-	// block.
+	// Refused hears why a client was turned away, once a minute at most; more is how
+	// many others were since the last call. It must not block.
 	Refused func(why string, more int)
 }
 
-// Server is a control socket, and who is connected to it.
+// Server is a control socket and its clients.
 type Server struct {
 	Config
 	listener *listener
 	refusals refusals
 
 	events  chan happening
-	watched atomic.Int32 // subscribers
-	missed  atomic.Bool  // there was no room for an event
-	closing chan struct{}
-	done    chan struct{} // closed when the server closes, and the last event is on its way
+	watched atomic.Int32  // number of subscribers
+	missed  atomic.Bool   // there was no room for an event
+	closing chan struct{} // closed when the server closes
+	done    chan struct{} // closed when the last event is passed on after that
 
 	mu      sync.Mutex // guards what follows, and the state of each client
 	closed  bool
-	clients []*client // the one idle for the longest first
+	clients []*client // that idle for the longest first
 }
 
-// Listen makes the socket at path, with mode 0600, or 0666 if workers have a user of
-// their own: who has connected is looked at in any case. A stale one there is
-// replaced; one on which a process listens, or what is not a socket, is an
-// error.
+// Listen makes the socket at path. Its mode is 0600, or 0666 if workers have a user of
+// their own; the server looks at the user of each client in any case. A stale socket
+// there is replaced. A socket on which a process listens, or anything else, is an error.
 func Listen(path string, c Config) (*Server, error) {
 	l, err := listen(path, c.Worker)
 	if err != nil {
@@ -84,7 +82,7 @@ func Listen(path string, c Config) (*Server, error) {
 	return s, nil
 }
 
-// newServer is one that nobody can connect to yet.
+// newServer makes a Server without a socket.
 func newServer(c Config) *Server {
 	if c.Name == "" {
 		c.Name = "start_server"
@@ -95,12 +93,13 @@ func newServer(c Config) *Server {
 	return s
 }
 
-// StopListening removes the socket, so that another server may have its path. The
-// connections that there are stay.
+// StopListening removes the socket, so that another server may take its path. Clients
+// stay connected.
 func (s *Server) StopListening() error { return s.listener.close() }
 
-// Close removes the socket and ends all connections, after what is to be
-// written to them, which may take finishTime. It must be called once.
+// Close removes the socket and ends all connections. It blocks, for finishTime at most,
+// until what is left is written to them. It must be called once. On a nil Server it does
+// nothing.
 func (s *Server) Close() error {
 	if s == nil {
 		return nil
@@ -137,7 +136,7 @@ func (s *Server) accept() {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
-		case err != nil: // out of descriptors, for one
+		case err != nil: // as when descriptors run out
 			s.refusals.add(err.Error())
 			select {
 			case <-s.done:
@@ -150,7 +149,7 @@ func (s *Server) accept() {
 	}
 }
 
-// welcome finds out who has connected, and whether it may.
+// welcome asks the kernel which process has connected, and serves it if it may.
 func (s *Server) welcome(conn *net.UnixConn) {
 	peer, err := peerOf(conn)
 	peer.OfWorkers = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker
@@ -167,7 +166,7 @@ func (s *Server) welcome(conn *net.UnixConn) {
 	s.serve(conn, peer)
 }
 
-// serve takes a client in, if there is room.
+// serve talks to a client, if there is room for it.
 func (s *Server) serve(conn net.Conn, peer Peer) {
 	c := &client{server: s, conn: conn, peer: peer, gone: make(chan struct{})}
 	loser, err := s.admit(c)
@@ -181,7 +180,8 @@ func (s *Server) serve(conn net.Conn, peer Peer) {
 	go c.talk()
 }
 
-// turnAway tells a client why it has to go, if it can be told at once.
+// turnAway tells a client why it has to go, for farewellTime at most, and ends its
+// connection.
 func (s *Server) turnAway(conn net.Conn, why error) {
 	s.refusals.add(why.Error())
 	_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))

@@ -12,29 +12,30 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// redraw is how often the running time is updated on a terminal.
+// redraw is how often a terminal is updated.
 const redraw = 100 * time.Millisecond
 
-// progress shows how a restart goes: a line for each step, and on a terminal
-// one below them that is kept up to date.
+// progress shows how a restart goes: a line for each step and, on a terminal, a last line
+// that is kept up to date.
 type progress struct {
 	out      io.Writer
 	terminal bool
-	stop     func() // the updates
+	stop     func() // stops the updates
 
 	mu         sync.Mutex     // guards what follows
-	began      time.Time      // what is shown
-	wanted     int            // workers
+	began      time.Time      // of what the last line shows
+	wanted     int            // number of workers
 	newest     int            // generation
-	generation int            // that is starting, or live; 0: none, or it has failed
-	live       bool           // it is
-	workers    map[int]*shown // by pid
+	generation int            // the starting or the new live one; 0: none, or it has failed
+	live       bool           // generation is live
+	workers    map[int]*shown // that exist, by pid
 }
 
-// shown is a worker that is there.
+// shown is what is known of a worker.
 type shown struct {
-	generation   int
-	proven, told bool // told to go
+	generation int
+	proven     bool
+	told       bool // to go
 }
 
 func newProgress(out io.Writer, s *control.Status) *progress {
@@ -61,7 +62,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// every calls do again and again, until the function it returns is called.
+// every calls do each d, until stop is called.
 func every(d time.Duration, do func()) (stop func()) {
 	ticker := time.NewTicker(d)
 	end, ended := make(chan struct{}), make(chan struct{})
@@ -83,7 +84,7 @@ func every(d time.Duration, do func()) (stop func()) {
 	})
 }
 
-// close takes the last line away.
+// close stops the updates and clears the last line.
 func (p *progress) close() {
 	p.stop()
 	p.mu.Lock()
@@ -98,7 +99,7 @@ func (p *progress) clear() {
 	}
 }
 
-// draw writes the line that is kept up to date.
+// draw writes the last line.
 func (p *progress) draw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +175,7 @@ func (p *progress) exited(w *control.ID) {
 	}
 }
 
-// left is how many old workers there are.
+// left is how many old workers still exist.
 func (p *progress) left() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

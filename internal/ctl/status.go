@@ -104,7 +104,7 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 // screen is how many columns a terminal has at least.
 const screen = 80
 
-// shortened is a line as far as so many columns have room for it; 0: all of it.
+// shortened cuts a line to so many columns; 0: not at all.
 func shortened(line string, columns int) string {
 	if runes := []rune(line); columns > 0 && len(runes) > columns {
 		return string(runes[:columns-1]) + "…"
@@ -112,12 +112,12 @@ func shortened(line string, columns int) string {
 	return line
 }
 
-// table is rows of cells, the first of which are the columns' names.
+// table is rows of cells. The first row is the columns' names.
 type table [][]string
 
-// write makes each column as wide as its widest cell, and cuts rows that are wider
-// than width, if that is not 0. What others have named, a socket
-// or a worker's state, is made printable.
+// write prints the table, each column as wide as its widest cell, and cuts rows that are
+// wider than width, unless that is 0. Cells are made printable: they hold what others
+// have named, as a socket or a worker's state.
 func (t table) write(w io.Writer, width int) {
 	var padded strings.Builder
 	columns := tabwriter.NewWriter(&padded, 0, 0, 2, ' ', 0)
@@ -144,7 +144,7 @@ func writeFailure(w io.Writer, f *control.Failure) {
 	}
 }
 
-// age is a number of seconds in the two units that matter.
+// age prints a number of seconds in one or two units.
 func age(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
@@ -159,6 +159,6 @@ func age(seconds float64) string {
 	return fmt.Sprintf("%dd%dh", hours/24, hours%24)
 }
 
-// oneLine makes a line that others have written fit for a terminal. A tab is a blank:
-// log lines have some, and a table's columns are to stand below each other.
+// oneLine makes text of others printable in one line. A tab becomes a blank, or a table's
+// columns would be out of line.
 func oneLine(line string) string { return text.Line(strings.ReplaceAll(line, "\t", " ")) }

@@ -1,5 +1,4 @@
-// Package ctl is what operators' commands do by the control socket of a superdaemon,
-// and how they show it. It is a client of internal/control.
+// Package ctl restarts, stops and shows a superdaemon for operators, by its control socket.
 package ctl
 
 import (
@@ -17,22 +16,21 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Superdaemon is one that listens, and how things stood when it was called. It is for
-// one goroutine.
+// Superdaemon is a connection to a superdaemon, with its status at the time of Call. It is
+// for one goroutine.
 type Superdaemon struct {
 	*control.Client
 	Status *control.Status
 	path   string
 }
 
-// handshakeTime is how long a superdaemon may take for what it answers at once.
+// handshakeTime bounds the wait for what a superdaemon answers at once.
 const handshakeTime = 10 * time.Second
 
-// Call connects to the control socket at path and asks how things stand, which is
-// answered at once by one that is well; name is what it is called in errors, as long as
-// it has not said so itself. For Restart it has to watch, that is to subscribe to
-// events first: those that come before the answer are in it. The error is
-// control.ErrNobody if none listens.
+// Call connects to the control socket at path and asks for the status, for ten seconds at
+// most. Errors call the superdaemon name. watch subscribes to events first, as Restart
+// needs: events that come before the status are worked into it. The error wraps
+// control.ErrNobody if no superdaemon listens.
 func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, error) {
 	if end, bounded := ctx.Deadline(); !bounded || time.Until(end) > handshakeTime {
 		var cancel context.CancelFunc
@@ -50,7 +48,7 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 	if watch {
 		_, err = c.Do(ctx, control.Request{Command: "subscribe"}, nil)
 	}
-	var since []control.Event // some of which may have come to pass after the picture was taken
+	var since []control.Event // may be newer than the status
 	if err == nil {
 		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(e control.Event) { since = append(since, e) })
 	}
@@ -74,7 +72,7 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 	return &Superdaemon{c, answer.Status, path}, nil
 }
 
-// nobody is control.ErrNobody with the name of who is missing.
+// nobody is control.ErrNobody with the name of the missing superdaemon.
 type nobody struct{ name, path string }
 
 func (n *nobody) Error() string {
@@ -83,8 +81,8 @@ func (n *nobody) Error() string {
 
 func (n *nobody) Unwrap() error { return control.ErrNobody }
 
-// bringUpToDate takes the workers out of a status that have ended since, and puts
-// those in that have come.
+// bringUpToDate takes workers that have ended since out of a status, and adds those that
+// have started.
 func bringUpToDate(s *control.Status, since []control.Event) {
 	for _, e := range since {
 		if e.Worker == nil || e.Event != "started" && e.Event != "exited" {
@@ -97,8 +95,8 @@ func bringUpToDate(s *control.Status, since []control.Event) {
 	}
 }
 
-// Restart blocks until a new generation is live, and with drained until it is
-// all there is. It shows on stdout how that goes.
+// Restart blocks until a new generation is live and, with drained, until no old worker is
+// left. It shows on stdout how that goes.
 func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained bool) error {
 	p := newProgress(stdout, a.Status)
 	defer p.close()
@@ -126,7 +124,7 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	return err
 }
 
-// failed says why a restart has failed, and who serves on.
+// failed says why a restart has failed, and which workers serve on.
 func (a *Superdaemon) failed(answer control.Answer) error {
 	why := "restart failed: " + answer.Error + "\n" + a.serving()
 	if len(answer.Log) > 0 {
@@ -138,8 +136,8 @@ func (a *Superdaemon) failed(answer control.Answer) error {
 	return errors.New(why)
 }
 
-// serving says who serves. It asks by a connection of its own: on the first one
-// the restart may be waited for yet.
+// serving says which workers serve. It asks on a new connection: the first may still wait
+// for the restart.
 func (a *Superdaemon) serving() string {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
@@ -175,12 +173,12 @@ func (a *Superdaemon) serving() string {
 	return said
 }
 
-// Stop blocks until the superdaemon has ended, by the command stop or die; stopping is
-// called before it is told to.
+// Stop asks for command, stop or die, and blocks until the superdaemon has ended. stopping
+// is called first.
 func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pid int)) error {
 	stopping(a.Status.Pid)
 	_, err := a.Do(ctx, control.Request{Command: command}, nil)
-	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // whom it disconnects for being idle
+	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // it disconnects idle clients
 		err = a.Watch(ctx, func(control.Event) bool { return true })
 	}
 	switch {
@@ -192,8 +190,8 @@ func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pi
 	return err
 }
 
-// Ask has a command carried out, blocks until it is, and returns what there is to be
-// said of it.
+// Ask has a command carried out, blocks until that is done, and returns the answer's
+// message.
 func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
 	answer, err := a.Do(ctx, control.Request{Command: command}, nil)
 	switch {
@@ -210,8 +208,8 @@ func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
 // Who is the superdaemon, by its own name.
 func (a *Superdaemon) Who() string { return fmt.Sprintf("%s (pid:%d)", a.Status.Name, a.Status.Pid) }
 
-// isThere tells whether the superdaemon is there although it has hung up, and if
-// so calls again.
+// isThere tells whether the superdaemon still exists although it has hung up, and if so
+// connects again.
 func (a *Superdaemon) isThere(ctx context.Context) bool {
 	c, err := control.Dial(ctx, a.path)
 	if err != nil {
@@ -227,7 +225,7 @@ func (a *Superdaemon) isThere(ctx context.Context) bool {
 	return true
 }
 
-// TimedOut is the cause of a context that ended so long after.
+// TimedOut is the cause of a context that has timed out.
 func TimedOut(after time.Duration) error {
 	return errors.New("timed out after " + after.String())
 }

@@ -1,6 +1,5 @@
-// Package fd is what the standard library leaves to be done with descriptors: sockets,
-// pipes and duplicates that no child inherits by mistake, and what /proc knows of a
-// process that one end of them has.
+// Package fd makes sockets, pipes and duplicates that no child inherits by mistake, and
+// reads /proc/PID/stat.
 package fd
 
 import "fmt"
@@ -8,7 +7,7 @@ import "fmt"
 // maxPath is what fits into sockaddr_un with its final NUL on every system.
 const maxPath = 103
 
-// CheckPath says by how much a path is too long for a unix socket, if it is.
+// CheckPath says that a path is too long for a unix socket, if it is.
 func CheckPath(path string) error {
 	if len(path) > maxPath {
 		return fmt.Errorf("%d bytes are too long for a unix socket; %d fit", len(path), maxPath)

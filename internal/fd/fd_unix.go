@@ -10,8 +10,8 @@ import (
 )
 
 // Socket is socket(2). The descriptor is close-on-exec, blocks, and is the caller's to
-// close. It waits for a fork that is under way, as Pair and Pipe do: not every system
-// makes a descriptor close-on-exec from the start.
+// close. Socket, Pair and Pipe wait while the process forks: not every system makes a
+// descriptor close-on-exec from the start.
 func Socket(family, kind int) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -33,7 +33,7 @@ func Pair() (a, b int, err error) {
 }
 
 // Pipe is pipe(2). Both ends are close-on-exec, block, and are the caller's to close.
-// os.Pipe's do not block, and most programs cannot handle a stdout like that.
+// Those of os.Pipe do not block, which most programs cannot handle as their stdout.
 func Pipe() (r, w int, err error) {
 	return two("pipe", func(ends *[2]int) error { return unix.Pipe(ends[:]) })
 }

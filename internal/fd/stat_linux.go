@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// Tick is the unit in which the kernel tells when a process was started: USER_HZ is 100
-// everywhere.
+// Tick is the unit of the time at which a process was started: USER_HZ is 100 everywhere.
 const Tick = 10 * time.Millisecond
 
 // Stat is some of what the kernel says of a process (proc_pid_stat(5)).
 type Stat struct {
 	Zombie  bool          // it has ended, and was not waited for
 	Parent  int           // its pid
-	Started time.Duration // after the system, in whole ticks
+	Started time.Duration // since the system's start, in whole ticks
 }
 
-// ReadStat looks at a process. The error says that it is gone, or that /proc does not
-// show it.
+// ReadStat reads /proc/PID/stat. The error says that the process is gone, or that /proc
+// does not show it.
 func ReadStat(pid int) (Stat, error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/stat"
 	line, err := os.ReadFile(path)
@@ -34,7 +33,7 @@ func ReadStat(pid int) (Stat, error) {
 	return s, nil
 }
 
-// parseStat begins behind the program's name, which may hold anything, ") " too.
+// parseStat looks for the last ")", which ends the program's name: that may hold anything.
 func parseStat(line string) (Stat, error) {
 	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
 	if len(fields) < 20 {

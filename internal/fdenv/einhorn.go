@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// The variables of einhorn (its lib/einhorn/command.rb and README). EINHORN_FDS is that
-// of its first releases, and socketmaster's.
+// The variables of einhorn (its lib/einhorn/command.rb and README). EINHORN_FDS is
+// socketmaster's, too, and of einhorn's first releases only.
 const (
 	einhornPrefix     = "EINHORN_"
 	einhornFDs        = einhornPrefix + "FDS="
@@ -18,8 +18,8 @@ const (
 	einhornSocket     = einhornPrefix + "SOCK_PATH="
 )
 
-// einhorn is told the control socket as well: a worker that finds its parent to be the
-// master may want to acknowledge.
+// einhorn includes the control socket: a worker whose parent is the master may
+// acknowledge there.
 var einhorn = Export{Name: "einhorn", prefixes: []string{einhornPrefix}, check: anything, environ: func(sockets []Socket, w Worker) []string {
 	told := []string{
 		einhornFDCount + strconv.Itoa(len(sockets)),
@@ -36,12 +36,12 @@ var einhorn = Export{Name: "einhorn", prefixes: []string{einhornPrefix}, check: 
 	return told
 }}
 
-// EinhornAck tells a worker where to say that it is ready, as einhorn does: its
-// library for Ruby says it only to its parent (einhorn, lib/einhorn/worker.rb).
+// EinhornAck tells a worker where to acknowledge as with einhorn. It names the master, as
+// einhorn's library for Ruby acknowledges only to its parent (lib/einhorn/worker.rb).
 func EinhornAck(master int, controlSocket string) []string {
 	return []string{einhornMaster + strconv.Itoa(master), einhornSocket + controlSocket}
 }
 
-// Socketmaster tells a worker of the one socket that socketmaster gives it, at the first
-// descriptor there is.
+// Socketmaster tells a worker of the only socket that socketmaster gives it, at the first
+// descriptor for sockets.
 func Socketmaster() []string { return []string{einhornFDs + strconv.Itoa(firstPassed)} }

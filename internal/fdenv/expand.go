@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// Expand puts descriptors and ports in the place of {fd:WHICH} and {port:WHICH}
-// in a program's arguments. WHICH is the label of a socket, its name as
-// SERVER_STARTER_PORT has it, or its place from 0 on, looked for in that order.
-// All else stays as it is. Ports of sockets that are not bound yet are 0.
+// Expand replaces {fd:WHICH} and {port:WHICH} in a program's arguments by a descriptor or
+// a port. WHICH is a socket's label, its name in SERVER_STARTER_PORT, or its place from
+// 0, tried in that order. The port of a socket that is not bound yet is 0.
 func Expand(args []string, sockets []Socket) ([]string, error) {
 	expanded := make([]string, len(args))
 	for i, arg := range args {
@@ -54,7 +53,7 @@ func expand(arg string, sockets []Socket) (string, error) {
 	}
 }
 
-// find is the one socket that is called so.
+// find finds the only socket with that label, name or place.
 func find(which string, sockets []Socket) (Socket, error) {
 	for _, called := range []func(int, Socket) bool{
 		func(_ int, s Socket) bool { return s.Label == which && which != "" },
@@ -78,7 +77,7 @@ func find(which string, sockets []Socket) (Socket, error) {
 	return Socket{}, fmt.Errorf("names no socket; there are %s", known(sockets))
 }
 
-// known lists what there is to choose from.
+// known lists the sockets by place and name.
 func known(sockets []Socket) string {
 	if len(sockets) == 0 {
 		return "none"

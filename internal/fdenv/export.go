@@ -12,23 +12,22 @@ import (
 // Export is a convention by which servers learn of inherited sockets.
 type Export struct {
 	Name string
-	// prefixes begin the names of its variables. What stands in them already
-	// speaks of sockets that the worker does not get.
+	// prefixes are the names of its variables; one that ends with _ begins several names.
+	// Workers do not inherit them: they would name sockets that workers do not get.
 	prefixes []string
 	check    func([]Socket) error
 	environ  func([]Socket, Worker) []string
-	// OwnPID is a variable that has to be the worker's own pid, which is not
-	// known before there is a worker; "": there is none.
+	// OwnPID is a variable that must hold the worker's own pid; "": none.
 	OwnPID string
-	// Nonblocking tells that the servers take it for granted that the sockets do
-	// not block, and get stuck otherwise.
+	// Nonblocking tells that servers need sockets that do not block, and get stuck with
+	// others.
 	Nonblocking bool
-	// Unlinks tells that a server removes the path of a unix socket when it leaves,
-	// if it may: its successor is then out of reach.
+	// Unlinks tells that a server removes the path of a unix socket when it ends, if it
+	// may. No client can connect to the next worker then.
 	Unlinks bool
 }
 
-// systemd is that of sd_listen_fds(3) and sd_listen_fds_with_names(3).
+// systemd is sd_listen_fds(3) and sd_listen_fds_with_names(3).
 var systemd = Export{
 	Name:     "systemd",
 	prefixes: []string{"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID"},
@@ -42,7 +41,7 @@ var systemd = Export{
 	OwnPID: "LISTEN_PID",
 }
 
-// exports are all conventions, each with the place that it was read in.
+// exports are all conventions, each with the source that describes it.
 var exports = []Export{
 	systemd,
 	einhorn,
@@ -50,8 +49,8 @@ var exports = []Export{
 	{Name: "unicorn", prefixes: []string{"UNICORN_FD"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
 		return []string{"UNICORN_FD=" + join(sockets, ",", descriptor)}
 	}},
-	// puma, lib/puma/binder.rb: what follows the descriptor is compared, letter by
-	// letter, with the bind that puma was given.
+	// puma, lib/puma/binder.rb: what follows the descriptor must be the bind that puma was
+	// given, to the letter.
 	{Name: "puma", prefixes: []string{"PUMA_INHERIT_"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
 		var told []string
 		for i, s := range sockets {
@@ -59,9 +58,9 @@ var exports = []Export{
 		}
 		return told
 	}},
-	// nginx, src/core/nginx.c, ngx_add_inherited_sockets: it asks the descriptors
-	// for their addresses. A worker that is woken for a connection which another
-	// one has taken by then would wait in accept(2), with all that it serves.
+	// nginx, src/core/nginx.c, ngx_add_inherited_sockets: the descriptors tell their
+	// addresses. If two workers are woken for one connection, the second would block in
+	// accept(2), and serve nothing meanwhile.
 	{Name: "nginx", prefixes: []string{"NGINX"}, check: anything, Nonblocking: true, environ: func(sockets []Socket, _ Worker) []string {
 		var list strings.Builder
 		for _, s := range sockets {
@@ -69,15 +68,15 @@ var exports = []Export{
 		}
 		return []string{"NGINX=" + list.String()}
 	}},
-	// php-fpm, sapi/fpm/fpm/fpm_sockets.c: by the address that its listen
-	// directive comes to. It unlinks a path in fpm_sockets_cleanup.
+	// php-fpm, sapi/fpm/fpm/fpm_sockets.c: it finds a socket by the address of its listen
+	// directive. It unlinks a path in fpm_sockets_cleanup.
 	{Name: "php-fpm", Unlinks: true, prefixes: []string{"FPM_SOCKETS"}, check: streams, environ: func(sockets []Socket, _ Worker) []string {
 		return []string{"FPM_SOCKETS=" + join(sockets, ",", func(s Socket) string { return s.Addr.String() + "=" + descriptor(s) })}
 	}},
 }
 
-// ParseExports finds the conventions that lists of names, joined by commas, name.
-// The error names every fault.
+// ParseExports finds conventions by name. Each list is names joined by commas. The error
+// names every fault.
 func ParseExports(lists []string) ([]Export, error) {
 	var found []Export
 	var faults []error
@@ -107,8 +106,8 @@ func allNames() string {
 	return strings.Join(names, ", ")
 }
 
-// Check says why the sockets cannot be told of in that way, if so. Of a socket
-// that is not bound yet only the descriptor and the network count.
+// Check says why the convention cannot tell of the sockets, if it cannot. They need not
+// be bound yet: only the descriptor and the network count.
 func (e Export) Check(sockets []Socket) error {
 	if err := e.check(sockets); err != nil {
 		return fmt.Errorf("export %q: %w", e.Name, err)
@@ -116,10 +115,10 @@ func (e Export) Check(sockets []Socket) error {
 	return nil
 }
 
-// Environ is what the worker is told of the bound sockets, but for OwnPID.
+// Environ is the variables that tell a worker of the bound sockets, without OwnPID.
 func (e Export) Environ(sockets []Socket, w Worker) []string { return e.environ(sockets, w) }
 
-// Owns tells that a variable is one of the convention's.
+// Owns tells whether a variable is one of the convention's.
 func (e Export) Owns(variable string) bool {
 	return slices.ContainsFunc(e.prefixes, func(p string) bool {
 		if strings.HasSuffix(p, "_") {
@@ -129,13 +128,13 @@ func (e Export) Owns(variable string) bool {
 	})
 }
 
-// ForUs tells that a variable is about descriptors of the superdaemon's own, which
-// its workers do not get: those of systemd's socket activation.
+// ForUs tells whether a variable is about the superdaemon's own descriptors, those of
+// systemd's socket activation.
 func ForUs(variable string) bool { return systemd.Owns(variable) }
 
 func anything([]Socket) error { return nil }
 
-// inARow is what a count alone can tell of.
+// inARow is for conventions that tell only the number of sockets.
 func inARow(sockets []Socket) error {
 	for i, s := range sockets {
 		if s.FD != firstPassed+i {
@@ -145,7 +144,7 @@ func inARow(sockets []Socket) error {
 	return nil
 }
 
-// streams is for servers that know no datagrams.
+// streams is for conventions without datagram sockets.
 func streams(sockets []Socket) error {
 	for _, s := range sockets {
 		if n := s.Addr.Network(); n != "tcp" && n != "unix" {
@@ -157,7 +156,7 @@ func streams(sockets []Socket) error {
 
 func descriptor(s Socket) string { return strconv.Itoa(s.FD) }
 
-// unnamed is what systemd has for a socket without a name.
+// unnamed is systemd's name for a socket that has none.
 const unnamed = "unknown"
 
 func systemdName(s Socket) string {
@@ -184,7 +183,7 @@ func ipFamily(ip net.IP) string {
 	return "AF_INET"
 }
 
-// pumaBind is the socket as puma is told to bind it, a host name left as it is.
+// pumaBind is the bind that puma is given for the socket. A host name stays as it is.
 func pumaBind(s Socket) string {
 	if s.Addr.Network() == "unix" {
 		return "unix://" + s.Name

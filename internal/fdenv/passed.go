@@ -14,16 +14,15 @@ type Passed struct {
 	Name string // "": it has none
 }
 
-// maxPassed is more than any manager passes: a process may not have so many open.
+// maxPassed is more descriptors than a process may have.
 const maxPassed = 1 << 20
 
-// firstPassed is where they begin, SD_LISTEN_FDS_START.
+// firstPassed is the first descriptor that is passed, SD_LISTEN_FDS_START.
 const firstPassed = 3
 
-// TakePassed finds the sockets that are passed to the process pid by the
-// variables of sd_listen_fds_with_names(3), in their order: all, if names has
-// "*", and otherwise those of that names. The error names every name that none
-// has.
+// TakePassed finds the sockets that are passed to process pid, in their order, by the
+// variables of sd_listen_fds_with_names(3). With "*" in names it returns all, otherwise
+// those of these names. The error lists every name that no socket has.
 func TakePassed(getenv func(string) string, pid int, names []string) ([]Passed, error) {
 	if len(names) == 0 {
 		return nil, nil

@@ -1,5 +1,5 @@
-// Package lineedit reads lines that people type: on a terminal they can be edited, have
-// a history, and are completed. It is golang.org/x/term with what that leaves to do.
+// Package lineedit reads lines that people type. On a terminal, golang.org/x/term lets
+// them edit a line, and gives them a history and completion.
 package lineedit
 
 import (
@@ -16,11 +16,11 @@ import (
 type Reader struct {
 	in     *os.File
 	out    io.Writer
-	editor *term.Terminal // nil: there is no terminal
-	lines  *bufio.Scanner // then
+	editor *term.Terminal // nil: in is no terminal
+	lines  *bufio.Scanner // of in if that is no terminal
 }
 
-// New is a Reader of in, which is prompted for on out if it is a terminal; Tab then
+// New is a Reader of in. If in is a terminal, the prompt is written to out, and Tab
 // completes words.
 func New(in *os.File, out io.Writer, prompt string, words []string) *Reader {
 	if !term.IsTerminal(int(in.Fd())) {
@@ -43,12 +43,12 @@ func New(in *os.File, out io.Writer, prompt string, words []string) *Reader {
 	return &Reader{in: in, out: out, editor: editor}
 }
 
-// Terminal tells that somebody types there.
+// Terminal tells whether in is a terminal.
 func (r *Reader) Terminal() bool { return r.editor != nil }
 
 // Next blocks until there is another line. The error is io.EOF at the end, and at Ctrl-C
-// or Ctrl-D. But for this time the terminal is as it was, so that Ctrl-C ends what the
-// line asks for.
+// or Ctrl-D. Only Next changes the mode of the terminal, so at any other time Ctrl-C
+// raises INT.
 func (r *Reader) Next() (line string, err error) {
 	if !r.Terminal() {
 		if r.lines.Scan() {
@@ -77,8 +77,8 @@ func (r *Reader) Next() (line string, err error) {
 	return line, err
 }
 
-// complete makes of the beginning of a line as much as is certain, and tells what it may
-// become.
+// complete extends the beginning of a line as far as all words that it may become agree,
+// and lists these.
 func complete(head string, words []string) (longer string, candidates []string) {
 	for _, word := range words {
 		if strings.HasPrefix(word, strings.TrimLeft(head, " ")) {

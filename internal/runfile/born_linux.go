@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uptime is the clock that processes' starts are told by, in whole ticks.
+// uptime is the clock by which the kernel tells when a process started, in whole ticks.
 func uptime() time.Duration {
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
@@ -16,8 +16,8 @@ func uptime() time.Duration {
 	return time.Duration(now.Nano()).Truncate(fd.Tick)
 }
 
-// nextTick waits until the next tick has begun, and returns its time. Whatever
-// was started before the call has an earlier one.
+// nextTick blocks until the next tick begins, and returns its time. Every process that was
+// started before the call has an earlier one.
 func nextTick() time.Duration {
 	now := uptime()
 	for next := now; ; next = uptime() {
@@ -28,8 +28,8 @@ func nextTick() time.Duration {
 	}
 }
 
-// bornSince tells whether a process was started at that uptime or later. One
-// that is not there to be looked at is taken to be.
+// bornSince tells whether a process was started at that uptime or later. It is true for a
+// process that is gone.
 func bornSince(pid int, since time.Duration) bool {
 	stat, err := fd.ReadStat(pid)
 	return err != nil || stat.Started >= since

@@ -6,7 +6,7 @@ import "time"
 
 func nextTick() time.Duration { return 0 }
 
-// bornSince is not known here, and taken for granted.
+// bornSince is always true: this system does not tell when a process was started.
 func bornSince(int, time.Duration) bool { return true }
 
 // running tells whether a process is there.

@@ -11,11 +11,11 @@ import (
 // poll is how often a waiting client looks at the files.
 const poll = 10 * time.Millisecond
 
-// Restart sends HUP to the superdaemon that holds the pid file, and blocks
-// until its status file lists a newer generation than before and no other, whose
-// workers were started after the call: one that was starting already is not what
-// was asked for. It fails when the attempt does, when the superdaemon goes away, or when ctx
-// ends; what it saw last is in the error.
+// Restart sends HUP to the superdaemon that holds the pid file. It blocks until the status
+// file lists only one generation, newer than before, whose workers were started after the
+// call: a generation that was starting already does not count. It fails when the attempt
+// fails, when the superdaemon ends, or when ctx ends; the error says what the status file
+// held last.
 func Restart(ctx context.Context, pidFile, statusFile string) error {
 	pid, err := Owner(pidFile)
 	if err != nil {
@@ -50,8 +50,8 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 	}
 }
 
-// Stop sends TERM to the superdaemon that holds the pid file, and blocks until
-// it has let go of it, or ctx ends. started is told the pid first.
+// Stop sends TERM to the superdaemon that holds the pid file, and blocks until it has
+// released that, or ctx ends. started is called with its pid first.
 func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 	pid, err := Owner(pidFile)
 	if err != nil {
@@ -82,7 +82,7 @@ func send(pid int, sig syscall.Signal) error {
 	return nil
 }
 
-// wait blocks for one poll, or says that ctx has ended.
+// wait blocks for one poll. The error is ctx's cause if that ends.
 func wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

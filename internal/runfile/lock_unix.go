@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock tries flock(2), and tells whether another process holds it. Closing f
-// unlocks.
+// lock tries to lock f (flock(2)), and tells whether another process holds the lock.
+// Closing f unlocks it.
 func lock(f *os.File) (held bool, err error) {
 	return try(f, unix.LOCK_EX)
 }
 
-// locked tells whether a process holds f by lock. Several may ask at once.
+// locked tells whether a process holds the lock of f. Several processes may ask at once.
 func locked(f *os.File) (held bool, err error) {
 	return try(f, unix.LOCK_SH)
 }
@@ -28,7 +28,7 @@ func try(f *os.File, how int) (held bool, err error) {
 	return false, err
 }
 
-// alive tells whether a process of that number exists.
+// alive tells whether a process with that pid exists.
 func alive(pid int) bool {
 	return !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }

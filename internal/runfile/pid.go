@@ -1,5 +1,5 @@
-// Package runfile keeps the pid file and the status file of a superdaemon, and
-// reads them for the commands that talk to one through them.
+// Package runfile writes the pid file and the status file of a superdaemon, and restarts
+// and stops a superdaemon by means of them.
 package runfile
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// PidFile is a pid file held under flock(2), which marks its owner as alive.
+// PidFile is a locked pid file (flock(2)). The lock shows that its owner is alive.
 type PidFile struct {
 	path string
 	file *os.File
@@ -23,7 +23,7 @@ type PidFile struct {
 // HeldError tells that a running process holds the pid file.
 type HeldError struct {
 	Path string
-	Pid  int // 0 if it has not written it
+	Pid  int // 0: the process has not written it
 }
 
 func (e *HeldError) Error() string {
@@ -33,10 +33,9 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("pid file %q is held by running process %d; stop that first, or use another pid file", e.Path, e.Pid)
 }
 
-// Hold takes the pid file and writes this process's pid into it. A file left
-// behind by a process that is gone is taken over; one that is held is left as
-// it is, and the error is a *HeldError. It may block for a
-// tenth of a second.
+// Hold locks the pid file and writes this process's pid into it. A file that a process has
+// left behind is taken over. If a process holds it, it is left as it is, and the error is
+// a *HeldError. Hold may block for a tenth of a second.
 func Hold(path string) (*PidFile, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -74,8 +73,7 @@ func Hold(path string) (*PidFile, error) {
 	}
 }
 
-// grace is for what is over at once: a client that tests the lock, and a new
-// owner that has not yet written its pid.
+// grace is time for a client to test the lock, and for a new owner to write its pid.
 const grace = 100 * time.Millisecond
 
 func write(f *os.File) error {
@@ -86,15 +84,15 @@ func write(f *os.File) error {
 	return err
 }
 
-// same tells whether path still names the open file f.
+// same tells whether path is still the file f.
 func same(f *os.File, path string) bool {
 	a, errA := f.Stat()
 	b, errB := os.Stat(path)
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-// Release removes the file and lets it go, in this order, so that nobody locks
-// a file that is about to vanish.
+// Release removes the file and then unlocks it, so that no process locks a file that is
+// about to vanish.
 func (p *PidFile) Release() error {
 	var err error
 	if same(p.file, p.path) {
@@ -115,8 +113,9 @@ func readPid(f *os.File) (int, error) {
 	return pid, nil
 }
 
-// Owner returns the pid of the running process that holds the pid file. The
-// error tells a missing file from one that nobody holds.
+// Owner returns the pid of the running process that holds the pid file. The error says
+// whether the file is missing or no process holds it. It may block for a tenth of a
+// second.
 func Owner(path string) (int, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

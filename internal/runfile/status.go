@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// Entry is a line of the status file: a worker that serves.
+// Entry is a line of the status file, for a worker that serves.
 type Entry struct{ Generation, Pid int }
 
-// StatusFile is written whole and renamed into place, so that a reader never
-// sees half of it.
+// StatusFile is a status file that is written beside its path and renamed, so that a
+// reader never sees half of it.
 type StatusFile struct {
 	path    string
 	entries []Entry
 	made    bool
-	written time.Time // last
+	written time.Time // the last time
 }
 
-// NewStatusFile prepares for writing at path. A file that a predecessor has left
-// there is removed: what it says is no longer so.
+// NewStatusFile makes a StatusFile that is not written yet. A file that stands at path is
+// removed: what it says is no longer true.
 func NewStatusFile(path string) (*StatusFile, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -51,15 +51,15 @@ func NewStatusFile(path string) (*StatusFile, error) {
 	return &StatusFile{path: path}, nil
 }
 
-// Write replaces the file's content, a line GENERATION:PID each.
+// Write replaces the file by one with a line GENERATION:PID for each entry.
 func (s *StatusFile) Write(entries []Entry) error {
 	s.entries = entries
 	return s.replace()
 }
 
-// Renew replaces the file by one with the same content, which is the news
-// that a restart has failed, for a client that waits for it. It blocks for as long
-// as a client may need to have seen what was written before.
+// Renew replaces the file by one with the same content: that tells a waiting client that
+// its restart has failed. It blocks until every client has had time to read what was
+// written last, which takes a few hundredths of a second.
 func (s *StatusFile) Renew() error {
 	time.Sleep(time.Until(s.written.Add(5 * poll)))
 	return s.replace()
@@ -107,7 +107,7 @@ func writeNew(path string, text []byte) error {
 	return nil
 }
 
-// Remove removes the file if it was made.
+// Remove removes the file if it was written.
 func (s *StatusFile) Remove() error {
 	if !s.made {
 		return nil
@@ -119,14 +119,13 @@ func (s *StatusFile) Remove() error {
 	return nil
 }
 
-// Status is what a status file said at one moment.
+// Status is what a status file held at one moment.
 type Status struct {
 	Entries []Entry
 	info    fs.FileInfo
 }
 
-// ReadStatus reads a status file. A file that is not there yet is an empty
-// status.
+// ReadStatus reads a status file. A missing file is an empty status.
 func ReadStatus(path string) (Status, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -157,7 +156,7 @@ func ReadStatus(path string) (Status, error) {
 	return s, nil
 }
 
-// Newest is the highest generation listed, 0 if there is none.
+// Newest is the highest generation listed; 0: none is.
 func (s Status) Newest() int {
 	newest := 0
 	for _, e := range s.Entries {
@@ -166,7 +165,7 @@ func (s Status) Newest() int {
 	return newest
 }
 
-// Alone tells that one generation is listed, and no other.
+// Alone tells whether exactly one generation is listed.
 func (s Status) Alone() bool {
 	for _, e := range s.Entries {
 		if e.Generation != s.Entries[0].Generation {
@@ -176,7 +175,7 @@ func (s Status) Alone() bool {
 	return len(s.Entries) > 0
 }
 
-// bornSince tells that all that are listed were started at that uptime or later.
+// bornSince tells whether all listed workers were started at that uptime or later.
 func (s Status) bornSince(uptime time.Duration) bool {
 	for _, e := range s.Entries {
 		if !bornSince(e.Pid, uptime) {
@@ -186,7 +185,7 @@ func (s Status) bornSince(uptime time.Duration) bool {
 	return true
 }
 
-// RenewedSince tells that s is another file than old, and says the same: see
+// RenewedSince tells whether s is another file than old with the same content: see
 // StatusFile.Renew.
 func (s Status) RenewedSince(old Status) bool {
 	if s.info == nil || s.String() != old.String() {

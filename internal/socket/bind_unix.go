@@ -17,10 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The sockets are made with socket(2), bind(2) and listen(2) rather than by
-// package net: that would make them nonblocking and MPTCP, register them with
-// Go's poller, so that the superdaemon wakes for every connection, and choose
-// the backlog, and each of these would then have to be undone.
+// The sockets are made with socket(2), bind(2) and listen(2). Package net would make them
+// nonblocking and MPTCP, choose the backlog, and register them with Go's poller, so that
+// the superdaemon wakes for every connection.
 
 func (s *Socket) bind(ctx context.Context, o Options) error {
 	var err error
@@ -57,15 +56,15 @@ func (s *Socket) bindPort(ctx context.Context, o Options) error {
 	return s.fill(o.Slots, o)
 }
 
-// open makes a socket, binds it and, but for UDP, has it listen. With joining set
-// there is one at that address already, which it shares it with.
+// open makes a socket, binds it and, but for UDP, has it listen. With joining it shares
+// the address of a socket of ours (SO_REUSEPORT).
 //
-// The first one is bound as if it were to be the only one, and gets SO_REUSEPORT
-// afterwards: so a second start fails, and a port that is left to the system to
-// choose is nobody else's. Another user cannot bind the port at all, and on Linux
-// what another program of our own user binds there gets nothing once Steer has
-// been called. Two starts of one user within the microseconds from bind(2) to
-// listen(2) would both get a TCP port; the pid file sees to these.
+// The first socket of a group is bound without SO_REUSEPORT, which is set afterwards. So
+// it is an error if another program has the port, and a free port chosen by the system is
+// ours alone. Another user can never join the group. On Linux a program of our own user
+// can, but gets nothing once Steer has been called. Two superdaemons of one user could
+// both bind a TCP port in the microseconds from bind(2) to listen(2): the pid file
+// prevents that.
 func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (n int, err error) {
 	family, kind := unix.AF_INET, unix.SOCK_STREAM
 	if addr.Addr().Is6() {
@@ -128,15 +127,15 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (n int, err 
 	return n, s.listen(n, o)
 }
 
-// set switches a socket option on.
+// switchOn sets a socket option to 1.
 func switchOn(fd, level, option int, name string) error {
 	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(fd, level, option, 1))
 }
 
-// bindPath binds a unix socket with mode 0777 or the one asked for. It is set
-// before listen(2), when nobody can connect yet, and not with umask(2), which
-// belongs to the whole process. The owner comes last: before, nobody else could
-// put another file in the place, for us to change the mode of.
+// bindPath binds a unix socket. The mode, 0777 unless another is asked for, is set before
+// listen(2), so that no client can connect with another mode; umask(2) would change the
+// whole process. The owner is set after the mode: an owner could replace the file, and we
+// would change the mode of that.
 func (s *Socket) bindPath(o Options) error {
 	info, err := os.Lstat(s.Path)
 	switch {
@@ -196,8 +195,8 @@ func (s *Socket) listen(fd int, o Options) error {
 	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
 }
 
-// setName gives the socket bound to addr its name, with the port that the
-// system chose if that was left to it.
+// setName names the socket bound to addr. Port 0 is replaced by the port that the system
+// has chosen.
 func (s *Socket) setName(addr netip.AddrPort) error {
 	if addr.Port() == 0 {
 		sa, err := unix.Getsockname(s.fd)
@@ -228,7 +227,7 @@ func sockaddr(addr netip.AddrPort) (unix.Sockaddr, error) {
 	return &unix.SockaddrInet6{Addr: addr.Addr().As16(), Port: int(addr.Port()), ZoneId: zone}, err
 }
 
-// zoneIndex is the number of the interface that a zone names, or is.
+// zoneIndex is the index of the interface that a zone gives by name or number.
 func zoneIndex(zone string) (uint32, error) {
 	if zone == "" {
 		return 0, nil
@@ -243,7 +242,7 @@ func zoneIndex(zone string) (uint32, error) {
 	return uint32(i.Index), nil
 }
 
-// maxFiles is how many descriptors we may have ourselves.
+// maxFiles is our own soft RLIMIT_NOFILE; 0 if it is not known.
 func maxFiles() uint64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -252,13 +251,13 @@ func maxFiles() uint64 {
 	return uint64(limit.Cur)
 }
 
-// hasPath tells that the file at the path is the socket's.
+// hasPath tells whether the file at the path is still this socket.
 func (s *Socket) hasPath() bool {
 	var st unix.Stat_t
 	return unix.Lstat(s.Path, &st) == nil && uint64(st.Dev) == s.dev && st.Ino == s.ino
 }
 
-// close closes the socket and removes its path if that is still ours.
+// close closes the socket's descriptors and removes its path if that is still ours.
 func (s *Socket) close() error {
 	if s.fd < 0 {
 		return nil
@@ -274,7 +273,7 @@ func (s *Socket) close() error {
 	return errors.Join(faults...)
 }
 
-// umask is that of this process, which can be read only by changing it for a moment.
+// umask is this process's umask. To read it, it has to be changed for a moment.
 func umask() int {
 	mask := unix.Umask(0)
 	unix.Umask(mask)

@@ -7,7 +7,7 @@ import (
 
 var errWindows = errors.New("sockets cannot be handed to workers on Windows")
 
-// Bind fails by this one, so no other method of a Socket is ever called.
+// bind always fails, so no other method of a Socket is ever called.
 func (s *Socket) bind(context.Context, Options) error { return errWindows }
 
 func inspect(int) (inherited, error) { return inherited{}, errWindows }

@@ -46,3 +46,17 @@ func TestEveryFaultOfTheSystemIsNamed(t *testing.T) {
 		`path "/b": owner "4294967295": unknown`,
 	}, strings.Split(err.Error(), "\n"))
 }
+
+func TestDescriptorsThatAreNotThereAreNamedUpToAPoint(t *testing.T) {
+	t.Parallel()
+	var ports []string
+	for i := range 9 {
+		ports = append(ports, fmt.Sprintf("fd://%d", maxFD-i))
+	}
+	specs, err := Parse(ports, nil)
+	require.NoError(t, err)
+	err = Check(specs, Lookup{})
+	require.Error(t, err)
+	assert.Len(t, strings.Split(err.Error(), "\n"), 5)
+	assert.ErrorContains(t, err, fmt.Sprintf("descriptor %d is not open", maxFD-4))
+}

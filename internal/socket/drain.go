@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	// roundTrip is how long a client may take to complete a connection that a
-	// slot was chosen for before it was to get no more.
+	// roundTrip is how long a client may take to complete a connection that it began
+	// before Steer.
 	roundTrip = 500 * time.Millisecond
-	// drainTimeout is how long a slot may take to accept what waits for it.
+	// drainTimeout is how long workers may take to accept what waits for them.
 	drainTimeout = 10 * time.Second
 	drainPoll    = 10 * time.Millisecond
 )
 
-// Drain has new connections go to the slots 0 to n-1 only, as Steer does, and returns
-// when none waits in another slot, after 10 s at the most, or when the Set is closed.
-// The error says what has failed, or how many connections are left in the queues; it
-// wraps errors.ErrUnsupported where the system cannot steer.
+// Drain steers new connections to the slots 0 to n-1, as Steer does, and blocks until none
+// waits in another slot: for 10 s at most, or until the Set is closed. The error says what
+// has failed, or how many connections still wait. It wraps errors.ErrUnsupported where the
+// system cannot steer.
 func (s *Set) Drain(n int) error {
 	if err := s.Steer(n); err != nil {
 		return err

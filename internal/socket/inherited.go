@@ -5,22 +5,21 @@ import (
 	"net"
 )
 
-// Inherited is the specification of a socket that we were started with at
-// descriptor fd, as by LISTEN_FDS (sd_listen_fds(3)): the same as
-// [LABEL@]fd://FD. An empty label is none.
+// Inherited is the specification [LABEL@]fd://FD, for a socket that we were started with.
+// An empty label is none.
 func Inherited(fd int, label string) Spec {
 	return Spec{Text: fmt.Sprintf("fd://%d", fd), Label: label, Pin: -1, Taken: true, Source: fd}
 }
 
-// inherited is what is found at a descriptor.
+// inherited describes the socket at a descriptor.
 type inherited struct {
 	name   string // of the socket, as SERVER_STARTER_PORT has it
 	addr   net.Addr
-	stream bool // it listens; otherwise it is for datagrams
+	stream bool // a listening stream socket; otherwise for datagrams
 	tcp    bool
 }
 
-// fits says what the options ask for that the socket does not have.
+// fits says which options the socket cannot have.
 func (s *Spec) fits(found inherited) []error {
 	var faults []error
 	for _, o := range []struct {

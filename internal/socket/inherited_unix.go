@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inspect looks at a descriptor of ours and changes nothing about it.
+// inspect describes the socket at one of our descriptors. It changes nothing.
 func inspect(fd int) (inherited, error) {
 	var found inherited
 	fault := func(what string) (inherited, error) {
@@ -36,7 +36,7 @@ func inspect(fd int) (inherited, error) {
 		if unconnected == nil {
 			return fault("a connection, not a listening socket")
 		}
-		// Where the system cannot tell, it is believed.
+		// A system that cannot tell is no reason to refuse the socket.
 		listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 		if err == nil && listens == 0 {
 			return fault("a stream socket that does not listen")
@@ -61,7 +61,7 @@ func inspect(fd int) (inherited, error) {
 	return found, nil
 }
 
-// fileKind says what a descriptor is that is no socket.
+// fileKind names what a descriptor is if not a socket.
 func fileKind(fd int) string {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -80,8 +80,8 @@ func fileKind(fd int) string {
 	return "something else"
 }
 
-// nameOf is how the worker is told of a socket bound to sa; "" if it is bound to
-// nothing.
+// nameOf is a socket's name in SERVER_STARTER_PORT, and its address; the name is "" if it
+// is bound to nothing.
 func nameOf(sa unix.Sockaddr, stream bool) (string, net.Addr) {
 	var addr netip.AddrPort
 	switch sa := sa.(type) {
@@ -90,7 +90,7 @@ func nameOf(sa unix.Sockaddr, stream bool) (string, net.Addr) {
 		if !stream {
 			network = "unixgram"
 		}
-		name := sa.Name // an abstract one is led by an @
+		name := sa.Name // of an abstract socket it begins with @
 		if name == "@" {
 			name = ""
 		}
@@ -122,9 +122,9 @@ func nameOf(sa unix.Sockaddr, stream bool) (string, net.Addr) {
 	return name, net.UDPAddrFromAddrPort(addr)
 }
 
-// take makes a socket of our own process ours to hand over, by a duplicate: the
-// descriptor itself stays the caller's. O_NONBLOCK is shared with whoever gave us
-// the socket, and set or cleared this once.
+// take duplicates an inherited socket, to hand it over. The descriptor itself stays the
+// caller's. O_NONBLOCK is set or cleared once, here: the process that gave us the socket
+// shares the flag.
 func (s *Socket) take() error {
 	fault := func(err error) error { return fmt.Errorf("cannot take socket %q: %w", s.Text, err) }
 	found, err := inspect(s.Source)
@@ -156,8 +156,9 @@ func (s *Socket) take() error {
 	return nil
 }
 
-// plug puts /dev/null where a socket was taken from 0, 1 or 2: what is written
-// there is no longer for the socket, and a worker has it only where it is told.
+// plug replaces 0, 1 or 2 by /dev/null if a socket was taken from there, so that our
+// output does not go to the socket, and a worker has it only at the descriptor that it is
+// told.
 func (s *Set) plug() error {
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]

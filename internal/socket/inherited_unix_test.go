@@ -100,11 +100,15 @@ func TestSocketFromAboveServesOnAfterClose(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "s")
 	fd := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) // as we are started with it
+	require.NoError(t, err)
 	set := bindInherited(t, Inherited(fd, ""))
 	assert.NotEqual(t, fd, set.Sockets[0].fd)
-	flags, err := unix.FcntlInt(uintptr(set.Sockets[0].fd), unix.F_GETFD, 0)
-	require.NoError(t, err)
-	assert.NotZero(t, flags&unix.FD_CLOEXEC)
+	for _, fd := range []int{fd, set.Sockets[0].fd} {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		require.NoError(t, err)
+		assert.NotZero(t, flags&unix.FD_CLOEXEC)
+	}
 	require.NoError(t, set.Close())
 	assert.FileExists(t, path, "it is not ours to remove")
 	dial(t, "unix", path)
@@ -163,10 +167,12 @@ func TestWhatIsNotSuchASocketIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
+	raw := given(t, unix.AF_UNIX, unix.SOCK_SEQPACKET, nil)
 	for _, c := range []struct {
 		fd   int
 		want string
 	}{
+		{raw, "a socket of type 5, neither a stream nor a datagram one"},
 		{int(r.Fd()), "a pipe, not a socket"},
 		{int(file.Fd()), "a file, not a socket"},
 		{int(dir.Fd()), "a directory, not a socket"},
@@ -195,32 +201,38 @@ func TestPathOfASocketFromAboveIsNotBoundAgain(t *testing.T) {
 		fmt.Sprintf(`socket "fd://%d": it is bound to %q, which is also asked for as a path`, fd, path))
 }
 
-// A process of its own takes its descriptor 1, and shows that what it writes
+// A process of its own takes its descriptors 1 and 2, and shows that what it writes
 // there afterwards does not matter.
 func TestStandardDescriptorIsTakenAndPlugged(t *testing.T) {
 	t.Parallel()
 	const variable = "SOCKET_TEST_TAKES_1"
 	if os.Getenv(variable) != "" {
-		specs := []Spec{Inherited(1, "")}
+		specs := []Spec{Inherited(1, ""), Inherited(2, "")}
 		require.NoError(t, Check(specs, Lookup{}))
 		set, err := Bind(t.Context(), specs, Options{})
 		require.NoError(t, err)
-		_, err = os.Stdout.WriteString("to nobody")
-		require.NoError(t, err)
-		assert.True(t, strings.HasPrefix(set.Sockets[0].Name, "127.0.0.1:"))
-		accepted(t, set.Sockets[0].fd)
+		for i, s := range set.Sockets {
+			_, err = unix.Write(1+i, []byte("to nobody"))
+			require.NoError(t, err)
+			assert.True(t, strings.HasPrefix(s.Name, "127.0.0.1:"))
+			accepted(t, s.fd)
+		}
 		return
 	}
-	fd := givenListener(t, unix.AF_INET, loopback())
-	sa, err := unix.Getsockname(fd)
-	require.NoError(t, err)
-	dial(t, "tcp", fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port))
+	files := []int{0}
+	for range 2 {
+		fd := givenListener(t, unix.AF_INET, loopback())
+		sa, err := unix.Getsockname(fd)
+		require.NoError(t, err)
+		dial(t, "tcp", fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port))
+		files = append(files, fd)
+	}
 	self, err := os.Executable()
 	require.NoError(t, err)
 	p, err := proc.Start(proc.Command{
 		Args:  []string{self, "-test.run=^" + t.Name() + "$"},
 		Env:   append(os.Environ(), variable+"=1"),
-		Files: []int{0, fd, 2},
+		Files: files,
 	})
 	require.NoError(t, err)
 	assert.Zero(t, p.Wait())

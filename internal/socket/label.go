@@ -9,8 +9,8 @@ import (
 // maxLabel is systemd's limit (systemd.socket(5), FileDescriptorName=).
 const maxLabel = 255
 
-// checkLabel says why a label cannot be told to workers: in LISTEN_FDNAMES
-// (sd_listen_fds_with_names(3)), where a colon ends it, and in our own syntax.
+// checkLabel says why a label does not fit into our own syntax or into LISTEN_FDNAMES,
+// where a colon ends it (sd_listen_fds_with_names(3)).
 func checkLabel(label string) error {
 	if label == "" {
 		return errors.New("the label before the @ is empty")

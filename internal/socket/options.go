@@ -10,25 +10,24 @@ import (
 	"strings"
 )
 
-// Tuning is what the options of a specification ask for. The zero Tuning asks
-// for nothing.
+// Tuning is the options of a specification. The zero Tuning has none.
 type Tuning struct {
-	Backlog int // for listen(2), over the common one; 0: not given
-	// Reuseport sets SO_REUSEPORT; with several slots each has a socket of its own.
+	Backlog int // for listen(2), in place of Options.Backlog; 0: not given
+	// Reuseport sets SO_REUSEPORT, and gives each slot a socket of its own.
 	Reuseport   bool
 	DualStack   bool // an IPv6 socket takes IPv4, too
-	Family      int  // 4 or 6: of the host name's addresses; 0: 4
-	NoDelay     bool // TCP_NODELAY, which the accepted sockets inherit
-	DeferAccept bool // TCP_DEFER_ACCEPT: a connection is there when its first data is
-	FastOpen    int  // TCP_FASTOPEN's queue; 0: none
+	Family      int  // 4 or 6: which of the host name's addresses; 0: 4
+	NoDelay     bool // TCP_NODELAY, which accepted sockets inherit
+	DeferAccept bool // TCP_DEFER_ACCEPT: accept(2) waits for a connection's first data
+	FastOpen    int  // the length of TCP_FASTOPEN's queue; 0: none
 	Nonblock    bool // O_NONBLOCK, set once when the socket is bound or taken
 
-	Mode         fs.FileMode // permissions of a path; they count only if HasMode
-	HasMode      bool        // 0: 0777 is meant
+	Mode         fs.FileMode // permissions of a path, if HasMode
+	HasMode      bool        // false: 0777
 	Owner, Group string      // of a path, by name or number; "": ours
 }
 
-// place is what an option can be given to.
+// place is a set of the kinds of sockets that an option can be given to.
 type place int
 
 const (
@@ -36,26 +35,26 @@ const (
 	onUDP
 	onIPv4
 	onIPv6
-	onName // a host name, which may be either
+	onName // a host name, of IPv4 or IPv6
 	onPath
 	onTaken
 
 	anywhere = onTCP | onUDP | onPath | onTaken
 )
 
-// optionForm is an option as it may stand behind a comma.
+// optionForm is an option that may follow a comma.
 type optionForm struct {
 	word   string
-	value  string // what the value is called; "": it takes none
-	linux  bool   // it is known to Linux only
+	value  string // the value's name in messages; "": it takes none
+	linux  bool   // Linux only
 	places place
 	where  string // places in words
-	// set takes the value, and otherwise says what that should be.
+	// set stores the value, or says what it should be.
 	set func(t *Tuning, value string) (should string)
 }
 
-// options are all there are. Those with TCP_DEFER_ACCEPT and TCP_FASTOPEN are for
-// Linux: elsewhere these are not there or want to be set otherwise.
+// options are all options. TCP_DEFER_ACCEPT and TCP_FASTOPEN are for Linux: other systems
+// lack them or set them in another way.
 var options = []optionForm{
 	{"backlog", "N", false, onTCP | onPath | onTaken, "TCP ports, paths and fd://",
 		func(t *Tuning, v string) string { return number32(&t.Backlog, v) }},
@@ -113,8 +112,8 @@ func number32(n *int, value string) (should string) {
 	return ""
 }
 
-// splitOption takes an item of a list apart. The index is that of the option it
-// is, -1 if it is none.
+// splitOption splits an item of a list. The index is its place in options; -1: it is no
+// option.
 func splitOption(item string) (index int, value string, valued bool) {
 	word, value, valued := strings.Cut(item, "=")
 	word = strings.TrimSpace(word)
@@ -127,7 +126,7 @@ func isOption(item string) bool {
 	return index >= 0
 }
 
-// optionWords lists those for any of some places.
+// optionWords lists the options for any of the places.
 func optionWords(places place) string {
 	var words []string
 	for _, o := range options {
@@ -150,8 +149,8 @@ func cutOptions(text string) (path string, items []string) {
 	}
 }
 
-// mistyped is what stands behind the last comma of a path, if that can only have
-// been meant as an option: it has a value, or stands before one.
+// mistyped is the text after the last comma of a path if it was meant as an option: it has
+// a value, or with before an option follows it.
 func mistyped(path string, before bool) string {
 	item := path[strings.LastIndexByte(path, ',')+1:]
 	word, _, valued := strings.Cut(item, "=")
@@ -162,9 +161,9 @@ func mistyped(path string, before bool) string {
 	return item
 }
 
-// tune takes the options for a specification, and says for each that is wrong
-// why. Whether it is in the right place can be known only of a specification
-// that has been understood. Kind is port or path, for messages.
+// tune stores the options in a specification. Its faults say what is wrong with each. Only
+// if the specification itself was understood is the place of an option checked. kind is
+// port or path, for messages.
 func (s *Spec) tune(kind string, understood bool, items []string) []error {
 	var faults []error
 	given := map[int]bool{}

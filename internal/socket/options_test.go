@@ -54,6 +54,7 @@ func TestOptionsOfAPath(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Spec{
 		"/s,mode=0660":          {Path: "/s", Tuning: Tuning{Mode: 0o660, HasMode: true}},
+		"/s,mode=777":           {Path: "/s", Tuning: Tuning{Mode: 0o777, HasMode: true}},
 		"/s,mode=0":             {Path: "/s", Tuning: Tuning{HasMode: true}},
 		"/s,owner=a,group=b":    {Path: "/s", Tuning: Tuning{Owner: "a", Group: "b"}},
 		"/s,backlog=3,nonblock": {Path: "/s", Tuning: Tuning{Backlog: 3, Nonblock: true}},
@@ -106,6 +107,9 @@ func TestOptionThatMakesNoSenseIsNamed(t *testing.T) {
 		"[::1]:80,v6only":                `option "v6only" needs a value, v6only=0|1`,
 		"nodelay":                        `option "nodelay": there is no port before it`,
 		"backlog=5,80":                   `option "backlog=5": there is no port before it`,
+		"localhost:80,ipv4,ipv6":         `port "localhost:80": option "ipv6" is not for a port that is to be of the other family`,
+		"80,abc":                         `port "abc": "abc" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]; the options are backlog`,
+		"80,zyx":                         `[,OPTION...]; the options are backlog`,
 		"80,nodely":                      `port "nodely": "nodely" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]; the options are backlog, reuseport, v6only, ipv4, ipv6, nodelay, defer-accept, fastopen, nonblock`,
 		"fd://x":                         `port "fd://x": descriptor "x" is not a number from 0 to 1048575; the form is fd://N[=FD]`,
 		"fd://":                          `descriptor "" is not a number`,
@@ -180,13 +184,14 @@ func TestLabels(t *testing.T) {
 	t.Parallel()
 	any4 := netip.IPv4Unspecified()
 	for text, want := range map[string]Spec{
-		"web@80":               {Label: "web", IP: any4, Port: 80, Pin: -1},
-		" web@127.0.0.1:u80=5": {Label: "web", Host: "127.0.0.1", IP: netip.MustParseAddr("127.0.0.1"), Port: 80, UDP: true, Pin: 5},
-		"web@[::1]:80":         {Label: "web", Host: "::1", IP: netip.MustParseAddr("::1"), Port: 80, Pin: -1},
-		"[fe80::1%a@b]:80":     {Host: "fe80::1%a@b", IP: netip.MustParseAddr("fe80::1%a@b"), Port: 80, Pin: -1},
-		"!#$[x]~@80":           {Label: "!#$[x]~", IP: any4, Port: 80, Pin: -1},
-		"fd://0":               {Pin: -1, Taken: true},
-		"web@fd://12=4":        {Label: "web", Pin: 4, Taken: true, Source: 12},
+		"web@80":                              {Label: "web", IP: any4, Port: 80, Pin: -1},
+		" web@127.0.0.1:u80=5":                {Label: "web", Host: "127.0.0.1", IP: netip.MustParseAddr("127.0.0.1"), Port: 80, UDP: true, Pin: 5},
+		"web@[::1]:80":                        {Label: "web", Host: "::1", IP: netip.MustParseAddr("::1"), Port: 80, Pin: -1},
+		"[fe80::1%a@b]:80":                    {Host: "fe80::1%a@b", IP: netip.MustParseAddr("fe80::1%a@b"), Port: 80, Pin: -1},
+		"!#$[x]~@80":                          {Label: "!#$[x]~", IP: any4, Port: 80, Pin: -1},
+		strings.Repeat("a", maxLabel) + "@80": {Label: strings.Repeat("a", maxLabel), IP: any4, Port: 80, Pin: -1},
+		"fd://0":                              {Pin: -1, Taken: true},
+		"web@fd://12=4":                       {Label: "web", Pin: 4, Taken: true, Source: 12},
 	} {
 		want.Text = strings.TrimSpace(text)
 		assert.Equal(t, want, one(t, []string{text}, nil), text)

@@ -13,5 +13,5 @@ func (*Socket) steer(int) error {
 
 func (*Socket) queued(fd int) (int, error) { return waiting(fd) }
 
-// tuneLinux has nothing to do: the options were refused.
+// tuneLinux has nothing to do: Parse has refused the options.
 func (*Socket) tuneLinux(int) error { return nil }

@@ -2,16 +2,16 @@ package socket
 
 import "net"
 
-// Plan is what Bind will make of specs: the descriptors at which workers will
-// find the sockets, and their names and addresses as far as these are known
-// before. With port 0, which the system will choose, there is no name yet.
+// Plan tells before Bind at which descriptors workers will find the sockets, and their
+// names and addresses as far as they are known. With port 0, which the system replaces,
+// there is no name yet.
 func Plan(specs []Spec) []Socket {
 	sockets := make([]Socket, len(specs))
 	for i, fd := range number(specs) {
 		s := Socket{Spec: specs[i], FD: fd, fd: -1, others: &[]int{}}
 		switch {
 		case s.Taken:
-			// What cannot be taken is told by Check.
+			// Check reports what cannot be taken.
 			if found, err := inspect(s.Source); err == nil {
 				s.Name, s.Addr = found.name, found.addr
 			}

@@ -10,24 +10,23 @@ import (
 	"sync"
 )
 
-// Socket is a bound socket. The open file behind it is blocking from the
-// start and its flags are never touched again: O_NONBLOCK is shared with every
-// worker that ever got it.
+// Socket is a bound socket. Whether it blocks is set once, when it is bound: the flag
+// O_NONBLOCK is shared with every worker that has the socket.
 type Socket struct {
 	Spec
-	Name string   // as SERVER_STARTER_PORT has it, with the real port
-	FD   int      // where the worker finds it
-	Addr net.Addr // where it is bound
+	Name string   // in SERVER_STARTER_PORT, with the real port
+	FD   int      // the worker's descriptor
+	Addr net.Addr // the real one
 
-	fd       int    // ours; with Reuseport that of slot 0
-	others   *[]int // with Reuseport those of the slots from 1 on; the only thing that changes
+	fd       int    // our descriptor; with Reuseport that of slot 0
+	others   *[]int // with Reuseport those of the slots from 1 on; nothing else changes
 	bound    netip.AddrPort
 	dev, ino uint64
 }
 
-// Set is all sockets of a superdaemon. The zero Set has none. Its methods may be
-// called from any goroutine, also after Close, when there is no socket left. Sockets
-// never changes after Bind and may be read at any time.
+// Set is all sockets of a superdaemon. The zero Set has none. Its methods may be called
+// from any goroutine, also after Close. Sockets does not change after Bind, and may be
+// read at any time.
 type Set struct {
 	Sockets []Socket
 
@@ -38,26 +37,23 @@ type Set struct {
 
 // Options are what all sockets of a set share.
 type Options struct {
-	Backlog int // for listen(2), where a socket has none of its own; 0: the system's SOMAXCONN
-	// Slots is how many workers share what is bound with Reuseport, each
-	// having a socket of its own. 0: 1.
+	Backlog int // for listen(2), unless a socket has its own; 0: SOMAXCONN
+	// Slots is how many sockets are made for each address with Reuseport. 0: 1.
 	Slots int
-	// Removing is told of an existing socket file before it is removed, from
-	// any goroutine.
+	// Removing is called, from any goroutine, before an existing socket file is removed.
 	Removing func(path string)
 
-	steered int // new connections go to so many slots, if the system can do that
+	steered int // how many slots get new connections, if the system can steer
 }
 
-// spareFiles is what a worker at least needs beside its sockets.
+// spareFiles is how many descriptors a worker needs beside its sockets, at least.
 const spareFiles = 16
 
-// Bind binds all sockets, or none: an error says which could not be bound, and
-// why. Check comes first. Looking up a host name may take as long as the resolver
-// does, unless ctx ends.
+// Bind binds all sockets, or none: an error says which one could not be bound, and why.
+// Call Check first. To look up a host name may block until ctx ends.
 //
-// A descriptor taken from our own process stays the caller's, who may close it
-// afterwards; of 0, 1 and 2 there is /dev/null in the place then.
+// The descriptor N of fd://N stays the caller's, who may close it afterwards. 0, 1 and 2
+// are replaced by /dev/null.
 func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	o.Slots = max(o.Slots, 1)
 	o.steered = o.Slots
@@ -75,11 +71,11 @@ func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	return set, nil
 }
 
-// manySockets are worth being bound by another thread.
+// manySockets is from how many sockets on a second thread is worth its cost.
 const manySockets = 100
 
-// bindAll binds the sockets, on all processors if there are many: the kernel
-// takes some 20 microseconds for each. The error is the first one's in order.
+// bindAll binds the sockets, on all processors if there are many: each takes the kernel
+// some 20 microseconds. The error is that of the first in order.
 func bindAll(ctx context.Context, sockets []Socket, o Options) error {
 	if len(sockets) <= manySockets {
 		return bindEach(ctx, sockets, o)
@@ -100,8 +96,8 @@ func bindEach(ctx context.Context, sockets []Socket, o Options) error {
 	return nil
 }
 
-// Fit says whether a worker that may have limit descriptors, RLIMIT_NOFILE, can
-// have these and some more. A limit of 0 is not known, and always fits.
+// Fit says why the sockets and some spare descriptors do not fit into limit, a worker's
+// RLIMIT_NOFILE. A limit of 0 is unknown, and always fits.
 func (s *Set) Fit(limit uint64) error {
 	highest := 2
 	for _, socket := range s.Sockets {
@@ -114,9 +110,9 @@ func (s *Set) Fit(limit uint64) error {
 		len(s.Sockets), highest, limit, highest+1024)
 }
 
-// Table is what the worker in a slot gets: our descriptor for each of its numbers
-// from 0 on, -1 where there is none. 0, 1 and 2 are those given unless a socket
-// is pinned there. Where the slot has no socket of its own it is the first's.
+// Table is what the worker in a slot gets: table[n] is our descriptor for its n; -1: it
+// has no n. 0, 1 and 2 are stdin, stdout and stderr unless a socket is pinned there. A
+// slot without a socket of its own gets that of slot 0.
 func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,22 +129,25 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 	return table
 }
 
-// Lost are the paths that are not, or not any more, those of the sockets bound to
-// them: somebody has removed or replaced them, and nobody can connect.
+// Lost are the paths that were removed or replaced since they were bound, so that no
+// client can connect to them.
 func (s *Set) Lost() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	var lost []string
 	for i := range s.Sockets {
-		if socket := &s.Sockets[i]; !s.closed && socket.ino != 0 && !socket.hasPath() {
+		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {
 			lost = append(lost, socket.Path)
 		}
 	}
 	return lost
 }
 
-// Close closes the sockets and removes the paths that are still ours. It may
-// be called more than once.
+// Close closes the sockets and removes their paths if they are still ours. It may be
+// called more than once.
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +159,7 @@ func (s *Set) Close() error {
 	return errors.Join(faults...)
 }
 
-// resolve finds the address to bind: for a host name its first IPv4 address.
+// resolve finds the address to bind: for a host name the first of its family.
 func (s *Spec) resolve(ctx context.Context) (netip.AddrPort, error) {
 	if s.IP.IsValid() {
 		return netip.AddrPortFrom(s.IP, s.Port), nil
@@ -176,7 +175,7 @@ func (s *Spec) resolve(ctx context.Context) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addrs[0].Unmap(), s.Port), nil
 }
 
-// name is how the worker is told of the socket, port being the real one.
+// name is the socket's name in SERVER_STARTER_PORT, with the real port.
 func (s *Spec) name(port uint16) string {
 	switch {
 	case s.Path != "":

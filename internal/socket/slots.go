@@ -2,11 +2,10 @@ package socket
 
 import "fmt"
 
-// Grow makes sockets for the slots up to n-1, where Reuseport is asked for and
-// they are missing. On Linux they get no connections until Steer says so; on other
-// systems the kernel spreads connections over all sockets from then on. After an
-// error some have been made, which stay; it may be called again. It does not
-// block.
+// Grow makes the missing sockets with Reuseport for the slots up to n-1. On Linux they get
+// no connections until Steer is called; on other systems the kernel spreads connections
+// over all sockets at once. After an error the sockets that were made stay, and Grow may
+// be called again. It does not block.
 func (s *Set) Grow(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -22,12 +21,11 @@ func (s *Set) Grow(n int) error {
 	return nil
 }
 
-// Steer has new connections and packets go to the slots 0 to n-1 only, where
-// Reuseport is asked for. A slot is chosen by the client's address and port, so
-// the packets of one flow all go to one socket, until n changes: flows of
-// datagrams are then spread anew, connections stay where they are. An error says
-// that the system has no such thing (it wraps errors.ErrUnsupported), that Grow
-// has not been called, or what failed. It does not block.
+// Steer sends new connections and packets to the slots 0 to n-1 only, for sockets with
+// Reuseport. The client's address and port choose the slot, so all packets of a flow go to
+// one socket. When n changes flows of datagrams may move; connections stay. The error
+// wraps errors.ErrUnsupported if the system cannot steer. It is also an error if there are
+// fewer than n slots. Steer does not block.
 func (s *Set) Steer(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,18 +51,16 @@ func (s *Set) Steer(n int) error {
 	return nil
 }
 
-// Queued is how many connections wait to be accepted in the slots from that one
-// on. On Linux all are counted; on other systems, and for datagrams, a socket
-// where any wait counts as one. It does not block.
+// Queued is how many connections wait to be accepted in the slots from that one on. On
+// Linux every connection counts. On other systems, and for datagrams, a socket counts as
+// one if anything waits there. Queued does not block.
 //
-// A connection whose client has not acknowledged ours (SYN-RECV) does not count,
-// nor one that defer-accept holds back until its data is there: neither is in a
-// queue, but each will be in that of the socket that its first packet went to,
-// even if Steer has been called meanwhile. So whoever empties a slot, after Steer,
-// waits for 0, and for as long as a client may take for one round trip, before it
-// ends the worker. What comes later still waits, for the next worker of the slot.
-// With SYN cookies there is no such wait: the client's acknowledgement is steered
-// as a first packet is.
+// A connection does not count before the handshake is complete (SYN-RECV), nor while
+// defer-accept waits for its data. It comes into the queue of the socket that its first
+// packet went to, even if Steer was called since. So after Steer wait until Queued is 0,
+// and then for one round trip of a client, before the slot's worker is told to go. A
+// connection that comes later waits for the next worker of the slot. With SYN cookies this
+// does not happen: the last packet of the handshake is steered like a first one.
 func (s *Set) Queued(from int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,42 +16,41 @@ import (
 // Spec is one socket asked for.
 type Spec struct {
 	Text  string     // as given, without the options, for messages
-	Label string     // "": none was given
-	Host  string     // as given, without the brackets; "" is 0.0.0.0
+	Label string     // "": none
+	Host  string     // as given, without brackets; "": 0.0.0.0
 	IP    netip.Addr // invalid for a host name
 	Port  uint16
 	UDP   bool
 	Path  string // of a unix stream socket; the host, port and so on are empty then
-	Pin   int    // the descriptor that the worker finds it at; -1: the next free one
-	// Taken tells that the socket is not made but there: descriptor Source of
-	// our own process. Only Text, Label, Pin and Tuning say more of it.
+	Pin   int    // the worker's descriptor; -1: the next free one
+	// Taken tells that the socket exists already, at descriptor Source of our own process.
+	// Then only Text, Label, Pin and Tuning are set.
 	Taken  bool
 	Source int
 	Tuning
 
-	uid, gid int // of the path's owner and group as Check found them, plus 1; 0: leave it
+	uid, gid int // of the path's owner and group, plus 1, set by Check; 0: ours
 }
 
-// maxFD bounds a pinned descriptor. The real limit is the process's own, and
-// checked when the sockets are bound.
+// maxFD bounds a pinned descriptor. Bind checks the real limit, RLIMIT_NOFILE.
 const maxFD = 1<<20 - 1
 
-// unspeakable is what a name in SERVER_STARTER_PORT cannot hold.
+// unspeakable are the characters that a name in SERVER_STARTER_PORT cannot hold.
 const unspeakable = ";\n\x00"
 
 // form is what a port looks like.
 const form = "[LABEL@][HOST:][u]PORT[=FD][,OPTION...]"
 
-// Parse parses port specifications, each a comma list of
+// Parse parses port specifications, each a list, joined by commas, of
 //
 //	[LABEL@][HOST:][u]PORT[=FD][,option...]
 //	[LABEL@]fd://N[=FD][,option...]
 //
-// and paths, each [LABEL@]PATH[,option...]. An option in a list belongs to the
-// port before it. Of a path only what is a known option is cut off, and a label
-// only where the path behind it begins with / or ./; so a comma and an @ may be
-// part of a path. The result holds the ports first, then the paths, then what is
-// inherited, each in the order given. The error names every fault there is.
+// and paths, each [LABEL@]PATH[,option...]. An option in a list belongs to the port before
+// it. A comma in a path begins an option only if that is known, and an @ ends a label only
+// if the rest begins with / or ./: otherwise both belong to the path. The result has the
+// ports, then the paths, then inherited, each in the order given. The error names every
+// fault.
 func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 	var specs []Spec
 	var faults []error
@@ -72,7 +71,7 @@ func Parse(ports, paths []string, inherited ...Spec) ([]Spec, error) {
 				continue
 			}
 			s, err := parsePort(text)
-			if err != nil && i > 0 && text != "" && text[0] >= 'a' && text[0] <= 'z' { // perhaps meant as one
+			if err != nil && i > 0 && text != "" && text[0] >= 'a' && text[0] <= 'z' { // it may be a mistyped option
 				err = fmt.Errorf("%w; the options are %s", err, optionWords(^onPath))
 			}
 			first := i + 1
@@ -102,7 +101,7 @@ func parsePort(text string) (Spec, error) {
 	if strings.ContainsAny(text, unspeakable) {
 		return fault("a semicolon, newline or NUL cannot be told to the worker")
 	}
-	// What begins with a bracket is an address, whose zone may have an @.
+	// After a bracket an @ belongs to the zone of an IPv6 address.
 	if label, rest, ok := strings.Cut(text, "@"); ok && !strings.HasPrefix(text, "[") {
 		if err := checkLabel(label); err != nil {
 			return fault("%v", err)
@@ -146,13 +145,13 @@ func parsePort(text string) (Spec, error) {
 	return s, nil
 }
 
-// descriptor is the number of one.
+// descriptor parses a descriptor.
 func descriptor(text string) (n int, ok bool) {
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	return n, err == nil && n >= 0 && n <= maxFD
 }
 
-// splitHost takes the host, which may be empty, off [HOST:]PORT.
+// splitHost splits [HOST:]PORT.
 func splitHost(text string) (host, port string, err error) {
 	if strings.HasPrefix(text, "[") {
 		host, port, ok := strings.Cut(text[1:], "]")
@@ -180,7 +179,7 @@ func splitHost(text string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// looksNumeric tells a mistyped IPv4 address from a host name.
+// looksNumeric tells whether a host is a mistyped IPv4 address.
 func looksNumeric(host string) bool {
 	return strings.Trim(host, "0123456789.") == ""
 }
@@ -206,8 +205,8 @@ func parsePath(text string) (Spec, error) {
 	return s, nil
 }
 
-// conflicts finds what is asked for twice. Neither labels nor options make two
-// sockets of the same address.
+// conflicts finds descriptors and addresses that are asked for twice. An address is the
+// same with another label or other options.
 func conflicts(specs []Spec) []error {
 	var faults []error
 	sockets := map[Spec]bool{}
@@ -235,8 +234,8 @@ func conflicts(specs []Spec) []error {
 	return faults
 }
 
-// sameLabels finds labels that are given twice. What is inherited may share one, as
-// systemd has it.
+// sameLabels finds labels that are given twice. Inherited sockets may share a name, as
+// those of systemd do, and are not checked.
 func sameLabels(specs []Spec) []error {
 	var faults []error
 	labels := map[string]string{}
@@ -259,8 +258,8 @@ func (s *Spec) kind() string {
 	return "port"
 }
 
-// number gives each spec the descriptor at which the worker finds it: the
-// pinned one, or the lowest from 3 that is still free.
+// number gives each spec the worker's descriptor: the pinned one, or the lowest free one
+// from 3.
 func number(specs []Spec) []int {
 	var pinned []int
 	for _, s := range specs {

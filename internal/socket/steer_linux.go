@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer gives the group of sockets a program that chooses among the first n
-// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). It replaces the one that is there.
+// steer attaches a program to the group of sockets that chooses among the first n
+// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). It replaces the last program.
 func (s *Socket) steer(n int) error {
 	program := steering(n)
 	return os.NewSyscallError("setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
@@ -17,8 +17,8 @@ func (s *Socket) steer(n int) error {
 			&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}))
 }
 
-// queued is the length of the accept queue, which Linux tells of a listening
-// socket as tcpi_unacked (tcp_get_info, net/ipv4/tcp.c).
+// queued is the length of the accept queue. For a listening socket that is tcpi_unacked
+// (tcp_get_info, net/ipv4/tcp.c).
 func (s *Socket) queued(fd int) (int, error) {
 	if s.UDP {
 		return waiting(fd)
@@ -30,26 +30,25 @@ func (s *Socket) queued(fd int) (int, error) {
 	return int(info.Unacked), nil
 }
 
-// network is where the IP header begins for a load: the program itself sees the
-// packet from behind its TCP or UDP header on (SKF_NET_OFF, linux/filter.h).
+// network is the offset of the IP header (SKF_NET_OFF, linux/filter.h): offset 0 is what
+// follows the TCP or UDP header.
 const network = 1<<32 - 0x100000
 
-// odd is 2^32 divided by the golden ratio. Multiplied by it, numbers that differ
-// in a few bits, as a client's ports do, differ in the high ones.
+// odd is 2^32 divided by the golden ratio. To multiply by it spreads a difference in the
+// low bits, as between a client's ports, to the high ones.
 const odd = 0x9e3779b1
 
-// secret keeps clients from choosing a worker by their port. Without one the
-// spread is as even.
+// secret keeps clients from choosing a worker by their port. If there is no randomness it
+// is 0, and connections are spread as evenly.
 var secret = sync.OnceValue(func() uint32 {
 	var random [4]byte
 	_, _ = unix.Getrandom(random[:], 0)
 	return binary.NativeEndian.Uint32(random[:])
 })
 
-// steering is a program in classic BPF that hashes the source address and port to
-// a number below n. It gives the same number for all packets of a flow, and 0 for
-// what is too short. Of an IPv6 packet with extension headers the port is not
-// looked for.
+// steering is a program in classic BPF that hashes the source address and port to a slot
+// below n: the same slot for all packets of a flow, slot 0 for a packet that is too short.
+// The port is ignored in an IPv6 packet with extension headers.
 func steering(n int) []unix.SockFilter {
 	load := func(size, offset uint32) unix.SockFilter {
 		return unix.SockFilter{Code: uint16(unix.BPF_LD | size | unix.BPF_ABS), K: network + offset}

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// applyTuning sets what the options ask for on a socket that does not listen
-// yet, or is taken. The sockets that are accepted inherit TCP_NODELAY.
+// applyTuning sets options on a socket that does not listen yet, or is taken.
 func (s *Socket) applyTuning(fd int) error {
 	if s.NoDelay {
 		if err := switchOn(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, "TCP_NODELAY"); err != nil {

@@ -143,7 +143,7 @@ func TestPathIsGivenToWhomItWasAskedFor(t *testing.T) {
 		t.Skip("only root can give files away")
 	}
 	path := filepath.Join(shortDir(t), "s")
-	specs := parse(t, nil, []string{path + ",owner=alice,group=staff"})
+	specs := parse(t, nil, []string{path + ",owner=alice,group=staff", path + "2,group=staff", path + "3,owner=alice"})
 	require.NoError(t, Check(specs, Lookup{
 		User:  func(string) (int, error) { return 4711, nil },
 		Group: func(string) (int, error) { return 4712, nil },
@@ -151,16 +151,20 @@ func TestPathIsGivenToWhomItWasAskedFor(t *testing.T) {
 	set, err := Bind(t.Context(), specs, Options{})
 	require.NoError(t, err)
 	defer set.Close()
-	var st unix.Stat_t
-	require.NoError(t, unix.Lstat(path, &st))
-	assert.Equal(t, []uint32{4711, 4712}, []uint32{st.Uid, st.Gid})
-	assert.EqualValues(t, unix.S_IFSOCK|0o777, st.Mode)
+	for suffix, want := range map[string][]uint32{"": {4711, 4712}, "2": {0, 4712}, "3": {4711, 0}} {
+		var st unix.Stat_t
+		require.NoError(t, unix.Lstat(path+suffix, &st))
+		assert.Equal(t, want, []uint32{st.Uid, st.Gid})
+		assert.EqualValues(t, unix.S_IFSOCK|0o777, st.Mode)
+	}
 }
 
 func TestOwnerThatNobodyLookedUpIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "s")
-	_, err := Bind(t.Context(), parse(t, nil, []string{path + ",owner=alice"}), Options{})
-	assert.EqualError(t, err, fmt.Sprintf("cannot bind path %q: its owner has not been looked up", path))
-	assert.NoFileExists(t, path)
+	for _, option := range []string{"owner=alice", "group=staff"} {
+		_, err := Bind(t.Context(), parse(t, nil, []string{path + "," + option}), Options{})
+		assert.EqualError(t, err, fmt.Sprintf("cannot bind path %q: its owner has not been looked up", path))
+		assert.NoFileExists(t, path)
+	}
 }

@@ -8,12 +8,11 @@ import (
 	"strings"
 )
 
-// FromURI is the specification, for Parse, of the socket that a URI names: a port or an
-// inherited socket, or a path, and the other one is empty. It is tcp://HOST:PORT,
-// tcp4://HOST:PORT or tcp6://HOST:PORT, where no host with tcp is all addresses of both
-// families, and 0.0.0.0 those of IPv4; unix://PATH, whose mode is what the umask of this
-// process leaves of 0777; or fd://N. A host is looked up, which may block; the error then
-// is a *net.DNSError.
+// FromURI turns a URI into a specification for Parse: a port or a path, the other is
+// empty. The forms are tcp://HOST:PORT, tcp4://HOST:PORT, tcp6://HOST:PORT, unix://PATH
+// and fd://N, which is a port to Parse. tcp without a host is all addresses of both
+// families; 0.0.0.0 is all of IPv4. A path gets the mode 0777 less the umask of this
+// process. To look up a host may block; the error is then a *net.DNSError.
 func FromURI(uri string) (port, path string, err error) {
 	scheme, place, _ := strings.Cut(uri, ":")
 	place, slashes := strings.CutPrefix(place, "//")
@@ -40,7 +39,7 @@ func uriPath(path string) (string, error) {
 	case path == "":
 		return "", errors.New("the path is missing")
 	case !strings.HasPrefix(path, "/"):
-		path = "./" + path // or an @ in it could end a label
+		path = "./" + path // so that no @ in it ends a label
 	}
 	if specs, err := Parse(nil, []string{path}); err == nil && specs[0].Path != path {
 		return "", fmt.Errorf("path %q looks as if options were behind its comma: choose another one", path)
@@ -76,7 +75,7 @@ func uriPort(network, place string) (string, error) {
 	return spec, nil
 }
 
-// haveIPv6 tells that a socket that is to have all addresses can have those of IPv6.
+// haveIPv6 tells whether this system has IPv6.
 func haveIPv6() bool {
 	conn, err := net.ListenPacket("udp6", "[::1]:0")
 	if err != nil {

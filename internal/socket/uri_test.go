@@ -60,6 +60,7 @@ func TestURIsThatAreNone(t *testing.T) {
 		"tcp6://127.0.0.1:1": `no suitable address`,
 		"unix:":              `the path is missing`,
 		"unix://":            `the path is missing`,
+		"unix:///s,nonblock": `path "/s,nonblock" looks as if options were behind its comma: choose another one`,
 		"fd://":              `"" is not the number of a descriptor`,
 		"fd://x":             `"x" is not the number of a descriptor`,
 		"fd://-1":            `is not the number`,

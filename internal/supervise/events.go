@@ -149,9 +149,9 @@ type (
 		Delay    time.Duration
 		Repeated bool
 	}
-	// StopAsked comes with every request to stop. A repeated one changes
-	// nothing: Kill is then how long it takes until KILL was sent to all workers,
-	// 0 if they are waited for without end.
+	// StopAsked comes with every request to stop. A repeated one, by a signal that was
+	// asked for before, changes nothing: Kill is then how long it takes until KILL was
+	// sent to all workers, 0 if they are waited for without end.
 	StopAsked struct {
 		Cause    string
 		Signal   os.Signal

@@ -107,6 +107,7 @@ const (
 	retireSignal fakeSignal = "retire"
 	abortSignal  fakeSignal = "abort"
 	stopSignal   fakeSignal = "stop"
+	otherStop    fakeSignal = "stop, too"
 	otherSignal  fakeSignal = "other" // one that is passed on
 )
 

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +114,8 @@ func (w *world) play(event byte, n int) {
 		switch {
 		case n == 15:
 			w.stop()
+		case n >= 13 && w.stopped: // by another signal
+			w.sup.Stop(w.t.Context(), "test", []os.Signal{otherStop, os.Kill}[n-13], 0)
 		case n == 14 && w.sup.config.Follow: // otherwise it drops what was asked for
 			w.sup.Pass(w.t.Context(), "test", otherSignal)
 		}

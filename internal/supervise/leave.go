@@ -85,7 +85,11 @@ func (l *loop) signalAll(why purpose, sig os.Signal) {
 // signalOnce signals a worker unless it was for this purpose, and has it killed
 // if it stays.
 func (l *loop) signalOnce(w *worker, why purpose, sig os.Signal) {
+	if sig == os.Kill {
+		why |= toKill // which the clock may have done already
+	}
 	if w.told&why != 0 {
+		w.told |= why
 		return
 	}
 	w.told |= why

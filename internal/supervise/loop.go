@@ -56,7 +56,9 @@ import (
 //	                     | are whole, nor before  |                          |
 //	                     | Steer, if there is one,|                          |
 //	                     | has drained their slots|                          |
-//	stop asked           | tell all, wait for all | the same                 | log only
+//	stop asked           | tell all, wait for all | the same                 | by a signal that is
+//	                     |                        |                          | new: tell all;
+//	                     |                        |                          | otherwise log only
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
 //	signal passed on     | to all, and drop what  | the same                 | to all
@@ -77,9 +79,10 @@ type loop struct {
 	done  chan struct{}
 	timer *time.Timer
 
-	now      time.Time // of the message or alarm being handled
-	alarm    time.Time // when settle has to look again; zero: at the next message
-	deadline time.Time // see Tally
+	now      time.Time     // of the message or alarm being handled
+	alarm    time.Time     // when settle has to look again; zero: at the next message
+	deadline time.Time     // see Tally
+	resting  time.Duration // see rest
 	settings Settings
 
 	began    time.Time
@@ -111,7 +114,8 @@ type ending struct {
 	stopping bool
 	why      purpose
 	signal   os.Signal
-	err      error // what Run returns
+	asked    []os.Signal // the signals that were asked for, each of which every worker gets once
+	err      error       // what Run returns
 }
 
 func newLoop(s *Supervisor) *loop {
@@ -146,17 +150,52 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		case <-l.timer.C:
 		}
 		l.drain()
+		l.gather()
 		l.settle()
 		tally := l.tally()
 		for _, o := range l.Observers {
 			o.Settled(tally)
 		}
+		l.rest(time.Since(l.now))
 	}
 	if l.Follow && l.ending.err == nil && l.last.Status != 0 {
 		l.last.Last = true
 		return &l.last
 	}
 	return l.ending.err
+}
+
+// With thousands of workers to settle takes a while, and a restart has several messages
+// of each. So that it costs each worker the same, however many there are, messages are
+// gathered for restFactor times as long as the last time took, if that was dear.
+const (
+	dear       = 100 * time.Microsecond
+	restFactor = 20
+	maxRest    = 20 * time.Millisecond
+)
+
+// rest sees to it that the next messages are gathered if to settle has taken so long.
+func (l *loop) rest(took time.Duration) {
+	l.resting = 0
+	if took > dear {
+		l.resting = min(restFactor*took, maxRest)
+	}
+}
+
+// gather handles the messages that come while the loop rests.
+func (l *loop) gather() {
+	if l.resting == 0 {
+		return
+	}
+	over := time.After(l.resting)
+	for {
+		select {
+		case m := <-l.mail:
+			l.handle(m)
+		case <-over:
+			return
+		}
+	}
 }
 
 // drain handles the messages that are there, and waits for none: settle must

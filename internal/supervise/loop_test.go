@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -574,6 +575,31 @@ func TestSecondStopIsOnlyLogged(t *testing.T) {
 		asked := seen[StopAsked](w)
 		assert.False(t, asked[0].Repeated)
 		assert.True(t, asked[1].Repeated)
+	})
+}
+
+// Workers may not heed the signal that was asked for first.
+func TestStopByAnotherSignalIsPassedOn(t *testing.T) {
+	simulate(t, Config{KillTimeout: time.Minute}, nil, func(w *world) {
+		w.sleep(time.Second)
+		again := func(sig os.Signal) {
+			w.sup.Stop(w.t.Context(), "test", sig, 0)
+			synctest.Wait()
+		}
+		w.stop()
+		again(otherStop)
+		again(stopSignal)
+		again(otherStop)
+		assert.Equal(t, []os.Signal{stopSignal, otherStop}, w.worker(1, 0).signals)
+		var repeated []bool
+		for _, asked := range seen[StopAsked](w) {
+			repeated = append(repeated, asked.Repeated)
+		}
+		assert.Equal(t, []bool{false, false, true, true}, repeated)
+		again(os.Kill)
+		w.sleep(2 * time.Minute)
+		assert.Equal(t, []os.Signal{stopSignal, otherStop, os.Kill}, w.worker(1, 0).signals, "and not again by the clock")
+		assert.Empty(t, seen[Killed](w))
 	})
 }
 

@@ -24,8 +24,14 @@ func (l *loop) onRestart(m restartAsked) {
 func (l *loop) onStop(m stopAsked) {
 	end := &l.ending
 	switch {
-	case end.stopping:
+	case end.stopping && slices.Contains(end.asked, m.signal):
 		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Repeated: true, Workers: l.all(), Kill: l.untilKilled()})
+	case end.stopping: // the workers may not heed the first one
+		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Workers: l.all()})
+		end.why, end.signal, end.asked = toStop, m.signal, append(end.asked, m.signal)
+		for w := range l.workers() {
+			w.told &^= toStop
+		}
 	case m.delay > 0 && end.later != nil:
 		l.tell(StopDelayed{m.cause, end.at.Sub(l.now), true})
 	case m.delay > 0:
@@ -41,7 +47,7 @@ func (l *loop) onStop(m stopAsked) {
 // stop makes settle tell every worker to go, and none come.
 func (l *loop) stop(why purpose, sig os.Signal) {
 	end := &l.ending
-	end.stopping, end.why, end.signal, l.wanted = true, why, sig, false
+	end.stopping, end.why, end.signal, end.asked, l.wanted = true, why, sig, []os.Signal{sig}, false
 	answer(l.waiting, Outcome{Err: ErrStopping})
 	l.resizesEnd()
 	if l.starting != nil {

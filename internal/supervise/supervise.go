@@ -146,7 +146,8 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
 }
 
 // Stop sends sig to all workers, for good, after serving on for delay. It does
-// not wait: Run returns when they are gone.
+// not wait: Run returns when they are gone. Asking again with another signal sends
+// that, too, at once.
 func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) {
 	_ = s.post(ctx, stopAsked{cause, sig, delay}) // over is as good as stopped
 }

@@ -13,8 +13,8 @@ package trampoline
 import "errors"
 
 // Variable is set to FD:PID: the descriptor that the instructions come from, and the
-// process that sends them. It is ignored if no instructions are there, unless PID is the
-// parent.
+// process that sends them. If no instructions are there it is ignored; but if PID is our
+// parent that is an error.
 const Variable = "START_SERVER_TRAMPOLINE_FD"
 
 // Job is the instructions: what to do before the exec, in this order, and what to

@@ -1,5 +1,5 @@
-// Package protocol is what the benchmark and its worker agree on: one HTTP
-// request and its answer, and the reports that the worker sends.
+// Package protocol is shared by the benchmark and its worker: one HTTP request and its
+// answer, and the reports that the worker sends.
 package protocol
 
 // The request and the answer are fixed, so that neither side spends time on

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Now is the time on the clock that all processes of the machine share.
+// Now is the time on a clock that all processes of the machine share.
 func Now() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -24,11 +24,11 @@ func Now() time.Duration {
 type Report struct {
 	Kind Kind
 	Pid  int
-	At   time.Duration // as Now has it, in the worker
+	At   time.Duration // Now, in the worker
 }
 
-// Send reports to the socket that Variable names, or nobody if it is unset.
-// It blocks while the benchmark does not read.
+// Send reports to the socket that Variable names; if it is unset Send does nothing. It
+// blocks while the benchmark does not read.
 func Send(kind Kind) error {
 	path := os.Getenv(Variable)
 	if path == "" {
@@ -39,8 +39,8 @@ func Send(kind Kind) error {
 	return send(path, text)
 }
 
-// Notify says to whom NOTIFY_SOCKET names that the worker is ready, as
-// sd_notify(3) has it, or to nobody if it is unset.
+// Notify says to the socket that NOTIFY_SOCKET names that the worker is ready
+// (sd_notify(3)); if it is unset Notify does nothing.
 func Notify() error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {

@@ -1,0 +1,124 @@
+package socket
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// unprivileged runs f as somebody who is not root.
+func unprivileged(f func() error) error {
+	if syscall.Geteuid() != 0 {
+		return f()
+	}
+	return asUser(4711, f)
+}
+
+func TestPortThatNeedsRootSaysSo(t *testing.T) {
+	t.Parallel()
+	first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err == nil && string(first) == "0\n" {
+		t.Skip("anybody may bind any port here")
+	}
+	specs := parse(t, []string{"127.0.0.1:1"}, nil)
+	err = unprivileged(func() error {
+		_, err := Bind(t.Context(), specs, Options{})
+		return err
+	})
+	assert.EqualError(t, err, `cannot bind port "127.0.0.1:1": bind: permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE`)
+}
+
+func TestPathWhereWeMayNotWriteIsNoMatterOfPorts(t *testing.T) {
+	t.Parallel()
+	dir := shortDir(t)
+	require.NoError(t, os.Chmod(dir, 0o555))
+	path := filepath.Join(dir, "s")
+	specs := parse(t, nil, []string{path})
+	bound := func() error {
+		_, err := Bind(t.Context(), specs, Options{})
+		return err
+	}
+	assert.EqualError(t, unprivileged(bound), fmt.Sprintf("cannot bind path %q: bind: permission denied", path))
+
+	require.NoError(t, os.Chmod(dir, 0))
+	assert.EqualError(t, unprivileged(bound), fmt.Sprintf("cannot bind path %q: lstat %s: permission denied", path, path))
+
+	require.NoError(t, os.Chmod(dir, 0o755))
+	bind(t, Options{}, nil, []string{path})
+	require.NoError(t, os.Chmod(dir, 0o555))
+	err := unprivileged(bound)
+	require.NoError(t, os.Chmod(dir, 0o755)) // for the end
+	assert.EqualError(t, err, fmt.Sprintf("cannot bind path %q: remove %s: permission denied", path, path))
+}
+
+// descriptors are those that are open.
+func descriptors(t *testing.T) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, e := range entries {
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not that of the directory
+			list = append(list, e.Name()+" "+target)
+		}
+	}
+	return list
+}
+
+// leave leaves so many descriptors to be had, until the function it returns is called.
+func leave(t *testing.T, free int) (restore func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	scarce := limit
+	for scarce.Cur = 3; free >= 0; scarce.Cur++ { // up to the number of the last that is free
+		if _, err := unix.FcntlInt(uintptr(scarce.Cur), unix.F_GETFD, 0); err != nil {
+			free--
+		}
+	}
+	scarce.Cur--
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce))
+	return func() { assert.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
+}
+
+// Not parallel: the limit is the process's.
+func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	listener := givenListener(t, unix.AF_INET, loopback())
+	specs := parse(t, []string{fmt.Sprintf("127.0.0.1:0,reuseport,127.0.0.1:u0,fd://%d", listener)}, []string{path})
+	before := descriptors(t)
+	free := 0
+	for ; ; free++ {
+		sockets := Plan(specs)
+		set := &Set{Sockets: sockets, options: Options{Slots: 2, steered: 2}}
+		restore := leave(t, free)
+		err := bindAll(t.Context(), sockets, set.options)
+		if err == nil {
+			err := set.Grow(5)
+			assert.ErrorContains(t, err, `cannot make a socket for slot 2: `)
+			assert.ErrorIs(t, err, unix.EMFILE)
+		}
+		restore()
+		require.NoError(t, set.Close())
+		require.Equal(t, before, descriptors(t), "with %d", free)
+		require.NoFileExists(t, path)
+		if err == nil {
+			break
+		}
+		require.ErrorIs(t, err, unix.EMFILE, "with %d", free)
+	}
+	assert.Equal(t, 5, free, "so each step has failed once")
+
+	restore := leave(t, 0)
+	defer restore()
+	s := &Socket{Spec: specs[0]}
+	n, err := s.open(s.bound, false, Options{})
+	assert.ErrorIs(t, err, unix.EMFILE)
+	assert.Equal(t, -1, n, "there is nothing to close")
+	assert.False(t, haveIPv6(), "as far as we can tell")
+}
