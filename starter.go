@@ -26,6 +26,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -230,6 +231,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
+	s.warnUntaken() // before a port of theirs is found to be in use
 	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
@@ -241,6 +243,29 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
 	return nil
+}
+
+// warnUntaken tells of sockets that systemd passes and nobody has asked for.
+func (s *Starter) warnUntaken() {
+	var taken []int
+	for _, spec := range s.plan.specs {
+		if spec.Taken {
+			taken = append(taken, spec.Source)
+		}
+	}
+	untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken)
+	if len(untaken) == 0 {
+		return
+	}
+	const few = 8
+	var which []string
+	for _, p := range untaken[:min(few, len(untaken))] {
+		which = append(which, strings.TrimSuffix(fmt.Sprintf("%d:%s", p.FD, text.Line(p.Name)), ":"))
+	}
+	if len(untaken) > few {
+		which = append(which, "…")
+	}
+	s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), strings.Join(which, " "))
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as

@@ -5,6 +5,9 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +15,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/lestrrat/go-server-starter"
 )
 
 // What an operator gets wrong, and what is said of it.
@@ -104,4 +110,93 @@ func TestStopDuringTheStart(t *testing.T) {
 	d.sees(1, `^received TERM( before a worker was started|, sending TERM to all workers:.*)$`)
 	d.sees(1, `^exiting$`)
 	assert.Empty(t, d.file("pid"))
+}
+
+// A stop that does not end says what would end it, and Ctrl-C twice does.
+func TestStopThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	args := []string{"--interval=0.2", "--", "/bin/sh", "-c", "trap '' INT TERM; echo ready; while :; do sleep 0.1; done"}
+	d := start(t, ours, args...)
+	d.sees(1, `^ready`)
+	d.signal(syscall.SIGINT)
+	d.sees(1, fmt.Sprintf(`^received INT, sending TERM to all workers:%d$`, d.worker(1)))
+	d.signal(syscall.SIGINT) // by no terminal
+	d.sees(1, fmt.Sprintf(`^received INT again, still waiting for workers:%d: kill -KILL %[1]d ends it$`, d.worker(1)))
+	require.NoError(t, syscall.Kill(d.worker(1), syscall.SIGKILL))
+	assert.Zero(t, d.exit())
+
+	d = start(t, ours, append([]string{"--kill-timeout=60"}, args...)...)
+	d.sees(1, `^ready`)
+	d.signal(syscall.SIGTERM)
+	d.sees(1, `^received TERM`)
+	d.signal(syscall.SIGTERM)
+	d.sees(1, fmt.Sprintf(`^received TERM again, still waiting for workers:%d: KILL follows in [\d.]+ secs$`, d.worker(1)))
+	require.NoError(t, syscall.Kill(d.worker(1), syscall.SIGKILL))
+	assert.Zero(t, d.exit())
+
+	keyboard, terminal := openTerminal(t)
+	cmd := exec.Command(ours, args...)
+	cmd.Stdin = terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	d = follow(t, tempDir(t), cmd)
+	d.sees(1, `^ready`)
+	press := func() {
+		_, err := keyboard.Write([]byte{'C' & 0x1f})
+		require.NoError(t, err)
+	}
+	press()
+	d.sees(1, fmt.Sprintf(`^received INT, sending TERM to all workers:%d$`, d.worker(1)))
+	eventually(t, func() bool {
+		press() // until one comes within five seconds of the last, however busy the machine is
+		return strings.Contains(d.out.String(), "sending KILL")
+	}, d.out.String)
+	d.sees(1, fmt.Sprintf(`^received INT, sending KILL to all workers:%d$`, d.worker(1)))
+	assert.Zero(t, d.exit())
+}
+
+// openTerminal makes a terminal, and what types into it.
+func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { keyboard.Close() })
+	require.NoError(t, unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { terminal.Close() })
+	return keyboard, terminal
+}
+
+// Who forgets --inherit is told of it, before the port turns out to be in use: systemd
+// has it.
+func TestSocketsThatNobodyTakesAreToldOf(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	d := activated(t, tempDir(t), []string{addr}, "web", "--port="+addr, "--", "sleep", "1000")
+	connects(t, "tcp", addr)
+	assert.Equal(t, 1, d.exit())
+	d.before("1 socket passed by LISTEN_FDS and not taken: 3:web; --inherit does that", "address already in use")
+
+	d = activated(t, tempDir(t), []string{addr, "127.0.0.1:" + freePort(t)}, "web:api", "--inherit=web", "--", "sleep", "1000")
+	connects(t, "tcp", addr)
+	d.sees(1, `^1 socket passed by LISTEN_FDS and not taken: 4:api;`)
+	d.sees(1, `^starting new worker`)
+	d.stop()
+}
+
+// As the README has it, from a clone.
+func TestMakeInstall(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	install := exec.Command(needs(t, "make"), "install", "BIN="+filepath.Join(dir, "bin"), "DESTDIR="+filepath.Join(dir, "dest"), "PREFIX=/usr", "COMMIT=c0ffee")
+	install.Dir = source
+	text, err := install.CombinedOutput()
+	require.NoError(t, err, "%s", text)
+	for _, name := range []string{"start_server", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
+		code, printed := command(t, dir, filepath.Join(dir, "dest/usr/bin", name), "--version")
+		assert.Zero(t, code)
+		assert.Equal(t, name+" (go-server-starter) "+starter.Version+" (commit c0ffee)\n", printed)
+	}
 }
