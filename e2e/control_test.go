@@ -290,13 +290,14 @@ func TestControlSubscription(t *testing.T) {
 	var seen []string
 	for in.Scan() {
 		var e struct {
-			Event, Text string
-			Generation  int
+			Event, Text, Reason string
+			Generation          int
 		}
 		require.NoError(t, json.Unmarshal(in.Bytes(), &e))
 		seen = append(seen, e.Event)
 		if e.Event == "exited" {
 			assert.Equal(t, fmt.Sprintf("old worker %d died, status:0", d.worker(1)), e.Text, "as the log has it")
+			assert.Equal(t, "exit code 0", e.Reason, "and as people read it")
 			break
 		}
 	}
