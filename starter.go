@@ -27,6 +27,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -166,11 +167,14 @@ func (s *Starter) Listen() error {
 	if err := s.checkControl(); err != nil {
 		return err
 	}
-	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = &stoppedError{cause}
+			s.out.Printf("%v\nexiting", err)
+		}
 		_ = open.run()
 		s.out.Flush()
 		return err
@@ -179,12 +183,18 @@ func (s *Starter) Listen() error {
 	return nil
 }
 
+// stoppedError is what Listen returns if a signal asked for a stop meanwhile.
+type stoppedError struct{ cause error }
+
+func (e *stoppedError) Error() string { return e.cause.Error() + " before a worker was started" }
+
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
 		open.add(func() error { stop(); return nil })
 	}
+	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
@@ -226,6 +236,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
+	s.warnUntaken() // before a port of theirs is found to be in use
 	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
@@ -237,6 +248,29 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
 	return nil
+}
+
+// warnUntaken tells of sockets that systemd passes and nobody has asked for.
+func (s *Starter) warnUntaken() {
+	var taken []int
+	for _, spec := range s.plan.specs {
+		if spec.Taken {
+			taken = append(taken, spec.Source)
+		}
+	}
+	untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken)
+	if len(untaken) == 0 {
+		return
+	}
+	const few = 8
+	var which []string
+	for _, p := range untaken[:min(few, len(untaken))] {
+		which = append(which, strings.TrimSuffix(fmt.Sprintf("%d:%s", p.FD, text.Line(p.Name)), ":"))
+	}
+	if len(untaken) > few {
+		which = append(which, "…")
+	}
+	s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), strings.Join(which, " "))
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as
@@ -389,6 +423,9 @@ func (s *Starter) sockets() []control.Socket {
 // why there is none. It must be called once.
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
+		if stopped := (*stoppedError)(nil); errors.As(err, &stopped) {
+			err = nil // which was asked for
+		}
 		s.sup.Close()
 		s.reports.manager.End(err)
 		return err

@@ -163,7 +163,7 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setpgid = true
+	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid // which makes it a group's leader, too
 	require.NoError(t, cmd.Start())
 	go func() {
 		cmd.Wait()

@@ -75,7 +75,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, epilogue)
 		return cmdline.OK
 	case o.Version:
-		fmt.Fprintln(stdout, name, "(go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version(name, starter.Version))
 		return cmdline.OK
 	}
 	c, err := o.config(command, stderr)

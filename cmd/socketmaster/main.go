@@ -61,7 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, epilogue)
 		return cmdline.OK
 	case err == nil && o.version:
-		fmt.Fprintln(stdout, name, "(go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version(name, starter.Version))
 		return cmdline.OK
 	}
 	var config starter.Config

@@ -24,6 +24,9 @@ const (
 	exitOK    = cmdline.OK
 	exitError = cmdline.Error
 	exitUsage = cmdline.Usage
+	// Of --status:
+	exitNotServing = 3
+	exitUnknown    = 4
 )
 
 func main() {
@@ -46,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		o.writeHelp(stdout)
 		return exitOK
 	case o.Version:
-		fmt.Fprintln(stdout, "start_server (go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version("start_server", starter.Version))
 		return exitOK
 	case o.isClient():
 		if err != nil {

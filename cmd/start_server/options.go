@@ -63,7 +63,7 @@ type options struct {
 	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
 	Drained bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
 	Stop    bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
-	Status  bool   `long:"status" description:"print how things stand with the start_server at --control"`
+	Status  bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
 	JSON    bool   `long:"json" description:"--status as JSON"`
 	Timeout string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever), and --status (default: 10)"`
 
@@ -91,6 +91,8 @@ Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
                restart that failed, or that took longer than --timeout, no
                start_server where one was to be asked
             2  the command line is wrong; nothing was touched
+            3  --status: nothing serves
+            4  --status: whether something serves cannot be known
 `
 
 // parse reads the command line. The error names every fault, a line each. If options are
@@ -142,7 +144,7 @@ func (o *options) spellOut(args []string) ([]string, error) {
 	var full []string
 	for i := 0; i < len(args); i++ {
 		if len(args[i]) < 2 || args[i][0] != '-' || args[i] == "--" {
-			return append(full, args[i:]...), nil
+			return append(full, args[i:]...), notAnOption(args[i])
 		}
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		option, err := o.find(strings.ToLower(name))
@@ -195,6 +197,9 @@ func (o *options) find(name string) (*flags.Option, error) {
 	}
 	switch {
 	case len(found) == 0:
+		if like := o.closest(name); like != "" {
+			return nil, fmt.Errorf("no such option; did you mean --%s?", like)
+		}
 		return nil, errors.New("no such option")
 	case len(found) == 1:
 		return found[0], nil

@@ -89,7 +89,7 @@ func requestLine(e supervise.Event) string {
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, text.Seconds(e.Delay))
 	case supervise.StopAsked:
 		if e.Repeated {
-			return fmt.Sprintf("%s again, still waiting for workers:%s", e.Cause, pids(e.Workers))
+			return fmt.Sprintf("%s again, still waiting for workers:%s%s", e.Cause, pids(e.Workers), remedy(e))
 		}
 		return fmt.Sprintf("%s, sending %s to all workers:%s", e.Cause, text.SignalName(e.Signal), pids(e.Workers))
 	case supervise.Signalled:
@@ -181,6 +181,22 @@ func workerLine(e supervise.Event, verbose bool) string {
 		return fmt.Sprintf("cannot send %s to worker %d: %v", text.SignalName(e.Signal), e.Pid, e.Err)
 	}
 	return ""
+}
+
+// remedy is what ends a stop that does not end.
+func remedy(e supervise.StopAsked) string {
+	const few = 8 // so many numbers can be copied
+	switch {
+	case len(e.Workers) == 0:
+		return ""
+	case e.Kill > 0:
+		return fmt.Sprintf(": KILL follows in %s secs", about(e.Kill))
+	case len(e.Workers) == 1:
+		return fmt.Sprintf(": kill -KILL %d ends it", e.Workers[0].Pid)
+	case len(e.Workers) <= few:
+		return fmt.Sprintf(": kill -KILL %s ends them", strings.ReplaceAll(pids(e.Workers), ",", " "))
+	}
+	return ": KILL ends them"
 }
 
 // sleeping is the line after that of new workers, if old ones are to be told later.

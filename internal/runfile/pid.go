@@ -119,7 +119,7 @@ func readPid(f *os.File) (int, error) {
 func Owner(path string) (int, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("pid file %q does not exist: no start_server is running with it", path)
+		return 0, nobody("pid file %q does not exist: no start_server is running with it", path)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("pid file: %w", err)
@@ -135,9 +135,9 @@ func Owner(path string) (int, error) {
 		case err == nil && held:
 			return pid, nil
 		case err == nil && alive(pid):
-			return 0, fmt.Errorf("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, pid)
+			return 0, nobody("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, pid)
 		case err == nil:
-			return 0, fmt.Errorf("pid file %q is stale: process %d, which it names, is gone", path, pid)
+			return 0, nobody("pid file %q is stale: process %d, which it names, is gone", path, pid)
 		case !held || time.Now().After(deadline):
 			return 0, err
 		}
