@@ -130,13 +130,11 @@ func (s *Spawner) Steer(slots int) { s.steered(s.Sockets.Drain(slots)) }
 
 // steered tells of what has kept connections from going where they are to.
 func (s *Spawner) steered(err error) {
-	switch {
-	case err == nil:
-	case errors.Is(err, errors.ErrUnsupported):
+	if errors.Is(err, errors.ErrUnsupported) {
 		s.unsteered.Do(func() {
 			s.Out.Printf("%v: what waits for a worker in excess waits until there are more again", err)
 		})
-	default:
+	} else if err != nil {
 		s.Out.Printf("%v", err)
 	}
 }
