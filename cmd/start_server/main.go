@@ -26,6 +26,7 @@ const (
 )
 
 func main() {
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

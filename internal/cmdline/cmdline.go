@@ -4,6 +4,7 @@ package cmdline
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/jessevdk/go-flags"
@@ -22,6 +23,15 @@ func Fail(stderr io.Writer, name string, code int, err error) int {
 		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
 	}
 	return code
+}
+
+// FewThreads has Go run no more than four goroutines at once, whatever the machine has:
+// there is hardly ever more than one to run, and each may want a thread
+// (proc.SpareThreads).
+func FewThreads() {
+	if runtime.GOMAXPROCS(0) > 4 {
+		runtime.GOMAXPROCS(4)
+	}
 }
 
 // Parser reads options into o, as its tags say (go-flags), up to the first argument that
