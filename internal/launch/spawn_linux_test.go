@@ -250,6 +250,7 @@ func scarce() {
 	s := &Spawner{Program: Program{Command: []string{self}}, Sockets: set, Out: output.New(os.Stdout, "a test"), Prefix: true, Env: func() (Environ, supervise.Settings, error) {
 		return Environ{roleVariable + "=stay"}, supervise.Settings{}, nil
 	}}
+	time.AfterFunc(time.Hour, func() {}) // Go's poller is there by now in any superdaemon
 	for { // the limit is of no use below a descriptor that is free
 		if _, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); errors.Is(err, unix.EMFILE) {
 			break

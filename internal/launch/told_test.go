@@ -37,14 +37,14 @@ func TestWhatAWorkerIsTold(t *testing.T) {
 	} {
 		s := row.given
 		s.Sockets = named()
-		assert.Equal(t, append(always[:2:2], row.then...), s.told(7, 2), name)
+		assert.Equal(t, append(always[:2:2], row.then...), s.told(names(s.Sockets.Sockets), 7, 2), name)
 	}
 }
 
 func TestAWorkerWithoutSocketsIsToldSo(t *testing.T) {
 	t.Parallel()
 	s := Spawner{Sockets: &socket.Set{}}
-	assert.Equal(t, Environ{"SERVER_STARTER_PORT=", "SERVER_STARTER_GENERATION=1"}, s.told(1, 0))
+	assert.Equal(t, Environ{"SERVER_STARTER_PORT=", "SERVER_STARTER_GENERATION=1"}, s.told(nil, 1, 0))
 }
 
 func TestArgumentsOfAWorker(t *testing.T) {
