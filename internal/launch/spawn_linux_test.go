@@ -251,7 +251,7 @@ func scarce() {
 		return Environ{roleVariable + "=stay"}, supervise.Settings{}, nil
 	}}
 	time.AfterFunc(time.Hour, func() {}) // Go's poller is there by now in any superdaemon
-	for { // the limit is of no use below a descriptor that is free
+	for {                                // the limit is of no use below a descriptor that is free
 		if _, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); errors.Is(err, unix.EMFILE) {
 			break
 		}
