@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jessevdk/go-flags"
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // The exit codes, as each command's help explains them.
@@ -20,7 +21,7 @@ const (
 // Fail writes each line of err, behind the name of the command, and returns code.
 func Fail(stderr io.Writer, name string, code int, err error) int {
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
+		_ = fd.WriteAll(stderr, name+": "+strings.TrimSuffix(line, "\n")+"\n")
 	}
 	return code
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Output is where everything goes that is written. Its methods may be called from any
@@ -34,7 +36,7 @@ type lines struct {
 // print writes text after what came before, and then calls written, unless it is nil.
 func (l *lines) print(text string, written func()) {
 	l.Add(func() {
-		_, _ = io.WriteString(l.to, text) // whom could an error be told?
+		_ = fd.WriteAll(l.to, text) // whom could an error be told?
 		if written != nil {
 			written()
 		}
@@ -119,7 +121,7 @@ func (o *Output) print(text string, written func()) {
 // that must not be kept waiting, and no time to lose on a goroutine.
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
-	fmt.Fprintf(o.current().to, format+"\n", args...)
+	_ = fd.WriteAll(o.current().to, fmt.Sprintf(format+"\n", args...))
 }
 
 // Do has do called when what was printed before is written. Of several only one runs at
