@@ -377,7 +377,7 @@ type request func(ctx context.Context, cause string)
 // handleSignals acts on signals until the function it returns is called. stopping
 // hears first of those that end everything.
 func (s *Starter) handleSignals(stopping func(cause string)) (stop func()) {
-	heedPipe := ignorePipe()
+	heedPipe := survivePipe()
 	table := s.signals(stopping)
 	caught := make(chan os.Signal, 16)
 	for sig := range table {

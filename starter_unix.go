@@ -88,12 +88,13 @@ func interrupt(stop, kill request) request {
 	}
 }
 
-// ignorePipe has PIPE ignored, and so in the workers, as the original has it, until
-// the function it returns is called. A terminal that is gone must not end us while
-// workers serve.
-func ignorePipe() (undo func()) {
-	signal.Ignore(syscall.SIGPIPE)
-	return func() { signal.Reset(syscall.SIGPIPE) }
+// survivePipe has PIPE caught, and nothing done, until the function it returns is called.
+// A terminal that is gone must not end us while workers serve. They start with its
+// default action, as a shell would start them: an ignored signal they would inherit.
+func survivePipe() (undo func()) {
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
+	return func() { signal.Stop(unread) }
 }
 
 // inInitsPlace tells that orphans come to us, and that nobody but us can be sent a

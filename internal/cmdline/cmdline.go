@@ -9,6 +9,7 @@ import (
 
 	"github.com/jessevdk/go-flags"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -23,7 +24,7 @@ const (
 // could not be printed is replaced: the names of files may be others'.
 func Fail(stderr io.Writer, name string, code int, err error) int {
 	for line := range strings.Lines(text.Lines(err.Error())) {
-		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
+		_ = fd.WriteAll(stderr, name+": "+strings.TrimSuffix(line, "\n")+"\n")
 	}
 	return code
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/lestrrat/go-server-starter/internal/trampoline"
@@ -26,14 +27,35 @@ func checkTrampoline() error {
 	if err == nil {
 		_, err = os.Stat(path)
 	}
+	special, unknown := privileged()
 	switch {
 	case err != nil:
 		return fmt.Errorf("systemd's export, user, group, umask, nice and die-with-parent need our own executable, as /proc shows it: %w", err)
-	case trampoline.Privileged():
+	case unknown != nil:
+		return fmt.Errorf("cannot find out whether our executable has a set-user-ID bit or file capabilities: %w", unknown)
+	case special:
 		return errors.New("systemd's export, user, group, umask, nice and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
 			" use ambient ones (AmbientCapabilities= of systemd, setpriv --ambient-caps)")
 	}
 	return nil
+}
+
+// privileged is trampoline.Privileged, which is asked until it knows: that cannot change.
+func privileged() (bool, error) {
+	privilege.mu.Lock()
+	defer privilege.mu.Unlock()
+	if privilege.known {
+		return privilege.is, nil
+	}
+	var err error
+	privilege.is, err = trampoline.Privileged()
+	privilege.known = err == nil
+	return privilege.is, err
+}
+
+var privilege struct {
+	mu        sync.Mutex
+	known, is bool
 }
 
 // startPrepared starts the command by way of a trampoline.

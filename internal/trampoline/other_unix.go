@@ -12,8 +12,8 @@ import (
 // Privileged tells whether our executable's file gives us more rights than the user has
 // that runs it, by a set-user-ID or set-group-ID bit. Any user may give such a program
 // instructions, so it takes none.
-func Privileged() bool {
-	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid()
+func Privileged() (bool, error) {
+	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid(), nil
 }
 
 func renice(add int) error {

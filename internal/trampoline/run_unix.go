@@ -83,7 +83,11 @@ func peekHeader(fd int) (length int, ok bool) {
 // run executes the program, or returns why it cannot.
 func run(fd, length int) Failure {
 	syscall.CloseOnExec(fd)
-	if Privileged() {
+	privileged, err := Privileged()
+	if err != nil {
+		return failure(StepRead, err)
+	}
+	if privileged {
 		return Failure{StepPrivileged, uint32(syscall.EPERM)}
 	}
 	message, err := readFull(fd, HeaderSize+length)
