@@ -20,8 +20,8 @@ const (
 	Usage = 2 // the command line is wrong, and nothing was touched
 )
 
-// Fail writes each line of err, behind the name of the command, and returns code. What
-// could not be printed is replaced: the names of files may be others'.
+// Fail writes the lines of err, each after the name of the command, and returns code. What
+// is not printable is replaced: the names of files may be those of other users.
 func Fail(stderr io.Writer, name string, code int, err error) int {
 	for line := range strings.Lines(text.Lines(err.Error())) {
 		_ = fd.WriteAll(stderr, name+": "+strings.TrimSuffix(line, "\n")+"\n")

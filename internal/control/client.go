@@ -45,7 +45,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest)}, nil
 }
 
-// trusted looks at whose process has made the socket.
+// trusted says why the process that made the socket is not asked anything.
 func trusted(conn net.Conn) error {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -53,14 +53,14 @@ func trusted(conn net.Conn) error {
 	}
 	server, err := peerOf(unix)
 	if err == nil && server.UID != 0 && server.UID != os.Geteuid() {
-		err = fmt.Errorf("process %d listens there, which is of user %d, neither of user %d nor root: it is asked nothing, and could be anything; if it is yours, ask as that user",
+		err = fmt.Errorf("process %d listens there, which is of user %d, neither of user %d nor root: nothing was asked; if it is yours, ask as that user",
 			server.Pid, server.UID, os.Geteuid())
 	}
 	return err
 }
 
-// dial waits for its turn if very many connect at a time: connect(2) does so
-// only with a socket that blocks.
+// dial tries again while the backlog is full: connect(2) on a socket that does not block
+// fails then.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	var d net.Dialer
 	for {

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// admit makes room for a client, if need be by choosing the one that has been
-// idle for the longest, which then has to go: of the same process, if that has
-// its share already, or else of the same user. So who connects again and again is in
-// nobody's way but its own: root and our own user get in whatever the workers' does.
+// admit puts a client on the list. If its user has as many as there may be, the client of
+// that user that has been idle for the longest is the loser, and has to go. If the process
+// has its share of clients the loser is one of its own. So neither another process nor
+// another user loses room: root and our own user get in whatever the workers' user does.
 func (s *Server) admit(c *client) (loser *client, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

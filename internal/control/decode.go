@@ -67,8 +67,8 @@ func parseStrictly(line string) (*fastjson.Value, error) {
 	return fastjson.Parse(line)
 }
 
-// appendParsed appends a value that was parsed. fastjson itself writes strings as Go has
-// them, which not always is JSON.
+// appendParsed appends a value that was parsed. fastjson itself writes strings in Go's
+// syntax, which is not always JSON.
 func appendParsed(b raw, v *fastjson.Value) raw {
 	switch v.Type() {
 	case fastjson.TypeString:
@@ -89,7 +89,7 @@ func appendParsed(b raw, v *fastjson.Value) raw {
 	return v.MarshalTo(b)
 }
 
-// number is a member that may be missing, or null: nil then.
+// number reads a member; nil if it is missing or null.
 func number(v *fastjson.Value, name string) (*int, error) {
 	member := v.Get(name)
 	if member == nil || member.Type() == fastjson.TypeNull {

@@ -210,8 +210,8 @@ func appendNumber(b raw, f float64) raw {
 	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }
 
-// appendString appends a string. What of it is not UTF-8 is replaced, and what is not
-// printable is escaped: it may come to stand on a terminal.
+// appendString appends a string. Bytes that are not UTF-8 are replaced. What is not
+// printable is escaped, as a terminal may show it.
 func appendString(b raw, s string) raw {
 	b = append(b, '"')
 	for _, r := range s {

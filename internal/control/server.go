@@ -15,14 +15,14 @@ import (
 
 // Limits of what clients can cost.
 const (
-	maxClients     = 64                     // connected at a time, of one user
-	maxOfProcess   = 16                     // of them, of one process
-	maxEvents      = 1024                   // that wait for a subscriber to read them
-	maxUnread      = 4 << 20                // bytes of them
-	writeTime      = 10 * time.Second       // for a client to take a line
-	farewellTime   = 100 * time.Millisecond // to take the line that it is turned away with
-	finishTime     = 2 * time.Second        // to take what is left when the connection is to end
-	requestTime    = 10 * time.Second       // for a request to come whole, once it has begun
+	maxClients     = 64                     // connected at a time by one user
+	maxOfProcess   = 16                     // connected at a time by one process
+	maxEvents      = 1024                   // waiting for a subscriber to read them
+	maxUnread      = 4 << 20                // bytes of events waiting for a subscriber
+	writeTime      = 10 * time.Second       // for a client to read a line
+	farewellTime   = 100 * time.Millisecond // for a client to read why it is turned away
+	finishTime     = 2 * time.Second        // for a client to read the rest when its connection ends
+	requestTime    = 10 * time.Second       // from the first byte of a request to the last
 	idleTime       = 5 * time.Minute        // between requests, of a client that has not subscribed
 	refusedPause   = time.Minute            // between two calls of Config.Refused
 	exhaustedPause = 100 * time.Millisecond // after a failed accept(2)
@@ -184,8 +184,8 @@ func (s *Server) serve(conn net.Conn, peer Peer) {
 	go c.talk()
 }
 
-// turnAway tells a client why it has to go, if it can be told at once. It does not
-// block: the next one may be somebody else's.
+// turnAway tells a client why it has to go, for farewellTime at most, and ends its
+// connection. It does not block.
 func (s *Server) turnAway(conn net.Conn, why error) {
 	s.refusals.add(why.Error())
 	s.aside.Do(func() {
