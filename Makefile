@@ -2,6 +2,8 @@
 
 PORT ?= 8080
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GREMLINS = go run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+MUTATED = supervise launch report command output socket fdenv runfile
 FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 
 # Where make install puts the commands; packages stage them below DESTDIR.
@@ -14,7 +16,7 @@ COMMANDS = start_server socketmaster einhyrningsins einhyrningsinsctl
 COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 LDFLAGS = -s -w -X github.com/lestrrat/go-server-starter/internal/cmdline.commit=$(COMMIT)
 
-.PHONY: build install uninstall run test stress lint cross fuzz bench clean
+.PHONY: build install uninstall run test stress lint cross fuzz mutants bench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./examples/hello
@@ -70,6 +72,20 @@ fuzz:
 	go test -run='^$$' -fuzz=FuzzExpand -fuzztime=30000x ./internal/fdenv
 	go test -run='^$$' -fuzz=FuzzInstructions -fuzztime=100000x ./internal/trampoline
 	go test -run='^$$' -fuzz=FuzzMessage -fuzztime=100000x ./internal/control
+
+# What the tests of a package do not see when its code is changed: an operator turned
+# around, a limit moved by one. For each package the changes that lived, that no test came
+# to and that ran out of time are printed, with file:line:column, and then the counts:
+# "Killed: 55, Lived: 0, Not covered: 9" and the two shares of them. Not covered are also
+# all constants, and all conditions of a case, which go's coverage does not count. It takes
+# hours; for one package: make mutants MUTATED=fdenv.
+mutants:
+	@for package in $(MUTATED); do \
+		echo "internal/$$package"; \
+		elsewhere=$$(go list -f '^$${{range .IgnoredGoFiles}}|{{.}}{{end}}' ./internal/$$package) || exit 1; \
+		GOFLAGS="$$GOFLAGS -count=1" $(GREMLINS) unleash --output-statuses=lct --timeout-coefficient=5 \
+			--exclude-files="$$elsewhere" ./internal/$$package || exit 1; \
+	done
 
 bench:
 	go run ./bench

@@ -133,7 +133,9 @@ type Config struct {
 	// before it gets KILL. 0: for ever.
 	KillTimeout time.Duration
 	// KillGroup makes each worker the leader of a process group, which is
-	// killed as a whole when KillTimeout is over.
+	// killed as a whole when KillTimeout is over. What a worker leaves behind in its
+	// group when it ends is told to go by the signal that it was told by, or SignalOnHUP;
+	// with KillTimeout it is killed and waited for. That is on Linux only.
 	KillGroup bool
 	// StopDelay is how long the workers serve on after TERM, for load
 	// balancers to learn that they should look elsewhere.

@@ -106,8 +106,19 @@ func (s *Starter) workerEnv() (launch.Environ, error) {
 		return s.plan.env, nil
 	}
 	pairs, err := readEnvDir(s.config.EnvDir)
+	if err != nil {
+		err = nameable{err}
+	}
 	return s.plan.env.With(pairs...), err
 }
+
+// nameable is an error that may name files of others, in one line of what can be printed:
+// or the name of a file could forge a line of the log.
+type nameable struct{ error }
+
+func (n nameable) Error() string { return text.Line(n.error.Error()) }
+
+func (n nameable) Unwrap() error { return n.error }
 
 // envAndSettings is workerEnv with the settings in it.
 func (s *Starter) envAndSettings() (launch.Environ, supervise.Settings, error) {

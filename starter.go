@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -113,11 +114,15 @@ func New(c Config) (*Starter, error) {
 	}
 	life := c.life()
 	life.Spawner = s.launcher
+	life.Hurry = s.launcher.Hurry
+	if c.KillGroup {
+		life.Leftovers = s.launcher.Leftovers
+	}
 	life.CatchUp = func() { s.notices.CatchUp() } // there is one where it is asked
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	life.Observers = []supervise.Observer{&onFirstStart{do: c.Started}, s.reports.status}
+	life.Observers = []supervise.Observer{&onFirstStart{do: c.Started}, &report.Memory{Give: debug.FreeOSMemory}, s.reports.status}
 	if c.managed() {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		life.Observers = append(life.Observers, s.reports.manager)

@@ -305,15 +305,6 @@ func TestRestartThatWaitsHearsOfTheStop(t *testing.T) {
 	assert.ErrorIs(t, <-answer, starter.ErrStopping)
 }
 
-func TestRestartBeforeRunEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	d := prepare(t, nil)
-	over := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cancel(over)
-	assert.ErrorIs(t, d.Restart(ctx), over)
-}
-
 func TestListenTwiceIsListenOnce(t *testing.T) {
 	t.Parallel()
 	d := prepare(t, func(c *starter.Config) { c.Ports = []string{"127.0.0.1:0"} })

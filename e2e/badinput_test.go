@@ -34,7 +34,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--port=8080=3", "--port=8081=3", "--", "true"}, `port "8081=3": descriptor 3 is also asked for by "8080=3"`},
 		{[]string{"--port=8080=-1", "--", "true"}, `port "8080=-1": descriptor "-1" is not a number from 0 to 1048575`},
 		{[]string{"--port=8080=1048576", "--", "true"}, `port "8080=1048576": descriptor "1048576" is not a number from 0 to 1048575`},
-		{[]string{"--path=/tmp/" + strings.Repeat("x", 120), "--", "true"}, `path "/tmp/` + strings.Repeat("x", 120) + `": 125 bytes are too long for a unix socket; 103 fit`},
+		{[]string{"--path=/tmp/" + strings.Repeat("x", 120), "--", "true"}, `path "/tmp/` + strings.Repeat("x", 120) + `": 125 bytes are too long for a unix socket; 107 fit`},
 		{[]string{"--path=/tmp/a;b", "--", "true"}, `path "/tmp/a;b": a semicolon, newline or NUL cannot be told to the worker`},
 		{[]string{"--path=", "--", "true"}, `--path: its value is missing`},
 		{[]string{"--interval=x", "--", "true"}, `--interval: "x" is not a duration such as 2, 0.5 or 300ms`},

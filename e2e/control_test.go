@@ -410,7 +410,7 @@ func TestControlSocketThatCannotBeMade(t *testing.T) {
 	}
 	code, printed := command(t, d.dir, ours, "--control="+long, "--", "sleep", "1000")
 	assert.Equal(t, 2, code)
-	assert.Equal(t, fmt.Sprintf("start_server: control socket %q: 120 bytes are too long for a unix socket; 103 fit\n", long), printed)
+	assert.Equal(t, fmt.Sprintf("start_server: control socket %q: 120 bytes are too long for a unix socket; 107 fit\n", long), printed)
 	assert.Equal(t, "precious", d.file("file"))
 	assert.Equal(t, "serving", d.status().State, "the one that is there has not noticed")
 	d.isKilled()

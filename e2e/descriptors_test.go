@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -212,7 +213,11 @@ func TestBindingDetails(t *testing.T) {
 		return value
 	}
 	for fd := 3; fd <= 5; fd++ {
-		assert.Equal(t, 1, option(get(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR), "descriptor %d", fd)
+		want := 1
+		if fd == 5 {
+			want = 0 // or any user could bind the UDP port, too
+		}
+		assert.Equal(t, want, option(get(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR), "descriptor %d", fd)
 	}
 	assert.Equal(t, unix.AF_INET, option(get(3), unix.SOL_SOCKET, unix.SO_DOMAIN), "0.0.0.0 only")
 	assert.Equal(t, unix.IPPROTO_TCP, option(get(3), unix.SOL_SOCKET, unix.SO_PROTOCOL), "not MPTCP")
@@ -260,4 +265,42 @@ func TestExistingSocketFileIsReplaced(t *testing.T) {
 	conn.Close()
 	d.stop()
 	assert.NoFileExists(t, path)
+}
+
+// Another user who binds the UDP port, with all options that let two share it, is refused,
+// and the worker has the packets.
+func TestNobodyStealsUDP(t *testing.T) {
+	t.Parallel()
+	root(t)
+	port := freePort(t)
+	d := start(t, ours, "--port=127.0.0.1:u"+port, "--", "sleep", "1000")
+	d.worker(1)
+	python := "/usr/bin/python3"
+	needs(t, python)
+	thief := exec.Command(python, "-c", `import socket,sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))`, port)
+	thief.Dir = "/"
+	thief.SysProcAttr = &syscall.SysProcAttr{Credential: stranger}
+	text, err := thief.CombinedOutput()
+	assert.Error(t, err)
+	assert.Contains(t, string(text), "Address already in use")
+	d.stop()
+}
+
+// Brackets around an IPv4 address are the original's, too, and a path may be as long as the
+// system takes it.
+func TestBracketsAndLongPaths(t *testing.T) {
+	t.Parallel()
+	dir, port := tempDir(t), freePort(t)
+	path := filepath.Join(dir, strings.Repeat("x", 107-len(dir)-1))
+	d := startIn(t, dir, nil, ours, "--port=[127.0.0.1]:"+port, "--path="+path, "--interval=0.2", "--", "/bin/sh", "-c", `echo "told: $SERVER_STARTER_PORT"; exec sleep 1000`)
+	d.sees(1, "^told: 127.0.0.1:"+port+"=3;"+path+"=4$")
+	for network, addr := range map[string]string{"tcp": "127.0.0.1:" + port, "unix": path} {
+		conn, err := net.Dial(network, addr)
+		require.NoError(t, err)
+		conn.Close()
+	}
+	d.stop()
 }

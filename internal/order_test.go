@@ -23,8 +23,8 @@ const module = "github.com/lestrrat/go-server-starter"
 // lower storeys and none of its own. A package that is not there is not missed; one that
 // stands nowhere is a fault, so that whoever adds a room says where it belongs.
 var storeys = [][]string{
-	{"internal/text", "internal/cmdline", "internal/lineedit", "listener", "bench/internal/protocol"},
-	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline"},
+	{"internal/text", "internal/lineedit", "listener", "bench/internal/protocol"},
+	{"internal/cmdline", "internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify"},
 	{"internal/launch", "internal/report", "internal/command", "internal/ctl"},
 	{""}, // package starter

@@ -36,7 +36,7 @@ type options struct {
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
 	Subreaper     bool     `long:"subreaper" description:"adopt orphans of the program, wait for them, and pass USR1 and USR2 on, as it does as PID 1 (Linux)"`
 
-	KillGroup bool   `long:"kill-group" description:"KILL its whole process group then; each worker leads one of its own"`
+	KillGroup bool   `long:"kill-group" description:"KILL its whole process group then; each worker leads one of its own. What it leaves behind there is told to go as it was"`
 	StopDelay string `long:"stop-delay" value-name:"SECONDS" description:"serve on so long after TERM before stopping (default: 0)"`
 
 	Ready        string `long:"ready" value-name:"HOW" description:"how a new worker proves that it has started: interval, by living so long, or notify, by READY=1 on NOTIFY_SOCKET as sd_notify(3) has it (default: interval)"`

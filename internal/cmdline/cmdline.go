@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jessevdk/go-flags"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // The exit codes. Each command's help explains them.
@@ -16,9 +18,10 @@ const (
 	Usage = 2 // the command line is wrong, and nothing was touched
 )
 
-// Fail writes the lines of err, each after the name of the command, and returns code.
+// Fail writes each line of err, behind the name of the command, and returns code. What
+// could not be printed is replaced: the names of files may be others'.
 func Fail(stderr io.Writer, name string, code int, err error) int {
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(text.Lines(err.Error())) {
 		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
 	}
 	return code

@@ -28,7 +28,8 @@ type Client struct {
 	in   *bufio.Reader
 }
 
-// Dial connects to the control socket at path.
+// Dial connects to the control socket at path. What listens there has to be of our own
+// user or root: any other one could answer what it likes.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	conn, err := dial(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
@@ -37,11 +38,29 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket %q: %w", path, reason(err))
 	}
+	if err := trusted(conn); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("control socket %q: %w", path, err)
+	}
 	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest)}, nil
 }
 
-// dial tries again while the backlog is full: connect(2) on a socket that does not block
-// fails then.
+// trusted looks at whose process has made the socket.
+func trusted(conn net.Conn) error {
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return errors.New("it is no unix socket")
+	}
+	server, err := peerOf(unix)
+	if err == nil && server.UID != 0 && server.UID != os.Geteuid() {
+		err = fmt.Errorf("process %d listens there, which is of user %d, neither of user %d nor root: it is asked nothing, and could be anything; if it is yours, ask as that user",
+			server.Pid, server.UID, os.Geteuid())
+	}
+	return err
+}
+
+// dial waits for its turn if very many connect at a time: connect(2) does so
+// only with a socket that blocks.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	var d net.Dialer
 	for {
@@ -97,7 +116,7 @@ func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, 
 		case m.answer.Error == "":
 			return m.answer, fmt.Errorf("control socket %q: the request was refused, and no reason given", c.path)
 		default:
-			return m.answer, errors.New(m.answer.Error)
+			return m.answer, errors.New(text.Lines(m.answer.Error))
 		}
 	}
 }

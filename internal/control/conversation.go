@@ -164,7 +164,7 @@ func (c *client) write(text []byte) error {
 func (c *client) end() {
 	c.once.Do(func() {
 		c.server.unsubscribe(c)
-		c.conn.Close()
+		c.server.aside.Do(func() { c.conn.Close() })
 		close(c.gone)
 	})
 }

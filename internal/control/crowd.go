@@ -5,24 +5,29 @@ import (
 	"slices"
 )
 
-// admit puts a client on the list. If that is full the client that has been idle for the
-// longest is the loser, and has to go. If the process has its share of clients the loser
-// is one of its own, so that it takes no room from other processes.
+// admit makes room for a client, if need be by choosing the one that has been
+// idle for the longest, which then has to go: of the same process, if that has
+// its share already, or else of the same user. So who connects again and again is in
+// nobody's way but its own: root and our own user get in whatever the workers' does.
 func (s *Server) admit(c *client) (loser *client, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, fmt.Errorf("%s is ending", s.Name)
 	}
-	kin := 0
+	kin, users := 0, 0
 	for _, o := range s.clients {
+		if o.peer.UID != c.peer.UID {
+			continue
+		}
+		users++
 		if o.peer.Pid == c.peer.Pid {
 			kin++
 		}
 	}
-	if kin >= maxOfProcess || len(s.clients) >= maxClients {
+	if kin >= maxOfProcess || users >= maxClients {
 		i := slices.IndexFunc(s.clients, func(o *client) bool {
-			return o.idle() && (kin < maxOfProcess || o.peer.Pid == c.peer.Pid)
+			return o.idle() && o.peer.UID == c.peer.UID && (kin < maxOfProcess || o.peer.Pid == c.peer.Pid)
 		})
 		switch {
 		case i >= 0:
@@ -31,7 +36,7 @@ func (s *Server) admit(c *client) (loser *client, err error) {
 		case kin >= maxOfProcess:
 			return nil, fmt.Errorf("%d clients of process %d are connected and waiting already", kin, c.peer.Pid)
 		default:
-			return nil, fmt.Errorf("%d clients are connected and waiting already", len(s.clients))
+			return nil, fmt.Errorf("%d clients are connected and waiting already", users)
 		}
 	}
 	s.clients = append(s.clients, c)

@@ -19,7 +19,7 @@ func decodeRequest(line string) (r Request, err error) {
 		return r, err
 	}
 	if id := v.Get("id"); id != nil {
-		r.ID = id.MarshalTo(nil)
+		r.ID = appendParsed(nil, id)
 	}
 	r.Command, r.Signal = stringAt(v, "command"), stringAt(v, "signal")
 	if r.Args, err = arguments(v); err != nil {
@@ -67,7 +67,29 @@ func parseStrictly(line string) (*fastjson.Value, error) {
 	return fastjson.Parse(line)
 }
 
-// number reads a member; nil if it is missing or null.
+// appendParsed appends a value that was parsed. fastjson itself writes strings as Go has
+// them, which not always is JSON.
+func appendParsed(b raw, v *fastjson.Value) raw {
+	switch v.Type() {
+	case fastjson.TypeString:
+		return appendString(b, string(v.GetStringBytes()))
+	case fastjson.TypeArray:
+		return append(b, list(v.GetArray(), func(item *fastjson.Value) raw { return appendParsed(nil, item) })...)
+	case fastjson.TypeObject:
+		o := object{text: raw{'{'}}
+		v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
+			if len(o.text) > 1 {
+				o.text = append(o.text, ',')
+			}
+			o.text = append(appendString(o.text, string(key)), ':')
+			o.text = appendParsed(o.text, member)
+		})
+		return append(b, o.json()...)
+	}
+	return v.MarshalTo(b)
+}
+
+// number is a member that may be missing, or null: nil then.
 func number(v *fastjson.Value, name string) (*int, error) {
 	member := v.Get(name)
 	if member == nil || member.Type() == fastjson.TypeNull {
@@ -103,7 +125,7 @@ func decodeMessage(line []byte) (m message, err error) {
 		Log: texts(v.GetArray("log")), Generation: v.GetInt("generation"),
 	}
 	if id := v.Get("id"); id != nil {
-		m.answer.ID = id.MarshalTo(nil)
+		m.answer.ID = appendParsed(nil, id)
 	}
 	for _, pid := range v.GetArray("pids") {
 		m.answer.Pids = append(m.answer.Pids, pid.GetInt())

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -208,21 +210,28 @@ func appendNumber(b raw, f float64) raw {
 	return strconv.AppendFloat(b, f, 'f', -1, 64)
 }
 
-// appendString appends a string. Bytes that are not UTF-8 are replaced.
+// appendString appends a string. What of it is not UTF-8 is replaced, and what is not
+// printable is escaped: it may come to stand on a terminal.
 func appendString(b raw, s string) raw {
-	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for _, r := range s {
-		switch {
+		switch high, low := utf16.EncodeRune(r); {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
-		case r < ' ':
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
+		case unicode.IsPrint(r):
 			b = utf8.AppendRune(b, r)
+		case r > 0xffff:
+			b = appendEscape(appendEscape(b, high), low)
+		default:
+			b = appendEscape(b, r)
 		}
 	}
 	return append(b, '"')
+}
+
+func appendEscape(b raw, r rune) raw {
+	const hex = "0123456789abcdef"
+	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
 func list[T any](items []T, json func(T) raw) raw {

@@ -112,6 +112,7 @@ func (l *listener) open(fd int, f *os.File, worker int) (err error) {
 	if l.made, err = os.Lstat(l.path); err != nil {
 		return err
 	}
+	refuseRights(fd)
 	if err = syscall.Listen(fd, backlog); err != nil {
 		return os.NewSyscallError("listen", err)
 	}
@@ -132,7 +133,13 @@ func (l *listener) close() (err error) {
 		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {
 			err = os.Remove(l.path)
 		}
-		err = errors.Join(err, l.Close())
+		// It frees what those have passed that were not accepted yet, and may take as
+		// long as they like.
+		go l.Close()
 	})
 	return err
 }
+
+// refuseRights keeps clients from passing descriptors, which nobody expects, if the
+// kernel can. Otherwise a read(2) from a client, and each close(2), may be held up.
+func refuseRights(n int) { _ = fd.RefuseRights(n) }

@@ -9,18 +9,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Limits of what clients can cost.
 const (
-	maxClients     = 64                     // connected at a time
-	maxOfProcess   = 16                     // connected at a time by one process
-	maxEvents      = 1024                   // waiting for a subscriber to read them
-	maxUnread      = 4 << 20                // bytes of events waiting for a subscriber
-	writeTime      = 10 * time.Second       // for a client to read a line
-	farewellTime   = 100 * time.Millisecond // for a client to read why it is turned away
-	finishTime     = 2 * time.Second        // for a client to read the rest when its connection ends
-	requestTime    = 10 * time.Second       // from the first byte of a request to the last
+	maxClients     = 64                     // connected at a time, of one user
+	maxOfProcess   = 16                     // of them, of one process
+	maxEvents      = 1024                   // that wait for a subscriber to read them
+	maxUnread      = 4 << 20                // bytes of them
+	writeTime      = 10 * time.Second       // for a client to take a line
+	farewellTime   = 100 * time.Millisecond // to take the line that it is turned away with
+	finishTime     = 2 * time.Second        // to take what is left when the connection is to end
+	requestTime    = 10 * time.Second       // for a request to come whole, once it has begun
 	idleTime       = 5 * time.Minute        // between requests, of a client that has not subscribed
 	refusedPause   = time.Minute            // between two calls of Config.Refused
 	exhaustedPause = 100 * time.Millisecond // after a failed accept(2)
@@ -56,6 +58,7 @@ type Server struct {
 	Config
 	listener *listener
 	refusals refusals
+	aside    *fd.Aside // closes connections
 
 	events  chan happening
 	watched atomic.Int32  // number of subscribers
@@ -87,7 +90,7 @@ func newServer(c Config) *Server {
 	if c.Name == "" {
 		c.Name = "start_server"
 	}
-	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{}), aside: fd.NewAside()}
 	s.refusals.tell = c.Refused
 	go s.deliver()
 	return s
@@ -132,6 +135,7 @@ func (s *Server) disconnect() {
 
 func (s *Server) accept() {
 	for {
+		s.aside.Wait(s.done)
 		conn, err := s.listener.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
@@ -180,11 +184,13 @@ func (s *Server) serve(conn net.Conn, peer Peer) {
 	go c.talk()
 }
 
-// turnAway tells a client why it has to go, for farewellTime at most, and ends its
-// connection.
+// turnAway tells a client why it has to go, if it can be told at once. It does not
+// block: the next one may be somebody else's.
 func (s *Server) turnAway(conn net.Conn, why error) {
 	s.refusals.add(why.Error())
-	_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))
-	_, _ = conn.Write((&Answer{Version: Version, Error: why.Error()}).encode())
-	conn.Close()
+	s.aside.Do(func() {
+		_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))
+		_, _ = conn.Write((&Answer{Version: Version, Error: why.Error()}).encode())
+		conn.Close()
+	})
 }

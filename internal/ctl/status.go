@@ -21,7 +21,7 @@ func WriteStatus(w io.Writer, s *control.Status) {
 	if s.State == supervise.PhaseStopDelay {
 		state = "about to stop"
 	}
-	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", cmp.Or(s.Name, "start_server"), s.Pid, state, age(s.Uptime), text.Count(s.Restarts, "restart"))
+	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", oneLine(cmp.Or(s.Name, "start_server")), s.Pid, oneLine(state), age(s.Uptime), text.Count(s.Restarts, "restart"))
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
 	}

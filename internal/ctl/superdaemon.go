@@ -68,7 +68,7 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 		c.Close()
 		return nil, err
 	}
-	answer.Status.Name = cmp.Or(answer.Status.Name, name)
+	answer.Status.Name = text.Line(cmp.Or(answer.Status.Name, name))
 	return &Superdaemon{c, answer.Status, path}, nil
 }
 
@@ -196,7 +196,7 @@ func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
 	answer, err := a.Do(ctx, control.Request{Command: command}, nil)
 	switch {
 	case err == nil:
-		return answer.Message, nil
+		return text.Lines(answer.Message), nil
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("%w; %s goes on with it", context.Cause(ctx), a.Who())
 	case errors.Is(err, io.EOF):

@@ -2,15 +2,23 @@
 // reads /proc/PID/stat.
 package fd
 
-import "fmt"
+import (
+	"fmt"
+	"runtime"
+)
 
-// maxPath is what fits into sockaddr_un with its final NUL on every system.
-const maxPath = 103
+// maxPath is what fits into sockaddr_un with its final NUL.
+func maxPath() int {
+	if runtime.GOOS == "linux" {
+		return 107
+	}
+	return 103
+}
 
 // CheckPath says that a path is too long for a unix socket, if it is.
 func CheckPath(path string) error {
-	if len(path) > maxPath {
-		return fmt.Errorf("%d bytes are too long for a unix socket; %d fit", len(path), maxPath)
+	if len(path) > maxPath() {
+		return fmt.Errorf("%d bytes are too long for a unix socket; %d fit", len(path), maxPath())
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package fd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +10,6 @@ import (
 
 func TestPathsThatFitIntoASocketsAddress(t *testing.T) {
 	t.Parallel()
-	assert.NoError(t, CheckPath(strings.Repeat("x", 103)))
-	assert.EqualError(t, CheckPath(strings.Repeat("x", 104)), "104 bytes are too long for a unix socket; 103 fit")
+	assert.NoError(t, CheckPath(strings.Repeat("x", maxPath())))
+	assert.EqualError(t, CheckPath(strings.Repeat("x", 108)), fmt.Sprintf("108 bytes are too long for a unix socket; %d fit", maxPath()))
 }

@@ -13,8 +13,9 @@ const Tick = 10 * time.Millisecond
 
 // Stat is some of what the kernel says of a process (proc_pid_stat(5)).
 type Stat struct {
-	Zombie  bool          // it has ended, and was not waited for
+	State   byte          // the letter that proc(5) has for it
 	Parent  int           // its pid
+	Group   int           // the process group's
 	Started time.Duration // since the system's start, in whole ticks
 }
 
@@ -47,5 +48,9 @@ func parseStat(line string) (Stat, error) {
 	if err != nil {
 		return Stat{}, err
 	}
-	return Stat{Zombie: fields[0] == "Z", Parent: parent, Started: time.Duration(ticks) * Tick}, nil
+	group, err := strconv.Atoi(fields[2])
+	if err != nil {
+		return Stat{}, err
+	}
+	return Stat{State: fields[0][0], Parent: parent, Group: group, Started: time.Duration(ticks) * Tick}, nil
 }

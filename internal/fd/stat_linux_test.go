@@ -17,15 +17,8 @@ func TestStatOfAProcessWhateverItsNameIs(t *testing.T) {
 	for _, name := range []string{"(sh)", "(a) b)", "() S 9 9 ( )", "((x))", "(a\nb)"} {
 		s, err := parseStat("4242 " + name + stat + "\n")
 		require.NoError(t, err, name)
-		assert.Equal(t, Stat{Parent: 1, Started: 123450 * time.Millisecond}, s, name)
+		assert.Equal(t, Stat{State: 'S', Parent: 1, Group: 4242, Started: 123450 * time.Millisecond}, s, name)
 	}
-}
-
-func TestStatOfAProcessThatHasEnded(t *testing.T) {
-	t.Parallel()
-	s, err := parseStat("4242 (S) Z" + strings.TrimPrefix(stat, " S"))
-	require.NoError(t, err)
-	assert.True(t, s.Zombie)
 }
 
 func TestStatThatIsNone(t *testing.T) {

@@ -71,6 +71,28 @@ func TestStaleVariablesAreItsOwn(t *testing.T) {
 	assert.False(t, parseOne(t, "systemd").Owns("LISTEN_ADDRESS"))
 }
 
+func TestOnlySystemdsVariablesAreOfOurOwnSockets(t *testing.T) {
+	for _, name := range []string{"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID"} {
+		assert.True(t, ForUs(name), name)
+	}
+	for _, name := range []string{"LISTEN_FDS_", "NGINX", "EINHORN_FDS", ""} {
+		assert.False(t, ForUs(name), name)
+	}
+}
+
+func TestDatagramSocketsAreToldOfToo(t *testing.T) {
+	sockets := []Socket{
+		{Name: "53", FD: 3, Addr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 53}},
+		{Name: "[::1]:54", FD: 4, Addr: &net.UDPAddr{IP: net.IPv6loopback, Port: 54}},
+	}
+	told := parseOne(t, "einhorn").Environ(sockets, Worker{})
+	assert.Contains(t, told, "EINHORN_FD_FAMILY_0=AF_INET")
+	assert.Contains(t, told, "EINHORN_FD_FAMILY_1=AF_INET6")
+	args, err := Expand([]string{"{port:0}", "{port:1}"}, sockets)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"53", "54"}, args)
+}
+
 func TestParseExports(t *testing.T) {
 	found, err := ParseExports([]string{"systemd, puma", "nginx"})
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package fdenv
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -30,6 +31,9 @@ func TestTakePassed(t *testing.T) {
 	got, err := TakePassed(env(map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "2"}), 7, []string{"*"})
 	require.NoError(t, err)
 	assert.Equal(t, []Passed{{3, ""}, {4, ""}}, got, "names are systemd's newer half")
+	got, err = TakePassed(env(map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": strconv.Itoa(maxPassed)}), 7, []string{"*"})
+	require.NoError(t, err)
+	assert.Len(t, got, maxPassed)
 }
 
 func TestNothingIsTakenThatIsNotMeantForUs(t *testing.T) {
@@ -42,6 +46,7 @@ func TestNothingIsTakenThatIsNotMeantForUs(t *testing.T) {
 		{map[string]string{"LISTEN_PID": "8", "LISTEN_FDS": "1"}, "*", `inherit: LISTEN_PID is "8" and not our own, 7: the sockets are meant for another process`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "0"}, "*", `inherit: LISTEN_FDS is "0", which is no number of sockets`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "9999999999999999"}, "*", `inherit: LISTEN_FDS is "9999999999999999", which is no number of sockets`},
+		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "1048577"}, "*", `inherit: LISTEN_FDS is "1048577", which is no number of sockets`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "x"}, "*", `inherit: LISTEN_FDS is "x", which is no number of sockets`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a"}, "*", `inherit: LISTEN_FDNAMES="a" names 1 sockets, and LISTEN_FDS is 2`},
 		{map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "a"}, "b", `inherit "b": LISTEN_FDNAMES="a" has no such name`},

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"os"
 	"sync"
@@ -26,6 +27,7 @@ type Spawner struct {
 	Control string // the path of the control socket; "": there is none
 
 	unsteered sync.Once // it was said that the system cannot steer
+	bounds    bounds
 }
 
 // Begin notes where the log of a generation begins.
@@ -34,16 +36,20 @@ func (s *Spawner) Begin(generation int) error {
 	return nil
 }
 
-// Spawn starts a worker.
+// Spawn starts a worker. It blocks until the program is executed, but for 11 seconds at
+// most once it is its turn, and less after Hurry.
 func (s *Spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
-	p, settings, err := s.spawn(generation, slot)
-	if err != nil {
-		return nil, supervise.Settings{}, err // and no interface that holds a nil
+	r := s.bounds.run(func(ctx context.Context) spawned {
+		p, settings, err := s.spawn(ctx, generation, slot)
+		return spawned{p, settings, err}
+	})
+	if r.err != nil {
+		return nil, supervise.Settings{}, r.err // and no interface that holds a nil
 	}
-	return p, settings, nil
+	return r.process, r.settings, nil
 }
 
-func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings, error) {
+func (s *Spawner) spawn(ctx context.Context, generation, slot int) (*proc.Process, supervise.Settings, error) {
 	env, settings, err := s.Env()
 	if err != nil {
 		return nil, settings, err
@@ -58,7 +64,7 @@ func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings
 	}
 	stdout, stderr := s.Out.Descriptors()
 	files := s.Sockets.Table(slot, 0, stdout, stderr)
-	p, err := s.start(s.Program.start(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
+	p, err := s.start(ctx, s.Program.start(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
 	if err != nil {
 		return nil, settings, err
 	}
@@ -72,9 +78,9 @@ func (s *Spawner) spawn(generation, slot int) (*proc.Process, supervise.Settings
 }
 
 // start starts a worker, whose output goes by way of us if it is to be prefixed.
-func (s *Spawner) start(c proc.Command, stdout, stderr int) (*proc.Process, error) {
+func (s *Spawner) start(ctx context.Context, c proc.Command, stdout, stderr int) (*proc.Process, error) {
 	if !s.Prefix {
-		return proc.Start(c)
+		return proc.StartContext(ctx, c)
 	}
 	relay, err := s.Out.Relay()
 	if err != nil {
@@ -85,7 +91,7 @@ func (s *Spawner) start(c proc.Command, stdout, stderr int) (*proc.Process, erro
 			c.Files[fd] = relay.Descriptor()
 		}
 	}
-	p, err := proc.Start(c)
+	p, err := proc.StartContext(ctx, c)
 	if err != nil {
 		relay.Cancel()
 		return nil, err

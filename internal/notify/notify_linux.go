@@ -16,8 +16,11 @@ import (
 
 // Listener is the socket. A goroutine reads from it until Close.
 type Listener struct {
-	conn *net.UnixConn
-	dir  string // holds the socket; "": it is an abstract one
+	conn  *net.UnixConn
+	dir   string // holds the socket; "": it is an abstract one
+	aside *fd.Aside
+	once  sync.Once     // Close
+	done  chan struct{} // closed by it; nil: it does not read yet
 
 	mu    sync.Mutex
 	marks map[string]chan struct{} // sent by CatchUp, each closed when it is read
@@ -49,6 +52,7 @@ func Listen(others bool, handle func(Message)) (*Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("notify socket: %w", err)
 	}
+	l.aside, l.done = fd.NewAside(), make(chan struct{})
 	go l.read(handle)
 	return l, nil
 }
@@ -102,14 +106,19 @@ func (l *Listener) Close() error {
 	if l == nil {
 		return nil
 	}
-	var faults []error
-	if l.conn != nil {
-		faults = append(faults, l.conn.Close())
+	switch {
+	case l.done != nil:
+		l.once.Do(func() {
+			close(l.done)
+			l.aside.Do(func() { l.conn.Close() }) // which frees what was passed and not read
+		})
+	case l.conn != nil:
+		l.conn.Close()
 	}
-	if l.dir != "" {
-		faults = append(faults, os.RemoveAll(l.dir))
+	if l.dir == "" {
+		return nil
 	}
-	return errors.Join(faults...)
+	return os.RemoveAll(l.dir)
 }
 
 // passCredentials has the kernel add the sender's pid to each datagram (SO_PASSCRED,
@@ -149,10 +158,29 @@ func (l *Listener) read(handle func(Message)) {
 			m.Pids = Ancestors(pid)
 			handle(m)
 		}
-		for _, fd := range fds {
-			unix.Close(fd)
+		if len(fds) > 0 {
+			l.discard(fds)
 		}
 	}
+}
+
+// discard closes descriptors that were passed to us. systemd-notify(1) passes one as a
+// barrier, so they are not refused from the start, but from when closing them is held up.
+func (l *Listener) discard(fds []int) {
+	l.aside.Do(func() { fd.ClosePassed(fds) })
+	if l.aside.Full() && l.refuseRights() != nil {
+		l.aside.Wait(l.done)
+	}
+}
+
+func (l *Listener) refuseRights() error {
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	err = raw.Control(func(n uintptr) { result = fd.RefuseRights(int(n)) })
+	return errors.Join(err, result)
 }
 
 // sender finds the sender's pid, and the descriptors that it has sent, in the control

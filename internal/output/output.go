@@ -103,9 +103,10 @@ func (o *Output) Close() error {
 	return sink.close()
 }
 
-// Printf prints a line, in order. It never blocks.
+// Printf prints a line, in order. What could not be printed is replaced: some of it may be
+// others' words. It never blocks.
 func (o *Output) Printf(format string, args ...any) {
-	o.print(fmt.Sprintf(format, args...)+"\n", nil)
+	o.print(printable(fmt.Sprintf(format, args...))+"\n", nil)
 }
 
 // print prints text, and then calls written, unless it is nil.
@@ -119,7 +120,7 @@ func (o *Output) print(text string, written func()) {
 // that must not be kept waiting, and no time to lose on a goroutine.
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
-	fmt.Fprintf(o.current().to, format+"\n", args...)
+	fmt.Fprintln(o.current().to, printable(fmt.Sprintf(format, args...)))
 }
 
 // Do has do called when what was printed before is written. Of several only one runs at

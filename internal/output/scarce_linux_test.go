@@ -71,8 +71,11 @@ func TestRelayWithTooFewDescriptors(t *testing.T) {
 	for free := range 2 {
 		restore := leave(t, free)
 		_, err := o.Relay()
+		_, w, again := pipe()
 		restore()
 		require.ErrorIs(t, err, unix.EMFILE)
+		require.ErrorIs(t, again, unix.EMFILE)
+		assert.Equal(t, -1, w, "there is nothing to close")
 	}
 }
 

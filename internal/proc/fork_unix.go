@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -145,9 +146,11 @@ func (f *forked) sendNow() error {
 
 // awaitExec blocks until the program is executed, or returns why it is not; the process
 // is gone then, and was waited for. If a signal has ended the trampoline that is no
-// failure: Wait tells of it, as of a program that a signal has ended.
-func (f *forked) awaitExec() (*trampoline.Failure, error) {
+// failure: Wait tells of it, as of a program that a signal has ended. When ctx ends the
+// process is killed: its user may have stopped it.
+func (f *forked) awaitExec(ctx context.Context) (*trampoline.Failure, error) {
 	defer unix.Close(f.socket)
+	inTime := context.AfterFunc(ctx, func() { _ = f.process.pidfd.signal(f.process.pid, syscall.SIGKILL) })
 	for len(f.unsent) > 0 {
 		// If the trampoline has ended, Go's runtime ignores the PIPE that this raises.
 		n, err := unix.Write(f.socket, f.unsent)
@@ -167,6 +170,10 @@ func (f *forked) awaitExec() (*trampoline.Failure, error) {
 			break // an error says that the trampoline ended before it had read all
 		}
 		n += more
+	}
+	if !inTime() {
+		f.process.Wait()
+		return nil, fmt.Errorf("was killed, as it was %w", context.Cause(ctx))
 	}
 	if n == 0 {
 		return nil, nil

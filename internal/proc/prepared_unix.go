@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,12 +37,12 @@ func checkTrampoline() error {
 }
 
 // startPrepared starts the command by way of a trampoline.
-func (c *Command) startPrepared(paths []string) (*Process, error) {
+func (c *Command) startPrepared(ctx context.Context, paths []string) (*Process, error) {
 	f, err := c.fork(paths)
 	if err != nil {
 		return nil, fmt.Errorf("program %q: %w", c.Args[0], err)
 	}
-	failed, err := f.awaitExec()
+	failed, err := f.awaitExec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("program %q: %w", c.Args[0], err)
 	}

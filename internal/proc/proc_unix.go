@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,13 +24,17 @@ type Process struct {
 //
 // It does not use os/exec, which takes descriptors by os.File.Fd: that makes the open
 // file blocking, for all workers that share it.
-func Start(c Command) (*Process, error) {
+func Start(c Command) (*Process, error) { return StartContext(context.Background(), c) }
+
+// StartContext is Start within the time that ctx gives. A process that needs preparation
+// and is not yet the program when ctx ends is killed; the error is the cause of that.
+func StartContext(ctx context.Context, c Command) (*Process, error) {
 	paths, err := c.check()
 	if err != nil {
 		return nil, err
 	}
 	if c.prepared() {
-		return c.startPrepared(paths)
+		return c.startPrepared(ctx, paths)
 	}
 	path := paths[0]
 	files := make([]uintptr, len(c.Files))

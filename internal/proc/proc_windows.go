@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,9 @@ type Process struct{}
 func Start(Command) (*Process, error) {
 	return nil, errors.New("workers cannot be started on Windows: it has no descriptors to inherit")
 }
+
+// StartContext says the same.
+func StartContext(_ context.Context, c Command) (*Process, error) { return Start(c) }
 
 // SealInherited does nothing: no worker is ever started.
 func SealInherited() error { return nil }

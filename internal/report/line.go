@@ -173,6 +173,10 @@ func workerLine(e supervise.Event, verbose bool) string {
 		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
 	case supervise.Killed:
 		return fmt.Sprintf("worker %d is still there %s secs after it was told to go, sending KILL", e.Pid, text.Seconds(e.After))
+	case supervise.LeftBehind:
+		return fmt.Sprintf("worker %d has left processes of its group behind, sending %s to them:%s", e.Pid, text.SignalName(e.Signal), numbers(e.Pids))
+	case supervise.LeftKilled:
+		return fmt.Sprintf("what worker %d has left behind is still there %s secs after it was told to go, sending KILL", e.Pid, text.Seconds(e.After))
 	case supervise.SignalFailed:
 		return fmt.Sprintf("cannot send %s to worker %d: %v", text.SignalName(e.Signal), e.Pid, e.Err)
 	}
@@ -249,9 +253,17 @@ func pids(workers []supervise.Worker) string {
 	if len(workers) == 0 {
 		return "none"
 	}
-	var words []string
+	var list []int
 	for _, w := range workers {
-		words = append(words, strconv.Itoa(w.Pid))
+		list = append(list, w.Pid)
+	}
+	return numbers(list)
+}
+
+func numbers(list []int) string {
+	var words []string
+	for _, n := range list {
+		words = append(words, strconv.Itoa(n))
 	}
 	return strings.Join(words, ",")
 }

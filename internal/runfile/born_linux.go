@@ -38,5 +38,5 @@ func bornSince(pid int, since time.Duration) bool {
 // running tells whether a process is there and has not ended.
 func running(pid int) bool {
 	stat, err := fd.ReadStat(pid)
-	return alive(pid) && (err != nil || !stat.Zombie)
+	return alive(pid) && (err != nil || stat.State != 'Z')
 }

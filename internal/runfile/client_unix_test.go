@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -183,4 +184,29 @@ func TestStopGivesUpWhenItsTimeIsOver(t *testing.T) {
 	err := answered(t, answer)
 	assert.ErrorIs(t, err, over)
 	assert.EqualError(t, err, fmt.Sprintf("start_server (pid:%d) still holds pid file %q: enough", f.pid(), f.pidFile))
+}
+
+// A pid file that is held names a process that is gone.
+func TestSignalThatCannotBeSentSaysWhy(t *testing.T) {
+	t.Parallel()
+	path, pid := filepath.Join(t.TempDir(), "pid"), gonePid(t)
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = lock(f)
+	require.NoError(t, err)
+	_, err = fmt.Fprintln(f, pid)
+	require.NoError(t, err)
+	want := fmt.Sprintf("cannot signal start_server (pid:%d): ", pid)
+	assert.ErrorContains(t, Restart(t.Context(), path, path+".status"), want)
+	assert.ErrorContains(t, Stop(t.Context(), path, func(told int) { assert.Equal(t, pid, told) }), want)
+}
+
+func TestRestartEndsWithAStatusFileThatIsNone(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:9000100")
+	answer := f.restart()
+	require.NoError(t, os.WriteFile(f.statusFile, []byte("junk\n"), 0o644))
+	assert.ErrorContains(t, answered(t, answer), `holds the line "junk", which is not GENERATION:PID`)
 }

@@ -355,7 +355,7 @@ func TestClientsAreNotTakenForTheOwner(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			for range 2000 {
+			for range 500 {
 				if _, err := Owner(path); !assert.Error(t, err, "nobody holds it") {
 					return
 				}
@@ -363,4 +363,51 @@ func TestClientsAreNotTakenForTheOwner(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestPidFileThatCannotBeLockedOrWrittenSaysWhy(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pid")
+	require.NoError(t, os.WriteFile(path, nil, 0o644))
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	assert.Error(t, write(f), "it is open for reading only")
+	require.NoError(t, f.Close())
+	_, err = lock(f)
+	assert.Error(t, err)
+	_, err = readPid(f)
+	assert.ErrorIs(t, err, os.ErrClosed)
+
+	_, err = Owner(t.TempDir() + "/" + strings.Repeat("x", 1000))
+	assert.ErrorContains(t, err, "pid file: open ")
+	_, err = Hold(t.TempDir())
+	assert.ErrorContains(t, err, "pid file: open ")
+}
+
+func TestPidFileOfARunningProcessThatDoesNotHoldItIsNobodys(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pid")
+	require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintln(os.Getpid())), 0o644))
+	_, err := Owner(path)
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, os.Getpid()))
+}
+
+// A new owner has the lock for a moment before its pid is there.
+func TestOwnersPidIsWaitedForAWhile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pid")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	held, err := lock(f)
+	require.NoError(t, err)
+	require.False(t, held)
+	began := time.Now()
+	_, err = Owner(path)
+	assert.ErrorContains(t, err, "does not hold a pid but \"\"")
+	assert.GreaterOrEqual(t, time.Since(began), grace)
+	require.NoError(t, write(f))
+	owner, err := Owner(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.Getpid(), owner)
 }

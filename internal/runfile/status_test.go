@@ -2,10 +2,14 @@ package runfile
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,22 +49,17 @@ func TestStatusFileIsWholeWheneverItIsRead(t *testing.T) {
 	t.Parallel()
 	s, path := newStatus(t)
 	var long []Entry
-	for pid := range 2000 {
+	for pid := range 500 {
 		long = append(long, Entry{7, 1000 + pid})
 	}
 	short := []Entry{{8, 1}}
 	require.NoError(t, s.Write(long))
 
-	over := make(chan struct{})
+	// So many reads, and not so many writes: a reader that spins keeps a writer waiting.
 	var readers sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		readers.Go(func() {
-			for {
-				select {
-				case <-over:
-					return
-				default:
-				}
+			for range 100 {
 				now, err := ReadStatus(path)
 				if !assert.NoError(t, err) {
 					return
@@ -71,19 +70,27 @@ func TestStatusFileIsWholeWheneverItIsRead(t *testing.T) {
 			}
 		})
 	}
-	for range 100 {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		readers.Wait()
+	}()
+	for {
 		assert.NoError(t, s.Write(short))
 		assert.NoError(t, s.Write(long))
+		select {
+		case <-over:
+			return
+		default:
+		}
 	}
-	close(over)
-	readers.Wait()
 }
 
 func TestNothingIsLeftBesideTheStatusFile(t *testing.T) {
 	t.Parallel()
 	s, path := newStatus(t)
 	require.NoError(t, s.Write([]Entry{{1, 100}}))
-	require.NoError(t, s.Renew())
+	require.NoError(t, s.Write([]Entry{{2, 200}}))
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
@@ -154,26 +161,49 @@ func TestTempFileOfADeadProcessIsNoHindrance(t *testing.T) {
 
 func TestRenewIsSeenAndNothingElseIs(t *testing.T) {
 	t.Parallel()
-	s, path := newStatus(t)
-	none := read(t, path)
-	assert.False(t, read(t, path).RenewedSince(none), "still not there")
+	synctest.Test(t, func(t *testing.T) { // Renew takes its time
+		s, path := newStatus(t)
+		none := read(t, path)
+		assert.False(t, read(t, path).RenewedSince(none), "still not there")
 
-	require.NoError(t, s.Write(nil))
-	empty := read(t, path)
-	assert.True(t, empty.RenewedSince(none), "an empty file where there was none")
-	require.NoError(t, s.Write([]Entry{{1, 100}}))
-	one := read(t, path)
-	assert.False(t, one.RenewedSince(empty), "it says something else")
-	assert.False(t, read(t, path).RenewedSince(one), "the same file")
-	for range 20 {
-		require.NoError(t, s.Renew())
-		next := read(t, path)
-		require.True(t, next.RenewedSince(one))
-		assert.Equal(t, one.Entries, next.Entries)
-		one = next
-	}
-	require.NoError(t, s.Remove())
-	assert.False(t, read(t, path).RenewedSince(one), "it is gone")
+		require.NoError(t, s.Write(nil))
+		empty := read(t, path)
+		assert.True(t, empty.RenewedSince(none), "an empty file where there was none")
+		require.NoError(t, s.Write([]Entry{{1, 100}}))
+		one := read(t, path)
+		assert.False(t, one.RenewedSince(empty), "it says something else")
+		assert.False(t, read(t, path).RenewedSince(one), "the same file")
+		for range 20 {
+			require.NoError(t, s.Renew())
+			next := read(t, path)
+			require.True(t, next.RenewedSince(one))
+			assert.Equal(t, one.Entries, next.Entries)
+			one = next
+		}
+		require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(1, 0)))
+		assert.True(t, read(t, path).RenewedSince(one), "one that has got the number of the last")
+		require.NoError(t, s.Remove())
+		assert.False(t, read(t, path).RenewedSince(one), "it is gone")
+	})
+}
+
+// A client that looks each poll has to see what was written before.
+func TestRenewWaitsForClientsToLook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newStatus(t)
+		took := func() time.Duration {
+			began := time.Now()
+			require.NoError(t, s.Renew())
+			return time.Since(began)
+		}
+		assert.Zero(t, took(), "nothing was written")
+		assert.Equal(t, 5*poll, took())
+		time.Sleep(2 * poll)
+		assert.Equal(t, 3*poll, took())
+		time.Sleep(5 * poll)
+		assert.Zero(t, took(), "they have looked")
+	})
 }
 
 func TestWhatAStatusSays(t *testing.T) {
@@ -210,3 +240,63 @@ func TestBadLineInAStatusFileIsNamed(t *testing.T) {
 
 // tempName is where this process writes what is to become path.
 func tempName(path string) string { return fmt.Sprintf("%s.%d", path, os.Getpid()) }
+
+func TestStatusFileThatStandsInTheWayIsRemovedIfItIsOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "status")
+	require.NoError(t, os.WriteFile(path, []byte("1:100\n"), 0o644))
+	_, err := NewStatusFile(path)
+	require.NoError(t, err)
+	assert.NoFileExists(t, path, "what a predecessor said is no longer so")
+
+	require.NoError(t, os.Symlink("/no/such/file", path))
+	_, err = NewStatusFile(path)
+	require.NoError(t, err)
+	_, err = os.Lstat(path)
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+
+	_, err = NewStatusFile(dir)
+	assert.EqualError(t, err, fmt.Sprintf("status file: %q is not a file", dir))
+	_, err = NewStatusFile(filepath.Join(dir, strings.Repeat("x", 1000)))
+	assert.ErrorContains(t, err, "status file: lstat ")
+}
+
+func TestStatusFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		t.TempDir():                                   "is a directory",
+		"/" + strings.Repeat("x", 1000):               "file name too long",
+		filepath.Join(t.TempDir(), "no such", "file"): "",
+	} {
+		s, err := ReadStatus(path)
+		assert.Empty(t, s.Entries)
+		if want == "" {
+			assert.NoError(t, err, "what is not there is empty")
+			continue
+		}
+		assert.ErrorContains(t, err, "status file: ")
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+func TestStatusFileThatIsGoneAlreadyIsRemoved(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, s.Write(nil))
+	require.NoError(t, os.Remove(path))
+	assert.NoError(t, s.Remove())
+
+	require.NoError(t, s.Write(nil))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.MkdirAll(filepath.Join(path, "full"), 0o755))
+	assert.ErrorContains(t, s.Remove(), "directory not empty")
+}
+
+func TestTempNameThatCannotBeHadIsTold(t *testing.T) {
+	t.Parallel()
+	s, path := newStatus(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(tempName(path), "full"), 0o755))
+	assert.ErrorContains(t, s.Write(nil), "status file: remove ")
+	assert.NoFileExists(t, path)
+}

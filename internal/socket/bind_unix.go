@@ -95,10 +95,8 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (n int, err 
 			return n, os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
 		}
 	}
-	// With SO_REUSEADDR on both, Linux lets a second UDP socket bind the port
-	// and steal its packets; set after bind(2) the flag is there all the same,
-	// and a second start fails. A UDP socket with SO_REUSEPORT goes without: no
-	// other user can steal from that.
+	// Never on UDP: with SO_REUSEADDR on both, Linux lets any user's socket bind the
+	// port, and it gets the packets.
 	if !s.UDP {
 		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"); err != nil {
 			return n, err
@@ -112,14 +110,10 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (n int, err 
 	if err := unix.Bind(n, address); err != nil {
 		return n, os.NewSyscallError("bind", err)
 	}
-	switch {
-	case s.Reuseport && !joining:
-		err = switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT")
-	case s.UDP && !s.Reuseport:
-		err = switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR")
-	}
-	if err != nil {
-		return n, err
+	if s.Reuseport && !joining {
+		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"); err != nil {
+			return n, err
+		}
 	}
 	if err := s.applyTuning(n); err != nil || s.UDP {
 		return n, err

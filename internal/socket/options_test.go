@@ -145,7 +145,7 @@ func TestOptionThatMakesNoSenseIsNamed(t *testing.T) {
 		"@/s":                            `path "@/s": the label before the @ is empty`,
 		"a b@/s":                         `path "a b@/s": label "a b" holds ' '`,
 		"@/a\n":                          `the label before the @ is empty`,
-		"l@/" + strings.Repeat("x", 103): "104 bytes are too long",
+		"l@/" + strings.Repeat("x", 107): "108 bytes are too long",
 	} {
 		_, err := Parse(nil, []string{path})
 		if assert.ErrorContains(t, err, want, path) {

@@ -155,8 +155,7 @@ func descriptor(text string) (n int, ok bool) {
 func splitHost(text string) (host, port string, err error) {
 	if strings.HasPrefix(text, "[") {
 		host, port, ok := strings.Cut(text[1:], "]")
-		addr, err := netip.ParseAddr(strings.TrimSpace(host))
-		if !ok || err != nil || !addr.Is6() {
+		if _, err := netip.ParseAddr(strings.TrimSpace(host)); !ok || err != nil {
 			return "", "", fmt.Errorf("what stands in brackets is not an IPv6 address")
 		}
 		port, ok = strings.CutPrefix(strings.TrimSpace(port), ":")

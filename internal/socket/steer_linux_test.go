@@ -181,24 +181,26 @@ func TestOneSlotIsNotSteered(t *testing.T) {
 	assert.InDelta(t, 30, queued, 25)
 }
 
-// Another user can bind neither a port with SO_REUSEPORT nor, with
-// SO_REUSEADDR, that of UDP.
+// Another user can bind neither a port with SO_REUSEPORT nor, with SO_REUSEADDR as well,
+// one of UDP.
 func TestStrangerOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	if syscall.Geteuid() != 0 {
 		require.Empty(t, os.Getenv("CI"), "only root can be another user, and in CI nothing is skipped")
 		t.Skip("only root can be another user")
 	}
-	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,127.0.0.1:u0,reuseport"}, nil)
-	for i, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,127.0.0.1:u0,reuseport,127.0.0.1:u0"}, nil)
+	for i, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_DGRAM} {
 		err := asUser(4711, func() error {
 			fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
 			defer unix.Close(fd)
-			err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-				unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+			if set.Sockets[i].Reuseport {
+				err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+			}
 			if err != nil {
 				return err
 			}

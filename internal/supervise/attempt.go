@@ -57,6 +57,7 @@ func (l *loop) onExit(m exited) {
 		l.progressed(0)
 	}
 	l.gone(w, Failure{Worker: w.id(), Status: m.status, Lived: lived, Said: w.said})
+	l.lookForLeftovers(w)
 }
 
 // inExcess tells that a worker is one too many, whether it was told so or not.
@@ -152,7 +153,7 @@ func (l *loop) reinstate() {
 			back = &generation{slots: make([]*worker, l.sizes.size), begun: true}
 		}
 		back.number = max(back.number, w.number)
-		if other := back.slots[w.slot]; other == nil || other.number < w.number {
+		if back.slots[w.slot] == nil { // what follows was replaced before, so it is older
 			back.slots[w.slot] = w
 		}
 	}

@@ -30,6 +30,7 @@ type world struct {
 	proven    map[int]bool // pids
 	wentLive  map[int]bool
 	liveGen   int          // the newest generation that went live
+	back      bool         // it is gone, and what it has replaced is live again
 	placed    map[int]bool // pids that took a slot over, or were started to refill one
 	inFlight  int          // spawns that have not returned
 	workers   int          // wanted in a generation
@@ -53,6 +54,7 @@ type world struct {
 	steeredFrom int           // and what steered was before
 
 	cancelled  bool          // the context has ended before Run
+	failSignal error         // what processes return that are sent a signal
 	failSpawn  error         // what the next spawns return
 	failBegin  error         // the same of generations
 	slowBegin  time.Duration // how long they take to begin
@@ -99,7 +101,7 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 		p.w.checkRetire(p)
 		p.w.checkSteered(p)
 	}
-	return nil
+	return p.w.failSignal
 }
 
 // The purposes are told apart by their signals.
@@ -122,7 +124,7 @@ func (w *world) checkRetire(p *fakeProc) {
 	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
 		return // what is proven of an attempt that failed
 	}
-	if w.sup.config.Replace.surge > 0 {
+	if w.sup.config.Replace.surge > 0 || w.back {
 		w.checkReplaced(p)
 		return
 	}
@@ -143,8 +145,8 @@ func (w *world) checkRetire(p *fakeProc) {
 	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
 }
 
-// checkReplaced is invariant 1 when slots are taken over one by one: another
-// worker serves in that slot, and one in every other.
+// checkReplaced is invariant 1 when the live workers may be of several generations:
+// another one serves in that slot, and one in every other.
 func (w *world) checkReplaced(p *fakeProc) {
 	holders := map[int]bool{}
 	for _, q := range w.procs {
@@ -290,7 +292,7 @@ func (w *world) Hear(e Event) {
 		w.proven[e.Pid] = true
 		assert.False(w.t, w.process(e.Pid).gone, "%v was proven when it had ended", e.Worker)
 	case WentLive:
-		w.liveGen = e.Generation
+		w.liveGen, w.back = e.Generation, false
 		w.wentLive[e.Generation] = true
 	case Resized:
 		for slot := e.Workers; slot < w.workers; slot++ {
@@ -306,6 +308,7 @@ func (w *world) Hear(e Event) {
 		w.failed = w.failed || e.Hopeless
 	case GaveUp:
 		w.failed = w.failed || !e.Serving
+		w.back = w.back || !slices.ContainsFunc(w.procs, func(p *fakeProc) bool { return p.id.Generation == w.liveGen && w.listed(p) })
 	}
 }
 
@@ -511,3 +514,11 @@ func answered(reply <-chan error) error {
 }
 
 var errSilence = errors.New("not answered yet")
+
+// trace tells what happens, and when, with TRACE=1: most of use with -run and one input
+// of FuzzLoop.
+func trace(w *world, format string, args ...any) {
+	if os.Getenv("TRACE") != "" {
+		w.t.Logf("%8v %s", time.Since(w.start), fmt.Sprintf(format, args...))
+	}
+}

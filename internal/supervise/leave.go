@@ -93,6 +93,7 @@ func (l *loop) signalOnce(w *worker, why purpose, sig os.Signal) {
 		return
 	}
 	w.told |= why
+	w.sent = sig
 	l.signal(w, sig)
 	if l.KillTimeout > 0 && w.killAt.IsZero() {
 		w.killAt = l.now.Add(l.KillTimeout)

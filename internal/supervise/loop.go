@@ -101,6 +101,8 @@ type loop struct {
 	last     Failure          // how the worker ended that did so last; no Pid: none has
 	failure  *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
+	leftovers []*leftover
+
 	slots   []record // of each slot that there has been
 	sizes   sizes
 	notices notices
@@ -236,6 +238,10 @@ func (l *loop) handle(m message) {
 		m.worker.heard = true
 	case steered:
 		l.onSteered(m)
+	case left:
+		l.onLeft(m)
+	case cleared:
+		l.onCleared(m)
 	case wake: // settle is all that is wanted
 	}
 }

@@ -48,6 +48,9 @@ func (l *loop) onStop(m stopAsked) {
 func (l *loop) stop(why purpose, sig os.Signal) {
 	end := &l.ending
 	end.stopping, end.why, end.signal, end.asked, l.wanted = true, why, sig, []os.Signal{sig}, false
+	if l.Hurry != nil {
+		l.Hurry()
+	}
 	answer(l.waiting, Outcome{Err: ErrStopping})
 	l.resizesEnd()
 	if l.starting != nil {

@@ -32,6 +32,7 @@ func (l *loop) onResize(m resizeAsked) {
 	if wanted == 0 {
 		wanted = l.sizes.target + m.size.Change
 	}
+	limited := min(max(1, wanted), MaxWorkers)
 	var refused error
 	switch {
 	case l.ending.stopping:
@@ -39,19 +40,19 @@ func (l *loop) onResize(m resizeAsked) {
 		refused = ErrStopping
 	case l.Follow && wanted > l.sizes.target:
 		refused = errors.New("no worker is started beside those that there are, but by a restart")
-	case wanted > MaxWorkers:
-		refused = fmt.Errorf("there are %d workers, and more there cannot be", l.sizes.target)
-	case wanted < 1:
+	case limited == l.sizes.target && wanted > limited:
+		refused = fmt.Errorf("there are %d workers, and more there cannot be", limited)
+	case limited == l.sizes.target && wanted < limited:
 		refused = errors.New("there is one worker, and one there has to be")
 	}
 	m.refused <- refused
 	if refused != nil {
 		return
 	}
-	l.await(wanted, m.reply)
-	l.sizes.target = wanted
+	l.await(limited, m.reply)
+	l.sizes.target = limited
 	l.fit()
-	l.tell(Resized{m.cause, wanted})
+	l.tell(Resized{m.cause, limited})
 }
 
 // await has reply told when there are n workers.

@@ -148,3 +148,55 @@ func generationsLive(w *world) (numbers []int) {
 	}
 	return numbers
 }
+
+func TestResizeByNumber(t *testing.T) {
+	const least, most = 1, MaxWorkers
+	for _, row := range []struct {
+		name    string
+		given   Config
+		size    Size
+		then    int
+		refused string
+	}{
+		{"up", Config{Workers: 2}, Size{Number: 4}, 4, ""},
+		{"down", Config{Workers: 2}, Size{Number: 1}, 1, ""},
+		{"no change", Config{Workers: 2}, Size{Number: 2}, 2, ""},
+		{"no change where none is refilled", Config{Workers: 2, Follow: true}, Size{Number: 2}, 2, ""},
+		{"up where none is refilled", Config{Workers: 2, Follow: true}, Size{Number: 3}, 2, "no worker is started beside those that there are, but by a restart"},
+		{"one less than one", Config{}, Size{Change: -1}, least, "there is one worker, and one there has to be"},
+		{"less than one", Config{Workers: 2}, Size{Number: -7}, least, ""},
+		{"many less than there are", Config{Workers: 2}, Size{Change: -5}, least, ""},
+		{"one more than may be", Config{Workers: most}, Size{Change: 1}, most, "there are 10000 workers, and more there cannot be"},
+		{"more than may be", Config{Workers: 2}, Size{Number: most + 1}, most, ""},
+		{"as many as may be", Config{Workers: most}, Size{Number: most}, most, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			// Nobody is to start so many.
+			simulate(t, row.given, func(w *world) { w.slowBegin = 10 * time.Second }, func(w *world) {
+				_, err := w.sup.Resize(w.t.Context(), "test", row.size)
+				if row.refused == "" {
+					assert.NoError(t, err)
+				} else {
+					assert.EqualError(t, err, row.refused)
+				}
+				assert.Equal(t, row.then, w.status().Wanted)
+			})
+		})
+	}
+}
+
+// Who waits for a worker hears of that one's failure, and of no other's.
+func TestOneMoreIsNotDoneByTheFailureOfTheNext(t *testing.T) {
+	simulate(t, byNotice, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		first, second := w.step(1), w.step(1)
+		w.exit(w.worker(1, 2), broken)
+		assert.Zero(t, stepped(first))
+		assert.ErrorContains(t, stepped(second).Err, "exit code 3")
+		w.exit(w.worker(1, 0), 9)
+		w.exit(w.worker(1, 0), broken)
+		assert.Zero(t, stepped(first), "nor by that of one that was there before")
+		w.ready(w.worker(1, 1))
+		assert.Equal(t, Resizing{Worker: w.worker(1, 1).id, Workers: 3}, stepped(first))
+	})
+}

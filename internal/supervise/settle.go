@@ -34,6 +34,7 @@ func (l *loop) settle() {
 	}
 	l.abort()
 	l.kill()
+	l.killLeftovers()
 	l.publish()
 	l.tellResizes()
 	l.timer.Stop()

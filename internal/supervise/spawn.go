@@ -11,7 +11,7 @@ import (
 // workers. Without any worker one is always wanted.
 func (l *loop) begin() {
 	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
-		if l.Follow && l.number > 0 && !l.wanted {
+		if l.Follow && !l.wanted {
 			l.stop(toAbort, l.AbortSignal)
 			return
 		}

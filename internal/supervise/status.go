@@ -123,7 +123,7 @@ func (l *loop) missing() []WorkerStatus {
 	}
 	var none []WorkerStatus
 	for slot, record := range l.slots[:l.sizes.size] {
-		if slot < len(l.live.slots) && l.live.in(slot) == nil && l.starting.in(slot) == nil {
+		if l.live.in(slot) == nil && l.starting.in(slot) == nil {
 			none = append(none, WorkerStatus{
 				Worker: Worker{Generation: l.live.number, Slot: slot}, State: StateMissing,
 				Starts: record.starts, Ended: record.ended, Next: record.next(l.Interval),

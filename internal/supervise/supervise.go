@@ -48,7 +48,7 @@ type Settings struct {
 }
 
 // Spawner starts workers. Both methods are called outside the loop, so they may
-// block. Generations count from 1, slots from 0.
+// block, but not for ever: Run returns after them. Generations count from 1, slots from 0.
 type Spawner interface {
 	// Begin is called once for each generation; its workers are spawned when it has
 	// returned. If it fails, the attempt has failed.
@@ -86,6 +86,16 @@ type Config struct {
 	// for a second. It is called outside the loop, before a worker is given up for not
 	// having said that it is ready. nil: there is nothing to wait for.
 	CatchUp func()
+
+	// Hurry is called when a stop begins: Begin and Spawn, where they are under way, are to
+	// return soon. It must not block. nil: they do anyway.
+	Hurry func()
+
+	// Leftovers is for workers that lead process groups. It is called outside the loop when
+	// one has ended, returns those of its group that are still there a moment later, nil if
+	// none is, and blocks for no longer. They are told to go as the worker was, and with
+	// KillTimeout killed and waited for. nil: workers lead no groups.
+	Leftovers func(Process) Leftovers
 
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until

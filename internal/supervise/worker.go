@@ -37,6 +37,7 @@ type worker struct {
 	after    time.Duration // from its start
 	said     string        // its last STATUS line
 	told     purpose       // what it was sent
+	sent     os.Signal     // the last of those but KILL; nil: none
 	missed   []os.Signal   // passed on before it was spawned
 	retireAt time.Time     // retired: it is told to go then; zero: not before the next success
 	killAt   time.Time     // zero: never

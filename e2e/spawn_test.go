@@ -1,0 +1,101 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stopsChildren is a process of a user that stops the children of another, but those that
+// are known, as soon as they are of that user, until end is called.
+func stopsChildren(t *testing.T, uid, parent int, known ...int) (end func()) {
+	t.Helper()
+	script := `
+parent=$1 known=" $2 "
+while :; do
+    for task in /proc/$parent/task/*/children; do
+        children= ; read -r children <$task
+        for child in $children; do
+            case $known in *" $child "*) ;; *) kill -STOP $child ;; esac
+        done
+    done
+done 2>/dev/null`
+	cmd := exec.Command("/bin/sh", "-c", script, "sh", strconv.Itoa(parent), strings.Trim(fmt.Sprint(known), "[]"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	cmd.Dir = "/"
+	require.NoError(t, cmd.Start())
+	end = sync.OnceFunc(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// slowToExecute is a program and a PATH by which the exec takes a user some milliseconds:
+// there are many files of that name, and only the last one is for others than root.
+func slowToExecute(t *testing.T) (path, program string) {
+	t.Helper()
+	dir := openDir(t)
+	denied, allowed := filepath.Join(dir, "denied"), filepath.Join(dir, "allowed")
+	for at, mode := range map[string]os.FileMode{denied: 0o700, allowed: 0o755} {
+		require.NoError(t, os.Mkdir(at, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(at, "server"), []byte("#!/bin/sh\nexec sleep 1000\n"), mode))
+	}
+	return "PATH=" + strings.Repeat(denied+":", 4000) + allowed + ":/usr/bin:/bin", "server"
+}
+
+// stoppedChild waits for a child of a process that is stopped, and is not one of those
+// that are known.
+func stoppedChild(t *testing.T, parent int, known ...int) (pid int) {
+	t.Helper()
+	eventually(t, func() bool {
+		for child, p := range processes(t) {
+			if p.parent == parent && !slices.Contains(known, child) && p.state == "T" {
+				pid = child
+				return true
+			}
+		}
+		return false
+	}, func() string { return "no child is stopped" })
+	return pid
+}
+
+// The workers' user stops what is to become a worker between setuid(2) and exec(2).
+func TestAProcessThatIsStoppedBeforeItsExecHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	root(t)
+	const uid = 64001
+	path, program := slowToExecute(t)
+	d := startIn(t, openDir(t), []string{path}, ours, fmt.Sprintf("--user=%d", uid), fmt.Sprintf("--group=%d", uid),
+		"--interval=0.2", "--kill-timeout=0.5", "--status-file=status", "--", program)
+	first := d.worker(1)
+	d.serves("status", "1:%d\n", first)
+
+	end := stopsChildren(t, uid, d.cmd.Process.Pid, first)
+	d.signal(syscall.SIGHUP)
+	stopped := stoppedChild(t, d.cmd.Process.Pid, first)
+	end()
+	d.sees(1, `^new worker of generation 2 failed to start: program "server": was killed, as it was not executed within 10s$`)
+	isGone(t, stopped)
+	d.serves("status", "3:%d\n", d.worker(2))
+
+	second := d.worker(2)
+	end = stopsChildren(t, uid, d.cmd.Process.Pid, first, second)
+	d.signal(syscall.SIGHUP)
+	stopped = stoppedChild(t, d.cmd.Process.Pid, first, second)
+	end()
+	d.stop()
+	isGone(t, stopped)
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package fd
+
+import "errors"
+
+// RefuseRights is for Linux.
+func RefuseRights(int) error { return errors.ErrUnsupported }

@@ -1,0 +1,84 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// hanging is a Spawner whose environment is never there, until release is called. began
+// counts the spawns that were begun.
+func hanging() (s *Spawner, began *atomic.Int32, release func()) {
+	began = &atomic.Int32{}
+	end := make(chan struct{})
+	s = &Spawner{Env: func() (Environ, supervise.Settings, error) {
+		began.Add(1)
+		<-end
+		return nil, supervise.Settings{}, errors.New("released")
+	}}
+	return s, began, func() { close(end); synctest.Wait() }
+}
+
+func TestASpawnThatHangsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _, release := hanging()
+		defer release()
+		start := time.Now()
+		p, _, err := s.Spawn(1, 0)
+		assert.Nil(t, p)
+		assert.EqualError(t, err, "a worker was not executed within 10s; it is not waited for any longer")
+		assert.Equal(t, spawnTime+overtime, time.Since(start))
+	})
+}
+
+func TestAStopWaitsForNoSpawn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, began, release := hanging()
+		defer release()
+		took := make(chan time.Duration, 100)
+		start := time.Now()
+		for slot := range cap(took) {
+			go func() {
+				_, _, err := s.Spawn(1, slot)
+				assert.ErrorIs(t, err, errHurry)
+				took <- time.Since(start)
+			}()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.EqualValues(t, turns, began.Load(), "spawns under way")
+		s.Hurry()
+		s.Hurry() // does no harm
+		synctest.Wait()
+		assert.Len(t, took, cap(took)-turns, "those that wait for their turn fail at once")
+		for range cap(took) {
+			assert.LessOrEqual(t, <-took, time.Second+hurryTime+overtime)
+		}
+		_, _, err := s.Spawn(2, 0)
+		assert.ErrorIs(t, err, errHurry)
+		assert.EqualValues(t, turns, began.Load(), "none begins after that")
+	})
+}
+
+func TestWhatIsInTimeIsNotTouched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bounds
+		want := errors.New("how it went")
+		r := b.run(func(ctx context.Context) spawned {
+			time.Sleep(spawnTime - 1)
+			assert.NoError(t, ctx.Err())
+			return spawned{err: want}
+		})
+		assert.Equal(t, want, r.err)
+	})
+}

@@ -1,0 +1,20 @@
+//go:build !linux
+
+package proc
+
+import "os"
+
+// Leftovers are not to be found here: only Linux shows the members of a group.
+type Leftovers struct{}
+
+// Leftovers is nil.
+func (*Process) Leftovers() *Leftovers { return nil }
+
+// Pids are none.
+func (*Leftovers) Pids() []int { return nil }
+
+// Signal does nothing.
+func (*Leftovers) Signal(os.Signal) error { return nil }
+
+// Wait does nothing.
+func (*Leftovers) Wait() {}

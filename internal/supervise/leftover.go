@@ -1,0 +1,112 @@
+package supervise
+
+import (
+	"cmp"
+	"os"
+	"slices"
+	"time"
+)
+
+// This file is what becomes of processes that a worker has left behind.
+
+// Leftovers are the processes of a group whose leader, a worker, has ended.
+type Leftovers interface {
+	Pids() []int            // as they were when Config.Leftovers returned
+	Signal(os.Signal) error // to all of them. That they have ended meanwhile is no error
+	Wait()                  // blocks until none is there
+}
+
+type (
+	// LeftBehind tells that a worker has ended and processes of its group have not.
+	LeftBehind struct {
+		Worker
+		Pids   []int
+		Signal os.Signal // that they are sent
+	}
+	// LeftKilled tells that they did not go in time and were sent KILL.
+	LeftKilled struct {
+		Worker
+		After time.Duration
+	}
+)
+
+func (LeftBehind) event() {}
+func (LeftKilled) event() {}
+
+type (
+	left struct { // the answer to Leftovers
+		worker *worker
+		group  Leftovers // nil: there are none
+	}
+	cleared struct{ left *leftover } // the answer to Leftovers.Wait
+)
+
+func (left) message()    {}
+func (cleared) message() {}
+
+// leftover is a group that is waited for: it is pending like a worker.
+type leftover struct {
+	of     Worker
+	group  Leftovers
+	killAt time.Time // zero: it was killed
+}
+
+// lookForLeftovers is for a worker that has ended.
+func (l *loop) lookForLeftovers(w *worker) {
+	if l.Leftovers == nil {
+		return
+	}
+	l.pending++
+	go func() { l.mail <- left{w, l.Leftovers(w.process)} }()
+}
+
+// onLeft tells what was left behind to go, as the worker was told. Without a time after
+// which it is killed it may stay for ever, and is not waited for.
+func (l *loop) onLeft(m left) {
+	w := m.worker
+	if m.group == nil {
+		l.pending--
+		return
+	}
+	o := &leftover{of: w.id(), group: m.group}
+	if w.told&toKill == 0 { // which goes to the whole group
+		sig := cmp.Or(w.sent, l.RetireSignal)
+		l.tell(LeftBehind{o.of, m.group.Pids(), sig})
+		l.signalLeftover(o, sig)
+		if l.KillTimeout == 0 {
+			l.pending--
+			return
+		}
+		o.killAt = l.now.Add(l.KillTimeout)
+		if l.ending.stopping && o.killAt.After(l.deadline) {
+			l.deadline = o.killAt
+		}
+	}
+	l.leftovers = append(l.leftovers, o)
+	go func() {
+		o.group.Wait()
+		l.mail <- cleared{o}
+	}()
+}
+
+func (l *loop) onCleared(m cleared) {
+	l.pending--
+	l.leftovers = slices.DeleteFunc(l.leftovers, func(o *leftover) bool { return o == m.left })
+}
+
+// killLeftovers ends those that had their time.
+func (l *loop) killLeftovers() {
+	for _, o := range l.leftovers {
+		if !o.killAt.IsZero() && l.due(o.killAt) {
+			o.killAt = time.Time{}
+			l.tell(LeftKilled{o.of, l.KillTimeout})
+			l.signalLeftover(o, os.Kill)
+		}
+	}
+}
+
+func (l *loop) signalLeftover(o *leftover, sig os.Signal) {
+	if err := o.group.Signal(sig); err != nil {
+		l.tell(SignalFailed{o.of, sig, err})
+	}
+}
