@@ -190,6 +190,9 @@ func (e *stoppedError) Error() string { return e.cause.Error() + " before a work
 
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
+	if s.config.HandleSignals {
+		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
+	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
 		open.add(func() error { stop(); return nil })

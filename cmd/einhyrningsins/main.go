@@ -61,6 +61,7 @@ Exit codes: 0  stopped as asked
 `
 
 func main() {
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -48,6 +48,7 @@ Exit codes else: 1  it failed: a port in use, a command that cannot be started
 `
 
 func main() {
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -33,6 +33,7 @@ func main() {
 	// The runtime waits until the heap has 4 MB, four times what there is to keep: at a
 	// quarter of that the superdaemon stays small, and collects as rarely as it restarts.
 	debug.SetGCPercent(25)
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

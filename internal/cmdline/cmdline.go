@@ -4,6 +4,7 @@ package cmdline
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/jessevdk/go-flags"
@@ -25,6 +26,15 @@ func Fail(stderr io.Writer, name string, code int, err error) int {
 		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
 	}
 	return code
+}
+
+// FewThreads has Go run no more than four goroutines at once, whatever the machine has:
+// there is hardly ever more than one to run, and each may want a thread
+// (proc.SpareThreads).
+func FewThreads() {
+	if runtime.GOMAXPROCS(0) > 4 {
+		runtime.GOMAXPROCS(4)
+	}
 }
 
 // Parser is a go-flags parser that reads options into o, by its tags, up to "--" or the
