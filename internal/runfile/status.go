@@ -61,6 +61,9 @@ func (s *StatusFile) Renew() error {
 	return s.replace()
 }
 
+// Rewrite writes again what Write was given last: for when that has failed.
+func (s *StatusFile) Rewrite() error { return s.replace() }
+
 func (s *StatusFile) replace() error {
 	var text bytes.Buffer
 	for _, e := range s.entries {
