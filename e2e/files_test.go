@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,8 +128,8 @@ func TestWhatIsNoFileIsNeitherWaitedForNorRemoved(t *testing.T) {
 // holder is a process of another user's that has a file locked.
 func holder(t *testing.T, path string) int {
 	t.Helper()
-	c := exec.Command(python(t), "-c", "import fcntl,sys\nf=open(sys.argv[1]); fcntl.flock(f,fcntl.LOCK_EX); print('held',flush=True); sys.stdin.read()", path)
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUser, Gid: otherUser}}
+	script := fmt.Sprintf("import fcntl,os,sys\nos.setuid(%d); f=open(sys.argv[1]); fcntl.flock(f,fcntl.LOCK_EX); print('held',flush=True); sys.stdin.read()", otherUser)
+	c := exec.Command(python(t), "-c", script, path)
 	in, err := c.StdinPipe()
 	require.NoError(t, err)
 	out, err := c.StdoutPipe()
@@ -196,4 +197,75 @@ func TestPidFileOfAnotherUser(t *testing.T) {
 	code, printed = command(t, dir, ours, "--stop", "--timeout=20", "--pid-file="+pid)
 	assert.Zero(t, code, printed)
 	assert.Zero(t, d.exit())
+}
+
+// A second start that fails leaves the first one, which runs, as it is.
+func TestPathOnWhichAnotherListensIsKept(t *testing.T) {
+	t.Parallel()
+	d := start(t, ours, "--path=s.sock", "--interval=0.2", "--", "sleep", "1000")
+	d.worker(1)
+	for _, args := range [][]string{{}, {"--status-file=/no/such/dir/status"}} {
+		code, printed := command(t, d.dir, ours, append(args, "--path=s.sock", "--", "sleep", "1000")...)
+		assert.Equal(t, 1, code)
+		assert.Regexp(t, fmt.Sprintf(`: a process listens there already; stop it, or choose another path: process %d \(\S*start_server `, d.cmd.Process.Pid), printed)
+	}
+	conn, err := net.Dial("unix", filepath.Join(d.dir, "s.sock"))
+	require.NoError(t, err)
+	conn.Close()
+	d.stop()
+}
+
+func TestControlSocketThatIsRemovedIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	d := start(t, ours, "--control=ctl", "--interval=0.2", "--", "sleep", "1000")
+	d.worker(1)
+	for n, happens := range []func(worker int){
+		func(int) { d.signal(syscall.SIGHUP) },
+		func(worker int) { require.NoError(t, syscall.Kill(worker, syscall.SIGKILL)) },
+	} {
+		eventually(t, func() bool { s := d.status(); return s.Generation == n+1 && len(s.Workers) == 1 }, d.out.String)
+		worker := d.status().Workers[0].Pid
+		require.NoError(t, os.Remove(filepath.Join(d.dir, "ctl")))
+		happens(worker)
+		d.sees(n+1, `^the control socket was removed: it was made anew$`)
+		eventually(t, func() bool { code, _ := command(t, d.dir, ours, "--status", "--control=ctl"); return code == 0 }, d.out.String)
+	}
+	d.stop()
+	assert.NoFileExists(t, filepath.Join(d.dir, "ctl"))
+}
+
+// The workers of one that was killed have its port: the next start tells of whom.
+func TestStartAfterKillNamesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	dir, tmp, port := tempDir(t), tempDir(t), freePort(t)
+	args := []string{"--port=" + port, "--pid-file=pid", "--status-file=status", "--interval=0.2", "--", "sleep", "1000"}
+	d := startIn(t, dir, []string{"TMPDIR=" + tmp}, ours, args...)
+	eventually(t, func() bool { return d.file("status") != "" }, d.out.String)
+	worker := d.worker(1)
+	d.isKilled()
+	code, printed := command(t, dir, ours, args...)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, printed, fmt.Sprintf(`address already in use; stop what uses it, or choose another one: process %d (sleep 1000) has it; status file "status" lists %d: if its start_server was killed, end what it has left by: kill %d`, worker, worker, worker))
+	require.NoError(t, syscall.Kill(worker, syscall.SIGTERM))
+	isGone(t, worker)
+	d = startIn(t, dir, nil, ours, args...)
+	d.worker(1)
+	d.stop()
+}
+
+// A status file that could not be written is tried again though nothing changes.
+func TestStatusFileIsTriedAgainByTheClock(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	in := filepath.Join(dir, "in")
+	require.NoError(t, os.Mkdir(in, 0o755))
+	d := startIn(t, dir, nil, ours, "--status-file=in/status", "--interval=0.5", "--", "sleep", "1000")
+	d.worker(1)
+	require.NoError(t, os.Rename(in, in+".away"))
+	d.sees(1, `^status file: .*: trying again until it is right$`)
+	require.NoError(t, os.Rename(in+".away", in))
+	d.sees(1, `^the status file is right again$`)
+	assert.Equal(t, fmt.Sprintf("1:%d\n", d.worker(1)), d.file("in/status"))
+	d.stop()
+	assert.NoFileExists(t, filepath.Join(in, "status"))
 }

@@ -55,7 +55,7 @@ type Config struct {
 // Server is a control socket, and who is connected to it.
 type Server struct {
 	Config
-	listener *listener
+	path     string
 	refusals refusals
 
 	events  chan happening
@@ -67,6 +67,10 @@ type Server struct {
 	mu      sync.Mutex // guards what follows, and the state of each client
 	closed  bool
 	clients []*client // the one idle for the longest first
+
+	socket   sync.Mutex // guards what follows
+	listener *listener
+	retired  bool // it is not to be made anew
 }
 
 // Listen makes the socket at path, with mode 0600, or 0666 if workers have a user of
@@ -79,8 +83,8 @@ func Listen(path string, c Config) (*Server, error) {
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}
 	s := newServer(c)
-	s.listener = l
-	go s.accept()
+	s.path, s.listener = path, l
+	go s.accept(l)
 	return s, nil
 }
 
@@ -97,7 +101,12 @@ func newServer(c Config) *Server {
 
 // StopListening removes the socket, so that another server may have its path. The
 // connections that there are stay.
-func (s *Server) StopListening() error { return s.listener.close() }
+func (s *Server) StopListening() error {
+	s.socket.Lock()
+	defer s.socket.Unlock()
+	s.retired = true
+	return s.listener.close()
+}
 
 // Close removes the socket and ends all connections, after what is to be
 // written to them, which may take finishTime. It must be called once.
@@ -105,7 +114,7 @@ func (s *Server) Close() error {
 	if s == nil {
 		return nil
 	}
-	err := s.listener.close()
+	err := s.StopListening()
 	s.disconnect()
 	return err
 }
@@ -131,9 +140,9 @@ func (s *Server) disconnect() {
 	}
 }
 
-func (s *Server) accept() {
+func (s *Server) accept(l *listener) {
 	for {
-		conn, err := s.listener.AcceptUnix()
+		conn, err := l.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return

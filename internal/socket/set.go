@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Socket is a bound socket. The open file behind it is blocking from the
@@ -19,10 +21,10 @@ type Socket struct {
 	FD   int      // where the worker finds it
 	Addr net.Addr // where it is bound
 
-	fd       int    // ours; with Reuseport that of slot 0
-	others   *[]int // with Reuseport those of the slots from 1 on; the only thing that changes
-	bound    netip.AddrPort
-	dev, ino uint64
+	fd     int    // ours; with Reuseport that of slot 0
+	others *[]int // with Reuseport those of the slots from 1 on; the only thing that changes
+	bound  netip.AddrPort
+	file   *fd.Bound // of a path
 }
 
 // Set is all sockets of a superdaemon. The zero Set has none. Its methods may be
@@ -140,7 +142,7 @@ func (s *Set) Lost() []string {
 	defer s.mu.Unlock()
 	var lost []string
 	for i := range s.Sockets {
-		if socket := &s.Sockets[i]; !s.closed && socket.ino != 0 && !socket.hasPath() {
+		if socket := &s.Sockets[i]; !s.closed && socket.file != nil && socket.file.Lost() {
 			lost = append(lost, socket.Path)
 		}
 	}
