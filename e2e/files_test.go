@@ -269,3 +269,50 @@ func TestStatusFileIsTriedAgainByTheClock(t *testing.T) {
 	d.stop()
 	assert.NoFileExists(t, filepath.Join(in, "status"))
 }
+
+// What start_server was killed with leaves nothing in TMPDIR, and nothing for ever
+// elsewhere.
+func TestNotifySocketOfOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	tmp, runtime := tempDir(t), tempDir(t)
+	begin := func() (*daemon, string) {
+		d := startIn(t, tempDir(t), []string{"TMPDIR=" + tmp, "XDG_RUNTIME_DIR=" + runtime}, ours, "--port=127.0.0.1:0", "--ready=notify", "--die-with-parent", "--", hello)
+		d.sees(1, `^worker \d+ is ready after`)
+		return d, environ(t, d.worker(1), "NOTIFY_SOCKET")
+	}
+	d, left := begin()
+	d.isKilled()
+	entries, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+	d, _ = begin()
+	eventually(t, func() bool { _, err := os.Lstat(filepath.Dir(left)); return os.IsNotExist(err) }, func() string { return left + " is still there" })
+	d.stop()
+}
+
+func TestNotifyWhereTMPDIRIsOfNoUse(t *testing.T) {
+	t.Parallel()
+	root(t)
+	readOnly := tempDir(t)
+	require.NoError(t, os.Chmod(readOnly, 0o555))
+	for _, tmp := range []string{"/no/such/dir", "/dev/null", readOnly} {
+		cmd := exec.Command(ours, "--port=127.0.0.1:0", "--ready=notify", "--", hello)
+		cmd.Env = []string{"TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}}
+		d := follow(t, "/", cmd)
+		d.sees(1, `^worker \d+ is ready after`)
+		d.stop()
+	}
+}
+
+// A worker has no descriptor of the log with --prefix-output.
+func TestWorkerCannotForgeTheLog(t *testing.T) {
+	t.Parallel()
+	python := python(t)
+	script := "import os,sys\ntry: os.ftruncate(1,0); print('truncated')\nexcept OSError as e: print('refused')\nprint('received TERM, sending TERM to all workers:1',flush=True)\nos.execvp('sleep',['sleep','1000'])"
+	d := start(t, ours, "--log-file=log", "--prefix-output", "--interval=0.2", "--", python, "-c", script)
+	log := func() string { return d.file("log") }
+	seesIn(t, log, 1, `^\[\d+\] refused\n\[\d+\] received TERM, sending TERM to all workers:1$`)
+	seesIn(t, log, 1, `^starting new worker \d+$`)
+	d.stop()
+}

@@ -109,6 +109,20 @@ func CheckBind(path string) error {
 	return w.stale()
 }
 
+// RemoveDead removes a socket file on which nobody listens. Anything else is an error, and
+// stays.
+func RemoveDead(path string) error {
+	w, err := find(path, false)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if !w.found {
+		return &os.PathError{Op: "remove", Path: path, Err: fs.ErrNotExist}
+	}
+	return w.clear(nil)
+}
+
 // isOurs says no to what is not the socket that was made just now. A link to
 // another one of ours has more than one name.
 func (b *Bound) isOurs(st *unix.Stat_t) error {
