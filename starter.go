@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
@@ -80,6 +81,8 @@ type reports struct {
 	status  *report.StatusFile
 	clients *report.Clients
 	manager *report.Manager // nil: there is no service manager to be told
+
+	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
 }
 
 // undo takes back what was done, the last thing first.
@@ -108,10 +111,8 @@ func New(c Config) (*Starter, error) {
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
-	s.reports = reports{
-		status:  &report.StatusFile{Out: s.out},
-		clients: &report.Clients{Verbose: c.Verbose},
-	}
+	s.reports.status = &report.StatusFile{Out: s.out}
+	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	life := c.life()
 	life.Spawner = s.launcher
 	life.Hurry = s.launcher.Hurry
@@ -127,9 +128,11 @@ func New(c Config) (*Starter, error) {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		life.Observers = append(life.Observers, s.reports.manager)
 	}
-	lost := func() []string { return s.launcher.Sockets.Lost() }
-	life.Observers = append(life.Observers, s.reports.clients,
-		&report.Log{Out: s.out, Verbose: c.Verbose, Name: c.Name, Lost: lost})
+	life.Observers = append(life.Observers, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
+		Out: s.out, Name: c.Name,
+		Lost:  func() []string { return s.launcher.Sockets.Lost() },
+		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
+	})
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: Version,
@@ -246,7 +249,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
-		return err
+		return s.leftBehind(err)
 	}
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
@@ -331,6 +334,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	// Before the pid file is let go: another one that has waited for that can begin.
 	open.add(server.StopListening)
 	s.reports.clients.Server = server
+	s.reports.control.Store(server)
 	return nil
 }
 

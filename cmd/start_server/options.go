@@ -53,12 +53,13 @@ type options struct {
 	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time; also ENABLE_AUTO_RESTART=1"`
 	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" description:"time from the last success to an automatic restart; also AUTO_RESTART_INTERVAL (default: 360)"`
 
-	EnvDir     string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
-	PidFile    string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
-	StatusFile string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
-	Control    string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
-	LogFile    string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
-	Daemonize  bool   `long:"daemonize" description:"run in the background; needs --log-file"`
+	EnvDir       string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
+	PidFile      string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
+	StatusFile   string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
+	Control      string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
+	LogFile      string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
+	PrefixOutput bool   `long:"prefix-output" description:"have each line that the program writes begin with its pid, as in [4711] hello. It writes to a pipe then, and cannot truncate the log or forge lines of start_server's"`
+	Daemonize    bool   `long:"daemonize" description:"run in the background; needs --log-file"`
 
 	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
 	Drained bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
@@ -130,6 +131,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.HandleSignals = true
 	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""
+	c.PrefixOutput = o.PrefixOutput
 	return c
 }
 

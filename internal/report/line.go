@@ -21,22 +21,12 @@ type Log struct {
 	// Verbose has it tell, too, of workers that have lived long enough and of what
 	// workers say of themselves.
 	Verbose bool
-	// Lost are the paths of sockets that are gone. It is asked when a worker has died,
-	// as some remove them when they leave, from the output's goroutine.
-	Lost func() []string
-	// Name is what the superdaemon is called.
-	Name string
-
-	lost map[string]bool // it was said; touched in the output's queue only
 }
 
 // Hear writes the line of an event.
 func (l *Log) Hear(e supervise.Event) {
-	switch e := e.(type) {
-	case supervise.AttemptFailed:
-		l.Out.Keep(e.Generation) // before the line that tells of it
-	case supervise.Died:
-		l.Out.Do(l.lookForPaths)
+	if failed, ok := e.(supervise.AttemptFailed); ok {
+		l.Out.Keep(failed.Generation) // before the line that tells of it
 	}
 	if line := Line(e, l.Verbose); line != "" {
 		l.Out.Printf("%s", line)
@@ -45,19 +35,6 @@ func (l *Log) Hear(e supervise.Event) {
 
 // Settled does nothing: all is said.
 func (l *Log) Settled(supervise.Tally) {}
-
-// lookForPaths tells of each path once that is gone.
-func (l *Log) lookForPaths() {
-	for _, path := range l.Lost() {
-		if l.lost == nil {
-			l.lost = map[string]bool{}
-		}
-		if !l.lost[path] {
-			l.lost[path] = true
-			l.Out.Printf("somebody has removed %s: nobody can connect to that socket any more, until %s itself is started anew", path, l.Name)
-		}
-	}
-}
 
 // Line is the log line of an event, "" if there is none. Operators grep for
 // these: they are the original's to the letter wherever it has the event.

@@ -59,36 +59,6 @@ func TestLogHasALineOfEachEvent(t *testing.T) {
 	assert.Equal(t, "worker 101 has lived for 1 secs\n", out.lines())
 }
 
-func TestLogTellsOnceOfAPathThatIsGone(t *testing.T) {
-	t.Parallel()
-	out := newWritten()
-	var gone []string
-	asked := 0
-	l := &Log{Out: out.Output, Name: "start_server", Lost: func() []string {
-		asked++
-		return gone
-	}}
-	died := supervise.Died{Worker: worker, Status: 9}
-	const a = "somebody has removed /run/a.sock: nobody can connect to that socket any more, until start_server itself is started anew\n"
-	const b = "somebody has removed /run/b.sock: nobody can connect to that socket any more, until start_server itself is started anew\n"
-	for _, row := range []struct {
-		gone []string
-		then string
-	}{
-		{nil, ""},
-		{[]string{"/run/a.sock"}, a},
-		{[]string{"/run/a.sock"}, ""},
-		{[]string{"/run/a.sock", "/run/b.sock"}, b},
-	} {
-		gone = row.gone
-		l.Hear(died)
-		assert.Equal(t, "worker 101 died, status:9\n"+row.then, out.lines())
-	}
-	l.Hear(supervise.Killed{Worker: worker, After: time.Second})
-	out.lines()
-	assert.Equal(t, 4, asked, "when a worker has died, and not else")
-}
-
 // What is quoted of the log is what the worker has written, and not what is said of it
 // then.
 func TestTailOfALogIsKeptBeforeTheLineOfTheFailure(t *testing.T) {

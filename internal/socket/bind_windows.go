@@ -18,8 +18,6 @@ func (s *Socket) steer(int) error { return errWindows }
 
 func (s *Socket) queued(int) (int, error) { return 0, errWindows }
 
-func (s *Socket) hasPath() bool { return true }
-
 func (s *Socket) close() error { return nil }
 
 func (s *Set) plug() error { return nil }
