@@ -31,6 +31,8 @@ type options struct {
 	Group         string   `long:"group" value-name:"GROUP" description:"run the program in that group (default: the user's)"`
 	Umask         string   `long:"umask" value-name:"OCTAL" description:"umask of the program"`
 	Nice          string   `long:"nice" value-name:"N" description:"add N, from -20 to 19, to the program's niceness"`
+	Limit         []string `long:"limit" value-name:"NAME=SOFT[:HARD]" description:"resource limit of the program, by its name for prlimit(1): nofile, nproc, as, ...; a number or unlimited; repeatable (Linux)"`
+	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec gives the program more rights, by a set-user-ID bit or capabilities of a file (Linux)"`
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program; repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but PATH and what start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
@@ -121,6 +123,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Inherit, c.Export, c.Expand = o.Inherit, o.Export, o.Expand
 	c.Dir, c.EnvDir = o.Dir, o.EnvDir
 	c.User, c.Group = o.User, o.Group
+	c.Limits, c.NoNewPrivs = o.Limit, o.NoNewPrivs
 	c.DropEnv, c.ClearEnv = o.DropEnv, o.ClearEnv
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart

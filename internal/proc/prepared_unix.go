@@ -18,7 +18,8 @@ import (
 
 // prepared tells whether the command needs something that fork and exec cannot do.
 func (c *Command) prepared() bool {
-	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
+	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent ||
+		len(c.Limits) > 0 || c.NoNewPrivs
 }
 
 // checkTrampoline says why our executable cannot serve as a trampoline, if it cannot.
@@ -30,11 +31,11 @@ func checkTrampoline() error {
 	special, unknown := privileged()
 	switch {
 	case err != nil:
-		return fmt.Errorf("systemd's export, user, group, umask, nice and die-with-parent need our own executable, as /proc shows it: %w", err)
+		return fmt.Errorf("systemd's export, user, group, umask, nice, limit, no-new-privs and die-with-parent need our own executable, as /proc shows it: %w", err)
 	case unknown != nil:
 		return fmt.Errorf("cannot find out whether our executable has a set-user-ID bit or file capabilities: %w", unknown)
 	case special:
-		return errors.New("systemd's export, user, group, umask, nice and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
+		return errors.New("systemd's export, user, group, umask, nice, limit, no-new-privs and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
 			" use ambient ones (AmbientCapabilities= of systemd, setpriv --ambient-caps)")
 	}
 	return nil
@@ -84,6 +85,13 @@ func (c *Command) job(paths []string) *trampoline.Job {
 		Umask:       -1,
 		Dir:         c.Dir,
 		PidVariable: c.PidVariable,
+		NoNewPrivs:  c.NoNewPrivs,
+	}
+	if c.apart() {
+		job.Identity.Apart = true
+	}
+	for _, l := range c.Limits {
+		job.Limits = append(job.Limits, trampoline.Limit{Resource: resources[l.Name], Soft: l.Soft, Hard: l.Hard})
 	}
 	if c.Umask != nil {
 		job.Umask = *c.Umask
@@ -122,6 +130,12 @@ func (c *Command) explain(failed trampoline.Failure) error {
 		return fmt.Errorf("cannot switch to %s: setuid %d: %w", c.Credential.who, c.Credential.UID, errno)
 	case trampoline.StepParent:
 		return fmt.Errorf("program %q: cannot be made to end with us: %w", name, errno)
+	case trampoline.StepLimits:
+		return fmt.Errorf("program %q: cannot be given its limits: %w", name, errno)
+	case trampoline.StepKeyring:
+		return fmt.Errorf("cannot switch to %s: a new session keyring: %w", c.Credential.who, errno)
+	case trampoline.StepNoNewPrivs:
+		return fmt.Errorf("program %q: cannot be kept from new privileges: %w", name, errno)
 	case trampoline.StepPrivileged:
 		return errors.New("a program whose own file has a set-user-ID bit or capabilities" +
 			" cannot set a pid variable, umask, niceness or user")

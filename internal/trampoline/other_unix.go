@@ -24,6 +24,16 @@ func renice(add int) error {
 	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness+add)
 }
 
+func noNewPrivs() error { return syscall.ENOSYS }
+
+func raise([]Limit) error { return nil } // there are none
+
+func limit([]Limit) error { return nil }
+
+func newKeyring() error { return nil }
+
+func dropCapabilities() error { return nil }
+
 func dieWith(int) error { return syscall.ENOSYS }
 
 func setGID(gid int) error { return syscall.Setregid(gid, gid) }
