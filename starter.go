@@ -80,6 +80,7 @@ type Starter struct {
 type reports struct {
 	status  *report.StatusFile
 	clients *report.Clients
+	sockets *report.Sockets // nil: there are none
 	manager *report.Manager // nil: there is no service manager to be told
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
@@ -133,6 +134,10 @@ func New(c Config) (*Starter, error) {
 		Lost:  func() []string { return s.launcher.Sockets.Lost() },
 		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
 	})
+	if len(plan.specs) > 0 {
+		s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
+		life.Observers = append(life.Observers, s.reports.sockets)
+	}
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: Version,
@@ -421,6 +426,11 @@ func (s *Starter) sockets() []control.Socket {
 	sockets := []control.Socket{}
 	for _, socket := range s.launcher.Sockets.Sockets {
 		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
+	}
+	if s.reports.sockets != nil {
+		for i, q := range s.reports.sockets.Queues() {
+			sockets[i].Waiting, sockets[i].WaitingFor = q.Waiting, q.For.Seconds()
+		}
 	}
 	return sockets
 }

@@ -35,7 +35,7 @@ func everything() Answer {
 			Name: "start_server", Pid: 1, State: "serving", Started: at(1732161234566), Uptime: 1e9, Generation: 3, Starting: 4, WantedWorkers: 2, Restarts: 5,
 			StopsAt: pointer(at(1732161234001)),
 			Workers: []Worker{worker(1), worker(2)},
-			Sockets: []Socket{{Name: "[::1]:80", Network: "tcp", Address: nasty, FD: 3}, {Name: "a", Network: "unix", Address: "b", FD: 4}},
+			Sockets: []Socket{{Name: "[::1]:80", Network: "tcp", Address: nasty, FD: 3, Waiting: 1, WaitingFor: 0.5}, {Name: "a", Network: "unix", Address: "b", FD: 4, Waiting: 3, WaitingFor: 12.5}},
 			Failure: &Failure{Generation: 9, Reason: nasty, At: at(1732161234999), GivenUp: true, Log: []string{nasty}},
 		},
 		Commands: []Command{{nasty, nasty}, {"help", "what there is"}},

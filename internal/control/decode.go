@@ -173,7 +173,7 @@ func decodeStatus(v *fastjson.Value) *Status {
 		s.Workers = append(s.Workers, decodeWorker(w))
 	}
 	for _, o := range v.GetArray("sockets") {
-		s.Sockets = append(s.Sockets, Socket{Name: stringAt(o, "name"), Network: stringAt(o, "network"), Address: stringAt(o, "address"), FD: o.GetInt("fd")})
+		s.Sockets = append(s.Sockets, Socket{Name: stringAt(o, "name"), Network: stringAt(o, "network"), Address: stringAt(o, "address"), FD: o.GetInt("fd"), Waiting: o.GetInt("waiting"), WaitingFor: o.GetFloat64("waiting_for")})
 	}
 	if f := v.Get("failure"); f != nil {
 		s.Failure = &Failure{

@@ -134,6 +134,8 @@ func (s Socket) json() raw {
 	o.set("network", s.Network)
 	o.set("address", s.Address)
 	o.set("fd", s.FD)
+	o.setIf(s.Waiting > 0, "waiting", s.Waiting)
+	o.setIf(s.WaitingFor > 0, "waiting_for", s.WaitingFor)
 	return o.json()
 }
 

@@ -112,6 +112,11 @@ type Socket struct {
 	Network string // tcp, udp or unix
 	Address string
 	FD      int // in the workers
+	// Waiting is the connections that no worker has accepted yet; on unix sockets 1 if there
+	// are any. WaitingFor is for how long none was accepted, in seconds, as far as somebody
+	// has looked.
+	Waiting    int
+	WaitingFor float64
 }
 
 // Failure is an attempt to start a generation that failed.

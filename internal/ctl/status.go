@@ -84,6 +84,9 @@ func writeEnded(w io.Writer, workers []control.Worker) {
 	}
 }
 
+// slowAccept is after how many seconds nobody seems to accept connections.
+const slowAccept = 2
+
 // writeSockets leaves no path cut: it may be needed.
 func writeSockets(w io.Writer, sockets []control.Socket) {
 	if len(sockets) == 0 {
@@ -99,6 +102,11 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 		t = append(t, []string{strconv.Itoa(s.FD), s.Network, s.Name, address})
 	}
 	t.write(w, 0)
+	for _, s := range sockets {
+		if s.WaitingFor >= slowAccept {
+			fmt.Fprintf(w, "nobody accepts on %s: %s waiting for %s\n", oneLine(s.Name), text.Count(s.Waiting, "connection"), age(s.WaitingFor))
+		}
+	}
 }
 
 // screen is how many columns a terminal has at least.

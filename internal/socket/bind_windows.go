@@ -18,6 +18,12 @@ func (s *Socket) steer(int) error { return errWindows }
 
 func (s *Socket) queued(int) (int, error) { return 0, errWindows }
 
+func (s *Socket) listen(int, Options) error { return errWindows }
+
+func isDeaf(int) bool { return false }
+
+func waiting(int) (int, error) { return 0, errWindows }
+
 func (s *Socket) close() error { return nil }
 
 func (s *Set) plug() error { return nil }

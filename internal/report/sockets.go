@@ -1,0 +1,215 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+const (
+	// acceptTime is how long a connection may wait before nobody seems to accept any.
+	acceptTime = 5 * time.Second
+	// looks are so many after a generation went live, acceptTime apart.
+	looks = 3
+	// glances are so many within a look, so long apart: in the queue of a busy server
+	// the number of connections goes up and down.
+	glances     = 10
+	glancePause = 20 * time.Millisecond
+)
+
+// Sockets looks after the sockets when a worker has gone, and a few times after a
+// generation went live: it has those listen again that a worker has shut down, and tells
+// of connections that nobody accepts, and of a server that binds the port itself. When
+// nothing happens it does nothing.
+type Sockets struct {
+	Out *output.Output
+	// Set is what it looks after. It is asked from several goroutines.
+	Set func() *socket.Set
+	// Tail is the last lines of the log of a generation that has failed.
+	Tail func(generation int) []string
+
+	mu     sync.Mutex // guards what follows
+	timer  *time.Timer
+	left   int             // looks
+	looked bool            // a look for what a worker has shut down is to come
+	lost   map[string]bool // it was said
+	queues map[string]queue
+	taken  bool // it was said that a port is ours
+}
+
+// queue is one in which connections wait.
+type queue struct {
+	waiting int
+	since   time.Time // nobody has accepted any since, as far as is known
+	told    bool
+}
+
+// Hear looks at the sockets when an event calls for that, from other goroutines.
+func (s *Sockets) Hear(e supervise.Event) {
+	switch e := e.(type) {
+	case supervise.Died:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.looked {
+			s.looked = true
+			s.Out.Do(s.revive)
+		}
+	case supervise.AttemptFailed:
+		go s.lookForTaken(e.Generation) // which waits for the output
+	case supervise.WentLive:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.queues, s.left = nil, looks
+		s.stop()
+		s.timer = time.AfterFunc(0, s.look)
+	case supervise.StopAsked:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stop()
+	}
+}
+
+// Settled does nothing.
+func (s *Sockets) Settled(supervise.Tally) {}
+
+func (s *Sockets) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// revive has sockets listen again.
+func (s *Sockets) revive() {
+	s.mu.Lock()
+	s.looked = false
+	s.mu.Unlock()
+	revived, lost, err := s.Set().Revive()
+	for _, name := range revived {
+		s.Out.Printf("a worker has shut down the listening socket %s, which all workers share: listening again", name)
+	}
+	if err != nil {
+		s.Out.Printf("%v", err)
+	}
+	for _, name := range lost {
+		s.mu.Lock()
+		told := s.lost[name]
+		if s.lost == nil {
+			s.lost = map[string]bool{}
+		}
+		s.lost[name] = true
+		s.mu.Unlock()
+		if !told {
+			s.Out.Printf("a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew", name)
+		}
+	}
+}
+
+// look is one of those after a generation went live.
+func (s *Sockets) look() {
+	s.revive()
+	for n := 0; n < glances && s.waits(); n++ {
+		time.Sleep(glancePause)
+	}
+	for _, q := range s.glance() {
+		s.tell(q)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left--; s.left == looks-1 || s.left > 0 && len(s.queues) > 0 {
+		s.timer.Reset(acceptTime)
+	}
+}
+
+// Waiting is a queue with what is known of how long nobody has accepted from it.
+type Waiting struct {
+	socket.Queue
+	For time.Duration
+}
+
+// glance looks at the queues once.
+func (s *Sockets) glance() []Waiting {
+	found := s.Set().Queues()
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queues := make([]Waiting, len(found))
+	for i, f := range found {
+		queues[i].Queue = f
+		if f.Waiting == 0 {
+			delete(s.queues, f.Name)
+			continue
+		}
+		q, known := s.queues[f.Name]
+		if !known || f.Waiting < q.waiting {
+			q = queue{since: now}
+		}
+		q.waiting = f.Waiting
+		if s.queues == nil {
+			s.queues = map[string]queue{}
+		}
+		s.queues[f.Name] = q
+		queues[i].For = now.Sub(q.since)
+	}
+	return queues
+}
+
+// waits glances, and tells whether anything waits.
+func (s *Sockets) waits() bool {
+	return slices.ContainsFunc(s.glance(), func(w Waiting) bool { return w.Waiting > 0 })
+}
+
+// Queues looks at the queues, of each socket in order. It does not block.
+func (s *Sockets) Queues() []Waiting { return s.glance() }
+
+// tell tells once of a queue from which nobody accepts.
+func (s *Sockets) tell(w Waiting) {
+	if w.Waiting == 0 || w.For < acceptTime {
+		return
+	}
+	s.mu.Lock()
+	q := s.queues[w.Name]
+	told := q.told
+	q.told = true
+	s.queues[w.Name] = q
+	s.mu.Unlock()
+	if !told {
+		s.Out.Printf("nobody accepts on %s: %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
+			w.Name, wait(w.Waiting), text.Seconds(w.For.Round(time.Second)), w.FD)
+	}
+}
+
+// wait is "1 connection waits" or "2 connections wait".
+func wait(n int) string {
+	if n == 1 {
+		return "1 connection waits"
+	}
+	return text.Count(n, "connection") + " wait"
+}
+
+// lookForTaken tells once of a server that has failed as it binds the port itself.
+func (s *Sockets) lookForTaken(generation int) {
+	words := strings.ToLower(strings.Join(s.Tail(generation), "\n"))
+	if !strings.Contains(words, "address already in use") && !strings.Contains(words, "eaddrinuse") {
+		return
+	}
+	s.mu.Lock()
+	told := s.taken
+	s.taken = true
+	s.mu.Unlock()
+	sockets := s.Set().Sockets
+	if told || len(sockets) == 0 {
+		return
+	}
+	ours := fmt.Sprintf("the socket %s is ours: the server has to take it from SERVER_STARTER_PORT or descriptor %d", sockets[0].Name, sockets[0].FD)
+	if n := len(sockets); n > 1 {
+		ours = fmt.Sprintf("the %d sockets are ours: the server has to take them from SERVER_STARTER_PORT or descriptors %d and so on", n, sockets[0].FD)
+	}
+	s.Out.Printf("%s, and bind none itself", ours)
+}

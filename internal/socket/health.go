@@ -1,0 +1,74 @@
+package socket
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Queue is the connections that a socket has and no worker has accepted.
+type Queue struct {
+	Name    string // of the socket
+	FD      int    // where the worker finds it
+	Waiting int    // on Linux and TCP all, otherwise 1 if there are any
+}
+
+// Queues are those of all sockets, in the order of Sockets; a socket for datagrams has
+// nothing waiting. It does not block.
+func (s *Set) Queues() []Queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queues := make([]Queue, len(s.Sockets))
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		queues[i] = Queue{Name: socket.Name, FD: socket.FD}
+		if s.closed || !socket.accepts() {
+			continue
+		}
+		for _, fd := range socket.files() {
+			n, err := socket.queued(fd)
+			if err != nil {
+				n, _ = waiting(fd) // what is no TCP socket
+			}
+			queues[i].Waiting += n
+		}
+	}
+	return queues
+}
+
+// Revive has those sockets listen again that a worker has shut down: shutdown(2) ends
+// listening for all that share a socket, and every connection is refused then. lost are
+// those for which the system has no such way, unix sockets. It does not block. The error
+// names those that could not listen again.
+func (s *Set) Revive() (revived, lost []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		if s.closed || !socket.accepts() {
+			continue
+		}
+		deaf := slices.DeleteFunc(socket.files(), func(fd int) bool { return !isDeaf(fd) })
+		switch {
+		case len(deaf) == 0:
+		case socket.Addr.Network() == "unix":
+			lost = append(lost, socket.Name)
+		default:
+			for _, fd := range deaf {
+				if failed := socket.listen(fd, s.options); failed != nil {
+					return revived, lost, fmt.Errorf("port %q does not listen any more: %w", socket.Text, failed)
+				}
+			}
+			revived = append(revived, socket.Name)
+		}
+	}
+	return revived, lost, nil
+}
+
+// accepts tells that it is one for connections.
+func (s *Socket) accepts() bool {
+	network := s.Addr.Network()
+	return network == "tcp" || network == "unix"
+}
+
+// files are its descriptors, those of slots included.
+func (s *Socket) files() []int { return append([]int{s.fd}, *s.others...) }
