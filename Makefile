@@ -6,10 +6,29 @@ GREMLINS = go run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
 MUTATED = supervise launch report command output socket fdenv runfile
 FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 
-.PHONY: build run test stress lint cross fuzz mutants bench clean
+# Where make install puts the commands; packages stage them below DESTDIR.
+PREFIX ?= /usr/local
+BIN ?= bin
+COMMANDS = start_server socketmaster einhyrningsins einhyrningsinsctl
+
+# What --version names. Not by Go itself, which refuses to build in a clone that git
+# takes for another user's.
+COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+LDFLAGS = -s -w -X github.com/lestrrat/go-server-starter/internal/cmdline.commit=$(COMMIT)
+
+.PHONY: build install uninstall run test stress lint cross fuzz mutants bench clean
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/... ./examples/hello
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./examples/hello
+
+# make, and then make install as root: that builds only what is not there.
+install:
+	@for c in $(COMMANDS); do [ -x $(BIN)/$$c ] || exec $(MAKE) build; done
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(COMMANDS:%=$(BIN)/%) '$(DESTDIR)$(PREFIX)/bin/'
+
+uninstall:
+	cd '$(DESTDIR)$(PREFIX)/bin' && rm -f $(COMMANDS)
 
 run: build
 	@echo

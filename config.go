@@ -91,6 +91,11 @@ type Config struct {
 	User, Group string
 	Umask       *int // of the workers; nil: ours
 	Nice        int  // added to the priority of the workers, as by nice(1)
+	// Limits are resource limits of the workers, each NAME=SOFT or NAME=SOFT:HARD with the
+	// names of prlimit(1); SOFT alone is both. A value is a number in the kernel's unit, or
+	// unlimited. NoNewPrivs keeps them from getting rights by exec (PR_SET_NO_NEW_PRIVS). Linux only.
+	Limits     []string
+	NoNewPrivs bool
 	// DropEnv names variables of Env that workers do not get; EnvDir may still set
 	// them. ClearEnv drops all of Env except PATH and the settings listed at EnvDir.
 	DropEnv  []string
@@ -275,20 +280,21 @@ func (c *Config) check() (plan, error) {
 		}
 	}
 	runAs, nobody := proc.LookupCredential(c.User, c.Group)
-	p := plan{specs, c.program(exports, runAs), c.baseEnv(exports, runAs)}
+	limits, beyond := proc.ParseLimits(c.Limits)
+	p := plan{specs, c.program(exports, runAs, limits), c.baseEnv(exports, runAs)}
 	bound := socket.Plan(specs)
 	if wrong != nil || unknown != nil { // which is all there is to be said of them
 		p.program.Expand, p.program.Exports, bound = false, nil, nil
 	}
 	faults := []error{
-		c.checkCommand(), wrong, unknown, nobody, p.program.Check(bound), output.Check(c.LogFile),
+		c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
 		c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env),
 	}
 	return p, errors.Join(faults...)
 }
 
 // program is what all workers run.
-func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential) launch.Program {
+func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits []proc.Limit) launch.Program {
 	return launch.Program{
 		Command:  c.Command,
 		Expand:   c.Expand,
@@ -301,6 +307,8 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential) launch.
 			Nice:          c.Nice,
 			Credential:    runAs,
 			DieWithParent: c.DieWithParent,
+			Limits:        limits,
+			NoNewPrivs:    c.NoNewPrivs,
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/proc"
@@ -167,32 +168,29 @@ func settings(e launch.Environ) (supervise.Settings, error) {
 // readEnvDir reads the variables that the files in dir are, as daemontools'
 // envdir does: a file's name is a variable, its first line the value.
 func readEnvDir(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	open, err := fd.OpenDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("envdir: %w", err)
 	}
+	defer open.Close()
+	entries, err := open.ReadDir(-1)
+	if err != nil {
+		return nil, fmt.Errorf("envdir: %w", err)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	var pairs []string
 	for _, entry := range entries {
 		name := entry.Name()
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			continue // removed meanwhile, or a symlink to nothing
-		} else if err != nil {
-			return nil, fmt.Errorf("envdir: %w", err)
-		} else if !info.Mode().IsRegular() || info.Size() == 0 {
-			continue
-		}
-		if strings.Contains(name, "=") {
-			return nil, fmt.Errorf("envdir: %q cannot name a variable, because of the =", path)
-		}
-		value, err := firstLine(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		value, empty, err := firstLine(open, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fd.ErrNotRegular), empty:
+			continue // the first: removed meanwhile, or a symlink to nothing
+		case strings.Contains(name, "="):
+			return nil, fmt.Errorf("envdir: %q cannot name a variable, because of the =", filepath.Join(dir, name))
+		case err != nil:
 			return nil, fmt.Errorf("envdir: %w", err)
 		}
 		pairs = append(pairs, name+"="+value)
@@ -203,20 +201,24 @@ func readEnvDir(dir string) ([]string, error) {
 // maxVariable is what execve(2) takes for NAME=VALUE and its NUL on Linux.
 const maxVariable = 128 << 10
 
-func firstLine(path string) (string, error) {
-	f, err := os.Open(path)
+// firstLine reads the first line of a file in a directory, and tells whether the file is
+// empty.
+func firstLine(dir *os.File, name string) (line string, empty bool, err error) {
+	f, err := fd.OpenIn(dir, name)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer f.Close()
-	line, err := bufio.NewReader(io.LimitReader(f, maxVariable)).ReadString('\n')
+	line, err = bufio.NewReader(io.LimitReader(f, maxVariable)).ReadString('\n')
+	empty = line == ""
+	line = strings.TrimSuffix(line, "\n")
 	switch {
 	case err != nil && err != io.EOF:
-		return "", err
-	case len(filepath.Base(path))+1+len(strings.TrimSuffix(line, "\n"))+1 > maxVariable:
-		return "", fmt.Errorf("%s: its first line is too long: a variable may have %d bytes with its name", path, maxVariable)
+		return "", false, err
+	case len(name)+1+len(line)+1 > maxVariable:
+		return "", false, fmt.Errorf("%s: its first line is too long: a variable may have %d bytes with its name", f.Name(), maxVariable)
 	case strings.Contains(line, "\x00"):
-		return "", fmt.Errorf("%s: its first line holds a NUL, which no variable can", path)
+		return "", false, fmt.Errorf("%s: its first line holds a NUL, which no variable can", f.Name())
 	}
-	return strings.TrimSuffix(line, "\n"), nil
+	return line, empty, nil
 }

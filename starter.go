@@ -23,10 +23,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -80,6 +82,8 @@ type reports struct {
 	clients *report.Clients
 	sockets *report.Sockets // nil: there are none
 	manager *report.Manager // nil: there is no service manager to be told
+
+	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
 }
 
 // undo takes back what was done, the last thing first.
@@ -108,10 +112,8 @@ func New(c Config) (*Starter, error) {
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
-	s.reports = reports{
-		status:  &report.StatusFile{Out: s.out},
-		clients: &report.Clients{Verbose: c.Verbose},
-	}
+	s.reports.status = &report.StatusFile{Out: s.out}
+	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	life := c.life()
 	life.Spawner = s.launcher
 	life.Hurry = s.launcher.Hurry
@@ -127,9 +129,11 @@ func New(c Config) (*Starter, error) {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		life.Observers = append(life.Observers, s.reports.manager)
 	}
-	lost := func() []string { return s.launcher.Sockets.Lost() }
-	life.Observers = append(life.Observers, s.reports.clients,
-		&report.Log{Out: s.out, Verbose: c.Verbose, Name: c.Name, Lost: lost})
+	life.Observers = append(life.Observers, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
+		Out: s.out, Name: c.Name,
+		Lost:  func() []string { return s.launcher.Sockets.Lost() },
+		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
+	})
 	if len(plan.specs) > 0 {
 		s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
 		life.Observers = append(life.Observers, s.reports.sockets)
@@ -171,11 +175,14 @@ func (s *Starter) Listen() error {
 	if err := s.checkControl(); err != nil {
 		return err
 	}
-	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = &stoppedError{cause}
+			s.out.Printf("%v\nexiting", err)
+		}
 		_ = open.run()
 		s.out.Flush()
 		return err
@@ -184,12 +191,21 @@ func (s *Starter) Listen() error {
 	return nil
 }
 
+// stoppedError is what Listen returns if a signal asked for a stop meanwhile.
+type stoppedError struct{ cause error }
+
+func (e *stoppedError) Error() string { return e.cause.Error() + " before a worker was started" }
+
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
+	if s.config.HandleSignals {
+		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
+	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
 		open.add(func() error { stop(); return nil })
 	}
+	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
@@ -231,17 +247,41 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
+	s.warnUntaken() // before a port of theirs is found to be in use
 	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
-		return err
+		return s.leftBehind(err)
 	}
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
 	return nil
+}
+
+// warnUntaken tells of sockets that systemd passes and nobody has asked for.
+func (s *Starter) warnUntaken() {
+	var taken []int
+	for _, spec := range s.plan.specs {
+		if spec.Taken {
+			taken = append(taken, spec.Source)
+		}
+	}
+	untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken)
+	if len(untaken) == 0 {
+		return
+	}
+	const few = 8
+	var which []string
+	for _, p := range untaken[:min(few, len(untaken))] {
+		which = append(which, strings.TrimSuffix(fmt.Sprintf("%d:%s", p.FD, text.Line(p.Name)), ":"))
+	}
+	if len(untaken) > few {
+		which = append(which, "…")
+	}
+	s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), strings.Join(which, " "))
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as
@@ -299,6 +339,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	// Before the pid file is let go: another one that has waited for that can begin.
 	open.add(server.StopListening)
 	s.reports.clients.Server = server
+	s.reports.control.Store(server)
 	return nil
 }
 
@@ -345,7 +386,7 @@ type request func(ctx context.Context, cause string)
 // handleSignals acts on signals until the function it returns is called. stopping
 // hears first of those that end everything.
 func (s *Starter) handleSignals(stopping func(cause string)) (stop func()) {
-	heedPipe := ignorePipe()
+	heedPipe := survivePipe()
 	table := s.signals(stopping)
 	caught := make(chan os.Signal, 16)
 	for sig := range table {
@@ -399,6 +440,9 @@ func (s *Starter) sockets() []control.Socket {
 // why there is none. It must be called once.
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
+		if stopped := (*stoppedError)(nil); errors.As(err, &stopped) {
+			err = nil // which was asked for
+		}
 		s.sup.Close()
 		s.reports.manager.End(err)
 		return err

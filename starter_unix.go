@@ -47,7 +47,7 @@ func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
 	table := map[os.Signal]request{
 		syscall.SIGHUP:  func(ctx context.Context, cause string) { s.sup.Restart(ctx, cause) },
 		syscall.SIGTERM: stop(s.config.SignalOnTERM, s.config.StopDelay),
-		syscall.SIGINT:  stop(syscall.SIGTERM, 0),
+		syscall.SIGINT:  interrupt(stop(syscall.SIGTERM, 0), stop(os.Kill, 0)),
 		syscall.SIGQUIT: stop(syscall.SIGQUIT, 0),
 		syscall.SIGUSR1: ignored,
 		syscall.SIGUSR2: ignored,
@@ -68,12 +68,33 @@ func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
 	return table
 }
 
-// ignorePipe has PIPE ignored, and so in the workers, as the original has it, until
-// the function it returns is called. A terminal that is gone must not end us while
-// workers serve.
-func ignorePipe() (undo func()) {
-	signal.Ignore(syscall.SIGPIPE)
-	return func() { signal.Reset(syscall.SIGPIPE) }
+// insistence is how long after an INT another one means that what is left is to be
+// killed.
+const insistence = 5 * time.Second
+
+// interrupt is what INT asks for: a stop, and where it is Ctrl-C on a terminal, which
+// the workers have got too, the end of what is left when it comes twice. Requests come
+// from one goroutine.
+func interrupt(stop, kill request) request {
+	var last time.Time
+	return func(ctx context.Context, cause string) {
+		insists := !last.IsZero() && time.Since(last) <= insistence && proc.InForeground()
+		last = time.Now()
+		if insists {
+			kill(ctx, cause)
+			return
+		}
+		stop(ctx, cause)
+	}
+}
+
+// survivePipe has PIPE caught, and nothing done, until the function it returns is called.
+// A terminal that is gone must not end us while workers serve. They start with its
+// default action, as a shell would start them: an ignored signal they would inherit.
+func survivePipe() (undo func()) {
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
+	return func() { signal.Stop(unread) }
 }
 
 // inInitsPlace tells that orphans come to us, and that nobody but us can be sent a

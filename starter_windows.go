@@ -15,7 +15,7 @@ func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
 	}}
 }
 
-func ignorePipe() (undo func()) { return func() {} }
+func survivePipe() (undo func()) { return func() {} }
 
 func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
 

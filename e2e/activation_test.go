@@ -148,7 +148,7 @@ func TestPortThatIsADescriptor(t *testing.T) {
 	file, addr := listenerFile(t, "tcp4", "127.0.0.1:0")
 	path := filepath.Join(dir, "http.sock")
 	unix, _ := listenerFile(t, "unix", path)
-	cmd := exec.Command(ours, "--port=fd://4", "--port=web@fd://3", "--interval=0.4", "--status-file=status", "--", hello)
+	cmd := exec.Command(ours, "--port=fd://4", "--port=web@fd://3", "--interval=0.4", "--status-file=status", "--", hello, "-all")
 	cmd.ExtraFiles = []*os.File{file, unix}
 	d := follow(t, dir, cmd)
 	d.restartUnderLoad(3, "tcp", addr, 4, 4).stop()

@@ -431,7 +431,7 @@ func TestStatusFileThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, os.RemoveAll(sub))
 	d.sees(1, `^worker \d+ is up`)
 	d.signal(syscall.SIGHUP)
-	d.sees(1, `^status file: .*no such file or directory: trying again at the next change$`)
+	d.sees(1, `^status file: .*no such file or directory: trying again until it is right$`)
 	d.sees(1, `^old worker \d+ died`)
 	require.NoError(t, os.Mkdir(sub, 0o755))
 	d.sees(2, `^worker \d+ is up`)

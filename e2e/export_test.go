@@ -141,8 +141,9 @@ func restartPHP(t *testing.T) {
 
 func restartUnicorn(t *testing.T) {
 	unicorn, addr := needs(t, "unicorn"), "127.0.0.1:"+freePort(t)
-	d := launch(t, addr, nil, []string{"--export=unicorn", booted, "--signal-on-hup=QUIT", "--signal-on-term=QUIT"},
-		unicorn, "-E", "none", inTestdata("config.ru"))
+	d := launch(t, addr, map[string]string{"unicorn.rb": "preload_app true\n"},
+		[]string{"--export=unicorn", booted, "--signal-on-hup=QUIT", "--signal-on-term=QUIT"},
+		unicorn, "-E", "none", "-c", "unicorn.rb", inTestdata("config.ru"))
 	d.losesNothing("tcp", addr, 4, 0) // it keeps no connection alive
 }
 
@@ -189,7 +190,7 @@ func restartUWSGI(t *testing.T) {
 	const workers = 4
 	uwsgi, addr := needs(t, "uwsgi_python3"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, nil, []string{"--expand", "--ready=notify", "--interval=0.3", "--signal-on-hup=HUP", "--signal-on-term=HUP"},
-		uwsgi, "--master", "--processes="+strconv.Itoa(workers), "--exit-on-reload", "--disable-logging",
+		uwsgi, "--master", "--processes="+strconv.Itoa(workers), "--exit-on-reload", "--need-app", "--disable-logging",
 		"--http-socket=fd://{fd:0}", "--wsgi-file="+inTestdata("application.py"), "--callable=app")
 	d.losesAtMost(restarts*workers, "tcp", addr, 4, 0)
 }

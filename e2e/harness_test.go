@@ -163,7 +163,7 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setpgid = true
+	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid // which makes it a group's leader, too
 	require.NoError(t, cmd.Start())
 	go func() {
 		cmd.Wait()
@@ -179,12 +179,28 @@ func (d *daemon) cleanup() {
 		select {
 		case <-d.gone:
 		case <-time.After(5 * time.Second):
+			defer killChildren(d.t, d.cmd.Process.Pid)() // a worker may lead a group of its own
 		}
 	}
 	syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
 	<-d.gone
 	if d.t.Failed() {
 		d.t.Logf("%s printed:\n%s", strings.Join(d.cmd.Args, " "), d.out)
+	}
+}
+
+// killChildren finds the children of a process; what it returns kills them.
+func killChildren(t *testing.T, parent int) (kill func()) {
+	var children []int
+	for pid, p := range processes(t) {
+		if p.parent == parent {
+			children = append(children, pid)
+		}
+	}
+	return func() {
+		for _, pid := range children {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
 }
 

@@ -222,7 +222,7 @@ func TestPathThatAWorkerRemoves(t *testing.T) {
 	d.sees(1, `^up$`)
 	d.signal(syscall.SIGHUP)
 	d.sees(1, `^old worker \d+ died, status:0$`)
-	d.sees(1, `^somebody has removed app.sock: nobody can connect to that socket any more, until start_server itself is started anew$`)
+	d.sees(1, `^app.sock was removed: new connections to it fail until start_server is restarted$`)
 	d.stop()
-	assert.Len(t, d.sees(1, `^somebody has removed`), 1, "once is enough")
+	assert.Len(t, d.sees(1, `^app.sock was removed`), 1, "once is enough")
 }

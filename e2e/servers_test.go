@@ -105,7 +105,7 @@ func restartStarman(t *testing.T, options ...string) []error {
 	port := freePort(t)
 	addr := "127.0.0.1:" + port
 	args := []string{"--port=" + addr, booted, "--status-file=status", "--signal-on-hup=QUIT", "--",
-		needs(t, "starman"), "--workers=" + strconv.Itoa(starmanWorkers)}
+		needs(t, "starman"), "--preload-app", "--workers=" + strconv.Itoa(starmanWorkers)}
 	d := start(t, ours, append(append(args, options...), app())...)
 	d.answers(1, "tcp", addr)
 	d.isLive(1)

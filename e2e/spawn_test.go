@@ -99,3 +99,30 @@ func TestAProcessThatIsStoppedBeforeItsExecHoldsNothingUp(t *testing.T) {
 	d.stop()
 	isGone(t, stopped)
 }
+
+// A limit of processes is reached: no restart succeeds, and nothing else is lost.
+func TestALimitOfProcessesFailsAttemptsOnly(t *testing.T) {
+	t.Parallel()
+	root(t)
+	cmd := exec.Command(ours, "--interval=0.2", "--status-file=status", "--die-with-parent", "--", "sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 64002, Gid: 64002}}
+	d := follow(t, openDir(t), cmd)
+	d.serves("status", "1:%d\n", d.worker(1))
+	limit := func(soft string) {
+		c := exec.Command(needs(t, "prlimit"), "--pid="+strconv.Itoa(cmd.Process.Pid), "--nproc="+soft+":")
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: cmd.SysProcAttr.Credential}
+		text, err := c.CombinedOutput()
+		require.NoError(t, err, "%s", text)
+	}
+	limit("1")
+	for n := range 5 {
+		d.signal(syscall.SIGHUP)
+		d.sees(n+1, `^new worker of generation \d+ failed to start: .*resource temporarily unavailable$`)
+	}
+	d.serves("status", "1:%d\n", d.worker(1))
+	limit("1000")
+	d.signal(syscall.SIGHUP)
+	second := d.worker(2)
+	eventually(t, func() bool { return strings.HasSuffix(d.file("status"), fmt.Sprintf(":%d\n", second)) }, d.out.String)
+	d.stop()
+}

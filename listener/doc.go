@@ -10,9 +10,10 @@
 //
 //	start_server --port=8080 -- ./program
 //
-// it serves the inherited sockets, and no connection is lost when
-// start_server replaces it. Servers that do not speak HTTP call [ListenAll],
-// or [Listen] for one address, and [ListenPackets] or [ListenPacket] for UDP.
+// it serves the inherited socket, or of several those that Addr names, and no
+// connection is lost when start_server replaces it. Servers that do not speak
+// HTTP call [ListenAll], or [Listen] for one address, and [ListenPackets] or
+// [ListenPacket] for UDP.
 //
 // # Descriptors
 //

@@ -82,30 +82,42 @@ func takeOne[T any](spec, network, address string, take func(Listener) (T, error
 }
 
 // takeAll takes the sockets of spec that are of kind k, all of them or none.
-func takeAll[T interface{ Close() error }](spec string, k kind, take func(Listener) (T, error)) (taken []T, err error) {
+func takeAll[T interface{ Close() error }](spec string, k kind, take func(Listener) (T, error)) ([]T, error) {
 	ports, err := parse(spec)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
+	ports, err = ofKind(ports, k)
+	if err != nil {
+		return nil, err
+	}
+	return takeEach(ports, take)
+}
+
+// ofKind are those of ports that are of kind k.
+func ofKind(ports []Listener, k kind) ([]Listener, error) {
+	var found []Listener
+	for _, port := range ports {
+		s, err := inspect(port)
+		if err != nil {
+			return nil, err
+		}
+		if s.kind == k {
+			found = append(found, port)
+		}
+	}
+	return found, nil
+}
+
+// takeEach takes the ports, all of them or none.
+func takeEach[T interface{ Close() error }](ports []Listener, take func(Listener) (T, error)) (taken []T, err error) {
+	for _, port := range ports {
+		t, err := take(port)
 		if err != nil {
 			for _, t := range taken {
 				t.Close()
 			}
-			taken = nil
-		}
-	}()
-	for _, port := range ports {
-		s, err := inspect(port)
-		if err != nil {
-			return taken, err
-		}
-		if s.kind != k {
-			continue
-		}
-		t, err := take(port)
-		if err != nil {
-			return taken, err
+			return nil, err
 		}
 		taken = append(taken, t)
 	}

@@ -50,6 +50,17 @@ type candidate struct {
 
 // find returns the port that network and address mean, by the rules of Listen.
 func find(ports []Listener, network, address string) (Listener, error) {
+	found, err := findAll(ports, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// findAll returns those of ports that are meant by network and address, at least
+// one: no host asks for the sockets of IPv4 and of IPv6, and a host name may have
+// several addresses.
+func findAll(ports []Listener, network, address string) ([]Listener, error) {
 	var candidates []candidate
 	for _, port := range ports {
 		s, err := inspect(port)
@@ -64,50 +75,61 @@ func find(ports []Listener, network, address string) (Listener, error) {
 	if strings.HasPrefix(network, "unix") {
 		search = findPath
 	}
-	i, err := search(candidates, network, address)
+	found, err := search(candidates, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if i < 0 {
+	if len(found) == 0 {
 		return nil, fmt.Errorf("not among the inherited sockets %s", List(ports))
 	}
-	return candidates[i].Listener, nil
+	return found, nil
 }
 
-func findPath(candidates []candidate, _, path string) (int, error) {
+// matching returns the sockets of the candidates that match.
+func matching(candidates []candidate, match func(candidate) bool) []Listener {
+	var found []Listener
+	for _, c := range candidates {
+		if match(c) {
+			found = append(found, c.Listener)
+		}
+	}
+	return found
+}
+
+func findPath(candidates []candidate, _, path string) ([]Listener, error) {
 	path = filepath.Clean(path)
-	return slices.IndexFunc(candidates, func(c candidate) bool {
+	return matching(candidates, func(c candidate) bool {
 		named, ok := c.Listener.(UnixListener)
 		return ok && filepath.Clean(named.Path) == path || filepath.Clean(c.path) == path
 	}), nil
 }
 
-func findIP(candidates []candidate, network, address string) (int, error) {
+func findIP(candidates []candidate, network, address string) ([]Listener, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
 	port, err := net.LookupPort(network, service)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	i := slices.IndexFunc(candidates, func(c candidate) bool {
+	found := matching(candidates, func(c candidate) bool {
 		named, ok := c.Listener.(TCPListener)
 		return ok && named.Port == port && sameHost(named.Addr, host)
 	})
-	if i >= 0 {
-		return i, nil
+	if len(found) > 0 {
+		return found, nil
 	}
 	// Only a socket with the right port is worth a query to the name server.
 	rightPort := func(c candidate) bool { return int(c.addr.Port()) == port }
 	if !slices.ContainsFunc(candidates, rightPort) {
-		return -1, nil
+		return nil, nil
 	}
 	addrs, err := resolve(host)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	return slices.IndexFunc(candidates, func(c candidate) bool {
+	return matching(candidates, func(c candidate) bool {
 		return rightPort(c) && slices.Contains(addrs, c.addr.Addr())
 	}), nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -15,10 +16,13 @@ import (
 const wakeInterval = 100 * time.Millisecond
 
 // Serve serves HTTP on the listeners until the process gets SIGTERM or ctx
-// ends, then drains and returns nil. Without listeners it serves on all that
-// [ListenAll] returns or, if SERVER_STARTER_PORT is unset or empty, binds
-// srv.Addr (":http" if that is empty) as [Listen] does. For TLS, wrap each
-// listener by tls.NewListener and pass it. Serve closes the listeners.
+// ends, then drains and returns nil. Without listeners it takes the inherited
+// stream socket whatever srv.Addr says or, if there are several, those that
+// srv.Addr (":http" if that is empty; a path has a slash in it) names by the rules
+// of [Listen]: both ports of "0.0.0.0" and "::" for ":8080". The others are left
+// to whoever listens there. If SERVER_STARTER_PORT is unset or empty it binds
+// srv.Addr. To serve on all of them, pass what [ListenAll] returns; for TLS, wrap
+// each listener by tls.NewListener and pass it. Serve closes the listeners.
 //
 // Once all listeners are accepting it says so by [Ready]. If that fails, the
 // error goes to srv.ErrorLog and Serve goes on.
@@ -37,7 +41,8 @@ const wakeInterval = 100 * time.Millisecond
 // ConnState, ConnContext and BaseContext, and shuts it down at the end, so srv
 // cannot be used again. The signal is caught only while Serve runs.
 //
-// Serve returns an error at once if it has nothing to serve on. If a listener
+// Serve returns an error at once if it has nothing to serve on; if srv.Addr names
+// none of several sockets, the error lists them. If a listener
 // fails while serving, all are drained before the error is returned;
 // http.ErrServerClosed is such an error if srv was shut down by someone else.
 func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) error {
@@ -105,16 +110,40 @@ func closeAll(listeners []net.Listener, served <-chan error, n int) {
 	}
 }
 
+// defaultListeners are those to serve on if none are given.
 func defaultListeners(addr string) ([]net.Listener, error) {
-	if GetPortsSpecification() != "" {
-		return ListenAll()
-	}
-	if addr == "" {
+	network := "tcp"
+	switch {
+	case addr == "":
 		addr = ":http"
+	case strings.Contains(addr, "/"): // which no host and port have
+		network = "unix"
 	}
-	ln, err := net.Listen("tcp", addr)
+	if spec := GetPortsSpecification(); spec != "" {
+		return takeNamed(spec, network, addr)
+	}
+	ln, err := net.Listen(network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("bind %s: %w", addr, err)
 	}
 	return []net.Listener{ln}, nil
+}
+
+// takeNamed takes the stream sockets of spec that network and address ask for, or the
+// only one there is.
+func takeNamed(spec, network, address string) ([]net.Listener, error) {
+	ports, err := parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := ofKind(ports, stream)
+	if err != nil {
+		return nil, err
+	}
+	if len(streams) > 1 {
+		if streams, err = findAll(streams, network, address); err != nil {
+			return nil, fmt.Errorf("serve on %s: %w; set the server's Addr to one of them, or pass Serve the listeners", address, err)
+		}
+	}
+	return takeEach(streams, take)
 }

@@ -61,6 +61,7 @@ Exit codes: 0  stopped as asked
 `
 
 func main() {
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -75,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, epilogue)
 		return cmdline.OK
 	case o.Version:
-		fmt.Fprintln(stdout, name, "(go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version(name, starter.Version))
 		return cmdline.OK
 	}
 	c, err := o.config(command, stderr)

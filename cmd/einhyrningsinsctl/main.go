@@ -55,7 +55,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "\nCommands:\n%s%s", commandList(), epilogue)
 		return cmdline.OK
 	case o.Version:
-		fmt.Fprintln(stdout, name, "(go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version(name, starter.Version))
 		return cmdline.OK
 	}
 	s := &session{path: o.SocketPath, stdout: stdout, stderr: stderr}

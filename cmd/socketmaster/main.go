@@ -48,6 +48,7 @@ Exit codes else: 1  it failed: a port in use, a command that cannot be started
 `
 
 func main() {
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -61,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, epilogue)
 		return cmdline.OK
 	case err == nil && o.version:
-		fmt.Fprintln(stdout, name, "(go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version(name, starter.Version))
 		return cmdline.OK
 	}
 	var config starter.Config

@@ -162,8 +162,8 @@ func (o *options) checkClient() error {
 		return errors.New("--restart needs --control, or --pid-file and --status-file")
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
-	case o.Status && o.Control == "":
-		return errors.New("--status needs --control")
+	case o.Status && o.Control == "" && (o.JSON || o.PidFile == "" && o.StatusFile == ""):
+		return errors.New("--status needs --control or, without --json, --pid-file or --status-file")
 	case o.JSON && !o.Status:
 		return errors.New("--json goes with --status only")
 	case o.Drained && (!o.Restart || o.Control == ""):

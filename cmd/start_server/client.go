@@ -26,18 +26,40 @@ func (o *options) client(stdout, stderr io.Writer) int {
 	}
 	err := o.byControl(ctx, stdout, stopping)
 	if errors.Is(err, control.ErrNobody) {
-		err = o.byFiles(ctx, stopping, err)
+		err = o.byFiles(ctx, stdout, stopping, err)
 	}
-	if err != nil {
-		return fail(stderr, exitError, err)
+	switch code := o.exitCode(err); {
+	case errors.Is(err, errNotServing): // which has been said
+		return code
+	case err != nil:
+		return fail(stderr, code, err)
 	}
 	return exitOK
 }
 
-// byFiles restarts or stops by the pid file and the status file. If they were not given
-// the error is nobody, that of the control socket.
-func (o *options) byFiles(ctx context.Context, stopping func(pid int), nobody error) error {
+// errNotServing tells that there is a start_server, and that nothing serves.
+var errNotServing = errors.New("nothing serves")
+
+// exitCode is the exit code for how a client command has gone.
+func (o *options) exitCode(err error) int {
+	var nobody *runfile.NobodyError
 	switch {
+	case err == nil:
+		return exitOK
+	case !o.Status:
+		return exitError
+	case errors.Is(err, errNotServing), errors.Is(err, control.ErrNobody), errors.As(err, &nobody):
+		return exitNotServing
+	}
+	return exitUnknown
+}
+
+// byFiles restarts, stops or looks by the pid file and the status file. If they were not
+// given the error is nobody, that of the control socket.
+func (o *options) byFiles(ctx context.Context, stdout io.Writer, stopping func(pid int), nobody error) error {
+	switch {
+	case o.Status && !o.JSON && (o.PidFile != "" || o.StatusFile != ""):
+		return o.lookAtFiles(stdout)
 	case o.Restart && o.PidFile != "" && o.StatusFile != "":
 		return runfile.Restart(ctx, o.PidFile, o.StatusFile)
 	case o.Stop && o.PidFile != "":
@@ -63,8 +85,32 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 		return a.Stop(ctx, "stop", stopping)
 	case o.JSON:
 		fmt.Fprintf(stdout, "%s\n", a.Status.JSON())
-		return nil
+	default:
+		ctl.WriteStatus(stdout, a.Status)
 	}
-	ctl.WriteStatus(stdout, a.Status)
+	if !ctl.Serves(a.Status) {
+		return errNotServing
+	}
+	return nil
+}
+
+// lookAtFiles prints what the files say.
+func (o *options) lookAtFiles(stdout io.Writer) error {
+	s, err := runfile.Look(o.PidFile, o.StatusFile)
+	if err != nil {
+		return err
+	}
+	who := "start_server"
+	if s.Pid != 0 {
+		who = fmt.Sprintf("start_server (pid:%d)", s.Pid)
+	}
+	switch {
+	case !s.Known:
+		return fmt.Errorf("%s is running; whether it serves --status-file tells, or --control", who)
+	case len(s.Status.Entries) == 0:
+		fmt.Fprintf(stdout, "%s is not serving: no worker is in its status file\n", who)
+		return errNotServing
+	}
+	fmt.Fprintf(stdout, "%s is serving, by its status file: %s\n", who, s.Status)
 	return nil
 }

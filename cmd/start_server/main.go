@@ -24,12 +24,16 @@ const (
 	exitOK    = cmdline.OK
 	exitError = cmdline.Error
 	exitUsage = cmdline.Usage
+	// Of --status:
+	exitNotServing = 3
+	exitUnknown    = 4
 )
 
 func main() {
 	// The runtime waits until the heap has 4 MB, four times what there is to keep: at a
 	// quarter of that the superdaemon stays small, and collects as rarely as it restarts.
 	debug.SetGCPercent(25)
+	cmdline.FewThreads()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -46,7 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		o.writeHelp(stdout)
 		return exitOK
 	case o.Version:
-		fmt.Fprintln(stdout, "start_server (go-server-starter)", starter.Version)
+		fmt.Fprintln(stdout, cmdline.Version("start_server", starter.Version))
 		return exitOK
 	case o.isClient():
 		if err != nil {

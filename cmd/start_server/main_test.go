@@ -73,7 +73,8 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--restart --pid-file=p", "--restart needs --control, or --pid-file and --status-file"},
 		{"--stop", "--stop needs --control or --pid-file"},
 		{"--restart --stop", "--restart and --stop exclude each other"},
-		{"--status", "--status needs --control"},
+		{"--status", "--status needs --control or, without --json, --pid-file or --status-file"},
+		{"--status --json --pid-file=p", "--status needs --control or, without --json, --pid-file or --status-file"},
 		{"--json --restart --control=c", "--json goes with --status only"},
 		{"--drained --restart --pid-file=p --status-file=s", "--drained goes with --restart and --control only"},
 		{"--status --stop --control=c", "--status and --stop exclude each other"},
@@ -85,6 +86,14 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--daemonize -- x", "--daemonize needs --log-file"},
 		{"--nosuch -- x", "--nosuch: no such option; see start_server --help"},
 		{"-x -- x", "-x: no such option; see start_server --help"},
+		{"--prot=80 -- x", "--prot=80: no such option; did you mean --port?; see start_server --help"},
+		{"--pidfile=p -- x", "--pidfile=p: no such option; did you mean --pid-file?; see start_server --help"},
+		{"--ROLING -- x", "--ROLING: no such option; did you mean --rolling?; see start_server --help"},
+		{"--signal-on-hpu=TERM -- x", "--signal-on-hpu=TERM: no such option; did you mean --signal-on-hup?; see start_server --help"},
+		{"restart --control=c", "restart: there is no such program; did you mean --restart? See start_server --help"},
+		{"--control=c restart", "restart: there is no such program; did you mean --restart? See start_server --help"},
+		{"--pid-file=p stop", "stop: there is no such program; did you mean --stop? See start_server --help"},
+		{"status", "status: there is no such program; did you mean --status? See start_server --help"},
 		{"--interval", "--interval: its value is missing"},
 		{"--s=1", "--s=1: ambiguous: --subreaper, --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help"},
 	} {
@@ -216,6 +225,27 @@ func TestOptionsAreTakenAsGetoptLongDoes(t *testing.T) {
 	}
 }
 
+func TestAProgramNamedAsAClientCommandIsRun(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "status"), []byte("#!/bin/sh\n"), 0o755))
+	t.Setenv("PATH", dir)
+	o, err := parse([]string{"status", "x"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"status", "x"}, o.command)
+	o, err = parse([]string{"--", "stop"})
+	require.NoError(t, err, "behind -- stands a program")
+	assert.Equal(t, []string{"stop"}, o.command)
+}
+
+func TestDistance(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[[2]string]int{
+		{"", ""}: 0, {"a", ""}: 1, {"", "ab"}: 2, {"port", "port"}: 0, {"prot", "port"}: 1, {"pidfile", "pid-file"}: 1, {"statsu", "status"}: 1, {"kitten", "sitting"}: 3,
+	} {
+		assert.Equal(t, want, distance(words[0], words[1]), words)
+	}
+}
+
 func TestAmbiguousBeginningNamesWhatItMayBe(t *testing.T) {
 	t.Parallel()
 	_, err := parse(strings.Fields("--p=80 -- x"))
@@ -314,7 +344,7 @@ func TestPortInUseIsExitOneAndToldLast(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
 	require.Len(t, lines, 2, stderr)
 	assert.Regexp(t, `^start_server \(pid:\d+\) starting now\.\.\.$`, lines[0])
-	assert.Equal(t, `start_server: cannot bind port "`+port+`": bind: address already in use; stop what uses it, or choose another one`, lines[1])
+	assert.Contains(t, lines[1], `start_server: cannot bind port "`+port+`": bind: address already in use; stop what uses it, or choose another one`)
 }
 
 func TestSocketsBeyondTheWorkersLimitAreExitOne(t *testing.T) {

@@ -31,6 +31,8 @@ type options struct {
 	Group         string   `long:"group" value-name:"GROUP" description:"run the program in that group (default: the user's)"`
 	Umask         string   `long:"umask" value-name:"OCTAL" description:"umask of the program"`
 	Nice          string   `long:"nice" value-name:"N" description:"add N, from -20 to 19, to the program's niceness"`
+	Limit         []string `long:"limit" value-name:"NAME=SOFT[:HARD]" description:"resource limit of the program, by its name for prlimit(1): nofile, nproc, as, ...; a number or unlimited; repeatable (Linux)"`
+	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec gives the program more rights, by a set-user-ID bit or capabilities of a file (Linux)"`
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program; repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but PATH and what start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
@@ -53,17 +55,18 @@ type options struct {
 	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time; also ENABLE_AUTO_RESTART=1"`
 	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" description:"time from the last success to an automatic restart; also AUTO_RESTART_INTERVAL (default: 360)"`
 
-	EnvDir     string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
-	PidFile    string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
-	StatusFile string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
-	Control    string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
-	LogFile    string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
-	Daemonize  bool   `long:"daemonize" description:"run in the background; needs --log-file"`
+	EnvDir       string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
+	PidFile      string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
+	StatusFile   string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
+	Control      string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
+	LogFile      string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
+	PrefixOutput bool   `long:"prefix-output" description:"have each line that the program writes begin with its pid, as in [4711] hello. It writes to a pipe then, and cannot truncate the log or forge lines of start_server's"`
+	Daemonize    bool   `long:"daemonize" description:"run in the background; needs --log-file"`
 
 	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
 	Drained bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
 	Stop    bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
-	Status  bool   `long:"status" description:"print how things stand with the start_server at --control"`
+	Status  bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
 	JSON    bool   `long:"json" description:"--status as JSON"`
 	Timeout string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever), and --status (default: 10)"`
 
@@ -91,6 +94,8 @@ Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
                restart that failed, or that took longer than --timeout, no
                start_server where one was to be asked
             2  the command line is wrong; nothing was touched
+            3  --status: nothing serves
+            4  --status: whether something serves cannot be known
 `
 
 // parse reads the command line. The error names every fault, a line each. If options are
@@ -118,6 +123,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Inherit, c.Export, c.Expand = o.Inherit, o.Export, o.Expand
 	c.Dir, c.EnvDir = o.Dir, o.EnvDir
 	c.User, c.Group = o.User, o.Group
+	c.Limits, c.NoNewPrivs = o.Limit, o.NoNewPrivs
 	c.DropEnv, c.ClearEnv = o.DropEnv, o.ClearEnv
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
@@ -128,6 +134,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.HandleSignals = true
 	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""
+	c.PrefixOutput = o.PrefixOutput
 	return c
 }
 
@@ -142,7 +149,7 @@ func (o *options) spellOut(args []string) ([]string, error) {
 	var full []string
 	for i := 0; i < len(args); i++ {
 		if len(args[i]) < 2 || args[i][0] != '-' || args[i] == "--" {
-			return append(full, args[i:]...), nil
+			return append(full, args[i:]...), notAnOption(args[i])
 		}
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		option, err := o.find(strings.ToLower(name))
@@ -195,6 +202,9 @@ func (o *options) find(name string) (*flags.Option, error) {
 	}
 	switch {
 	case len(found) == 0:
+		if like := o.closest(name); like != "" {
+			return nil, fmt.Errorf("no such option; did you mean --%s?", like)
+		}
 		return nil, errors.New("no such option")
 	case len(found) == 1:
 		return found[0], nil

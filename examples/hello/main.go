@@ -10,6 +10,7 @@ import (
 	"flag"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -20,7 +21,8 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", ":8080", "address to bind when not run by start_server")
+	addr := flag.String("addr", ":8080", "address to bind when not run by start_server, and to choose of several sockets")
+	all := flag.Bool("all", false, "serve on all sockets of start_server")
 	boot := flag.Duration("boot", 0, "time to pass before serving, as a slow start would")
 	delay := flag.Duration("delay", 0, "time that each request takes")
 	flag.Parse()
@@ -38,7 +40,14 @@ func main() {
 	// Ctrl-C in a terminal goes to all that run there: drain then, too.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := listener.Serve(ctx, srv); err != nil {
+	var listeners []net.Listener // none: what Addr names
+	if *all {
+		var err error
+		if listeners, err = listener.ListenAll(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := listener.Serve(ctx, srv, listeners...); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -4,10 +4,12 @@ package cmdline
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/jessevdk/go-flags"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -22,9 +24,18 @@ const (
 // is not printable is replaced: the names of files may be those of other users.
 func Fail(stderr io.Writer, name string, code int, err error) int {
 	for line := range strings.Lines(text.Lines(err.Error())) {
-		fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
+		_ = fd.WriteAll(stderr, name+": "+strings.TrimSuffix(line, "\n")+"\n")
 	}
 	return code
+}
+
+// FewThreads has Go run no more than four goroutines at once, whatever the machine has:
+// there is hardly ever more than one to run, and each may want a thread
+// (proc.SpareThreads).
+func FewThreads() {
+	if runtime.GOMAXPROCS(0) > 4 {
+		runtime.GOMAXPROCS(4)
+	}
 }
 
 // Parser is a go-flags parser that reads options into o, by its tags, up to "--" or the

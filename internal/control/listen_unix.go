@@ -5,7 +5,6 @@ package control
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"sync"
@@ -17,103 +16,49 @@ import (
 // listener is the bound socket.
 type listener struct {
 	*net.UnixListener
-	path string
-	made os.FileInfo // of the socket's file
-	once sync.Once   // of close
+	made *fd.Bound
+	once sync.Once // close
 }
 
 // backlog is how many clients may wait to be accepted.
 const backlog = 128
 
-// listen makes a listening socket at path. Its mode is set before listen(2), so that no
-// client can connect with another mode.
+// listen binds path, also in the place of a socket on which nobody listens. Nobody can
+// connect before the mode is set, as that takes listen(2).
 func listen(path string, worker int) (*listener, error) {
-	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
+	n, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close() // net.FileListener makes a duplicate
-	if err := bind(fd, path); err != nil {
+	f := os.NewFile(uintptr(n), path)
+	defer f.Close() // net.FileListener has one of its own
+	mode := os.FileMode(0o600)
+	if worker != 0 {
+		mode = 0o666 // and not theirs, or they could put another in its place
+	}
+	made, err := fd.Bind(n, path, mode, -1, -1, nil)
+	if err != nil {
 		return nil, err
 	}
-	l := &listener{path: path}
-	if err = l.open(fd, f, worker); err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+	l := &listener{made: made}
+	if err = l.open(n, f); err != nil {
+		return nil, errors.Join(err, made.Remove())
 	}
 	return l, nil
 }
 
-// bind binds path. A socket there on which no process listens is replaced.
-func bind(fd int, path string) error {
-	address := &syscall.SockaddrUnix{Name: path}
-	err := syscall.Bind(fd, address)
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return os.NewSyscallError("bind", err)
-	}
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist): // it was removed just now
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return errNoSocket
-	case inUse(path):
-		return errTaken
-	default:
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("cannot replace the stale socket: %w", err)
-		}
-	}
-	return os.NewSyscallError("bind", syscall.Bind(fd, address))
-}
-
-// inUse tells whether a process may listen on a socket. Only a refused connection proves
-// that none does.
-func inUse(path string) bool {
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-	}
-	return !errors.Is(err, syscall.ECONNREFUSED)
-}
-
-// Check is the error of Listen if a process listens at path, or something else than a
-// socket is there.
+// Check says what Listen would if a process listens at path already, or what is there
+// is not a socket.
 func Check(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case err != nil: // nothing is there, or Listen will fail
-		return nil
-	case info.Mode().Type() != fs.ModeSocket:
-		err = errNoSocket
-	case inUse(path):
-		err = errTaken
-	}
-	if err != nil {
+	if err := fd.CheckBind(path); errors.Is(err, fd.ErrNoSocket) || errors.Is(err, fd.ErrListening) {
 		return fmt.Errorf("control socket %q: %w", path, err)
 	}
-	return nil
+	return nil // what else is wrong is for Listen to say
 }
 
-var (
-	errNoSocket = errors.New("what is there is not a socket, and is left alone")
-	errTaken    = errors.New("a process listens there already")
-)
-
-func (l *listener) open(fd int, f *os.File, worker int) (err error) {
-	mode := os.FileMode(0o600)
-	if worker != 0 {
-		mode = 0o666 // but we own it: workers could replace a file of their own
-	}
-	if err = os.Chmod(l.path, mode); err != nil {
-		return err
-	}
-	if l.made, err = os.Lstat(l.path); err != nil {
-		return err
-	}
-	refuseRights(fd)
-	if err = syscall.Listen(fd, backlog); err != nil {
+func (l *listener) open(n int, f *os.File) (err error) {
+	refuseRights(n)
+	if err = syscall.Listen(n, backlog); err != nil {
 		return os.NewSyscallError("listen", err)
 	}
 	ln, err := net.FileListener(f)
@@ -130,9 +75,7 @@ func (l *listener) open(fd int, f *os.File, worker int) (err error) {
 // nothing.
 func (l *listener) close() (err error) {
 	l.once.Do(func() {
-		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.made) {
-			err = os.Remove(l.path)
-		}
+		err = l.made.Remove()
 		// It frees what those have passed that were not accepted yet, and may take as
 		// long as they like.
 		go l.Close()

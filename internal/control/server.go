@@ -59,7 +59,7 @@ type Config struct {
 // Server is a control socket and its clients.
 type Server struct {
 	Config
-	listener *listener
+	path     string
 	refusals refusals
 	aside    *fd.Aside // closes connections
 
@@ -71,7 +71,11 @@ type Server struct {
 
 	mu      sync.Mutex // guards what follows, and the state of each client
 	closed  bool
-	clients []*client // that idle for the longest first
+	clients []*client // the one idle for the longest first
+
+	socket   sync.Mutex // guards what follows
+	listener *listener
+	retired  bool // it is not to be made anew
 }
 
 // Listen makes the socket at path. Its mode is 0600, or 0666 if workers have a user of
@@ -83,8 +87,8 @@ func Listen(path string, c Config) (*Server, error) {
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}
 	s := newServer(c)
-	s.listener = l
-	go s.accept()
+	s.path, s.listener = path, l
+	go s.accept(l)
 	return s, nil
 }
 
@@ -99,9 +103,14 @@ func newServer(c Config) *Server {
 	return s
 }
 
-// StopListening removes the socket, so that another server may take its path. Clients
-// stay connected.
-func (s *Server) StopListening() error { return s.listener.close() }
+// StopListening removes the socket, so that another server may have its path. The
+// connections that there are stay.
+func (s *Server) StopListening() error {
+	s.socket.Lock()
+	defer s.socket.Unlock()
+	s.retired = true
+	return s.listener.close()
+}
 
 // Close removes the socket and ends all connections. It blocks, for finishTime at most,
 // until what is left is written to them. It must be called once. On a nil Server it does
@@ -110,7 +119,7 @@ func (s *Server) Close() error {
 	if s == nil {
 		return nil
 	}
-	err := s.listener.close()
+	err := s.StopListening()
 	s.disconnect()
 	return err
 }
@@ -136,10 +145,10 @@ func (s *Server) disconnect() {
 	}
 }
 
-func (s *Server) accept() {
+func (s *Server) accept(l *listener) {
 	for {
 		s.aside.Wait(s.done)
-		conn, err := s.listener.AcceptUnix()
+		conn, err := l.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -33,44 +34,74 @@ func WriteStatus(w io.Writer, s *control.Status) {
 	}
 }
 
+// Serves tells whether a worker serves: one that has proved itself and was not told
+// to go.
+func Serves(s *control.Status) bool {
+	return slices.ContainsFunc(s.Workers, func(w control.Worker) bool {
+		return w.State == supervise.StateLive || w.State == supervise.StateOld
+	})
+}
+
 func writeWorkers(w io.Writer, s *control.Status) {
 	if len(s.Workers) == 0 {
 		fmt.Fprintln(w, "no worker is there")
 		return
 	}
-	t := table{{"GENERATION", "STATE", "SLOT", "PID", "AGE", "READY AFTER", "RESTARTS", "LAST EXIT", "STATUS"}}
+	t := table{{"GEN", "STATE", "SLOT", "PID", "AGE", "READY IN", "STATUS"}}
 	for _, v := range s.Workers {
-		ready, exit := "-", "-"
+		ready := "-"
 		if v.ReadyAfter != nil {
 			ready = age(*v.ReadyAfter)
 		}
-		if e := v.LastExit; e != nil {
-			exit = fmt.Sprintf("%s, %s ago", e.Text, age(time.Since(e.At).Seconds()))
-		}
-		pid, old, says := strconv.Itoa(v.Pid), age(v.Age), shortened(oneLine(v.Says))
+		pid, old, says := strconv.Itoa(v.Pid), age(v.Age), v.Says
 		if v.NextTry != nil {
 			pid, old, says = "-", "-", "next try in "+age(*v.NextTry)
 		}
+		t = append(t, []string{strconv.Itoa(v.Generation), string(v.State), strconv.Itoa(v.Slot), pid, old, ready, says})
+	}
+	t.write(w, screen)
+	writeEnded(w, s.Workers)
+}
+
+// writeEnded tells, a row for each slot, of the worker that ended there last: none of
+// those that are there.
+func writeEnded(w io.Writer, workers []control.Worker) {
+	t := table{{"SLOT", "RESTARTS", "ENDED LAST", "AGO", "LIVED", "HOW"}}
+	told := map[int]bool{}
+	for _, v := range workers {
+		e := v.LastExit
+		if e == nil || told[v.Slot] {
+			continue
+		}
+		told[v.Slot] = true
 		t = append(t, []string{
-			strconv.Itoa(v.Generation), string(v.State), strconv.Itoa(v.Slot), pid, old, ready, strconv.Itoa(v.Restarts), exit, says,
+			strconv.Itoa(v.Slot), strconv.Itoa(v.Restarts), strconv.Itoa(e.Pid), age(time.Since(e.At).Seconds()), age(e.Lived), e.Text,
 		})
 	}
-	t.write(w)
+	if len(t) > 1 {
+		fmt.Fprintln(w)
+		t.write(w, screen)
+	}
 }
 
 // slowAccept is after how many seconds nobody seems to accept connections.
 const slowAccept = 2
 
+// writeSockets leaves no path cut: it may be needed.
 func writeSockets(w io.Writer, sockets []control.Socket) {
 	if len(sockets) == 0 {
 		fmt.Fprintln(w, "no socket is bound")
 		return
 	}
-	t := table{{"SOCKET", "NETWORK", "ADDRESS", "DESCRIPTOR"}}
+	t := table{{"FD", "NETWORK", "SOCKET", "ADDRESS"}}
 	for _, s := range sockets {
-		t = append(t, []string{s.Name, s.Network, s.Address, strconv.Itoa(s.FD)})
+		address := s.Address
+		if address == s.Name {
+			address = "" // as a path's is
+		}
+		t = append(t, []string{strconv.Itoa(s.FD), s.Network, s.Name, address})
 	}
-	t.write(w)
+	t.write(w, 0)
 	for _, s := range sockets {
 		if s.WaitingFor >= slowAccept {
 			fmt.Fprintf(w, "nobody accepts on %s: %s waiting for %s\n", oneLine(s.Name), text.Count(s.Waiting, "connection"), age(s.WaitingFor))
@@ -78,11 +109,13 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 	}
 }
 
-// shortened cuts a STATUS line to the room that a table has for it.
-func shortened(line string) string {
-	const room = 60
-	if runes := []rune(line); len(runes) > room {
-		return string(runes[:room-1]) + "…"
+// screen is how many columns a terminal has at least.
+const screen = 80
+
+// shortened cuts a line to so many columns; 0: not at all.
+func shortened(line string, columns int) string {
+	if runes := []rune(line); columns > 0 && len(runes) > columns {
+		return string(runes[:columns-1]) + "…"
 	}
 	return line
 }
@@ -90,9 +123,10 @@ func shortened(line string) string {
 // table is rows of cells. The first row is the columns' names.
 type table [][]string
 
-// write prints the table, each column as wide as its widest cell. Cells are made
-// printable: they hold what others have named, as a socket or a worker's state.
-func (t table) write(w io.Writer) {
+// write prints the table, each column as wide as its widest cell, and cuts rows that are
+// wider than width, unless that is 0. Cells are made printable: they hold what others
+// have named, as a socket or a worker's state.
+func (t table) write(w io.Writer, width int) {
 	var padded strings.Builder
 	columns := tabwriter.NewWriter(&padded, 0, 0, 2, ' ', 0)
 	for _, row := range t {
@@ -103,7 +137,7 @@ func (t table) write(w io.Writer) {
 	}
 	columns.Flush()
 	for line := range strings.Lines(padded.String()) { // tabwriter pads the last column, too
-		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+		fmt.Fprintln(w, shortened(strings.TrimRight(line, " \n"), width))
 	}
 }
 

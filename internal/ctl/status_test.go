@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 func TestStatusIsATable(t *testing.T) {
@@ -19,30 +20,76 @@ func TestStatusIsATable(t *testing.T) {
 	WriteStatus(&out, &control.Status{
 		Pid: 4400, State: "refilling", Uptime: 11520, Restarts: 1,
 		Workers: []control.Worker{
-			{ID: control.ID{Generation: 2, Slot: 0, Pid: 4512}, State: "live", Age: 3661, ReadyAfter: &ready, Restarts: 2, LastExit: &control.Exit{Text: "exit code 1", At: hourAgo}, Says: "\x1b[31m" + strings.Repeat("busy ", 20)},
+			{ID: control.ID{Generation: 2, Slot: 0, Pid: 4512}, State: "live", Age: 3661, ReadyAfter: &ready, Restarts: 2, LastExit: &control.Exit{Pid: 4400, Text: "exit code 1", At: hourAgo, Lived: 125}, Says: "\x1b[31m" + strings.Repeat("busy ", 20)},
 			{ID: control.ID{Generation: 2, Slot: 1}, State: "missing", NextTry: &next},
 		},
-		Sockets: []control.Socket{{Name: "8080", Network: "tcp", Address: "0.0.0.0:8080", FD: 3}},
+		Sockets: []control.Socket{{Name: "8080", Network: "tcp", Address: "0.0.0.0:8080", FD: 3}, {Name: "/run/sock", Network: "unix", Address: "/run/sock", FD: 4}},
 		Failure: &control.Failure{Generation: 3, Reason: "exit code 1", At: hourAgo, Log: []string{"bell\a"}},
 	})
 	assert.Equal(t, `start_server (pid:4400) is refilling, up 3h12m, 1 restart
 
-GENERATION  STATE    SLOT  PID   AGE   READY AFTER  RESTARTS  LAST EXIT              STATUS
-2           live     0     4512  1h1m  214ms        2         exit code 1, 1h0m ago  ?[31mbusy busy busy busy busy busy busy busy busy busy busy…
-2           missing  1     -     -     -            0         -                      next try in 3.5s
+GEN  STATE    SLOT  PID   AGE   READY IN  STATUS
+2    live     0     4512  1h1m  214ms     ?[31mbusy busy busy busy busy busy bu…
+2    missing  1     -     -     -         next try in 3.5s
 
-SOCKET  NETWORK  ADDRESS       DESCRIPTOR
-8080    tcp      0.0.0.0:8080  3
+SLOT  RESTARTS  ENDED LAST  AGO   LIVED  HOW
+0     2         4400        1h0m  2m5s   exit code 1
+
+FD  NETWORK  SOCKET     ADDRESS
+3   tcp      8080       0.0.0.0:8080
+4   unix     /run/sock
 
 The last attempt failed 1h0m ago: exit code 1
   bell?
 `, out.String())
 }
 
+// However long a worker has lived, and whatever it says.
+func TestRowsFitATerminal(t *testing.T) {
+	t.Parallel()
+	long, next := 99999999.0, 3599.0
+	var workers []control.Worker
+	for slot := range 2 {
+		workers = append(workers, control.Worker{
+			ID: control.ID{Generation: 100000, Slot: 9998 + slot, Pid: 4194304}, State: "draining", Age: long, ReadyAfter: &long, Restarts: 100000,
+			LastExit: &control.Exit{Pid: 4194304, Text: "killed by signal 11", Lived: long, At: time.Now().Add(-time.Hour)}, Says: strings.Repeat("語", 100),
+		})
+	}
+	workers[1].NextTry = &next
+	var out bytes.Buffer
+	writeWorkers(&out, &control.Status{Workers: workers})
+	for line := range strings.Lines(out.String()) {
+		assert.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), 80, line)
+	}
+	assert.Contains(t, out.String(), "next try in 59m59s")
+	assert.Contains(t, out.String(), "killed by signal 11\n")
+}
+
+// The exit of a slot's last worker is told once, not beside each that is there now.
+func TestTheLastExitIsNotThatOfAWorkerThatLives(t *testing.T) {
+	t.Parallel()
+	exit := &control.Exit{Pid: 7, Text: "exit code 9"}
+	var out bytes.Buffer
+	writeWorkers(&out, &control.Status{Workers: []control.Worker{
+		{ID: control.ID{Generation: 1, Pid: 11}, State: "draining", LastExit: exit}, {ID: control.ID{Generation: 2, Pid: 22}, State: "live", LastExit: exit},
+	}})
+	assert.Regexp(t, `(?m)^0 +0 +7 .* exit code 9$`, out.String())
+	assert.Equal(t, 1, strings.Count(out.String(), "exit code 9"))
+}
+
+func TestServes(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[supervise.WorkerState]bool{
+		"live": true, "old": true, "proving": false, "draining": false, "stopping": false, "failed": false, "missing": false,
+	} {
+		assert.Equal(t, want, Serves(&control.Status{Workers: []control.Worker{{State: "proving"}, {State: state}}}), state)
+	}
+}
+
 func TestTableWithoutAnythingInItsLastColumn(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	table{{"A", "LONG NAME", "C"}, {"wïde 語", "-", ""}, {"", "", "last"}, {"", "", ""}, {"a\tb\n\v\f\x1b", "x", "|&<b>"}}.write(&out)
+	table{{"A", "LONG NAME", "C"}, {"wïde 語", "-", ""}, {"", "", "last"}, {"", "", ""}, {"a\tb\n\v\f\x1b", "x", "|&<b>"}}.write(&out, 0)
 	assert.Equal(t, "A        LONG NAME  C\n"+
 		"wïde 語   -\n"+
 		"                    last\n"+

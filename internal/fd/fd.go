@@ -3,9 +3,16 @@
 package fd
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 )
+
+// ErrNotRegular is of a FIFO, a device, a directory or the like where a file is to be.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// ErrOther is of a path at which something else stands by now than was made there.
+var ErrOther = errors.New("something else stands there by now, and is left alone")
 
 // maxPath is what fits into sockaddr_un with its final NUL.
 func maxPath() int {

@@ -54,3 +54,17 @@ func parseStat(line string) (Stat, error) {
 	}
 	return Stat{State: fields[0][0], Parent: parent, Group: group, Started: time.Duration(ticks) * Tick}, nil
 }
+
+// Users are the real and the effective user of a process.
+func Users(pid int) (real, effective int, err error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/status"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\nUid:") // the name on the first line has no newline
+	if _, err := fmt.Sscan(rest, &real, &effective); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return real, effective, nil
+}

@@ -21,6 +21,13 @@ func TestStatOfAProcessWhateverItsNameIs(t *testing.T) {
 	}
 }
 
+func TestStatOfAProcessThatHasEnded(t *testing.T) {
+	t.Parallel()
+	s, err := parseStat("4242 (S) Z" + strings.TrimPrefix(stat, " S"))
+	require.NoError(t, err)
+	assert.EqualValues(t, 'Z', s.State)
+}
+
 func TestStatThatIsNone(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"", "4242 (sh", "4242 (sh) S 1", "4242 (sh)" + strings.Replace(stat, "12345", "soon", 1), "4242 (sh)" + strings.Replace(stat, " 1 ", " x ", 1)} {

@@ -72,3 +72,14 @@ func passed(getenv func(string) string, pid int) ([]Passed, error) {
 	}
 	return found, nil
 }
+
+// Untaken are the sockets that are passed to the process pid by LISTEN_FDS, without
+// those at the descriptors taken. What is wrong with the variables is of no interest
+// to a process that asks for none.
+func Untaken(getenv func(string) string, pid int, taken []int) []Passed {
+	all, err := passed(getenv, pid)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(all, func(p Passed) bool { return slices.Contains(taken, p.FD) })
+}

@@ -55,3 +55,12 @@ func TestNothingIsTakenThatIsNotMeantForUs(t *testing.T) {
 		assert.EqualError(t, err, c.want)
 	}
 }
+
+func TestUntaken(t *testing.T) {
+	two := env(map[string]string{"LISTEN_PID": "7", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:api"})
+	assert.Equal(t, []Passed{{3, "web"}, {4, "api"}}, Untaken(two, 7, nil))
+	assert.Equal(t, []Passed{{4, "api"}}, Untaken(two, 7, []int{3, 9}))
+	assert.Empty(t, Untaken(two, 7, []int{4, 3}))
+	assert.Empty(t, Untaken(two, 8, nil), "they are another's")
+	assert.Empty(t, Untaken(env(nil), 7, nil))
+}

@@ -131,15 +131,15 @@ func (s *Spawner) Warn() {
 
 // Steer has new connections go to the first slots only, and returns when the others
 // have accepted what waits for them, or that has failed, which it tells.
-func (s *Spawner) Steer(slots int) {
-	err := s.Sockets.Drain(slots)
-	switch {
-	case err == nil:
-	case errors.Is(err, errors.ErrUnsupported):
+func (s *Spawner) Steer(slots int) { s.steered(s.Sockets.Drain(slots)) }
+
+// steered tells of what has kept connections from going where they are to.
+func (s *Spawner) steered(err error) {
+	if errors.Is(err, errors.ErrUnsupported) {
 		s.unsteered.Do(func() {
 			s.Out.Printf("%v: what waits for a worker in excess waits until there are more again", err)
 		})
-	default:
+	} else if err != nil {
 		s.Out.Printf("%v", err)
 	}
 }

@@ -36,13 +36,8 @@ const maxDepth = 64
 // Close. While handle blocks, senders may block. With others, users other than ours can
 // reach the socket.
 func Listen(others bool, handle func(Message)) (*Listener, error) {
-	dir := os.TempDir()
-	if others && !open(dir) {
-		dir = "/tmp" // TMPDIR is closed to others
-	}
-	l, err := bindFile(dir)
-	if err != nil || others && !open(dir) {
-		l.Close() // a container image may have no directory for it
+	l, err := bindIn(places(), others)
+	if l == nil { // a container image may have no directory for it
 		l, err = bindAbstract()
 	}
 	if err == nil {
@@ -54,25 +49,6 @@ func Listen(others bool, handle func(Message)) (*Listener, error) {
 	}
 	l.aside, l.done = fd.NewAside(), make(chan struct{})
 	go l.read(handle)
-	return l, nil
-}
-
-// bindFile makes a socket that any user may write to, in a directory that only ours may
-// list. It is preferred to an abstract socket, which Puma cannot write to.
-func bindFile(in string) (*Listener, error) {
-	dir, err := os.MkdirTemp(in, "start_server-")
-	if err != nil {
-		return nil, err
-	}
-	l := &Listener{dir: dir}
-	path := filepath.Join(dir, "notify")
-	if l.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"}); err == nil {
-		err = errors.Join(os.Chmod(path, 0o666), os.Chmod(dir, 0o711))
-	}
-	if err != nil {
-		l.Close()
-		return nil, err
-	}
 	return l, nil
 }
 

@@ -228,20 +228,61 @@ func TestCloseRemovesTheSocket(t *testing.T) {
 	assert.NoDirExists(t, filepath.Dir(l.Addr()))
 }
 
-func TestAbstractWhereThereIsNoDirectoryForFiles(t *testing.T) {
-	for _, dir := range []string{"/no/such/dir", filepath.Join(t.TempDir(), strings.Repeat("x", 100))} {
-		_ = os.Mkdir(dir, 0o755) // the second is there, but too long for a socket
-		t.Setenv("TMPDIR", dir)
-		l, messages := listen(t)
-		assert.Equal(t, "@", l.Addr()[:1])
-		_, err := dial(t, l).Write([]byte("READY=1"))
-		require.NoError(t, err)
-		assert.True(t, receive(t, messages).Ready)
-		require.NoError(t, l.Close())
-		left, err := filepath.Glob(dir + "/*")
-		require.NoError(t, err)
-		assert.Empty(t, left)
+func TestPlacesWhereThereCanBeNoFile(t *testing.T) {
+	t.Parallel()
+	base := tempDir(t)
+	file, long := filepath.Join(base, "file"), filepath.Join(base, strings.Repeat("x", 100))
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	require.NoError(t, os.Mkdir(long, 0o755))
+	bad := []string{"/no/such/dir", file, long, "/proc"} // the last is as good as read-only
+	l, err := bindIn(bad, false)
+	assert.Nil(t, l)
+	assert.Error(t, err)
+	left, err := filepath.Glob(long + "/*")
+	require.NoError(t, err)
+	assert.Empty(t, left)
+
+	l, err = bindIn(append(bad, base), false)
+	require.NoError(t, err)
+	assert.Equal(t, base, filepath.Dir(filepath.Dir(l.Addr())))
+	require.NoError(t, l.Close())
+
+	l, err = bindAbstract()
+	require.NoError(t, err)
+	assert.Equal(t, "@", l.Addr()[:1])
+	require.NoError(t, l.Close())
+}
+
+func TestWhatOneThatWasKilledHasLeftIsRemoved(t *testing.T) {
+	t.Parallel()
+	base := tempDir(t)
+	dead, err := bindFile(base)
+	require.NoError(t, err)
+	alive, err := bindFile(base)
+	require.NoError(t, err)
+	require.NoError(t, dead.conn.Close())
+	young, old := filepath.Join(base, prefix+"young"), filepath.Join(base, prefix+"old")
+	for _, dir := range []string{young, old} {
+		require.NoError(t, os.Mkdir(dir, 0o755))
 	}
+	require.NoError(t, os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)))
+	require.NoError(t, os.WriteFile(filepath.Join(base, prefix+"file"), nil, 0o644))
+
+	sweep(base)
+	left, err := filepath.Glob(base + "/*")
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{alive.dir, young, filepath.Join(base, prefix+"file")}, left)
+	require.NoError(t, alive.Close())
+	assert.NoDirExists(t, alive.dir)
+}
+
+// tempDir is one whose path is short enough for a socket.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "n")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func TestCatchUpReturnsWhenAllIsHandled(t *testing.T) {

@@ -149,17 +149,7 @@ func (c *command) drain(limit time.Duration) {
 
 // openFile opens a log file for appending. A FIFO that nobody reads is an error,
 // where open(2) would block; a write to one that is full blocks, as it should.
-func openFile(path string) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0o644)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	if err := unix.SetNonblock(fd, false); err != nil {
-		unix.Close(fd)
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	return os.NewFile(uintptr(fd), path), nil
-}
+func openFile(path string) (*os.File, error) { return fd.OpenLog(path) }
 
 func (c *command) release() {
 	for _, f := range []*os.File{c.reader, c.stdout, c.stderr} {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Output is where everything goes that is written. Its methods may be called from any
@@ -34,7 +36,7 @@ type lines struct {
 // print writes text after what came before, and then calls written, unless it is nil.
 func (l *lines) print(text string, written func()) {
 	l.Add(func() {
-		_, _ = io.WriteString(l.to, text) // whom could an error be told?
+		_ = fd.WriteAll(l.to, text) // whom could an error be told?
 		if written != nil {
 			written()
 		}
@@ -120,7 +122,7 @@ func (o *Output) print(text string, written func()) {
 // that must not be kept waiting, and no time to lose on a goroutine.
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
-	fmt.Fprintln(o.current().to, printable(fmt.Sprintf(format, args...)))
+	_ = fd.WriteAll(o.current().to, printable(fmt.Sprintf(format, args...))+"\n")
 }
 
 // Do has do called when what was printed before is written. Of several only one runs at

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // What is quoted of a log file.
@@ -60,12 +62,16 @@ func (t *tail) open(path string, log *os.File) error {
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := fd.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, os.ErrPermission) {
 		return nil // it can be written only: nothing is quoted then
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read the log: %w", err)
+	}
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		f.Close()
+		return err // another one has come in its place
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

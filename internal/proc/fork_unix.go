@@ -58,8 +58,14 @@ func (c *Command) fork(paths []string) (*forked, error) {
 		return nil, err
 	}
 	defer unix.Close(theirs)
+	table, handedOver, err := c.withoutTerminal()
+	if err != nil {
+		unix.Close(ours)
+		return nil, err
+	}
+	defer handedOver()
 	job := c.job(paths)
-	files, at := place(c.Files, theirs)
+	files, at := place(table, theirs)
 	job.Closed = closed(c.Files)
 	handle := -1
 	attr := &syscall.ProcAttr{Env: trampolineEnv(at), Files: files, Sys: sysProcAttr(*c, &handle)}

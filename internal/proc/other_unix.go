@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // pidfd exists on Linux only. Here a process is known by its pid, and each Wait takes a
@@ -14,8 +16,11 @@ import (
 type pidfd struct{}
 
 func sysProcAttr(c Command, _ *int) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: c.Group}
+	apart := c.apart()
+	return &syscall.SysProcAttr{Setpgid: c.Group && !apart, Setsid: apart}
 }
+
+const getTermios = unix.TIOCGETA
 
 // itself is the path of our own executable. Its file may have been replaced since, but
 // only by a version that understands the same instructions.

@@ -13,7 +13,8 @@ import (
 type pidfd struct{ file *os.File }
 
 func sysProcAttr(c Command, handle *int) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: c.Group, PidFD: handle}
+	apart := c.apart() // the leader of a session leads a group, too
+	return &syscall.SysProcAttr{Setpgid: c.Group && !apart, Setsid: apart, PidFD: handle}
 }
 
 // newPidfd takes over the descriptor that fork returned. Before Linux 5.4 there is

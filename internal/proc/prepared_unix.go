@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/lestrrat/go-server-starter/internal/trampoline"
@@ -17,7 +18,8 @@ import (
 
 // prepared tells whether the command needs something that fork and exec cannot do.
 func (c *Command) prepared() bool {
-	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent
+	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent ||
+		len(c.Limits) > 0 || c.NoNewPrivs
 }
 
 // checkTrampoline says why our executable cannot serve as a trampoline, if it cannot.
@@ -26,14 +28,35 @@ func checkTrampoline() error {
 	if err == nil {
 		_, err = os.Stat(path)
 	}
+	special, unknown := privileged()
 	switch {
 	case err != nil:
-		return fmt.Errorf("systemd's export, user, group, umask, nice and die-with-parent need our own executable, as /proc shows it: %w", err)
-	case trampoline.Privileged():
-		return errors.New("systemd's export, user, group, umask, nice and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
+		return fmt.Errorf("systemd's export, user, group, umask, nice, limit, no-new-privs and die-with-parent need our own executable, as /proc shows it: %w", err)
+	case unknown != nil:
+		return fmt.Errorf("cannot find out whether our executable has a set-user-ID bit or file capabilities: %w", unknown)
+	case special:
+		return errors.New("systemd's export, user, group, umask, nice, limit, no-new-privs and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
 			" use ambient ones (AmbientCapabilities= of systemd, setpriv --ambient-caps)")
 	}
 	return nil
+}
+
+// privileged is trampoline.Privileged, which is asked until it knows: that cannot change.
+func privileged() (bool, error) {
+	privilege.mu.Lock()
+	defer privilege.mu.Unlock()
+	if privilege.known {
+		return privilege.is, nil
+	}
+	var err error
+	privilege.is, err = trampoline.Privileged()
+	privilege.known = err == nil
+	return privilege.is, err
+}
+
+var privilege struct {
+	mu        sync.Mutex
+	known, is bool
 }
 
 // startPrepared starts the command by way of a trampoline.
@@ -62,6 +85,13 @@ func (c *Command) job(paths []string) *trampoline.Job {
 		Umask:       -1,
 		Dir:         c.Dir,
 		PidVariable: c.PidVariable,
+		NoNewPrivs:  c.NoNewPrivs,
+	}
+	if c.apart() {
+		job.Identity.Apart = true
+	}
+	for _, l := range c.Limits {
+		job.Limits = append(job.Limits, trampoline.Limit{Resource: resources[l.Name], Soft: l.Soft, Hard: l.Hard})
 	}
 	if c.Umask != nil {
 		job.Umask = *c.Umask
@@ -100,6 +130,12 @@ func (c *Command) explain(failed trampoline.Failure) error {
 		return fmt.Errorf("cannot switch to %s: setuid %d: %w", c.Credential.who, c.Credential.UID, errno)
 	case trampoline.StepParent:
 		return fmt.Errorf("program %q: cannot be made to end with us: %w", name, errno)
+	case trampoline.StepLimits:
+		return fmt.Errorf("program %q: cannot be given its limits: %w", name, errno)
+	case trampoline.StepKeyring:
+		return fmt.Errorf("cannot switch to %s: a new session keyring: %w", c.Credential.who, errno)
+	case trampoline.StepNoNewPrivs:
+		return fmt.Errorf("program %q: cannot be kept from new privileges: %w", name, errno)
 	case trampoline.StepPrivileged:
 		return errors.New("a program whose own file has a set-user-ID bit or capabilities" +
 			" cannot set a pid variable, umask, niceness or user")

@@ -25,10 +25,15 @@ type Command struct {
 	// If one of these is set the process first runs this executable, for about a
 	// millisecond: see package trampoline.
 
-	PidVariable string      // set to its own pid, whatever Env has; "": none
-	Umask       *int        // 0 to 0777; nil: ours
-	Nice        int         // added to our niceness, -20 to 19
-	Credential  *Credential // the user that it runs, and enters Dir, as; nil: ours
+	PidVariable string // set to its own pid, whatever Env has; "": none
+	Umask       *int   // 0 to 0777; nil: ours
+	Nice        int    // added to our niceness, -20 to 19
+	// Credential is the user that it runs, and enters Dir, as; nil: ours. Another user's
+	// program gets a session and a session keyring of its own, no capabilities to pass on,
+	// and no terminal that it could read from.
+	Credential *Credential
+	Limits     []Limit // resource limits. Linux only
+	NoNewPrivs bool    // no exec gives it more rights (PR_SET_NO_NEW_PRIVS). Linux only
 	// DieWithParent has the kernel send it TERM when this process is gone, whatever
 	// ended it (PR_SET_PDEATHSIG, prctl(2)). Linux only. An exec of this process counts
 	// as its end. A program with a set-user-ID bit or capabilities of its own gets no
@@ -111,6 +116,13 @@ func (c *Command) CheckPrepared() error {
 		return fmt.Errorf("nice %d is not from -20 to 19", c.Nice)
 	case c.DieWithParent && runtime.GOOS != "linux":
 		return errors.New("this system cannot end a process when its parent has gone: only Linux can")
+	case c.NoNewPrivs && runtime.GOOS != "linux":
+		return errors.New("this system cannot keep new privileges from a process: only Linux can")
+	}
+	for _, l := range c.Limits {
+		if err := l.check(); err != nil {
+			return err
+		}
 	}
 	if c.Nice < 0 && !mayNice(c.Nice) {
 		return fmt.Errorf("nice %d: to be favoured takes root, CAP_SYS_NICE or RLIMIT_NICE", c.Nice)

@@ -21,22 +21,12 @@ type Log struct {
 	// Verbose has it tell, too, of workers that have lived long enough and of what
 	// workers say of themselves.
 	Verbose bool
-	// Lost are the paths of sockets that are gone. It is asked when a worker has died,
-	// as some remove them when they leave, from the output's goroutine.
-	Lost func() []string
-	// Name is what the superdaemon is called.
-	Name string
-
-	lost map[string]bool // it was said; touched in the output's queue only
 }
 
 // Hear writes the line of an event.
 func (l *Log) Hear(e supervise.Event) {
-	switch e := e.(type) {
-	case supervise.AttemptFailed:
-		l.Out.Keep(e.Generation) // before the line that tells of it
-	case supervise.Died:
-		l.Out.Do(l.lookForPaths)
+	if failed, ok := e.(supervise.AttemptFailed); ok {
+		l.Out.Keep(failed.Generation) // before the line that tells of it
 	}
 	if line := Line(e, l.Verbose); line != "" {
 		l.Out.Printf("%s", line)
@@ -45,19 +35,6 @@ func (l *Log) Hear(e supervise.Event) {
 
 // Settled does nothing: all is said.
 func (l *Log) Settled(supervise.Tally) {}
-
-// lookForPaths tells of each path once that is gone.
-func (l *Log) lookForPaths() {
-	for _, path := range l.Lost() {
-		if l.lost == nil {
-			l.lost = map[string]bool{}
-		}
-		if !l.lost[path] {
-			l.lost[path] = true
-			l.Out.Printf("somebody has removed %s: nobody can connect to that socket any more, until %s itself is started anew", path, l.Name)
-		}
-	}
-}
 
 // Line is the log line of an event, "" if there is none. Operators grep for
 // these: they are the original's to the letter wherever it has the event.
@@ -89,7 +66,7 @@ func requestLine(e supervise.Event) string {
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, text.Seconds(e.Delay))
 	case supervise.StopAsked:
 		if e.Repeated {
-			return fmt.Sprintf("%s again, still waiting for workers:%s", e.Cause, pids(e.Workers))
+			return fmt.Sprintf("%s again, still waiting for workers:%s%s", e.Cause, pids(e.Workers), remedy(e))
 		}
 		return fmt.Sprintf("%s, sending %s to all workers:%s", e.Cause, text.SignalName(e.Signal), pids(e.Workers))
 	case supervise.Signalled:
@@ -181,6 +158,22 @@ func workerLine(e supervise.Event, verbose bool) string {
 		return fmt.Sprintf("cannot send %s to worker %d: %v", text.SignalName(e.Signal), e.Pid, e.Err)
 	}
 	return ""
+}
+
+// remedy is what ends a stop that does not end.
+func remedy(e supervise.StopAsked) string {
+	const few = 8 // so many numbers can be copied
+	switch {
+	case len(e.Workers) == 0:
+		return ""
+	case e.Kill > 0:
+		return fmt.Sprintf(": KILL follows in %s secs", about(e.Kill))
+	case len(e.Workers) == 1:
+		return fmt.Sprintf(": kill -KILL %d ends it", e.Workers[0].Pid)
+	case len(e.Workers) <= few:
+		return fmt.Sprintf(": kill -KILL %s ends them", strings.ReplaceAll(pids(e.Workers), ",", " "))
+	}
+	return ": KILL ends them"
 }
 
 // sleeping is the line after that of new workers, if old ones are to be told later.

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ func linesOfEvents() map[string]struct {
 		"failed, the pause has grown": {supervise.AttemptFailed{Failure: died, Pause: 2040 * time.Millisecond, Slow: true}, false, "new worker 11 seems to have failed to start, exit status:256\nsleeping 2 secs before the next attempt"},
 		"failed, having said a thing": {supervise.AttemptFailed{Failure: supervise.Failure{Worker: one, Status: 9, Said: "no db"}, Pause: -1}, false, `new worker 11 seems to have failed to start, exit status:9, its last status: "no db"`},
 		"failed, as it is late":       {supervise.AttemptFailed{Failure: unready, Pause: -1}, false, `new worker 11 seems to have failed to start, not ready after 3.004 secs, its last status: "boot\n"`},
+		"failed, late and silent":     {supervise.AttemptFailed{Failure: supervise.Failure{Worker: one, Lived: 3 * time.Second, Late: true}, Pause: -1}, false, "new worker 11 seems to have failed to start, not ready after 3 secs"},
 		"failed, as it never was":     {supervise.AttemptFailed{Failure: nobody, Pause: -1}, false, "new worker of generation 3 failed to start: no such file"},
 		"gave up, old ones serve":     {supervise.GaveUp{Failure: died, Attempts: 1, Serving: true}, false, "giving the restart up after 1 failed attempt, the old workers serve on: new worker 11 of generation 3 failed after 200ms: exit code 1"},
 		"gave up in the middle":       {supervise.GaveUp{Failure: died, Attempts: 2, Serving: true, Replaced: 1}, false, "giving the restart up after 2 failed attempts, 1 worker are new, the old ones serve on: new worker 11 of generation 3 failed after 200ms: exit code 1"},
@@ -78,7 +80,11 @@ func linesOfEvents() map[string]struct {
 		"stop delayed":                {supervise.StopDelayed{Cause: "received TERM", Delay: 5 * time.Second}, false, "received TERM, serving on for 5 secs before stopping"},
 		"stop delayed, again":         {supervise.StopDelayed{Cause: "received TERM", Delay: 3456 * time.Millisecond, Repeated: true}, false, "received TERM again, serving on for 3.5 secs yet"},
 		"stop":                        {supervise.StopAsked{Cause: "received INT", Signal: syscall.SIGTERM, Workers: both}, false, "received INT, sending TERM to all workers:11,12"},
-		"stop, again":                 {supervise.StopAsked{Cause: "received QUIT", Signal: syscall.SIGQUIT, Repeated: true, Workers: both}, false, "received QUIT again, still waiting for workers:11,12"},
+		"stop, again":                 {supervise.StopAsked{Cause: "received QUIT", Signal: syscall.SIGQUIT, Repeated: true, Workers: both}, false, "received QUIT again, still waiting for workers:11,12: kill -KILL 11 12 ends them"},
+		"stop, again, of one":         {supervise.StopAsked{Cause: "received QUIT", Repeated: true, Workers: []supervise.Worker{one}}, false, "received QUIT again, still waiting for workers:11: kill -KILL 11 ends it"},
+		"stop, again, of many":        {supervise.StopAsked{Cause: "received QUIT", Repeated: true, Workers: slices.Repeat(both, 5)}, false, "received QUIT again, still waiting for workers:11,12,11,12,11,12,11,12,11,12: KILL ends them"},
+		"stop, again, KILL comes":     {supervise.StopAsked{Cause: "received QUIT", Repeated: true, Workers: both, Kill: 6960 * time.Millisecond}, false, "received QUIT again, still waiting for workers:11,12: KILL follows in 7 secs"},
+		"stop, again, all are gone":   {supervise.StopAsked{Cause: "received QUIT", Repeated: true, Kill: time.Second}, false, "received QUIT again, still waiting for workers:none"},
 		"killed":                      {supervise.Killed{Worker: one, After: 500 * time.Millisecond}, false, "worker 11 is still there 0.5 secs after it was told to go, sending KILL"},
 		"signalled":                   {supervise.Signalled{Cause: "received INT", Signal: syscall.SIGINT, Workers: both}, false, "received INT, sending INT to workers:11,12"},
 		"signalled nobody":            {supervise.Signalled{Cause: "received INT", Signal: syscall.SIGINT}, false, "received INT, sending INT to workers:none"},

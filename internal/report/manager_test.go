@@ -11,7 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -482,19 +481,6 @@ func TestManagerThatDoesNotRead(t *testing.T) {
 		assert.Equal(t, output.FlushTime, time.Since(began))
 		close(hang)
 	})
-}
-
-func TestStatusIsOneLineOfValidText(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, "a?b?c?", oneLine("a\nb\x00c\xff", 100))
-	long := oneLine(strings.Repeat("aé", 200), 300)
-	assert.LessOrEqual(t, len(long), 300)
-	assert.True(t, utf8.ValidString(long))
-	assert.True(t, strings.HasSuffix(long, "aé..."), long)
-	m := &Manager{why: strings.Repeat("x\n", 5000)}
-	status := m.status(supervise.Tally{Generation: 2, Serving: 1})
-	assert.Less(t, len(status), maxStatus)
-	assert.True(t, strings.HasSuffix(status, "; generation 2 serves on; trying again"), status)
 }
 
 // Not parallel: the environment is the process's.

@@ -1,19 +1,32 @@
 package report
 
 import (
+	"time"
+
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// StatusFile keeps the status file. Failing is not fatal: the next change tries
-// again.
+// StatusFile keeps the status file. Failing is not fatal: it is tried again by the clock
+// until the file is right, at first after statusRetry, and then more and more rarely.
 type StatusFile struct {
 	File *runfile.StatusFile // nil: there is none
 	Out  *output.Output      // is told of failures
 
 	writes output.Queue
+
+	// What follows is touched in the queue only.
+	pause time.Duration // until the next try; 0: the file is right
+	again *time.Timer
+	ended bool
 }
+
+// The first and the longest pause between tries.
+const (
+	statusRetry    = time.Second
+	maxStatusRetry = time.Minute
+)
 
 // Hear has the file written when what serves has changed, or a restart has failed.
 func (s *StatusFile) Hear(e supervise.Event) {
@@ -38,12 +51,43 @@ func (s *StatusFile) Hear(e supervise.Event) {
 func (s *StatusFile) Settled(supervise.Tally) {}
 
 func (s *StatusFile) update(do func() error) {
-	s.writes.Add(func() {
-		if err := do(); err != nil {
-			s.Out.Printf("%v: trying again at the next change", err)
-		}
-	})
+	s.writes.Add(func() { s.attempt(do) })
 }
 
-// Flush blocks until all is written, but for output.FlushTime at most.
-func (s *StatusFile) Flush() { s.writes.Flush() }
+// attempt has the file written, and if that fails tries again later what is to be in it
+// then.
+func (s *StatusFile) attempt(do func() error) {
+	if s.again != nil {
+		s.again.Stop()
+		s.again = nil
+	}
+	err := do()
+	switch {
+	case err == nil && s.pause > 0:
+		s.Out.Printf("the status file is right again")
+		s.pause = 0
+		return
+	case err == nil:
+		return
+	case s.pause == 0:
+		s.pause = statusRetry
+		s.Out.Printf("%v: trying again until it is right", err)
+	default:
+		s.pause = min(2*s.pause, maxStatusRetry)
+	}
+	if file := s.File; !s.ended {
+		s.again = time.AfterFunc(s.pause, func() { s.update(file.Rewrite) })
+	}
+}
+
+// Flush blocks until all is written, but for output.FlushTime at most. Nothing is tried
+// again from then on.
+func (s *StatusFile) Flush() {
+	s.writes.Add(func() {
+		s.ended = true
+		if s.again != nil {
+			s.again.Stop()
+		}
+	})
+	s.writes.Flush()
+}

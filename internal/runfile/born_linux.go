@@ -34,3 +34,9 @@ func bornSince(pid int, since time.Duration) bool {
 	stat, err := fd.ReadStat(pid)
 	return err != nil || stat.Started >= since
 }
+
+// running tells whether a process is there and has not ended.
+func running(pid int) bool {
+	stat, err := fd.ReadStat(pid)
+	return alive(pid) && (err != nil || stat.State != 'Z')
+}

@@ -26,7 +26,7 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 		return err
 	}
 	asked := nextTick()
-	if err := send(pid, syscall.SIGHUP); err != nil {
+	if err := send(pidFile, pid, syscall.SIGHUP); err != nil {
 		return err
 	}
 	for last := before; ; {
@@ -58,7 +58,7 @@ func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 		return err
 	}
 	started(pid)
-	if err := send(pid, syscall.SIGTERM); err != nil {
+	if err := send(pidFile, pid, syscall.SIGTERM); err != nil {
 		return err
 	}
 	for {
@@ -71,9 +71,15 @@ func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 	}
 }
 
-func send(pid int, sig syscall.Signal) error {
+// send sends a signal to the process that holds the pid file. It is looked at again, as
+// the pid may be another's by now; p is not (pidfd_open(2)).
+func send(pidFile string, pid int, sig syscall.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err == nil {
+		defer p.Release()
+		if now, gone := Owner(pidFile); now != pid {
+			return fmt.Errorf("start_server (pid:%d) has ended: %w", pid, gone)
+		}
 		err = p.Signal(sig)
 	}
 	if err != nil {

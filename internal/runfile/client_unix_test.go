@@ -186,22 +186,6 @@ func TestStopGivesUpWhenItsTimeIsOver(t *testing.T) {
 	assert.EqualError(t, err, fmt.Sprintf("start_server (pid:%d) still holds pid file %q: enough", f.pid(), f.pidFile))
 }
 
-// A pid file that is held names a process that is gone.
-func TestSignalThatCannotBeSentSaysWhy(t *testing.T) {
-	t.Parallel()
-	path, pid := filepath.Join(t.TempDir(), "pid"), gonePid(t)
-	f, err := os.Create(path)
-	require.NoError(t, err)
-	defer f.Close()
-	_, err = lock(f)
-	require.NoError(t, err)
-	_, err = fmt.Fprintln(f, pid)
-	require.NoError(t, err)
-	want := fmt.Sprintf("cannot signal start_server (pid:%d): ", pid)
-	assert.ErrorContains(t, Restart(t.Context(), path, path+".status"), want)
-	assert.ErrorContains(t, Stop(t.Context(), path, func(told int) { assert.Equal(t, pid, told) }), want)
-}
-
 func TestRestartEndsWithAStatusFileThatIsNone(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // PidFile is a locked pid file (flock(2)). The lock shows that its owner is alive.
@@ -43,9 +45,13 @@ func Hold(path string) (*PidFile, error) {
 	}
 	deadline := time.Now().Add(grace)
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := fd.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, fmt.Errorf("pid file: %w", err)
+		}
+		if err := isOurs(f); err != nil {
+			f.Close()
+			return nil, err
 		}
 		held, err := lock(f)
 		switch {
@@ -54,7 +60,11 @@ func Hold(path string) (*PidFile, error) {
 			return nil, fmt.Errorf("cannot lock pid file %q: %w", path, err)
 		case held:
 			pid, _ := readPid(f)
+			err := letGo(f, path)
 			f.Close()
+			if err != nil {
+				return nil, err
+			}
 			if time.Now().After(deadline) {
 				return nil, &HeldError{path, pid}
 			}
@@ -65,7 +75,7 @@ func Hold(path string) (*PidFile, error) {
 			continue
 		}
 		if err := write(f); err != nil {
-			os.Remove(path)
+			_ = remove(f, path)
 			f.Close()
 			return nil, fmt.Errorf("cannot write pid file %q: %w", path, err)
 		}
@@ -86,19 +96,50 @@ func write(f *os.File) error {
 
 // same tells whether path is still the file f.
 func same(f *os.File, path string) bool {
-	a, errA := f.Stat()
-	b, errB := os.Stat(path)
-	return errA == nil && errB == nil && os.SameFile(a, b)
+	info, err := f.Stat()
+	return err == nil && fd.IsAt(path, info)
+}
+
+// remove removes the open file f from path, if it is there.
+func remove(f *os.File, path string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := fd.RemoveFile(path, info); !errors.Is(err, fd.ErrOther) {
+		return err
+	}
+	return nil
+}
+
+// isOurs says no to a file of another user's, who could have any process named in it.
+func isOurs(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("pid file: %w", err)
+	}
+	if uid, trusted := fd.Owner(info); !trusted {
+		return fmt.Errorf("pid file %q is user %d's, who is neither root nor the one that this runs as: remove it, or use another pid file", f.Name(), uid)
+	}
+	return nil
+}
+
+// letGo removes the file f from path if it is held by processes of other users only: it
+// takes no more than to be able to read it.
+func letGo(f *os.File, path string) error {
+	if !heldByStrangers(f) {
+		return nil
+	}
+	if err := remove(f, path); err != nil {
+		return fmt.Errorf("pid file %q is locked by another user's process: %w", path, err)
+	}
+	return nil
 }
 
 // Release removes the file and then unlocks it, so that no process locks a file that is
 // about to vanish.
 func (p *PidFile) Release() error {
-	var err error
-	if same(p.file, p.path) {
-		err = os.Remove(p.path)
-	}
-	return errors.Join(err, p.file.Close())
+	return errors.Join(remove(p.file, p.path), p.file.Close())
 }
 
 func readPid(f *os.File) (int, error) {
@@ -113,13 +154,14 @@ func readPid(f *os.File) (int, error) {
 	return pid, nil
 }
 
-// Owner returns the pid of the running process that holds the pid file. The error says
-// whether the file is missing or no process holds it. It may block for a tenth of a
-// second.
+// Owner returns the pid of the running process that holds the pid file. That is the one
+// that is named in it only if it has the lock itself, and only if the file is its
+// user's, ours or root's. The error tells a missing file from one that nobody holds. It
+// may block for a tenth of a second.
 func Owner(path string) (int, error) {
-	f, err := os.Open(path)
+	f, err := fd.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("pid file %q does not exist: no start_server is running with it", path)
+		return 0, nobody("pid file %q does not exist: no start_server is running with it", path)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("pid file: %w", err)
@@ -131,15 +173,32 @@ func Owner(path string) (int, error) {
 			return 0, fmt.Errorf("cannot test the lock of pid file %q: %w", path, err)
 		}
 		pid, err := readPid(f) // after the test: before it, it may still be the last owner's
+		late := time.Now().After(deadline)
 		switch {
+		case err == nil && held && holds(f, pid):
+			return pid, belongs(f, pid)
+		case err == nil && held && !late: // a new owner is about to write its own
 		case err == nil && held:
-			return pid, nil
+			return 0, fmt.Errorf("pid file %q is locked by another process than %d, which it names, and which was not signalled", path, pid)
 		case err == nil && alive(pid):
-			return 0, fmt.Errorf("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, pid)
+			return 0, nobody("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, pid)
 		case err == nil:
-			return 0, fmt.Errorf("pid file %q is stale: process %d, which it names, is gone", path, pid)
-		case !held || time.Now().After(deadline):
+			return 0, nobody("pid file %q is stale: process %d, which it names, is gone", path, pid)
+		case !held || late:
 			return 0, err
 		}
 	}
+}
+
+// belongs says no to a file of another user's than root, us and that of the process
+// which it names.
+func belongs(f *os.File, pid int) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("pid file: %w", err)
+	}
+	if uid, trusted := fd.Owner(info); !trusted && !runsAs(pid, uid) {
+		return fmt.Errorf("pid file %q is user %d's, and process %d, which it names, is not; it was not signalled", f.Name(), uid, pid)
+	}
+	return nil
 }

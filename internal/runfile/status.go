@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Entry is a line of the status file, for a worker that serves.
@@ -20,8 +23,8 @@ type Entry struct{ Generation, Pid int }
 type StatusFile struct {
 	path    string
 	entries []Entry
-	made    bool
-	written time.Time // the last time
+	made    fs.FileInfo // the file that is there; nil: none
+	written time.Time   // last
 }
 
 // NewStatusFile makes a StatusFile that is not written yet. A file that stands at path is
@@ -36,17 +39,10 @@ func NewStatusFile(path string) (*StatusFile, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("status file: %q is not a directory", filepath.Dir(path))
 	}
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("status file: %w", err)
-	case info.IsDir() || info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeNamedPipe) != 0:
+	if err := fd.RemoveRegular(path); errors.Is(err, fd.ErrNotRegular) {
 		return nil, fmt.Errorf("status file: %q is not a file", path)
-	default:
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("status file: %w", err)
-		}
+	} else if err != nil {
+		return nil, fmt.Errorf("status file: %w", err)
 	}
 	return &StatusFile{path: path}, nil
 }
@@ -65,61 +61,36 @@ func (s *StatusFile) Renew() error {
 	return s.replace()
 }
 
+// Rewrite writes again what Write was given last: for when that has failed.
+func (s *StatusFile) Rewrite() error { return s.replace() }
+
 func (s *StatusFile) replace() error {
 	var text bytes.Buffer
 	for _, e := range s.entries {
 		fmt.Fprintf(&text, "%d:%d\n", e.Generation, e.Pid)
 	}
-	if err := replace(s.path, text.Bytes()); err != nil {
+	made, err := fd.ReplaceFile(s.path, text.Bytes(), 0o644)
+	if err != nil {
 		return fmt.Errorf("status file: %w", err)
 	}
-	s.made, s.written = true, time.Now()
+	s.made, s.written = made, time.Now()
 	return nil
 }
 
-// replace writes a new file beside path and renames it.
-func replace(path string, text []byte) error {
-	temp := fmt.Sprintf("%s.%d", path, os.Getpid())
-	err := writeNew(temp, text)
-	if errors.Is(err, fs.ErrExist) { // left behind by a process of the same pid
-		if err = os.Remove(temp); err == nil {
-			err = writeNew(temp, text)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return nil
-}
-
-func writeNew(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
-// Remove removes the file if it was written.
+// Remove removes the file if it was made, and is still there.
 func (s *StatusFile) Remove() error {
-	if !s.made {
+	if s.made == nil {
 		return nil
 	}
-	s.made = false
-	if err := os.Remove(s.path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	made := s.made
+	s.made = nil
+	return fd.RemoveFile(s.path, made)
 }
 
-// Status is what a status file held at one moment.
+// maxStatus is how many bytes of a status file are read: more than of any of ours.
+const maxStatus = 4 << 20
+
+// Status is what a status file said at one moment.
 type Status struct {
 	Entries []Entry
 	info    fs.FileInfo
@@ -127,7 +98,7 @@ type Status struct {
 
 // ReadStatus reads a status file. A missing file is an empty status.
 func ReadStatus(path string) (Status, error) {
-	f, err := os.Open(path)
+	f, err := fd.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Status{}, nil
 	}
@@ -138,7 +109,7 @@ func ReadStatus(path string) (Status, error) {
 	var s Status
 	var text bytes.Buffer
 	if s.info, err = f.Stat(); err == nil {
-		_, err = text.ReadFrom(f)
+		_, err = text.ReadFrom(io.LimitReader(f, maxStatus))
 	}
 	if err != nil {
 		return Status{}, fmt.Errorf("status file: %w", err)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -35,7 +34,9 @@ func (s *Socket) bind(ctx context.Context, o Options) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("cannot bind %s %q: %w; stop what uses it, or choose another one", s.kind(), s.Text, err)
+		return &InUseError{s.holders(), fmt.Errorf("cannot bind %s %q: %w; stop what uses it, or choose another one", s.kind(), s.Text, err)}
+	case errors.Is(err, fd.ErrListening):
+		return &InUseError{s.holders(), fmt.Errorf("cannot bind %s %q: %w; stop it, or choose another path", s.kind(), s.Text, err)}
 	case errors.Is(err, unix.EACCES) && s.Path == "":
 		return fmt.Errorf("cannot bind port %q: %w; ports below 1024 need root or CAP_NET_BIND_SERVICE", s.Text, err)
 	}
@@ -126,45 +127,30 @@ func switchOn(fd, level, option int, name string) error {
 	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(fd, level, option, 1))
 }
 
-// bindPath binds a unix socket. The mode, 0777 unless another is asked for, is set before
-// listen(2), so that no client can connect with another mode; umask(2) would change the
-// whole process. The owner is set after the mode: an owner could replace the file, and we
-// would change the mode of that.
+// bindPath binds a unix socket with mode 0777 or the one asked for, before listen(2),
+// when nobody can connect yet, and without umask(2), which belongs to the whole process.
 func (s *Socket) bindPath(o Options) error {
-	info, err := os.Lstat(s.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("the path is taken by something that is not a socket, which is not removed")
-	default:
-		if o.Removing != nil {
-			o.Removing(s.Path)
-		}
-		if err := os.Remove(s.Path); err != nil {
-			return err
-		}
-	}
+	var err error
 	if s.fd, err = fd.Socket(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
 		return err
 	}
-	if err := unix.Bind(s.fd, &unix.SockaddrUnix{Name: s.Path}); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
-	var st unix.Stat_t
-	if err := unix.Lstat(s.Path, &st); err != nil {
-		return os.NewSyscallError("stat", err)
-	}
-	s.dev, s.ino = uint64(st.Dev), st.Ino
 	mode := s.Mode
 	if !s.HasMode {
 		mode = 0o777
 	}
-	if err := os.Chmod(s.Path, mode); err != nil {
-		return err
+	if s.Owner != "" && s.uid == 0 || s.Group != "" && s.gid == 0 {
+		return errors.New("its owner has not been looked up")
 	}
-	if err := s.chown(); err != nil {
+	removing := func() {
+		if o.Removing != nil {
+			o.Removing(s.Path)
+		}
+	}
+	s.file, err = fd.Bind(s.fd, s.Path, mode, s.uid-1, s.gid-1, removing)
+	if errors.Is(err, fd.ErrNoSocket) {
+		return errors.New("the path is taken by something that is not a socket, which is not removed")
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.applyTuning(s.fd); err != nil {
@@ -172,16 +158,6 @@ func (s *Socket) bindPath(o Options) error {
 	}
 	s.Name, s.Addr = s.Path, &net.UnixAddr{Name: s.Path, Net: "unix"}
 	return s.listen(s.fd, o)
-}
-
-func (s *Socket) chown() error {
-	switch {
-	case s.Owner == "" && s.Group == "":
-		return nil
-	case s.Owner != "" && s.uid == 0 || s.Group != "" && s.gid == 0:
-		return errors.New("its owner has not been looked up")
-	}
-	return os.Lchown(s.Path, s.uid-1, s.gid-1)
 }
 
 func (s *Socket) listen(fd int, o Options) error {
@@ -245,20 +221,14 @@ func maxFiles() uint64 {
 	return uint64(limit.Cur)
 }
 
-// hasPath tells whether the file at the path is still this socket.
-func (s *Socket) hasPath() bool {
-	var st unix.Stat_t
-	return unix.Lstat(s.Path, &st) == nil && uint64(st.Dev) == s.dev && st.Ino == s.ino
-}
-
-// close closes the socket's descriptors and removes its path if that is still ours.
+// close closes the socket and removes its path if that is still ours.
 func (s *Socket) close() error {
 	if s.fd < 0 {
 		return nil
 	}
 	var faults []error
-	if s.ino != 0 && s.hasPath() {
-		faults = append(faults, os.Remove(s.Path))
+	if s.file != nil {
+		faults = append(faults, s.file.Remove())
 	}
 	for _, fd := range append(*s.others, s.fd) {
 		faults = append(faults, os.NewSyscallError("close", unix.Close(fd)))

@@ -24,8 +24,6 @@ func isDeaf(int) bool { return false }
 
 func waiting(int) (int, error) { return 0, errWindows }
 
-func (s *Socket) hasPath() bool { return true }
-
 func (s *Socket) close() error { return nil }
 
 func (s *Set) plug() error { return nil }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
 // Socket is a bound socket. Whether it blocks is set once, when it is bound: the flag
@@ -18,10 +20,10 @@ type Socket struct {
 	FD   int      // the worker's descriptor
 	Addr net.Addr // the real one
 
-	fd       int    // our descriptor; with Reuseport that of slot 0
-	others   *[]int // with Reuseport those of the slots from 1 on; nothing else changes
-	bound    netip.AddrPort
-	dev, ino uint64
+	fd     int    // ours; with Reuseport that of slot 0
+	others *[]int // with Reuseport those of the slots from 1 on; the only thing that changes
+	bound  netip.AddrPort
+	file   *fd.Bound // of a path
 }
 
 // Set is all sockets of a superdaemon. The zero Set has none. Its methods may be called
@@ -139,7 +141,7 @@ func (s *Set) Lost() []string {
 	}
 	var lost []string
 	for i := range s.Sockets {
-		if socket := &s.Sockets[i]; socket.ino != 0 && !socket.hasPath() {
+		if socket := &s.Sockets[i]; socket.file != nil && socket.file.Lost() {
 			lost = append(lost, socket.Path)
 		}
 	}

@@ -150,12 +150,14 @@ type (
 		Repeated bool
 	}
 	// StopAsked comes with every request to stop. A repeated one, by a signal that was
-	// asked for before, changes nothing.
+	// asked for before, changes nothing: Kill is then how long it takes until KILL was
+	// sent to all workers, 0 if they are waited for without end.
 	StopAsked struct {
 		Cause    string
 		Signal   os.Signal
 		Repeated bool
 		Workers  []Worker
+		Kill     time.Duration
 	}
 	// Killed tells that a worker did not go in time and was sent KILL.
 	Killed struct {

@@ -1,6 +1,9 @@
 package supervise
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // This file is how workers are told to go.
 
@@ -107,6 +110,20 @@ func (l *loop) kill() {
 		l.tell(Killed{w.id(), l.KillTimeout})
 		l.signal(w, os.Kill)
 	}
+}
+
+// untilKilled is how long it takes until KILL was sent to all workers; 0: for ever.
+func (l *loop) untilKilled() time.Duration {
+	var last time.Time
+	for w := range l.workers() {
+		if w.killAt.After(last) {
+			last = w.killAt
+		}
+	}
+	if last.IsZero() {
+		return 0
+	}
+	return max(last.Sub(l.now), time.Nanosecond)
 }
 
 // signal sends a worker a signal.

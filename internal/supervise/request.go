@@ -25,9 +25,9 @@ func (l *loop) onStop(m stopAsked) {
 	end := &l.ending
 	switch {
 	case end.stopping && slices.Contains(end.asked, m.signal):
-		l.tell(StopAsked{m.cause, m.signal, true, l.all()})
+		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Repeated: true, Workers: l.all(), Kill: l.untilKilled()})
 	case end.stopping: // the workers may not heed the first one
-		l.tell(StopAsked{m.cause, m.signal, false, l.all()})
+		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Workers: l.all()})
 		end.why, end.signal, end.asked = toStop, m.signal, append(end.asked, m.signal)
 		for w := range l.workers() {
 			w.told &^= toStop
@@ -39,7 +39,7 @@ func (l *loop) onStop(m stopAsked) {
 		end.later, end.at = &m, l.now.Add(m.delay)
 		l.deadline = end.at.Add(l.KillTimeout)
 	default:
-		l.tell(StopAsked{m.cause, m.signal, false, l.all()})
+		l.tell(StopAsked{Cause: m.cause, Signal: m.signal, Workers: l.all()})
 		l.stop(toStop, m.signal)
 	}
 }

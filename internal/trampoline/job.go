@@ -31,7 +31,9 @@ type Job struct {
 	// over NFS root may have fewer rights.
 	Dir         string
 	PidVariable string // set to our pid; "": none
-	Closed      []int  // descriptors to close on exec, besides the socket
+	NoNewPrivs  bool
+	Limits      []Limit
+	Closed      []int // descriptors to close on exec, besides the socket
 	Signals     Signals
 }
 
@@ -40,6 +42,13 @@ type Identity struct {
 	UID, GID  int
 	Groups    []int // supplementary
 	NewGroups bool  // set Groups; only root may, even to what they are already
+	Apart     bool  // it is another user's: a new session keyring, and no capabilities
+}
+
+// Limit is a resource limit (setrlimit(2)).
+type Limit struct {
+	Resource   int
+	Soft, Hard uint64
 }
 
 // Signals is how a program finds signals treated when it is executed. Go's runtime has
@@ -57,11 +66,14 @@ const (
 	StepRead Step = iota + 1
 	StepPrivileged
 	StepNice
+	StepLimits
+	StepKeyring
 	StepGroups
 	StepGID
 	StepUID
 	StepParent
 	StepDir
+	StepNoNewPrivs
 	StepExec
 )
 
@@ -114,11 +126,17 @@ func (j *Job) Encode() []byte {
 		b = putInt(b, j.Identity.GID)
 		b = putInts(b, j.Identity.Groups)
 		b = putBool(b, j.Identity.NewGroups)
+		b = putBool(b, j.Identity.Apart)
 	}
 	b = putInt(b, j.Parent)
 	b = putInt(b, j.Umask)
 	b = putString(b, j.Dir)
 	b = putString(b, j.PidVariable)
+	b = putBool(b, j.NoNewPrivs)
+	b = putUint32(b, uint32(len(j.Limits)))
+	for _, l := range j.Limits {
+		b = putUint64(putUint64(putInt(b, l.Resource), l.Soft), l.Hard)
+	}
 	b = putInts(b, j.Closed)
 	b = putInts(b, j.Signals.Ignored)
 	b = putUint32(b, uint32(len(j.Signals.Blocked)))
@@ -145,9 +163,13 @@ func decodeBody(b []byte) (*Job, error) {
 	d := decoder{rest: b}
 	j := &Job{Paths: d.strings(), Args: d.strings(), Env: d.strings(), Nice: d.int()}
 	if d.bool() {
-		j.Identity = &Identity{UID: d.int(), GID: d.int(), Groups: d.ints(), NewGroups: d.bool()}
+		j.Identity = &Identity{UID: d.int(), GID: d.int(), Groups: d.ints(), NewGroups: d.bool(), Apart: d.bool()}
 	}
-	j.Parent, j.Umask, j.Dir, j.PidVariable, j.Closed = d.int(), d.int(), d.string(), d.string(), d.ints()
+	j.Parent, j.Umask, j.Dir, j.PidVariable, j.NoNewPrivs = d.int(), d.int(), d.string(), d.string(), d.bool()
+	for range d.count(24) {
+		j.Limits = append(j.Limits, Limit{d.int(), d.uint64(), d.uint64()})
+	}
+	j.Closed = d.ints()
 	j.Signals.Ignored = d.ints()
 	for range d.count(8) {
 		j.Signals.Blocked = append(j.Signals.Blocked, d.uint64())

@@ -12,8 +12,8 @@ import (
 // Privileged tells whether our executable's file gives us more rights than the user has
 // that runs it, by a set-user-ID or set-group-ID bit. Any user may give such a program
 // instructions, so it takes none.
-func Privileged() bool {
-	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid()
+func Privileged() (bool, error) {
+	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid(), nil
 }
 
 func renice(add int) error {
@@ -23,6 +23,16 @@ func renice(add int) error {
 	}
 	return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness+add)
 }
+
+func noNewPrivs() error { return syscall.ENOSYS }
+
+func raise([]Limit) error { return nil } // there are none
+
+func limit([]Limit) error { return nil }
+
+func newKeyring() error { return nil }
+
+func dropCapabilities() error { return nil }
 
 func dieWith(int) error { return syscall.ENOSYS }
 

@@ -83,7 +83,11 @@ func peekHeader(fd int) (length int, ok bool) {
 // run executes the program, or returns why it cannot.
 func run(fd, length int) Failure {
 	syscall.CloseOnExec(fd)
-	if Privileged() {
+	privileged, err := Privileged()
+	if err != nil {
+		return failure(StepRead, err)
+	}
+	if privileged {
 		return Failure{StepPrivileged, uint32(syscall.EPERM)}
 	}
 	message, err := readFull(fd, HeaderSize+length)
@@ -134,6 +138,9 @@ func (j *Job) prepare() (Step, error) {
 			return StepNice, err
 		}
 	}
+	if err := raise(j.Limits); err != nil {
+		return StepLimits, err
+	}
 	if j.Identity != nil {
 		if step, err := j.Identity.assume(); err != nil {
 			return step, err
@@ -157,6 +164,14 @@ func (j *Job) prepare() (Step, error) {
 	}
 	for _, fd := range j.Closed {
 		syscall.CloseOnExec(fd)
+	}
+	if j.NoNewPrivs {
+		if err := noNewPrivs(); err != nil {
+			return StepNoNewPrivs, err
+		}
+	}
+	if err := limit(j.Limits); err != nil { // late: our own memory is limited by them, too
+		return StepLimits, err
 	}
 	j.Signals.unblock() // last: a signal held back until now acts as it would on the program
 	return 0, nil
@@ -186,6 +201,11 @@ func (j *Job) exec() error {
 // assume sets the IDs of this process, on all threads. The user comes last: without
 // root's rights the groups cannot be changed.
 func (id *Identity) assume() (Step, error) {
+	if id.Apart {
+		if err := newKeyring(); err != nil {
+			return StepKeyring, err
+		}
+	}
 	if id.NewGroups {
 		if err := syscall.Setgroups(id.Groups); err != nil {
 			return StepGroups, err
@@ -196,6 +216,11 @@ func (id *Identity) assume() (Step, error) {
 	}
 	if err := setUID(id.UID); err != nil {
 		return StepUID, err
+	}
+	if id.Apart && id.UID != 0 {
+		if err := dropCapabilities(); err != nil {
+			return StepUID, err
+		}
 	}
 	return 0, nil
 }

@@ -18,25 +18,26 @@ const (
 
 // Privileged tells whether our executable's file gives us more rights than the user has
 // that runs it, by a set-user-ID bit or capabilities. Any user may give such a program
-// instructions, so it takes none. It is true if the auxiliary vector cannot be read.
-func Privileged() bool {
+// instructions, so it takes none. The error says that the auxiliary vector cannot be
+// read, for lack of a descriptor for one.
+func Privileged() (bool, error) {
 	fd, err := syscall.Open(auxiliaryVectorFile, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return true
+		return false, err
 	}
 	defer syscall.Close(fd)
 	var vector [longestAuxiliary / unsafe.Sizeof(uintptr(0))]uintptr
 	n, err := syscall.Read(fd, unsafe.Slice((*byte)(unsafe.Pointer(&vector)), longestAuxiliary))
 	if err != nil {
-		return true
+		return false, err
 	}
 	pairs := vector[:n/int(unsafe.Sizeof(vector[0]))]
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i] == atSecure {
-			return pairs[i+1] != 0
+			return pairs[i+1] != 0, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // renice adds to the niceness of the calling thread. The kernel limits it to -20 to 19.

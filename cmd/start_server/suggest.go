@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// clientCommands are the options that are taken for commands of other tools' kind, as in
+// "systemctl restart".
+var clientCommands = []string{"restart", "stop", "status"}
+
+// notAnOption tells that word, which is where the program should stand, is a client
+// command without its dashes. There may be a program of that name.
+func notAnOption(word string) error {
+	if !slices.Contains(clientCommands, word) {
+		return nil
+	}
+	if _, err := exec.LookPath(word); err == nil || errors.Is(err, exec.ErrDot) {
+		return nil
+	}
+	return fmt.Errorf("%s: there is no such program; did you mean --%s? See start_server --help", text.Quoted(word), word)
+}
+
+// closest is the option whose name is most like one that does not exist, "" if none is
+// like it.
+func (o *options) closest(name string) string {
+	best, least := "", 3 // a longer way is another word
+	if len(name) < 5 {
+		least = 2
+	}
+	for _, group := range o.parser.Groups() {
+		for _, option := range group.Options() {
+			if d := distance(name, option.LongName); d < least {
+				best, least = option.LongName, d
+			}
+		}
+	}
+	return best
+}
+
+// distance is how many letters have to be put in, left out, changed, or swapped with
+// the next one, to make b of a.
+func distance(a, b string) int {
+	var before []int // the row above last
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			change := last[j]
+			if a[i] != b[j] {
+				change++
+			}
+			row[j+1] = min(change, row[j]+1, last[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}

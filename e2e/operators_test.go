@@ -1,0 +1,202 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/lestrrat/go-server-starter"
+)
+
+// What an operator gets wrong, and what is said of it.
+
+// An admin server and the application, each in a server of its own, have a port
+// each: a request to one must never be answered by the other.
+func TestGoServerTakesTheSocketThatItsAddressNames(t *testing.T) {
+	t.Parallel()
+	app, admin := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	d := start(t, ours, "--port="+app, "--port="+admin, "--interval=0.3", "--", hello, "-addr="+admin)
+	d.answers(1, "tcp", admin)
+	conn, err := net.Dial("tcp", app) // which waits for whoever serves that
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Second)))
+	_, err = conn.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
+	require.NoError(t, err)
+	_, err = conn.Read(make([]byte, 1))
+	assert.ErrorContains(t, err, "timeout")
+	d.stop()
+
+	d = start(t, ours, "--port="+app, "--port="+admin, "--interval=0.3", "--attempts=1", "--", hello, "-addr=:1")
+	assert.Equal(t, 1, d.exit())
+	d.sees(1, fmt.Sprintf(`serve on :1: not among the inherited sockets %s=3;%s=4; set the server's Addr to one of them`, app, admin))
+}
+
+// The exit code of --status is for scripts and probes: 0 only if something serves.
+func TestStatusTellsByItsExitCode(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	ask := func(want int, args ...string) string {
+		t.Helper()
+		code, printed := command(t, dir, ours, append([]string{"--status"}, args...)...)
+		assert.Equal(t, want, code, printed)
+		return printed
+	}
+	all := [][]string{{"--control=ctl"}, {"--pid-file=pid"}, {"--status-file=st"}, {"--pid-file=pid", "--status-file=st"}}
+	for _, args := range all {
+		assert.Regexp(t, `^start_server: .* (does not exist|no start_server listens)`, ask(3, args...))
+	}
+
+	// Given one of which no worker has proved itself yet,
+	d := startWorkersIn(t, dir, nil, ours, "--control=ctl", "--pid-file=pid", "--status-file=st", "--interval=60")
+	d.sees(1, `^worker \d+ is up`)
+	who := fmt.Sprintf("start_server (pid:%d)", d.cmd.Process.Pid)
+	assert.Contains(t, ask(3, "--control=ctl"), who+" is starting")
+	ask(3, "--control=ctl", "--json")
+	assert.Equal(t, "start_server: "+who+" is running; whether it serves --status-file tells, or --control\n", ask(4, "--pid-file=pid"))
+	assert.Equal(t, who+" is not serving: no worker is in its status file\n", ask(3, "--pid-file=pid", "--status-file=st"))
+	ask(4, "--pid-file=.") // which is no file
+	d.stop()
+
+	// given one that serves,
+	d = startWorkersIn(t, dir, nil, ours, "--control=ctl", "--pid-file=pid", "--status-file=st", "--interval=0.2", "--signal-on-term=CONT")
+	one := d.worker(1)
+	d.serves("st", "1:%d\n", one)
+	who = fmt.Sprintf("start_server (pid:%d)", d.cmd.Process.Pid)
+	assert.Contains(t, ask(0, "--control=ctl"), who+" is serving")
+	ask(0, "--control=ctl", "--json")
+	serving := fmt.Sprintf(" is serving, by its status file: 1:%d\n", one)
+	assert.Equal(t, who+serving, ask(0, "--pid-file=pid", "--status-file=st"))
+	assert.Equal(t, who+serving, ask(0, "--control=none", "--pid-file=pid", "--status-file=st"), "where no socket is, the files tell")
+	assert.Equal(t, "start_server"+serving, ask(0, "--status-file=st"))
+
+	// and that stops and has a worker that does not go,
+	d.signal(syscall.SIGTERM)
+	d.sees(1, `^received TERM`)
+	assert.Contains(t, ask(3, "--control=ctl"), who+" is stopping")
+
+	// or is killed.
+	d.isKilled()
+	require.NoError(t, syscall.Kill(one, syscall.SIGKILL))
+	isGone(t, one)
+	assert.Contains(t, ask(3, "--pid-file=pid"), "is stale")
+	assert.Contains(t, ask(3, "--status-file=st"), "is stale")
+	assert.Contains(t, ask(3, "--control=ctl"), "no start_server listens there")
+}
+
+// A stop is what was asked for, whenever it comes: here while the ports are bound.
+func TestStopDuringTheStart(t *testing.T) {
+	t.Parallel()
+	var ports []string
+	for i := range 3000 { // which takes a while
+		ports = append(ports, fmt.Sprintf("127.0.%d.%d:0", 1+i/250, 1+i%250))
+	}
+	d := start(t, ours, "--port="+strings.Join(ports, ","), "--pid-file=pid", "--", "sleep", "1000")
+	d.sees(1, `starting now`)
+	d.signal(syscall.SIGTERM)
+	assert.Zero(t, d.exit())
+	d.sees(1, `^received TERM( before a worker was started|, sending TERM to all workers:.*)$`)
+	d.sees(1, `^exiting$`)
+	assert.Empty(t, d.file("pid"))
+}
+
+// A stop that does not end says what would end it, and Ctrl-C twice does.
+func TestStopThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	args := []string{"--interval=0.2", "--", "/bin/sh", "-c", "trap '' INT TERM; echo ready; while :; do sleep 0.1; done"}
+	d := start(t, ours, args...)
+	d.sees(1, `^ready`)
+	d.signal(syscall.SIGINT)
+	d.sees(1, fmt.Sprintf(`^received INT, sending TERM to all workers:%d$`, d.worker(1)))
+	d.signal(syscall.SIGINT) // by no terminal
+	d.sees(1, fmt.Sprintf(`^received INT again, still waiting for workers:%d: kill -KILL %[1]d ends it$`, d.worker(1)))
+	require.NoError(t, syscall.Kill(d.worker(1), syscall.SIGKILL))
+	assert.Zero(t, d.exit())
+
+	d = start(t, ours, append([]string{"--kill-timeout=60"}, args...)...)
+	d.sees(1, `^ready`)
+	d.signal(syscall.SIGTERM)
+	d.sees(1, `^received TERM`)
+	d.signal(syscall.SIGTERM)
+	d.sees(1, fmt.Sprintf(`^received TERM again, still waiting for workers:%d: KILL follows in [\d.]+ secs$`, d.worker(1)))
+	require.NoError(t, syscall.Kill(d.worker(1), syscall.SIGKILL))
+	assert.Zero(t, d.exit())
+
+	keyboard, terminal := openTerminal(t)
+	cmd := exec.Command(ours, args...)
+	cmd.Stdin = terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	d = follow(t, tempDir(t), cmd)
+	d.sees(1, `^ready`)
+	press := func() {
+		_, err := keyboard.Write([]byte{'C' & 0x1f})
+		require.NoError(t, err)
+	}
+	press()
+	d.sees(1, fmt.Sprintf(`^received INT, sending TERM to all workers:%d$`, d.worker(1)))
+	eventually(t, func() bool {
+		press() // until one comes within five seconds of the last, however busy the machine is
+		return strings.Contains(d.out.String(), "sending KILL")
+	}, d.out.String)
+	d.sees(1, fmt.Sprintf(`^received INT, sending KILL to all workers:%d$`, d.worker(1)))
+	assert.Zero(t, d.exit())
+}
+
+// openTerminal makes a terminal, and what types into it.
+func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { keyboard.Close() })
+	require.NoError(t, unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { terminal.Close() })
+	return keyboard, terminal
+}
+
+// Who forgets --inherit is told of it, before the port turns out to be in use: systemd
+// has it.
+func TestSocketsThatNobodyTakesAreToldOf(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	d := activated(t, tempDir(t), []string{addr}, "web", "--port="+addr, "--", "sleep", "1000")
+	connects(t, "tcp", addr)
+	assert.Equal(t, 1, d.exit())
+	d.before("1 socket passed by LISTEN_FDS and not taken: 3:web; --inherit does that", "address already in use")
+
+	d = activated(t, tempDir(t), []string{addr, "127.0.0.1:" + freePort(t)}, "web:api", "--inherit=web", "--", "sleep", "1000")
+	connects(t, "tcp", addr)
+	d.sees(1, `^1 socket passed by LISTEN_FDS and not taken: 4:api;`)
+	d.sees(1, `^starting new worker`)
+	d.stop()
+}
+
+// As the README has it, from a clone.
+func TestMakeInstall(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	install := exec.Command(needs(t, "make"), "install", "BIN="+filepath.Join(dir, "bin"), "DESTDIR="+filepath.Join(dir, "dest"), "PREFIX=/usr", "COMMIT=c0ffee")
+	install.Dir = source
+	text, err := install.CombinedOutput()
+	require.NoError(t, err, "%s", text)
+	for _, name := range []string{"start_server", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
+		code, printed := command(t, dir, filepath.Join(dir, "dest/usr/bin", name), "--version")
+		assert.Zero(t, code)
+		assert.Equal(t, name+" (go-server-starter) "+starter.Version+" (commit c0ffee)\n", printed)
+	}
+}

@@ -1,0 +1,41 @@
+package cmdline
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// commit is what the program was built from, set by -ldflags=-X where Go does not see
+// the repository, as in an image.
+var commit string
+
+// Version is what a command prints of its version: its name, that of the module, and the
+// commit it was built from if that is known.
+func Version(name, version string) string {
+	from := commit
+	if info, ok := debug.ReadBuildInfo(); ok && from == "" {
+		from = builtFrom(info)
+	}
+	if from != "" {
+		from = fmt.Sprintf(" (commit %s)", from)
+	}
+	return fmt.Sprintf("%s (go-server-starter) %s%s", name, version, from)
+}
+
+// builtFrom is the commit that Go has noted; one that was downloaded as a module has a
+// version instead, in which it stands as well.
+func builtFrom(info *debug.BuildInfo) string {
+	noted := map[string]string{}
+	for _, s := range info.Settings {
+		noted[s.Key] = s.Value
+	}
+	const short = 12
+	switch revision := noted["vcs.revision"]; {
+	case revision == "" && info.Main.Sum != "":
+		return info.Main.Version
+	case noted["vcs.modified"] == "true":
+		return revision[:min(short, len(revision))] + "-dirty"
+	default:
+		return revision[:min(short, len(revision))]
+	}
+}

@@ -1,0 +1,158 @@
+//go:build unix
+
+package fd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bound is a unix socket's file.
+type Bound struct {
+	path     string
+	dev, ino uint64
+}
+
+// Errors of what stands at a path where a socket is to be bound.
+var (
+	ErrNoSocket  = errors.New("what is there is not a socket, and is left alone")
+	ErrListening = errors.New("a process listens there already")
+)
+
+// Bind binds a unix socket that does not listen yet to a path, and gives its file a mode
+// and, if these are not -1, an owner and a group. A socket file on which nobody listens
+// is removed first, after removing was told of it; it may be nil. Other errors than the
+// system's are ErrNoSocket and ErrListening. On an error no file is left.
+//
+// The mode is set on the socket before it has a name: by its name it could be another
+// file's that somebody has put there. What the umask takes from it is given back by
+// a descriptor.
+func Bind(socket int, path string, mode fs.FileMode, uid, gid int, removing func()) (*Bound, error) {
+	w, err := find(path, false)
+	if why := (*os.PathError)(nil); errors.As(err, &why) {
+		return nil, os.NewSyscallError("bind", why.Err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	if err := w.clear(removing); err != nil {
+		return nil, err
+	}
+	_ = unix.Fchmod(socket, uint32(mode.Perm())) // only Linux can
+	if err := unix.Bind(socket, &unix.SockaddrUnix{Name: path}); err != nil {
+		return nil, os.NewSyscallError("bind", err)
+	}
+	b := &Bound{path: path}
+	err = b.own(w, mode, uid, gid)
+	if err != nil && b.ino != 0 {
+		err = errors.Join(err, b.Remove())
+	}
+	return b, err
+}
+
+// clear removes a socket on which nobody listens, and says no to anything else.
+func (w *way) clear(removing func()) error {
+	if !w.found {
+		return nil
+	}
+	if err := w.stale(); err != nil {
+		return err
+	}
+	if removing != nil {
+		removing()
+	}
+	return w.remove(w.name)
+}
+
+func (w *way) stale() error {
+	if w.stat.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return ErrNoSocket
+	}
+	switch err := connect(w.path); err {
+	case unix.ECONNREFUSED:
+		return nil
+	case nil, unix.EAGAIN, unix.EPROTOTYPE: // EAGAIN: its queue is full
+		return ErrListening
+	default:
+		return os.NewSyscallError("connect", err)
+	}
+}
+
+// connect tries to, without waiting: only who is refused knows that nobody listens.
+func connect(path string) error {
+	n, err := Socket(unix.AF_UNIX, unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(n)
+	if err := unix.SetNonblock(n, true); err != nil {
+		return err
+	}
+	return unix.Connect(n, &unix.SockaddrUnix{Name: path})
+}
+
+// CheckBind says what Bind would of what stands at a path. It removes nothing.
+func CheckBind(path string) error {
+	w, err := find(path, false)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if !w.found {
+		return nil
+	}
+	return w.stale()
+}
+
+// RemoveDead removes a socket file on which nobody listens. Anything else is an error, and
+// stays.
+func RemoveDead(path string) error {
+	w, err := find(path, false)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if !w.found {
+		return &os.PathError{Op: "remove", Path: path, Err: fs.ErrNotExist}
+	}
+	return w.clear(nil)
+}
+
+// isOurs says no to what is not the socket that was made just now. A link to
+// another one of ours has more than one name.
+func (b *Bound) isOurs(st *unix.Stat_t) error {
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
+		return fmt.Errorf("somebody has put something else there as the socket was bound (mode %o, of user %d)", st.Mode, st.Uid)
+	}
+	b.dev, b.ino = uint64(st.Dev), st.Ino
+	return nil
+}
+
+// Lost tells that the file is not, or not any more, at the path: somebody has removed or
+// replaced it, and nobody can connect.
+func (b *Bound) Lost() bool {
+	var st unix.Stat_t
+	return unix.Lstat(b.path, &st) != nil || uint64(st.Dev) != b.dev || st.Ino != b.ino
+}
+
+// Remove removes the file, if it is still there. It must be called before the socket is
+// closed: the number of a file that nobody has open may be another's.
+func (b *Bound) Remove() error {
+	w, err := find(b.path, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if !w.found || uint64(w.stat.Dev) != b.dev || w.stat.Ino != b.ino {
+		return nil
+	}
+	return w.remove(w.name)
+}

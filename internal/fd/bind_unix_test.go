@@ -1,0 +1,110 @@
+//go:build unix
+
+package fd
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// socketDir is a directory whose path is short enough for a socket.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "fd")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func bound(t *testing.T, path string, mode fs.FileMode) (int, *Bound, error) {
+	t.Helper()
+	n, err := Socket(unix.AF_UNIX, unix.SOCK_STREAM)
+	require.NoError(t, err)
+	b, err := Bind(n, path, mode, -1, -1, nil)
+	return n, b, err
+}
+
+func TestBoundSocketHasItsModeWhateverTheUmask(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []fs.FileMode{0o777, 0o666, 0o600, 0o070, 0} {
+		path := filepath.Join(socketDir(t), "s")
+		n, b, err := bound(t, path, mode)
+		require.NoError(t, err)
+		info, err := os.Lstat(path)
+		require.NoError(t, err)
+		assert.Equal(t, fs.ModeSocket|mode, info.Mode())
+		assert.False(t, b.Lost())
+		require.NoError(t, os.Rename(path, path+".old"))
+		assert.True(t, b.Lost())
+		written(t, path)
+		assert.True(t, b.Lost())
+		require.NoError(t, b.Remove())
+		assert.FileExists(t, path, "it is another's")
+		unix.Close(n)
+	}
+}
+
+// Whoever may write to the directory swaps a symlink in, as often as it can.
+func TestModeIsNeverAnotherFiles(t *testing.T) {
+	t.Parallel()
+	dir := socketDir(t)
+	victim, path := written(t, filepath.Join(dir, "victim")), filepath.Join(dir, "s")
+	over := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_ = unix.Unlink(path)
+				_ = unix.Symlink(victim, path)
+			}
+		}
+	}()
+	refused, made := 0, 0
+	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		_ = unix.Unlink(path)
+		n, _, err := bound(t, path, 0o777)
+		if err == nil {
+			made++
+		} else {
+			refused++
+		}
+		unix.Close(n)
+		info, err := os.Lstat(victim)
+		require.NoError(t, err)
+		require.Equal(t, fs.FileMode(0o600), info.Mode(), "after %d sockets, and %d that were refused", made, refused)
+	}
+	close(over)
+	<-done
+	assert.Positive(t, refused)
+}
+
+func TestDeadSocketIsRemovedAndALiveOneIsNot(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(socketDir(t), "s")
+	assert.NoError(t, CheckBind(path))
+	n, _, err := bound(t, path, 0o600)
+	require.NoError(t, err)
+	assert.NoError(t, CheckBind(path), "it does not listen")
+	require.NoError(t, unix.Listen(n, 0))
+	assert.ErrorIs(t, CheckBind(path), ErrListening)
+	assert.ErrorIs(t, RemoveDead(path), ErrListening)
+	_, _, err = bound(t, path, 0o600)
+	assert.ErrorIs(t, err, ErrListening)
+	unix.Close(n)
+	require.NoError(t, RemoveDead(path))
+	assert.ErrorIs(t, RemoveDead(path), fs.ErrNotExist)
+	written(t, path)
+	assert.ErrorIs(t, RemoveDead(path), ErrNoSocket)
+	assert.FileExists(t, path)
+}

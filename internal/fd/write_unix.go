@@ -1,0 +1,47 @@
+//go:build unix
+
+package fd
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// WriteAll writes all of text to w. O_NONBLOCK is a flag of the open file, which a
+// process may set that shares it, as node does with its stderr: then w is waited for
+// whenever it is full, as if it blocked.
+func WriteAll(w io.Writer, text string) error {
+	for {
+		n, err := io.WriteString(w, text)
+		text = text[max(0, min(n, len(text))):]
+		file, ok := w.(*os.File)
+		if !ok || !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		if err := awaitRoom(file); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRoom blocks until something can be written to a file.
+func awaitRoom(file *os.File) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) {
+		for {
+			_, failed = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+			if failed != unix.EINTR {
+				return
+			}
+		}
+	})
+	return errors.Join(err, os.NewSyscallError("poll", failed))
+}

@@ -1,0 +1,119 @@
+package launch
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/stretchr/testify/require"
+)
+
+// roleVariable makes the test binary another program: the value names it.
+const roleVariable = "LAUNCH_TEST_ROLE"
+
+var roles = map[string]func(){"show": show}
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		roles[role]()
+		syscall.Exit(0) // not os.Exit, which may have something to say of coverage
+	}
+	os.Exit(m.Run())
+}
+
+// show is a worker that tells all it was given, but for its own role.
+func show() {
+	fmt.Println("args", strings.Join(os.Args[1:], " "))
+	env := slices.DeleteFunc(os.Environ(), func(pair string) bool { return nameOf(pair) == roleVariable })
+	slices.Sort(env)
+	for _, pair := range env {
+		fmt.Println("env", pair)
+	}
+}
+
+// worker is a program that the test binary plays.
+func worker(t *testing.T, role string, args ...string) (Program, func() (Environ, supervise.Settings, error)) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	env := func() (Environ, supervise.Settings, error) {
+		return Environ{roleVariable + "=" + role}, supervise.Settings{}, nil
+	}
+	return Program{Command: append([]string{self}, args...)}, env
+}
+
+// log is a Spawner's output, and what was written there.
+type log struct {
+	*output.Output
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func newLog() *log {
+	l := &log{}
+	l.Output = output.New(l, "a test")
+	return l
+}
+
+func (l *log) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(text)
+}
+
+// written is what was written so far.
+func (l *log) written() string {
+	l.Flush()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// bind binds sockets until the test ends.
+func bind(t *testing.T, o socket.Options, ports ...string) *socket.Set {
+	t.Helper()
+	specs, err := socket.Parse(ports, nil)
+	require.NoError(t, err)
+	set, err := socket.Bind(t.Context(), specs, o)
+	require.NoError(t, err)
+	t.Cleanup(func() { set.Close() })
+	return set
+}
+
+// named are sockets that need not be bound, as workers are only told of them.
+func named() *socket.Set {
+	return &socket.Set{Sockets: []socket.Socket{
+		{Spec: socket.Spec{Label: "web"}, Name: "8080", FD: 3, Addr: &net.TCPAddr{IP: net.IPv4zero, Port: 8080}},
+		{Name: "/run/a.sock", FD: 4, Addr: &net.UnixAddr{Name: "/run/a.sock", Net: "unix"}},
+	}}
+}
+
+// exports are conventions by their names.
+func exports(t *testing.T, names ...string) []fdenv.Export {
+	t.Helper()
+	found, err := fdenv.ParseExports(names)
+	require.NoError(t, err)
+	return found
+}
+
+// noProcess fails if a worker was started.
+func noProcess(t *testing.T, p supervise.Process) {
+	t.Helper()
+	if p, ok := p.(*proc.Process); ok && p != nil {
+		_ = p.Signal(os.Kill)
+		p.Wait()
+		t.Fatal("a worker was started")
+	}
+	require.True(t, p == nil, "an interface that holds a nil")
+}

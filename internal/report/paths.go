@@ -1,0 +1,66 @@
+package report
+
+import (
+	"sync/atomic"
+
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// Paths looks whether the sockets are still at their paths, and tells of those that are
+// not. It looks when something happens anyhow: when a worker has died, as some remove
+// paths when they leave, and when a restart is asked for, as whoever finds no control
+// socket does by HUP.
+type Paths struct {
+	Out  *output.Output
+	Name string // of the superdaemon
+	// Lost are the paths of bound sockets that are gone. Both functions are called from
+	// the output's goroutine.
+	Lost func() []string
+	// Renew makes the control socket anew if that is gone, and tells whether it was.
+	Renew func() (lost bool, err error)
+
+	waiting atomic.Bool     // it is about to look
+	told    map[string]bool // of a path or a fault; touched in the output's queue only
+}
+
+// Hear has the paths looked at.
+func (p *Paths) Hear(e supervise.Event) {
+	switch e.(type) {
+	case supervise.Died, supervise.RestartAsked, supervise.Refused:
+		if !p.waiting.Swap(true) {
+			p.Out.Do(p.look)
+		}
+	}
+}
+
+// Settled does nothing: all is said.
+func (p *Paths) Settled(supervise.Tally) {}
+
+// look tells of each path once that is gone, and of each that is made anew.
+func (p *Paths) look() {
+	p.waiting.Store(false)
+	for _, path := range p.Lost() {
+		if p.isNews(path) {
+			p.Out.Printf("%s was removed: new connections to it fail until %s is restarted", path, p.Name)
+		}
+	}
+	switch lost, err := p.Renew(); {
+	case err != nil:
+		if p.isNews(err.Error()) {
+			p.Out.Printf("the control socket was removed, and could not be made anew: %v", err)
+		}
+	case lost:
+		p.Out.Printf("the control socket was removed: it was made anew")
+	}
+}
+
+// isNews tells that it was not told yet.
+func (p *Paths) isNews(what string) bool {
+	if p.told == nil {
+		p.told = map[string]bool{}
+	}
+	told := p.told[what]
+	p.told[what] = true
+	return !told
+}

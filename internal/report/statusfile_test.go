@@ -1,0 +1,104 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// newStatusFile keeps one at path.
+func newStatusFile(t *testing.T, path string) (*StatusFile, *written) {
+	t.Helper()
+	file, err := runfile.NewStatusFile(path)
+	require.NoError(t, err)
+	out := newWritten()
+	return &StatusFile{File: file, Out: out.Output}, out
+}
+
+func serving(workers ...supervise.Worker) supervise.Serving {
+	return supervise.Serving{Workers: workers}
+}
+
+func TestStatusFileListsWhatServes(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status")
+	s, out := newStatusFile(t, path)
+	for _, row := range []struct {
+		event supervise.Event
+		then  string
+	}{
+		{serving(worker, supervise.Worker{Generation: 3, Pid: 102}), "2:101\n3:102\n"},
+		{supervise.Started{Worker: worker}, "2:101\n3:102\n"},
+		{serving(), ""},
+		{serving(worker), "2:101\n"},
+	} {
+		s.Hear(row.event)
+		s.Settled(supervise.Tally{})
+		s.Flush()
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, row.then, string(text))
+	}
+	assert.Empty(t, out.lines())
+}
+
+// A client that waits for a restart takes a new file of the same content for the news
+// that this has failed.
+func TestStatusFileIsRenewedWhenARestartHasFailed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status")
+	synctest.Test(t, func(t *testing.T) {
+		s, out := newStatusFile(t, path)
+		renewed := func(e supervise.Event) bool {
+			before, err := runfile.ReadStatus(path)
+			require.NoError(t, err)
+			s.Hear(e)
+			s.Flush()
+			after, err := runfile.ReadStatus(path)
+			require.NoError(t, err)
+			assert.Equal(t, before.Entries, after.Entries)
+			return after.RenewedSince(before)
+		}
+		s.Hear(serving(worker))
+		s.Flush()
+		assert.True(t, renewed(supervise.AttemptFailed{Decided: true}))
+		assert.False(t, renewed(supervise.AttemptFailed{}), "another attempt decides")
+		assert.False(t, renewed(supervise.RestartAsked{}))
+		assert.Empty(t, out.lines())
+	})
+}
+
+func TestStatusFileThatCannotBeWrittenIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	path := filepath.Join(dir, "status")
+	s, out := newStatusFile(t, path)
+	require.NoError(t, os.Remove(dir))
+	s.Hear(serving(worker))
+	s.Flush()
+	lines := out.lines()
+	assert.Contains(t, lines, "status file: open "+path)
+	assert.Contains(t, lines, ": trying again until it is right\n")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	s.Hear(serving(worker))
+	s.Flush()
+	assert.Equal(t, "the status file is right again\n", out.lines())
+	assert.FileExists(t, path)
+}
+
+func TestWithoutAStatusFileNothingIsWritten(t *testing.T) {
+	t.Parallel()
+	out := newWritten()
+	s := &StatusFile{Out: out.Output}
+	s.Hear(serving(worker))
+	s.Hear(supervise.AttemptFailed{Decided: true})
+	s.Flush()
+	assert.Empty(t, out.lines())
+}

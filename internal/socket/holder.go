@@ -1,0 +1,36 @@
+package socket
+
+import (
+	"fmt"
+	"strings"
+)
+
+// InUseError tells that an address is another one's, and of which processes, as far as
+// we may see that.
+type InUseError struct {
+	Pids []int
+	err  error
+}
+
+func (e *InUseError) Unwrap() error { return e.err }
+
+// namedHolders are so many processes that are named; there may be many workers.
+const namedHolders = 3
+
+func (e *InUseError) Error() string {
+	if len(e.Pids) == 0 {
+		return e.err.Error()
+	}
+	var named []string
+	for _, pid := range e.Pids[:min(len(e.Pids), namedHolders)] {
+		named = append(named, fmt.Sprintf("process %d (%s)", pid, commandOf(pid)))
+	}
+	if more := len(e.Pids) - len(named); more > 0 {
+		named = append(named, fmt.Sprintf("%d more", more))
+	}
+	has := "has"
+	if len(e.Pids) > 1 {
+		has = "have"
+	}
+	return fmt.Sprintf("%v: %s %s it", e.err, strings.Join(named, ", "), has)
+}
