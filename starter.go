@@ -388,16 +388,12 @@ type request func(ctx context.Context, cause string)
 func (s *Starter) handleSignals(stopping func(cause string)) (stop func()) {
 	heedPipe := survivePipe()
 	table := s.signals(stopping)
-	caught := make(chan os.Signal, 16)
+	caught := make(chan os.Signal, 256)
 	for sig := range table {
 		signal.Notify(caught, sig)
 	}
 	ctx, done := context.WithCancel(context.Background())
-	go func() {
-		for sig := range caught {
-			table[sig](ctx, "received "+text.SignalName(sig))
-		}
-	}()
+	go s.actOn(ctx, caught, table)
 	return func() {
 		signal.Stop(caught)
 		heedPipe()

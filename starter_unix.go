@@ -45,7 +45,7 @@ func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
 		s.out.Printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
 	}
 	table := map[os.Signal]request{
-		syscall.SIGHUP:  func(ctx context.Context, cause string) { s.sup.Restart(ctx, cause) },
+		syscall.SIGHUP:  s.sup.AskRestart,
 		syscall.SIGTERM: stop(s.config.SignalOnTERM, s.config.StopDelay),
 		syscall.SIGINT:  interrupt(stop(syscall.SIGTERM, 0), stop(os.Kill, 0)),
 		syscall.SIGQUIT: stop(syscall.SIGQUIT, 0),

@@ -117,7 +117,7 @@ func (l *Listener) passCredentials() error {
 func (l *Listener) read(handle func(Message)) {
 	text := make([]byte, maxMessage)
 	control := make([]byte, 4096)
-	for {
+	for pace := newPace(); ; pace.wait(l.done) {
 		n, controls, _, _, err := l.conn.ReadMsgUnix(text, control)
 		if err != nil {
 			return // closed

@@ -30,15 +30,24 @@ type Output struct {
 // own, so that one that hangs holds no other up.
 type lines struct {
 	Queue
-	to io.Writer
+	to    io.Writer
+	bound bound
 }
 
 // print writes text after what came before, and then calls written, unless it is nil.
 func (l *lines) print(text string, written func()) {
+	waited := written != nil // by whoever prints
+	if !waited && !l.bound.admit(len(text)) {
+		return
+	}
 	l.Add(func() {
 		_ = fd.WriteAll(l.to, text) // whom could an error be told?
-		if written != nil {
+		if waited {
 			written()
+			return
+		}
+		if left := l.bound.written(len(text)); left != "" {
+			_ = fd.WriteAll(l.to, left)
 		}
 	})
 }

@@ -269,3 +269,35 @@ func TestLogCommandsEndIsTold(t *testing.T) {
 	assert.Equal(t, "log command 7 died unexpectedly with status:9, restarting\n"+
 		"log command cannot be restarted: no such program\n", log.String())
 }
+
+// A log that takes nothing costs no memory without bound: what is left out is counted.
+func TestLinesThatALogHasNoRoomFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var early lockedBuffer
+		stuck := make(chan struct{})
+		o := New(writerFunc(func(p []byte) (int, error) { <-stuck; return early.Write(p) }), "a test")
+		for i := range 3 * maxWaiting {
+			o.Printf("%d", i)
+		}
+		close(stuck)
+		o.Flush()
+		o.Printf("after")
+		o.Flush()
+		lines := strings.Split(early.String(), "\n")
+		assert.Len(t, lines, maxWaiting+3)
+		assert.Equal(t, []string{fmt.Sprint(maxWaiting - 1), "20000 lines were left out here, as the log took them too slowly", "after", ""}, lines[maxWaiting-1:])
+
+		stuck = make(chan struct{})
+		for range 3 {
+			o.Printf("%s", strings.Repeat("x", maxWaitingBytes/2))
+		}
+		close(stuck)
+		o.Flush()
+		assert.Contains(t, early.String(), "\n2 lines were left out here")
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(p []byte) (int, error) { return w(p) }

@@ -41,6 +41,7 @@ func (q *Queue) work() {
 			return
 		}
 		do := q.todo[0]
+		q.todo[0] = nil
 		q.todo = q.todo[1:]
 		q.mu.Unlock()
 		do()

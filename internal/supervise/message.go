@@ -11,7 +11,7 @@ type message interface{ message() }
 type (
 	restartAsked struct {
 		cause string
-		reply chan<- Outcome
+		reply chan<- Outcome // nil: nobody wants to know
 	}
 	stopAsked struct {
 		cause  string

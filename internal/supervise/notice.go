@@ -1,9 +1,13 @@
 package supervise
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// notices are those that cannot be told of a worker.
+// notices are those that cannot be told of a worker, or not yet.
 type notices struct {
+	unsaid    []*worker // whose STATUS line is to be told when statusPause is over
 	early     []Notice  // the sender may be a worker whose spawn is in the mail
 	strangeAt time.Time // the last StrangeNotice
 	strange   int       // ignored since
@@ -27,7 +31,7 @@ func (l *loop) onNotice(n Notice) {
 		w.ready, w.stopping = w.ready || n.Ready, w.stopping || n.Stopping
 		if n.Status != nil {
 			w.said = *n.Status
-			l.tell(Noticed{w.id(), w.said})
+			l.says(w)
 		}
 		return
 	}
@@ -43,6 +47,36 @@ func (l *loop) onNotice(n Notice) {
 		l.tell(StrangeNotice{n.Pids[0], l.notices.strange})
 		l.notices.strange, l.notices.strangeAt = 0, l.now
 	}
+}
+
+// statusPause is the least time between two Noticed of a worker: of the STATUS lines that
+// come meanwhile the last one counts.
+const statusPause = 100 * time.Millisecond
+
+// says tells what a worker says, at once or when statusPause is over.
+func (l *loop) says(w *worker) {
+	switch {
+	case !l.now.Before(w.saidAt.Add(statusPause)):
+		w.saidAt = l.now
+		l.tell(Noticed{w.id(), w.said})
+	case !slices.Contains(l.notices.unsaid, w):
+		l.notices.unsaid = append(l.notices.unsaid, w)
+	}
+}
+
+// sayRest tells what workers have said meanwhile.
+func (l *loop) sayRest() {
+	l.notices.unsaid = slices.DeleteFunc(l.notices.unsaid, func(w *worker) bool {
+		if l.find(w.process.Pid()) != w {
+			return true // it has gone
+		}
+		if !l.due(w.saidAt.Add(statusPause)) {
+			return false
+		}
+		w.saidAt = l.now
+		l.tell(Noticed{w.id(), w.said})
+		return true
+	})
 }
 
 func (n Notice) answer(counts bool) {

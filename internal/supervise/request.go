@@ -10,13 +10,17 @@ import (
 
 func (l *loop) onRestart(m restartAsked) {
 	if l.ending.stopping || l.ending.later != nil {
-		m.reply <- Outcome{Err: ErrStopping}
+		if m.reply != nil {
+			m.reply <- Outcome{Err: ErrStopping}
+		}
 		l.tell(Refused{m.cause})
 		return
 	}
 	l.tell(RestartAsked{Cause: m.cause, Pending: l.starting != nil})
 	l.wanted, l.asked = true, true
-	l.waiting = append(l.waiting, m.reply)
+	if m.reply != nil {
+		l.waiting = append(l.waiting, m.reply)
+	}
 	l.attempts.failures = 0
 	l.progressed(0)
 }
@@ -71,7 +75,7 @@ func (l *loop) onSignal(m signalAsked) {
 			to = append(to, w.id())
 			l.signal(w, m.signal)
 		case m.passed:
-			w.missed = append(w.missed, m.signal)
+			w.missed = adding(w.missed, m.signal)
 		}
 	}
 	slices.SortFunc(to, Worker.compare)
@@ -82,6 +86,14 @@ func (l *loop) onSignal(m signalAsked) {
 	}
 }
 
+// adding adds a signal to those that wait, once, as the kernel does.
+func adding(waiting []os.Signal, sig os.Signal) []os.Signal {
+	if slices.Contains(waiting, sig) {
+		return waiting
+	}
+	return append(waiting, sig)
+}
+
 // onPassed sees to it that a signal that was to end everything is not followed by
 // another worker.
 func (l *loop) onPassed(m signalAsked) {
@@ -90,7 +102,7 @@ func (l *loop) onPassed(m signalAsked) {
 		return
 	}
 	if l.starting != nil {
-		l.starting.missed = append(l.starting.missed, m.signal)
+		l.starting.missed = adding(l.starting.missed, m.signal)
 	}
 	l.wanted, l.asked = false, false
 	answer(l.waiting, Outcome{Err: ErrStopping})

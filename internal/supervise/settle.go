@@ -37,6 +37,7 @@ func (l *loop) settle() {
 	l.killLeftovers()
 	l.publish()
 	l.tellResizes()
+	l.sayRest()
 	l.timer.Stop()
 	if !l.alarm.IsZero() {
 		l.timer.Reset(l.alarm.Sub(l.now))

@@ -155,6 +155,11 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
 	return reply
 }
 
+// AskRestart is Restart for those that do not want to know how it goes.
+func (s *Supervisor) AskRestart(ctx context.Context, cause string) {
+	_ = s.post(ctx, restartAsked{cause: cause}) // after the end nobody cares
+}
+
 // Stop sends sig to all workers, for good, after serving on for delay. It does
 // not wait: Run returns when they are gone. Asking again with another signal sends
 // that, too, at once.

@@ -36,6 +36,7 @@ type worker struct {
 	proven   bool          // after
 	after    time.Duration // from its start
 	said     string        // its last STATUS line
+	saidAt   time.Time     // when one was told last
 	told     purpose       // what it was sent
 	sent     os.Signal     // the last of those but KILL; nil: none
 	missed   []os.Signal   // passed on before it was spawned

@@ -1,0 +1,48 @@
+package output
+
+import (
+	"fmt"
+	"sync"
+)
+
+// What may wait to be written to a log that takes nothing.
+const (
+	maxWaiting      = 10000   // lines
+	maxWaitingBytes = 1 << 20 // of them
+)
+
+// bound counts the lines that wait. What a worker has written does not count: it waits
+// itself until that is in the log.
+type bound struct {
+	mu          sync.Mutex
+	lines, size int
+	left        int // lines that were left out since the last one that was not
+}
+
+// admit tells whether there is room for a line, of so many bytes.
+func (b *bound) admit(size int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lines >= maxWaiting || b.size+size > maxWaitingBytes {
+		b.left++
+		return false
+	}
+	b.lines++
+	b.size += size
+	return true
+}
+
+// written takes back what admit counted. The result is a line about those that were left
+// out, once nothing waits any more, or "".
+func (b *bound) written(size int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines--
+	b.size -= size
+	if b.lines > 0 || b.left == 0 {
+		return ""
+	}
+	left := b.left
+	b.left = 0
+	return fmt.Sprintf("%d lines were left out here, as the log took them too slowly\n", left)
+}
