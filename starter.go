@@ -342,7 +342,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	if s.launcher.Control == "" {
 		return nil
 	}
-	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Refused: s.refused}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: s.refused}
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}

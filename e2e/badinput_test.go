@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -178,4 +179,16 @@ func TestOptionsAsPerlTakesThem(t *testing.T) {
 	assert.Equal(t, "127.0.0.1:"+port+"=3", d.env(1)["SERVER_STARTER_PORT"])
 	assert.Equal(t, "0.1", d.env(1)["KILL_OLD_DELAY"])
 	d.stop()
+}
+
+// More ports than a variable can tell of are refused before anything is bound.
+func TestMorePortsThanCanBeTold(t *testing.T) {
+	t.Parallel()
+	args := []string{"--interval=0.2"}
+	for port := 20000; port < 29000; port++ {
+		args = append(args, fmt.Sprintf("--port=127.0.0.1:%d", port))
+	}
+	code, printed := command(t, tempDir(t), ours, append(args, "--", "true")...)
+	assert.Equal(t, 2, code)
+	assert.Equal(t, "start_server: 9000 sockets are too many to be told of: SERVER_STARTER_PORT would have 187919 bytes, and a variable may have 131072: the first 6293 fit\n", printed)
 }

@@ -337,7 +337,7 @@ func TestHostileSubscriber(t *testing.T) {
 		deaf = append(deaf, conn)
 	}
 	d.talk(slices.Repeat([]string{`{"command":"signal","signal":"CONT"}`}, 3000)...) // an event each
-	d.sees(1, fmt.Sprintf(`^refused on the control socket: process %d does not read the events that it asked for$`, os.Getpid()))
+	d.sees(1, fmt.Sprintf(`^refused on the control socket: process %d does not read what it asked for$`, os.Getpid()))
 	for _, conn := range deaf {
 		text, err := io.ReadAll(conn)
 		assert.NoError(t, err, "it was disconnected")

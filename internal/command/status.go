@@ -47,6 +47,15 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 	return status, nil
 }
 
+// Picture is Status, and nil after the supervisor has run.
+func (c *Commands) Picture() *control.Status {
+	now, err := c.Status(context.Background())
+	if err != nil {
+		return nil
+	}
+	return &now
+}
+
 func worker(w supervise.WorkerStatus, now time.Time) control.Worker {
 	c := control.Worker{
 		ID: control.ID(w.Worker), State: w.State, Restarts: max(0, w.Starts-1), Says: w.Said,

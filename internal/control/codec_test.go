@@ -119,6 +119,7 @@ func TestEventsComeAcrossWhole(t *testing.T) {
 	full := Event{
 		Version: Version, Event: "says", Time: at(1732161234567), Worker: &ID{1, 2, 3}, Workers: []ID{{1, 2, 3}, {4, 5, 6}},
 		Generation: 7, Wanted: 8, Seconds: 0.125, Signal: "TERM", Status: pointer(9), Reason: nasty, Says: nasty, Text: nasty,
+		Now: everything().Status,
 	}
 	isWhole(t, full)
 	for name, e := range map[string]Event{

@@ -23,6 +23,7 @@ type client struct {
 	once   sync.Once
 
 	unread atomic.Int64 // bytes of events that are not written yet
+	behind atomic.Bool  // events are passed over
 
 	// Written under the server's lock. The client's own goroutine, which alone sets events,
 	// reads it without.

@@ -76,7 +76,7 @@ func (s *Server) subscribe(c *client) bool {
 	if c.events != nil || c.ended {
 		return false
 	}
-	c.events = make(chan written, maxEvents)
+	c.events = make(chan written, maxEvents+spareMarks)
 	s.watched.Add(1)
 	return true
 }

@@ -156,6 +156,9 @@ func decodeEvent(v *fastjson.Value) Event {
 		status := v.GetInt("status")
 		e.Status = &status
 	}
+	if now := v.Get("now"); now != nil {
+		e.Now = decodeStatus(now)
+	}
 	return e
 }
 

@@ -50,6 +50,9 @@ func (e *Event) encode() []byte {
 	o.setIf(e.Reason != "", "reason", e.Reason)
 	o.setIf(e.Says != "", "says", e.Says)
 	o.setIf(e.Text != "", "text", e.Text)
+	if e.Now != nil {
+		o.set("now", raw(e.Now.JSON()))
+	}
 	return append(o.json(), '\n')
 }
 

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -9,7 +8,8 @@ import (
 func (s *Server) Watched() bool { return s != nil && s.watched.Load() > 0 }
 
 // Publish sends an event to the subscribers. It never blocks and takes no lock. A
-// subscriber that does not keep up is disconnected.
+// subscriber that does not keep up gets a "missed" event in the place of those that it has
+// missed, see behind.go.
 func (s *Server) Publish(e Event) {
 	if !s.Watched() {
 		return
@@ -19,6 +19,10 @@ func (s *Server) Publish(e Event) {
 	case s.events <- happening{event: e}:
 	default:
 		s.missed.Store(true)
+		select { // or deliver, if it has emptied the channel meanwhile, would not look
+		case s.events <- happening{}:
+		default:
+		}
 	}
 }
 
@@ -42,22 +46,24 @@ func (s *Server) deliver() {
 	}
 }
 
-// happening is an event, or a mark between two events.
+// happening is an event, or a mark between two events, or neither.
 type happening struct {
 	event Event
 	mark  *mark // nil: it is an event
 }
 
-// mark tells one client when all events before it are written.
+// mark tells one client when all events before it are written, or with resumes that all
+// before it are passed over, and none from it on.
 type mark struct {
 	client  *client
-	reached chan struct{} // closed when they are
+	reached chan struct{} // closed then
+	resumes bool
 }
 
 // catchUp blocks until all events published so far are written to the client, so that an
 // answer does not overtake them.
 func (c *client) catchUp() {
-	m := &mark{c, make(chan struct{})}
+	m := &mark{client: c, reached: make(chan struct{})}
 	select {
 	case c.server.events <- happening{mark: m}:
 	case <-c.gone:
@@ -71,15 +77,21 @@ func (c *client) catchUp() {
 }
 
 func (s *Server) pass(h happening) {
-	if h.mark != nil {
-		h.mark.client.put(written{mark: h.mark.reached})
-		return
-	}
 	if s.missed.Swap(false) {
-		s.refusals.add("events come faster than they can be delivered")
 		for _, c := range s.subscribers() {
-			c.end()
+			c.fallBehind()
 		}
+	}
+	switch {
+	case h.mark != nil && h.mark.resumes:
+		h.mark.client.behind.Store(false)
+		close(h.mark.reached)
+		return
+	case h.mark != nil:
+		h.mark.client.mark(h.mark.reached)
+		return
+	case h.event.Event == "":
+		return
 	}
 	text := h.event.encode()
 	for _, c := range s.subscribers() {
@@ -94,28 +106,28 @@ type written struct {
 	mark chan struct{}
 }
 
-// put has w written. It does not block: a client that does not read is disconnected.
+// put has w written, unless the client has missed something. It does not block.
 func (c *client) put(w written) {
-	if c.unread.Add(int64(len(w.text))) <= maxUnread {
-		select {
-		case c.events <- w:
-			return
-		default:
-		}
+	switch {
+	case c.behind.Load():
+	case len(c.events) >= maxEvents || c.unread.Load()+int64(len(w.text)) > maxUnread:
+		c.fallBehind()
+	default:
+		c.unread.Add(int64(len(w.text)))
+		c.events <- w // there is room: nobody else puts any in
 	}
-	c.server.refusals.add(fmt.Sprintf("process %d does not read the events that it asked for", c.peer.Pid))
-	c.end()
 }
 
 // tell writes what put has put, until the client is gone or the end is reached.
 func (c *client) tell() {
 	defer c.end()
+	var marks []chan struct{} // reached when the client has caught up
 	for {
 		select {
 		case w := <-c.events:
 			switch {
 			case w.mark != nil:
-				close(w.mark)
+				marks = append(marks, w.mark)
 			case w.text == nil || c.write(w.text) != nil:
 				return
 			default:
@@ -124,6 +136,18 @@ func (c *client) tell() {
 		case <-c.gone:
 			return
 		}
+		if c.behind.Load() {
+			if len(c.events) > 0 {
+				continue // they came before what is missed
+			}
+			if !c.resume() {
+				return
+			}
+		}
+		for _, m := range marks {
+			close(m)
+		}
+		marks = nil
 	}
 }
 

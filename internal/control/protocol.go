@@ -140,8 +140,9 @@ type Event struct {
 	Wanted     int // workers
 	Seconds    float64
 	Signal     string
-	Status     *int   // raw (wait(2))
-	Reason     string // of a failure
-	Says       string // the worker's STATUS line
-	Text       string // as the log has it
+	Status     *int    // raw (wait(2))
+	Reason     string  // of a failure
+	Says       string  // the worker's STATUS line
+	Text       string  // as the log has it
+	Now        *Status // of "missed"
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// Do carries a request out, and may block for as long as that takes. It is called
 	// from many goroutines, but for one request of a client at a time.
 	Do func(Peer, Request) Answer
+	// Picture is how things stand, for a subscriber that has missed events. It may block.
+	// nil is for one that is ending.
+	Picture func() *Status
 	// Ancestors finds a process's ancestors. It is called as soon as the process has
 	// connected, which may end at any moment. nil: they are not looked for.
 	Ancestors func(pid int) []int

@@ -26,6 +26,7 @@ type progress struct {
 	began      time.Time      // of what the last line shows
 	wanted     int            // number of workers
 	newest     int            // generation
+	first      int            // generation, that was live in the beginning
 	generation int            // the starting or the new live one; 0: none, or it has failed
 	live       bool           // generation is live
 	workers    map[int]*shown // that exist, by pid
@@ -42,10 +43,7 @@ func newProgress(out io.Writer, s *control.Status) *progress {
 	p := &progress{
 		out: out, terminal: isTerminal(out), stop: func() {}, began: time.Now(),
 		wanted: s.WantedWorkers, newest: max(s.Generation, s.Starting), generation: s.Starting,
-		workers: map[int]*shown{},
-	}
-	for _, w := range s.Workers {
-		p.workers[w.Pid] = &shown{generation: w.Generation, proven: w.State != supervise.StateProving, told: w.State == supervise.StateDraining}
+		workers: shownOf(s), first: s.Generation,
 	}
 	if p.terminal {
 		p.stop = every(redraw, p.draw)
@@ -154,9 +152,53 @@ func (p *progress) event(e control.Event) {
 		p.printf("generation %d is live, draining: %s left", e.Generation, text.Count(p.old(), "old worker"))
 	case "resized":
 		p.wanted = e.Wanted
+	case "missed":
+		if e.Now != nil {
+			p.restate(e.Now)
+		}
 	case "exited":
 		p.exited(w)
 	}
+}
+
+// restate begins anew from how things stand, as some events were missed.
+func (p *progress) restate(s *control.Status) {
+	p.wanted, p.workers = s.WantedWorkers, shownOf(s)
+	switch {
+	case s.Starting > 0:
+		p.newest, p.generation, p.live = max(p.newest, s.Starting), s.Starting, false
+	case s.Generation > p.first:
+		p.isLive(s.Generation)
+	default:
+		p.generation, p.live = 0, false
+	}
+}
+
+// answered notes that a generation is live, in case that event was missed.
+func (p *progress) answered(generation int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.generation < generation {
+		p.isLive(generation)
+	}
+}
+
+// isLive notes which generation is.
+func (p *progress) isLive(generation int) {
+	p.newest = max(p.newest, generation)
+	p.generation, p.live = generation, true
+}
+
+// shownOf are the workers of a status.
+func shownOf(s *control.Status) map[int]*shown {
+	workers := map[int]*shown{}
+	for _, w := range s.Workers {
+		if w.State == supervise.StateMissing {
+			continue // it is not there, so it need not go
+		}
+		workers[w.Pid] = &shown{generation: w.Generation, proven: w.State != supervise.StateProving, told: w.State == supervise.StateDraining}
+	}
+	return workers
 }
 
 func (p *progress) started(w *control.ID) {

@@ -85,6 +85,9 @@ func (n *nobody) Unwrap() error { return control.ErrNobody }
 // have started.
 func bringUpToDate(s *control.Status, since []control.Event) {
 	for _, e := range since {
+		if e.Event == "missed" && e.Now != nil {
+			*s = *e.Now
+		}
 		if e.Worker == nil || e.Event != "started" && e.Event != "exited" {
 			continue
 		}
@@ -115,6 +118,7 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	default:
 		return err
 	}
+	p.answered(answer.Generation)
 	if drained && p.left() > 0 {
 		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
 		if ctx.Err() != nil {

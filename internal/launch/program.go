@@ -31,7 +31,7 @@ func (p *Program) Check(sockets []socket.Socket) error {
 		faults = append(faults, e.Check(named))
 	}
 	_, err := p.args(named)
-	return errors.Join(append(faults, err)...)
+	return errors.Join(append(faults, err, p.fit(named))...)
 }
 
 // Find says whether the program is there and may be executed.
