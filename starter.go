@@ -467,7 +467,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
 	s.out.Wait()
 	s.reports.manager.End(err)
-	s.reports.status.Flush()
+	s.reports.status.End()
 	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
 		s.out.Printf("giving up: %v", err)
 	}
