@@ -120,6 +120,8 @@ type Config struct {
 	// given up and the old generation, if there is one, serves on; without
 	// one Run returns an error. 0: any number.
 	Attempts int
+	// FirstAttempts is Attempts until a generation has been live. 0: there is no difference.
+	FirstAttempts int
 
 	// Workers is how many processes there are in a generation. Each is told
 	// its number, from 0, in SERVER_STARTER_WORKER and EINHORN_CHILD_INDEX.
@@ -205,6 +207,9 @@ type Config struct {
 	// Started is called once, when the first worker has been started, from
 	// another goroutine. nil: nobody is told.
 	Started func()
+	// Serving is called once, when the first generation is live, from another goroutine.
+	// nil: nobody is told.
+	Serving func()
 	// HandleSignals makes Listen and Run catch HUP (restart), TERM, INT and QUIT
 	// (stop), and ignore PIPE, USR1 and USR2. As PID 1, and with Subreaper, USR1
 	// and USR2 are passed on to the workers, and all orphans are waited for that
@@ -259,6 +264,9 @@ func (c *Config) complete() {
 	}
 	if c.Started == nil {
 		c.Started = func() {}
+	}
+	if c.Serving == nil {
+		c.Serving = func() {}
 	}
 }
 
@@ -372,6 +380,9 @@ func (c *Config) checkNumbers() error {
 	}
 	if c.Attempts < 0 {
 		fault("attempts %d is negative", c.Attempts)
+	}
+	if c.FirstAttempts < 0 {
+		fault("first attempts %d is negative", c.FirstAttempts)
 	}
 	if c.Workers < 0 || c.Workers > MaxWorkers {
 		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)

@@ -116,6 +116,7 @@ func New(c Config) (*Starter, error) {
 	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	life := c.life()
 	life.Spawner = s.launcher
+	life.FirstAttempts = c.FirstAttempts
 	life.Hurry = s.launcher.Hurry
 	if c.KillGroup {
 		life.Leftovers = s.launcher.Leftovers
@@ -124,7 +125,9 @@ func New(c Config) (*Starter, error) {
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	life.Observers = []supervise.Observer{&onFirstStart{do: c.Started}, &report.Memory{Give: debug.FreeOSMemory}, s.reports.status}
+	life.Observers = []supervise.Observer{
+		&onFirst{is: isStart, do: c.Started}, &report.Memory{Give: debug.FreeOSMemory}, s.reports.status, &onFirst{is: isServing, do: s.serving},
+	}
 	if c.managed() {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		life.Observers = append(life.Observers, s.reports.manager)
@@ -148,19 +151,33 @@ func New(c Config) (*Starter, error) {
 	return s, nil
 }
 
-// onFirstStart calls a function when the first worker has been started.
-type onFirstStart struct {
+// onFirst calls a function at the first event of a kind.
+type onFirst struct {
 	once sync.Once
+	is   func(supervise.Event) bool
 	do   func()
 }
 
-func (f *onFirstStart) Hear(e supervise.Event) {
-	if _, started := e.(supervise.Started); started {
+func isStart(e supervise.Event) bool { _, is := e.(supervise.Started); return is }
+
+func isServing(e supervise.Event) bool {
+	serving, is := e.(supervise.Serving)
+	return is && len(serving.Workers) > 0
+}
+
+// serving tells that the first generation serves, when the status file does.
+func (s *Starter) serving() {
+	s.reports.status.Flush()
+	s.config.Serving()
+}
+
+func (f *onFirst) Hear(e supervise.Event) {
+	if f.is(e) {
 		f.once.Do(func() { go f.do() })
 	}
 }
 
-func (f *onFirstStart) Settled(supervise.Tally) {}
+func (f *onFirst) Settled(supervise.Tally) {}
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
@@ -446,7 +463,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	err := s.sup.Run(ctx, s.config.SignalOnTERM)
 	s.out.Wait()
 	s.reports.manager.End(err)
-	s.reports.status.Flush()
+	s.reports.status.End()
 	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
 		s.out.Printf("giving up: %v", err)
 	}

@@ -47,7 +47,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--stop"}, `--stop needs --control or --pid-file`},
 		{[]string{"--stop", "--restart", "--pid-file=x"}, `--restart and --stop exclude each other`},
 		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart, --stop and --status only`},
-		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: it takes no value`},
+		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: "yes" is neither started nor ready`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},
 		{[]string{"--export=sistemd", "--", "true"}, `export "sistemd": there are only systemd, einhorn, unicorn, puma, nginx, php-fpm`},

@@ -170,9 +170,11 @@ func (o *options) checkClient() error {
 		return errors.New("--drained goes with --restart and --control only")
 	case o.Timeout != "" && len(asked) == 0:
 		return errors.New("--timeout goes with --restart, --stop and --status only")
-	case o.Daemonize && slices.ContainsFunc(o.Port, takesStdio):
+	case o.Daemonize != "" && o.Daemonize != "started" && o.Daemonize != "ready":
+		return fmt.Errorf("--daemonize: %q is neither started nor ready", o.Daemonize)
+	case o.Daemonize != "" && slices.ContainsFunc(o.Port, takesStdio):
 		return errors.New("--daemonize has /dev/null in the place of 0, 1 and 2: have the socket that fd:// names at another number")
-	case o.Daemonize && o.LogFile == "":
+	case o.Daemonize != "" && o.LogFile == "":
 		return errors.New("--daemonize needs --log-file")
 	}
 	return nil

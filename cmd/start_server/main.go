@@ -60,13 +60,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	config := o.config(stderr)
 	if report != nil {
-		config.Started = report.ready
+		o.whenReady(&config, report.ready)
 	}
 	s, faults := starter.New(config)
 	if err = errors.Join(err, faults); err != nil {
 		return fail(stderr, exitUsage, err)
 	}
-	if o.Daemonize && report == nil {
+	if o.Daemonize != "" && report == nil {
 		return daemonize(stderr)
 	}
 	if err := s.Run(context.Background()); err != nil {

@@ -220,7 +220,7 @@ func TestOptionsAreTakenAsGetoptLongDoes(t *testing.T) {
 		assert.Equal(t, []string{"80"}, o.Port, args)
 		assert.Equal(t, 3*time.Second, o.set.Interval, args)
 		assert.Equal(t, "l", o.LogFile, args)
-		assert.True(t, o.Daemonize, args)
+		assert.Equal(t, "started", o.Daemonize, args)
 		assert.Equal(t, []string{"prog", "-x"}, o.command, args)
 	}
 }

@@ -60,8 +60,8 @@ type options struct {
 	StatusFile   string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
 	Control      string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
 	LogFile      string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
+	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" description:"run in the background, and return when the first worker has been started, or with =ready when it serves; if it fails before that all ends, by the first failure or that of --attempts, which is told; needs --log-file"`
 	PrefixOutput bool   `long:"prefix-output" description:"have each line that the program writes begin with its pid, as in [4711] hello. It writes to a pipe then, and cannot truncate the log or forge lines of start_server's"`
-	Daemonize    bool   `long:"daemonize" description:"run in the background; needs --log-file"`
 
 	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
 	Drained bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
@@ -136,6 +136,18 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.RedirectOutput = o.LogFile != ""
 	c.PrefixOutput = o.PrefixOutput
 	return c
+}
+
+// whenReady has the daemon let its caller go, when --daemonize says.
+func (o *options) whenReady(c *starter.Config, letGo func()) {
+	if o.Daemonize != "ready" {
+		c.Started = letGo
+		return
+	}
+	c.Serving = letGo
+	if c.Attempts == 0 {
+		c.FirstAttempts = 1
+	}
 }
 
 func (o *options) writeHelp(w io.Writer) {

@@ -31,10 +31,10 @@ func listen(path string, worker int) (*listener, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(n), path)
-	defer f.Close() // net.FileListener has one of its own
+	defer f.Close() // net.FileListener makes a duplicate
 	mode := os.FileMode(0o600)
 	if worker != 0 {
-		mode = 0o666 // and not theirs, or they could put another in its place
+		mode = 0o666 // but we own it: workers could replace a file of their own
 	}
 	made, err := fd.Bind(n, path, mode, -1, -1, nil)
 	if err != nil {

@@ -48,7 +48,13 @@ func Bind(socket int, path string, mode fs.FileMode, uid, gid int, removing func
 		return nil, os.NewSyscallError("bind", err)
 	}
 	b := &Bound{path: path}
-	err = b.own(w, mode, uid, gid)
+	var st unix.Stat_t
+	if err = unix.Fstatat(w.dir, w.name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		err = b.isOurs(&st)
+	}
+	if err == nil {
+		err = b.own(w, mode, uid, gid)
+	}
 	if err != nil && b.ino != 0 {
 		err = errors.Join(err, b.Remove())
 	}

@@ -80,9 +80,12 @@ func (s *StatusFile) attempt(do func() error) {
 	}
 }
 
-// Flush blocks until all is written, but for output.FlushTime at most. Nothing is tried
-// again from then on.
-func (s *StatusFile) Flush() {
+// Flush blocks until what was to be written has been tried, but for output.FlushTime at
+// most.
+func (s *StatusFile) Flush() { s.writes.Flush() }
+
+// End is Flush, and nothing is tried again from then on.
+func (s *StatusFile) End() {
 	s.writes.Add(func() {
 		s.ended = true
 		if s.again != nil {

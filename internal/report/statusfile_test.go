@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -101,4 +102,34 @@ func TestWithoutAStatusFileNothingIsWritten(t *testing.T) {
 	s.Hear(supervise.AttemptFailed{Decided: true})
 	s.Flush()
 	assert.Empty(t, out.lines())
+}
+
+// Whoever waits for what was written does not end the tries.
+func TestStatusFileIsTriedAgainByTheClockUntilTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "run")
+		require.NoError(t, os.Mkdir(dir, 0o755))
+		s, out := newStatusFile(t, filepath.Join(dir, "status"))
+		require.NoError(t, os.Remove(dir))
+		s.Hear(serving(worker))
+		s.Flush()
+		assert.Contains(t, out.lines(), ": trying again until it is right\n")
+		time.Sleep(10 * statusRetry)
+		s.Flush()
+		assert.Empty(t, out.lines(), "it is not told of each time")
+		require.NoError(t, os.Mkdir(dir, 0o755))
+		time.Sleep(maxStatusRetry)
+		synctest.Wait()
+		assert.Equal(t, "the status file is right again\n", out.lines())
+		assert.FileExists(t, filepath.Join(dir, "status"))
+
+		require.NoError(t, os.RemoveAll(dir))
+		s.Hear(serving(worker))
+		s.End()
+		out.lines()
+		require.NoError(t, os.Mkdir(dir, 0o755))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.NoFileExists(t, filepath.Join(dir, "status"))
+	})
 }

@@ -29,6 +29,7 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 	if err := send(pidFile, pid, syscall.SIGHUP); err != nil {
 		return err
 	}
+	serving := before // without the moment at the end when the status file is gone already
 	for last := before; ; {
 		if err := wait(ctx); err != nil {
 			return fmt.Errorf("%w, and no newer generation is serving alone yet; start_server (pid:%d) goes on; last seen in its status file: %s", err, pid, last)
@@ -44,9 +45,12 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 			return fmt.Errorf("restart failed: the new worker did not stay up; still serving: %s; the log of start_server (pid:%d) says more", now, pid)
 		}
 		if owner, _ := Owner(pidFile); owner != pid {
-			return fmt.Errorf("start_server (pid:%d) has ended instead of restarting; last seen in the status file: %s", pid, last)
+			return fmt.Errorf("start_server (pid:%d) has ended instead of restarting; last seen in the status file: %s", pid, serving)
 		}
 		last = now
+		if len(now.Entries) > 0 {
+			serving = now
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ type StatusFile struct {
 	path    string
 	entries []Entry
 	made    fs.FileInfo // the file that is there; nil: none
-	written time.Time   // last
+	written time.Time   // the last time
 }
 
 // NewStatusFile makes a StatusFile that is not written yet. A file that stands at path is

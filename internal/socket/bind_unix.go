@@ -221,7 +221,7 @@ func maxFiles() uint64 {
 	return uint64(limit.Cur)
 }
 
-// close closes the socket and removes its path if that is still ours.
+// close closes the socket's descriptors and removes its path if that is still ours.
 func (s *Socket) close() error {
 	if s.fd < 0 {
 		return nil

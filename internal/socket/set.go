@@ -20,8 +20,8 @@ type Socket struct {
 	FD   int      // the worker's descriptor
 	Addr net.Addr // the real one
 
-	fd     int    // ours; with Reuseport that of slot 0
-	others *[]int // with Reuseport those of the slots from 1 on; the only thing that changes
+	fd     int    // our descriptor; with Reuseport that of slot 0
+	others *[]int // with Reuseport those of the slots from 1 on; nothing else changes
 	bound  netip.AddrPort
 	file   *fd.Bound // of a path
 }

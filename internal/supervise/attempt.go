@@ -94,8 +94,9 @@ func (l *loop) attemptFailed(why Failure) {
 	if decided {
 		l.attempts.failures++
 	}
-	last := decided && l.Attempts > 0 && l.attempts.failures >= l.Attempts
-	event := AttemptFailed{Failure: why, Pause: -1, Hopeless: first, Decided: decided && (l.Attempts == 0 || last || first)}
+	bound := l.mostAttempts()
+	last := decided && bound > 0 && l.attempts.failures >= bound
+	event := AttemptFailed{Failure: why, Pause: -1, Hopeless: first, Decided: decided && (bound == 0 || last || first)}
 	if !first && !last {
 		l.wanted, l.asked = true, l.asked || g.asked
 		event.Pause, event.Slow = l.attempts.wait(l.now, l.Interval)
@@ -103,7 +104,7 @@ func (l *loop) attemptFailed(why Failure) {
 	l.failure = &FailureStatus{Failure: why, At: l.now}
 	l.progressed(max(0, event.Pause))
 	l.tell(event)
-	if l.Attempts > 0 && l.wanted {
+	if bound > 0 && l.wanted {
 		l.waiting = append(l.waiting, g.waiting...) // bounded: the last one decides
 	} else {
 		answer(g.waiting, Outcome{Err: &why})
@@ -114,6 +115,14 @@ func (l *loop) attemptFailed(why Failure) {
 	case last:
 		l.giveUp(why)
 	}
+}
+
+// mostAttempts is how many may fail in a row; 0: any number.
+func (l *loop) mostAttempts() int {
+	if l.FirstAttempts > 0 && l.restedAt.IsZero() { // there was no success yet
+		return l.FirstAttempts
+	}
+	return l.Attempts
 }
 
 // giveUp leaves the workers that serve alone, or stops if there are none.

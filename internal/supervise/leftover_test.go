@@ -80,6 +80,7 @@ func TestLeftoversAreToldKilledAndWaitedFor(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		sup.Restart(ctx, "restart")
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		require.Len(t, s.groups, 1)
 		assert.Equal(t, []os.Signal{retireSignal}, s.groups[0].told, "as the worker was")
 		stopped := time.Now()

@@ -67,6 +67,8 @@ type Config struct {
 	Proof    Proof         // of a new worker; the zero value is Lived(Interval)
 	Replace  Replace       // the live generation by a new one
 	Attempts int           // failed attempts in a row before giving up; 0: never give up
+	// FirstAttempts is Attempts until a generation has been live. 0: there is no difference.
+	FirstAttempts int
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers is proven. The others are then replaced one by one if they fail.
 	FirstServes bool
