@@ -336,12 +336,14 @@ func TestHostileSubscriber(t *testing.T) {
 		fmt.Fprintln(conn, `{"command":"subscribe"}`)
 		deaf = append(deaf, conn)
 	}
-	d.talk(slices.Repeat([]string{`{"command":"signal","signal":"CONT"}`}, 3000)...) // an event each
+	for range 5 { // as events come too fast for some of them, which then get one for many
+		d.talk(slices.Repeat([]string{`{"command":"signal","signal":"CONT"}`}, 3000)...) // an event each
+	}
 	d.sees(1, fmt.Sprintf(`^refused on the control socket: process %d does not read what it asked for$`, os.Getpid()))
 	for _, conn := range deaf {
 		text, err := io.ReadAll(conn)
 		assert.NoError(t, err, "it was disconnected")
-		assert.Less(t, strings.Count(string(text), "\n"), 3000)
+		assert.Less(t, strings.Count(string(text), "\n"), 5*3000)
 	}
 	code, printed := d.ask("--restart")
 	assert.Zero(t, code, printed)

@@ -117,7 +117,8 @@ func (l *Listener) passCredentials() error {
 func (l *Listener) read(handle func(Message)) {
 	text := make([]byte, maxMessage)
 	control := make([]byte, 4096)
-	for pace := newPace(); ; pace.wait(l.done) {
+	var pace pace
+	for {
 		n, controls, _, _, err := l.conn.ReadMsgUnix(text, control)
 		if err != nil {
 			return // closed
@@ -137,6 +138,7 @@ func (l *Listener) read(handle func(Message)) {
 		if len(fds) > 0 {
 			l.discard(fds)
 		}
+		pace.wait(pid, l.done)
 	}
 }
 

@@ -2,35 +2,37 @@ package notify
 
 import "time"
 
-// How many messages are read: a worker that sends more waits, and costs us no more than
-// a part of a processor.
+// A process may send some messages a second that are read at once. If it sends more, all
+// that is read slows down, so that it costs us a part of a processor only: what has its
+// turn in a full queue (net.unix.max_dgram_qlen, 512 at most) is read within a second.
 const (
-	burst     = 5000 // at once
-	perSecond = 5000 // in the long run
-	pacePause = 5 * time.Millisecond
+	paceTime  = time.Second
+	atOnce    = 20 // messages of a process in paceTime
+	pacePause = 10 * time.Millisecond
+	perPause  = 8 // of those beyond
+	maxPaced  = 10000
 )
 
-// pace bounds how many messages are read.
+// pace slows reading down.
 type pace struct {
-	left float64 // that may be read at once
-	last time.Time
+	began  time.Time   // of the paceTime that counts
+	counts map[int]int // messages by sender
+	beyond int
 }
 
-func newPace() *pace { return &pace{left: burst, last: time.Now()} }
-
-// wait counts a message, and blocks until another one may be read, or done is closed.
-func (p *pace) wait(done <-chan struct{}) {
-	for p.left--; p.left < 1; {
-		now := time.Now()
-		p.left = min(burst, p.left+now.Sub(p.last).Seconds()*perSecond)
-		p.last = now
-		if p.left >= 1 {
-			return
-		}
-		select {
-		case <-time.After(pacePause):
-		case <-done:
-			return
-		}
+// wait counts a message, and blocks if its sender has sent too many, until done is closed.
+func (p *pace) wait(sender int, done <-chan struct{}) {
+	if now := time.Now(); p.counts == nil || now.Sub(p.began) >= paceTime || len(p.counts) >= maxPaced {
+		p.began, p.counts = now, map[int]int{}
+	}
+	if p.counts[sender]++; p.counts[sender] <= atOnce {
+		return
+	}
+	if p.beyond++; p.beyond%perPause != 0 {
+		return
+	}
+	select {
+	case <-time.After(pacePause):
+	case <-done:
 	}
 }
