@@ -131,8 +131,13 @@ func TestNeverReadyAtTheStart(t *testing.T) {
 // environ reads a variable that a process was started with.
 func environ(t *testing.T, pid int, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	require.NoError(t, err)
+	var text []byte
+	eventually(t, func() bool { // it is empty for a moment, in the middle of execve(2)
+		var err error
+		text, err = os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		require.NoError(t, err)
+		return len(text) > 0
+	}, func() string { return fmt.Sprintf("process %d has no environment", pid) })
 	for pair := range strings.SplitSeq(string(text), "\x00") {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok {
 			return value
