@@ -129,21 +129,21 @@ func TestNeverReadyAtTheStart(t *testing.T) {
 }
 
 // environ reads a variable that a process was started with.
-func environ(t *testing.T, pid int, name string) string {
+func environ(t *testing.T, pid int, name string) (value string) {
 	t.Helper()
-	var text []byte
-	eventually(t, func() bool { // it is empty for a moment, in the middle of execve(2)
-		var err error
-		text, err = os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	// In the middle of execve(2) it is empty, or a part of it is read.
+	eventually(t, func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		require.NoError(t, err)
-		return len(text) > 0
-	}, func() string { return fmt.Sprintf("process %d has no environment", pid) })
-	for pair := range strings.SplitSeq(string(text), "\x00") {
-		if value, ok := strings.CutPrefix(pair, name+"="); ok {
-			return value
+		for pair := range strings.SplitSeq(string(text), "\x00") {
+			if after, ok := strings.CutPrefix(pair, name+"="); ok {
+				value = after
+				return true
+			}
 		}
-	}
-	return ""
+		return false
+	}, func() string { return fmt.Sprintf("process %d has no variable %s", pid, name) })
+	return value
 }
 
 // Anybody may write to the socket. What is not a worker's is nothing, and not
