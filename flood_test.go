@@ -37,15 +37,18 @@ func TestFloodOfSignals(t *testing.T) {
 			caught <- syscall.SIGHUP
 			time.Sleep(100 * time.Microsecond)
 		}
+		synctest.Wait()
 		before := acted[syscall.SIGTERM]
 		caught <- syscall.SIGTERM
 		synctest.Wait()
 		assert.Equal(t, before+1, acted[syscall.SIGTERM])
 		assert.LessOrEqual(t, acted[syscall.SIGHUP], 3*signalsAtOnce+1)
 		time.Sleep(floodTime)
+		synctest.Wait()
 		assert.GreaterOrEqual(t, last.Sub(began), 3*time.Second, "the last one is not lost")
 		count := acted[syscall.SIGHUP]
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		assert.Equal(t, count, acted[syscall.SIGHUP])
 		caught <- syscall.SIGHUP
 		synctest.Wait()

@@ -146,7 +146,7 @@ func New(c Config) (*Starter, error) {
 		Sup: s.sup, Name: c.Name, Version: Version,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
-		Sockets: s.sockets, Tail: s.out.Tail,
+		Sockets: s.sockets, Tail: s.out.Tail, Written: s.reports.status.Flush,
 	}
 	return s, nil
 }
@@ -487,6 +487,7 @@ func (s *Starter) Run(ctx context.Context) error {
 func (s *Starter) Restart(ctx context.Context) error {
 	select {
 	case how := <-s.sup.Restart(ctx, "restart requested"):
+		s.reports.status.Flush()
 		return s.explain(how.Err)
 	case <-ctx.Done():
 		return context.Cause(ctx)

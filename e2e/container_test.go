@@ -175,7 +175,7 @@ func TestContainer(t *testing.T) {
 		d.sees(1, fmt.Sprintf(`^old worker %d died, status:0$`, d.worker(generation-1)))
 	}
 	// docker exec app /start_server --restart ...: in the same namespaces
-	code, printed := i.exec(t, d, "/start_server", "--restart", "--drained", "--control="+flag(i.entrypoint, "control"))
+	code, printed := i.exec(t, d, "/start_server", "--restart", "--drained", "--control="+valueOf(i.entrypoint, "control"))
 	assert.Zero(t, code, printed)
 	assert.Contains(t, printed, "generation 5 is live")
 	d.answers(5, "tcp", addr)

@@ -35,8 +35,8 @@ func deployed(t *testing.T, name string) string {
 	return string(content)
 }
 
-// flag is an option's value in a command line, "" if it is not there.
-func flag(args []string, option string) string {
+// valueOf is an option's value in a command line, "" if it is not there.
+func valueOf(args []string, option string) string {
 	for _, arg := range args {
 		if value, ok := strings.CutPrefix(arg, "--"+option+"="); ok {
 			return value
@@ -48,7 +48,7 @@ func flag(args []string, option string) string {
 // seconds is an option's value as a duration, 0 if it is not there.
 func seconds(t *testing.T, args []string, option string) time.Duration {
 	t.Helper()
-	value := flag(args, option)
+	value := valueOf(args, option)
 	if value == "" {
 		return 0
 	}
@@ -68,10 +68,10 @@ func stopTakes(t *testing.T, args []string) time.Duration {
 // startTakes is how long it may take until a start has failed for good.
 func startTakes(t *testing.T, args []string) time.Duration {
 	t.Helper()
-	attempts, err := strconv.Atoi(flag(args, "attempts"))
+	attempts, err := strconv.Atoi(valueOf(args, "attempts"))
 	require.NoError(t, err, "without it a start is tried for ever")
 	each := max(seconds(t, args, "ready-timeout"), time.Second)
-	if flag(args, "ready") == "notify" && flag(args, "ready-timeout") == "" {
+	if valueOf(args, "ready") == "notify" && valueOf(args, "ready-timeout") == "" {
 		each = time.Minute
 	}
 	pauses := time.Duration(0)
@@ -219,11 +219,11 @@ func TestUnitsGiveEnoughTime(t *testing.T) {
 		assert.GreaterOrEqual(t, u.seconds(t, "TimeoutStopSec"), stopTakes(t, start)+slack, name)
 		assert.GreaterOrEqual(t, u.seconds(t, "TimeoutStartSec"), seconds(t, reload, "timeout")+slack, name)
 		assert.GreaterOrEqual(t, seconds(t, reload, "timeout"), startTakes(t, start), name)
-		assert.Equal(t, flag(start, "control"), flag(reload, "control"), name)
-		assert.Equal(t, "/run/"+u.one(t, "RuntimeDirectory"), filepath.Dir(flag(start, "control")), name)
+		assert.Equal(t, valueOf(start, "control"), valueOf(reload, "control"), name)
+		assert.Equal(t, "/run/"+u.one(t, "RuntimeDirectory"), filepath.Dir(valueOf(start, "control")), name)
 	}
 	socket := parseUnit(t, "app.socket")
-	assert.Equal(t, socket.one(t, "FileDescriptorName"), flag(parseUnit(t, "app.service").command(t, "ExecStart"), "inherit"))
+	assert.Equal(t, socket.one(t, "FileDescriptorName"), valueOf(parseUnit(t, "app.service").command(t, "ExecStart"), "inherit"))
 }
 
 // confined is a command under what a unit says of its privileges, as far as
@@ -395,13 +395,13 @@ func TestManifestFitsTogether(t *testing.T) {
 	} {
 		assert.Equal(t, labels, selector)
 	}
-	assert.Equal(t, flag(args, "port"), fmt.Sprint(dig(container, "ports", 0, "containerPort")))
+	assert.Equal(t, valueOf(args, "port"), fmt.Sprint(dig(container, "ports", 0, "containerPort")))
 	name := dig(container, "ports", 0, "name")
 	assert.Equal(t, name, dig(objects["Service"], "spec", "ports", 0, "targetPort"))
 	for _, probe := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
 		assert.Equal(t, name, dig(container, probe, "httpGet", "port"))
 	}
-	assert.Equal(t, filepath.Dir(flag(args, "control")), dig(container, "volumeMounts", 0, "mountPath"), "the rest cannot be written to")
+	assert.Equal(t, filepath.Dir(valueOf(args, "control")), dig(container, "volumeMounts", 0, "mountPath"), "the rest cannot be written to")
 	assert.Equal(t, dig(spec, "volumes", 0, "name"), dig(container, "volumeMounts", 0, "name"))
 }
 

@@ -170,7 +170,7 @@ func needsPuma(t *testing.T) string {
 func restartGunicorn(t *testing.T) {
 	gunicorn, addr := needs(t, "gunicorn"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, nil, []string{"--export=systemd", "--ready=notify", "--interval=0.3"},
-		gunicorn, "--preload", "--workers=4", "--chdir="+inTestdata(""), "application:app")
+		gunicorn, "--preload", "--workers=2", "--chdir="+inTestdata(""), "application:app")
 	d.losesNothing("tcp", addr, 4, 0)
 }
 

@@ -29,7 +29,7 @@ func TestUnitsAreHard(t *testing.T) {
 		assert.Equal(t, "0077", u.one(t, "UMask"), name)
 		// The directory of root's files is not one that a worker's user can write to.
 		start := u.command(t, "ExecStart")
-		assert.Equal(t, len(u["User"]) == 0, flag(start, "user") != "", "%s: User= or --user, not both", name)
+		assert.Equal(t, len(u["User"]) == 0, valueOf(start, "user") != "", "%s: User= or --user, not both", name)
 	}
 	u := parseUnit(t, "app.service")
 	assert.Equal(t, "yes", u.one(t, "RemoveIPC"))

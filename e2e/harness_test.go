@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,7 +36,19 @@ var (
 	source string // the root of the repository
 )
 
+// atOnce is how many tests run at the same time, unless -parallel says otherwise: more
+// than there are processors, as they wait most of the time.
+const atOnce = 6
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(buildAndRun(m))
 }
 

@@ -268,7 +268,7 @@ func TestHostileClients(t *testing.T) {
 	}
 }
 
-func TestHostileClientsAllAtOnce(t *testing.T) { // nor is this
+func TestHostileClientsAllAtOnce(t *testing.T) {
 	var names []string
 	for name := range attacks {
 		names = append(names, name)

@@ -19,7 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// load is clients that send requests without a pause until it is stopped.
+// pace is how often a client sends a request. Without a pause two of them would keep a
+// machine busy, and what is tested would wait for its turn.
+const pace = 10 * time.Millisecond
+
+// load is clients that send requests until it is stopped.
 type load struct {
 	t        *testing.T
 	addr     string
@@ -68,7 +72,14 @@ func (l *load) goesOn(n int64) {
 func (l *load) run(ctx context.Context, network string, keepAlive bool) {
 	c := &client{network: network, addr: l.addr, keepAlive: keepAlive}
 	defer c.close()
-	for ctx.Err() == nil {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 		began := time.Now()
 		_, err := c.get("/")
 		for took := int64(time.Since(began)); ; {

@@ -42,6 +42,7 @@ func startReuseport(t *testing.T, addr, options string, program ...string) *daem
 // replaced or dies: the superdaemon holds the queue. What a worker had in hand
 // when it was killed nobody could save; these are killed between two connections.
 func TestReuseportUnderLoad(t *testing.T) {
+	t.Parallel()
 	const times = 100
 	addr := "127.0.0.1:" + freePort(t)
 	d := startReuseport(t, addr, ",reuseport", program(t, "oneatatime"))
@@ -90,6 +91,7 @@ func TestReuseportResizeUnderLoad(t *testing.T) {
 // TestReuseportBalance: who answers, of four workers, with a queue for each and
 // with one for all.
 func TestReuseportBalance(t *testing.T) {
+	t.Parallel()
 	for _, options := range []string{"", ",reuseport"} {
 		addr := "127.0.0.1:" + freePort(t)
 		d := startReuseport(t, addr, options, hello)

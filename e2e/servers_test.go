@@ -21,9 +21,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of this file and of zeroloss_test.go run one at a time: with less
-// of the machine for each, the servers would need longer to boot.
-
 // booted is the interval for servers written in Perl and Ruby. They boot in 70
 // to 130 ms on an idle machine, so this leaves ten times as much for one that
 // is busy with the load. Were it not enough, requests would wait for the boot
@@ -34,6 +31,7 @@ const booted = "--interval=1"
 const restarts = 10
 
 func TestStarlet(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	d := start(t, ours, append([]string{"--port=127.0.0.1:" + port, booted, "--status-file=status", "--"}, starlet(t)...)...)
 	d.restartUnderLoad(restarts, "tcp", "127.0.0.1:"+port, 4, 4).stop()
@@ -42,6 +40,7 @@ func TestStarlet(t *testing.T) {
 }
 
 func TestStarletOnUnixSocket(t *testing.T) {
+	t.Parallel()
 	d := start(t, ours, append([]string{"--path=http.sock", booted, "--status-file=status", "--"}, starlet(t)...)...)
 	d.restartUnderLoad(restarts, "unix", filepath.Join(d.dir, "http.sock"), 4, 4).stop()
 	d.stop()
@@ -77,6 +76,7 @@ func needsPerl(t *testing.T, module string) {
 // 63,526 requests; with the mending, and HUP twelve times, 0 of 56,401. So what
 // start_server is answerable for is seen with the mended one.
 func TestStarman(t *testing.T) {
+	t.Parallel()
 	faults := restartStarman(t, "-I"+filepath.Join(source, "e2e", "testdata"), "-MStarmanKeepsAccepted")
 	require.Empty(t, faults, "lost requests")
 }
@@ -84,6 +84,7 @@ func TestStarman(t *testing.T) {
 // What stock Starman loses are connections that a worker of it had accepted,
 // each worker one at most. None is refused.
 func TestStockStarman(t *testing.T) {
+	t.Parallel()
 	faults := restartStarman(t)
 	t.Logf("Starman lost %d requests in %d restarts", len(faults), restarts)
 	require.LessOrEqual(t, len(faults), restarts*starmanWorkers, "%v", faults)
@@ -145,6 +146,7 @@ func cut(err error) bool {
 }
 
 func TestH2O(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	dir := tempDir(t)
 	conf, err := os.ReadFile(filepath.Join(source, "e2e", "testdata", "h2o.conf"))
@@ -160,6 +162,7 @@ func TestH2O(t *testing.T) {
 }
 
 func TestUnicorn(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	testdata := filepath.Join(source, "e2e", "testdata")
 	d := startIn(t, tempDir(t), []string{"UNICORN_STATUS_FILE=status"},

@@ -22,6 +22,7 @@ import (
 )
 
 func TestTwentyRestartsOfHello(t *testing.T) {
+	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
 	d := start(t, ours, "--port="+addr, "--interval=0.4", "--status-file=status", "--", hello)
 	l := d.restartUnderLoad(20, "tcp", addr, 4, 4)
@@ -32,6 +33,7 @@ func TestTwentyRestartsOfHello(t *testing.T) {
 }
 
 func TestTwentyRestartsOfStarlet(t *testing.T) {
+	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
 	d := start(t, ours, append([]string{"--port=" + addr, booted, "--status-file=status", "--"}, starlet(t)...)...)
 	l := d.restartUnderLoad(20, "tcp", addr, 4, 4)
@@ -45,6 +47,7 @@ func TestTwentyRestartsOfStarlet(t *testing.T) {
 // as the new generation boots: so losing none does not tell that the old one
 // was kept until then.
 func TestNoRequestWaitsForABoot(t *testing.T) {
+	t.Parallel()
 	const boot = 3 * time.Second
 	addr := "127.0.0.1:" + freePort(t)
 	d := start(t, ours, "--port="+addr, "--interval=5", "--status-file=status", "--", hello, "-boot="+boot.String())
@@ -58,6 +61,7 @@ func TestNoRequestWaitsForABoot(t *testing.T) {
 // A worker that is killed takes along what it is serving, but connections to
 // come wait for the next one: the port is never closed.
 func TestKilledWorkersLeaveThePortOpen(t *testing.T) {
+	t.Parallel()
 	const kills, clients = 100, 2
 	addr := "127.0.0.1:" + freePort(t)
 	// A kill within the interval would be a failed attempt, and paced. So each
@@ -148,6 +152,7 @@ func (c *connecting) stop() (answered int64, lost int) {
 // accept(2) of the old one blocks in the kernel, and stays blocked. So the new
 // one boots slowly here, and the old one gets one request meanwhile.
 func TestQuietRestart(t *testing.T) {
+	t.Parallel()
 	const quietRestarts = 3
 	port := freePort(t)
 	for len(connections(t, port)) > 0 { // those of an earlier test, in TIME_WAIT

@@ -30,6 +30,9 @@ type Commands struct {
 	Sockets func() []control.Socket
 	// Tail is the last lines of the log of a generation that has failed.
 	Tail func(generation int) []string
+	// Written blocks until the status file is what it is to be by now. Who has its answer may
+	// read the file next.
+	Written func()
 }
 
 // request is one, and who has asked.

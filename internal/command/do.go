@@ -13,6 +13,7 @@ import (
 
 func (c *Commands) restart(ctx context.Context, r request) control.Answer {
 	how := <-c.Sup.Restart(ctx, r.cause)
+	c.Written()
 	if how.Err != nil {
 		a := failed(how.Err)
 		if failure := (*supervise.Failure)(nil); errors.As(how.Err, &failure) {

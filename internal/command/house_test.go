@@ -133,6 +133,7 @@ func live(t *testing.T, config supervise.Config, prepare func(*house), what func
 			Name: "start_server", Version: "1.2.3",
 			StopSignal: syscall.SIGTERM, RetireSignal: syscall.SIGQUIT, Resizable: true,
 			Sockets: func() []control.Socket { return []control.Socket{{Name: "8080", Network: "tcp", FD: 3}} },
+			Written: func() {},
 			Tail: func(generation int) []string {
 				h.tails = append(h.tails, generation)
 				return []string{"its last", "words"}

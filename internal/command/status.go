@@ -14,6 +14,7 @@ func (c *Commands) status(ctx context.Context, _ request) control.Answer {
 	if err != nil {
 		return failed(err)
 	}
+	c.Written()
 	a := done("%s is %s", c.self(), status.State)
 	a.Status = &status
 	return a

@@ -124,6 +124,9 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
 		}
+		if err == nil { // it is answered when the status file lists no old worker either
+			_, err = a.Do(ctx, control.Request{Command: "status"}, nil)
+		}
 	}
 	return err
 }
