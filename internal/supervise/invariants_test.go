@@ -67,10 +67,13 @@ func (w *world) steer(slots int) {
 	defer w.mu.Unlock()
 	w.steers = append(w.steers, slots)
 	w.steered = max(w.steered, slots)
-	if w.slowSteer > 0 {
+	if image := w.image; w.slowSteer > 0 {
 		w.mu.Unlock()
 		<-time.After(w.slowSteer)
 		w.mu.Lock()
+		if w.image != image {
+			return // it has gone with its image
+		}
 	}
 	w.steeredFrom, w.steeredAt = w.steered, time.Now()
 	w.steered = slots
