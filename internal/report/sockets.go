@@ -190,17 +190,9 @@ func (s *Sockets) tell(w waiting) {
 	s.queues[w.Name] = q
 	s.mu.Unlock()
 	if !told {
-		s.Out.Printf("nobody accepts on %s: %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
-			w.Name, wait(w.Waiting), text.Seconds(w.For.Round(time.Second)), w.FD)
+		s.Out.Printf("nobody accepts on %s: %s %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
+			w.Name, text.Count(w.Waiting, "connection"), text.Verb(w.Waiting, "waits", "wait"), text.Seconds(w.For.Round(time.Second)), w.FD)
 	}
-}
-
-// wait is "1 connection waits" or "2 connections wait".
-func wait(n int) string {
-	if n == 1 {
-		return "1 connection waits"
-	}
-	return text.Count(n, "connection") + " wait"
 }
 
 // lookForTaken tells once of a server that has failed as it binds the port itself.
