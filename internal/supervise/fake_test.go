@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,11 @@ type world struct {
 	askedAt   int          // the newest generation then
 
 	catchUp     func()        // Config.CatchUp
+	hurries     bool          // there is a Config.Hurry
+	leaves      bool          // and a Config.Leftovers
+	hurried     chan struct{} // closed by Hurry
+	heard       map[int]bool  // pids whose notice CatchUp has waited for
+	groups      []*group
 	slowSteer   time.Duration // how long Steer takes
 	steered     int           // so many slots may have connections; without Steer 0
 	image       int           // how often another one has taken over
@@ -130,10 +136,8 @@ func (w *world) Begin(generation int) error {
 	if generation > w.askedAt {
 		w.restarted = time.Time{}
 	}
-	if w.slowBegin > 0 {
-		w.mu.Unlock()
-		<-time.After(w.slowBegin)
-		w.mu.Lock()
+	if err := w.takes(w.slowBegin); err != nil {
+		return err
 	}
 	return w.failBegin
 }
@@ -153,12 +157,7 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
 	err := w.failSpawn
-	if w.slowSpawn > 0 {
-		w.mu.Unlock()
-		<-time.After(w.slowSpawn)
-		w.mu.Lock()
-	}
-	if err != nil {
+	if err := cmp.Or(w.takes(w.slowSpawn), err); err != nil {
 		return nil, Settings{}, err
 	}
 	p := &fakeProc{w: w, id: Worker{generation, slot, 100 + len(w.procs)}, began: time.Now(), exit: make(chan int, 1)}
@@ -202,7 +201,10 @@ func (w *world) Hear(e Event) {
 		w.stopping = true
 	case StopAsked:
 		w.stopped = w.stopped || !e.Repeated // a repeated one may come during a delay
+	case NotReady:
+		w.checkLate(e.Failure)
 	case AttemptFailed:
+		w.checkLate(e.Failure)
 		w.gaveUp[e.Generation] = true
 		w.failed = w.failed || e.Hopeless
 	case GaveUp:
@@ -215,7 +217,7 @@ func (w *world) Hear(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, heard: map[int]bool{}, hurried: make(chan struct{}), result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -223,6 +225,12 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 			c.Steer, w.steered = w.steer, max(c.Workers, 1)
 		}
 		c.CatchUp = w.catchUp
+		if w.hurries {
+			c.Hurry = w.hurry
+		}
+		if w.leaves {
+			c.Leftovers = w.leave
+		}
 		c.Spawner, c.Observers = w, []Observer{w}
 		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
 		if c.Interval == 0 {
@@ -255,6 +263,7 @@ func (w *world) finish() {
 	for _, p := range w.alive() {
 		w.exit(p, 15)
 	}
+	w.sleep(time.Minute) // what those leave behind
 	select {
 	case <-w.result:
 	default:
@@ -263,6 +272,7 @@ func (w *world) finish() {
 	for _, p := range w.procs {
 		assert.Equal(w.t, 1, p.waited, "invariant 2: process %v not waited for", p.id)
 	}
+	w.checkGroups()
 	assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered")
 }
 
