@@ -20,7 +20,7 @@ import (
 func relayed(text string) string {
 	var log lockedBuffer
 	r := &New(&log, "a test").relays
-	r.copy(strings.NewReader(text), 7)
+	r.copy(strings.NewReader(text), 7, "")
 	return log.String()
 }
 
@@ -106,7 +106,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	for pid := range writers {
 		from, to, err := os.Pipe()
 		require.NoError(t, err)
-		r.follow(from, pid)
+		r.follow(from, pid, "")
 		go func() {
 			defer to.Close()
 			for i := range lines {
@@ -183,7 +183,7 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 		log := &slowLog{stuck: make(chan struct{})}
 		r := &New(log, "a test").relays
 		text := strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
-		r.open.Go(func() { r.copy(text, 7) })
+		r.open.Go(func() { r.copy(text, 7, "") })
 		began := time.Now()
 		r.wait()
 		assert.Equal(t, FlushTime, time.Since(began))
