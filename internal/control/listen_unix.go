@@ -31,11 +31,7 @@ func listen(path string, worker int) (*listener, error) {
 	}
 	f := os.NewFile(uintptr(n), path)
 	defer f.Close() // net.FileListener makes a duplicate
-	mode := os.FileMode(0o600)
-	if worker != 0 {
-		mode = 0o666 // but we own it: workers could replace a file of their own
-	}
-	made, err := fd.Bind(n, path, mode, -1, -1, nil)
+	made, err := fd.Bind(n, path, mode(worker), -1, -1, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +40,14 @@ func listen(path string, worker int) (*listener, error) {
 		return nil, errors.Join(err, made.Remove())
 	}
 	return l, nil
+}
+
+// mode is that of the socket's file.
+func mode(worker int) os.FileMode {
+	if worker != 0 {
+		return 0o666 // but we own it: workers could replace a file of their own
+	}
+	return 0o600
 }
 
 // check finds a process that listens at path already, and what is not a socket.

@@ -55,6 +55,8 @@ type Config struct {
 	// Refused hears why a client was turned away, once a minute at most; more is how
 	// many others were since the last call. It must not block.
 	Refused func(why string, more int)
+	// Held is the socket of the last image of this program; nil: there is none.
+	Held *Held
 }
 
 // Server is a control socket and its clients.
@@ -100,7 +102,14 @@ func Claim(path string) (string, error) {
 // their own; the server looks at the user of each client in any case. A stale socket
 // there is replaced. A socket on which a process listens, or anything else, is an error.
 func Listen(path string, c Config) (*Server, error) {
-	l, err := listen(path, c.Worker)
+	var l *listener
+	var err error
+	if c.Held != nil && c.Held.Path == path {
+		l, err = c.Held.adopt(c.Worker)
+	}
+	if err == nil && l == nil {
+		l, err = listen(path, c.Worker)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
@@ -36,6 +37,7 @@ type Set struct {
 	mu      sync.Mutex // guards what is done to sockets
 	options Options
 	closed  bool
+	gone    []*Held // of the last image, and not asked for any more
 }
 
 // Options are what all sockets of a set share.
@@ -45,6 +47,9 @@ type Options struct {
 	Slots int
 	// Removing is called, from any goroutine, before an existing socket file is removed.
 	Removing func(path string)
+	// Held are the sockets of the last image of this program. Those that are asked for
+	// again are kept, with their queues.
+	Held []*Held
 
 	steered int // how many slots get new connections, if the system can steer
 }
@@ -60,13 +65,31 @@ const spareFiles = 16
 func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	o.Slots = max(o.Slots, 1)
 	o.steered = o.Slots
+	o.Held = slices.Clone(o.Held)
 	set := &Set{Sockets: Plan(specs), options: o}
 	if err := set.Fit(maxFiles()); err != nil {
 		return nil, err
 	}
-	err := bindAll(ctx, set.Sockets, o)
+	held := make([]*Held, len(set.Sockets))
+	for i := range set.Sockets { // in order: with port 0 several may ask for the same
+		held[i] = o.take(&set.Sockets[i].Spec)
+	}
+	for _, h := range o.Held {
+		if h != nil {
+			set.gone = append(set.gone, h)
+		}
+	}
+	err := bindAll(ctx, set.Sockets, held, o)
 	if err == nil {
 		err = set.plug()
+	}
+	if err != nil && len(o.Held) > 0 { // the last image goes on with them
+		for i, h := range held {
+			if h == nil {
+				err = errors.Join(err, set.Sockets[i].close())
+			}
+		}
+		return nil, err
 	}
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
@@ -79,20 +102,20 @@ const manySockets = 100
 
 // bindAll binds the sockets, on all processors if there are many: each takes the kernel
 // some 20 microseconds. The error is that of the first in order.
-func bindAll(ctx context.Context, sockets []Socket, o Options) error {
+func bindAll(ctx context.Context, sockets []Socket, held []*Held, o Options) error {
 	if len(sockets) <= manySockets {
-		return bindEach(ctx, sockets, o)
+		return bindEach(ctx, sockets, held, o)
 	}
 	half := len(sockets) / 2
 	second := make(chan error, 1)
-	go func() { second <- bindAll(ctx, sockets[half:], o) }()
-	first := bindAll(ctx, sockets[:half], o)
+	go func() { second <- bindAll(ctx, sockets[half:], held[half:], o) }()
+	first := bindAll(ctx, sockets[:half], held[:half], o)
 	return cmp.Or(first, <-second)
 }
 
-func bindEach(ctx context.Context, sockets []Socket, o Options) error {
+func bindEach(ctx context.Context, sockets []Socket, held []*Held, o Options) error {
 	for i := range sockets {
-		if err := sockets[i].bind(ctx, o); err != nil {
+		if err := sockets[i].bind(ctx, held[i], o); err != nil {
 			return err
 		}
 	}
@@ -125,7 +148,7 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 			table = append(table, -1)
 		}
 		table[socket.FD] = socket.fd
-		if others := *socket.others; slot > 0 && slot <= len(others) {
+		if others := *socket.others; socket.Reuseport && slot > 0 && slot <= len(others) {
 			table[socket.FD] = others[slot-1]
 		}
 	}

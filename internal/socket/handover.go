@@ -1,0 +1,36 @@
+package socket
+
+import "fmt"
+
+// Held is an open socket as one image of this program hands it over to the next.
+type Held struct {
+	Key      string // what was asked for
+	Slotted  bool   // each slot has a socket of its own
+	Bound    string // the address and port; "": it is a path
+	Path     string
+	Dev, Ino uint64 // of its file
+	FDs      []int  // of slot 0, 1 and so on
+}
+
+// key tells whether two specifications ask for the same address.
+func (s *Spec) key() string {
+	switch {
+	case s.Path != "":
+		return "unix " + s.Path
+	case s.UDP:
+		return fmt.Sprintf("udp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
+	}
+	return fmt.Sprintf("tcp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
+}
+
+// take takes the socket for a specification out of those that are held; nil: it is not
+// there.
+func (o *Options) take(s *Spec) *Held {
+	for i, h := range o.Held {
+		if h != nil && h.Key == s.key() {
+			o.Held[i] = nil
+			return h
+		}
+	}
+	return nil
+}
