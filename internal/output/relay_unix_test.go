@@ -138,7 +138,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	defer to.Close()
-	r.follow(from, 7)
+	r.follow(from, 7, "")
 	io.WriteString(to, "last words")
 	began := time.Now()
 	r.wait()
@@ -151,7 +151,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.
 func (r *relays) follows(text string) {
-	r.open.Go(func() { r.copy(strings.NewReader(text), 7) })
+	r.open.Go(func() { r.copy(strings.NewReader(text), 7, "") })
 }
 
 func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
