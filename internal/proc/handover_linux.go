@@ -8,15 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handed is a child as one image of this program hands it over to the next, which has the
-// same pid, and so the same children.
-type Handed struct {
-	Pid    int
-	Group  bool
-	Ended  bool // and was waited for
-	Status int  // raw (wait(2))
-}
-
 // Hand is the child as it is. HoldWaits has to come before.
 func (p *Process) Hand() Handed {
 	h := Handed{Pid: p.pid, Group: p.group}
