@@ -324,16 +324,17 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 // life is what the supervisor is told.
 func (c *Config) life() supervise.Config {
 	return supervise.Config{
-		Workers:      c.Workers,
-		Interval:     c.Interval,
-		Proof:        c.Proof,
-		Replace:      c.Replace,
-		Attempts:     c.Attempts,
-		FirstServes:  c.FirstServes,
-		Follow:       c.Follow,
-		RetireSignal: c.SignalOnHUP,
-		AbortSignal:  syscall.SIGTERM,
-		KillTimeout:  c.KillTimeout,
+		Workers:       c.Workers,
+		Interval:      c.Interval,
+		Proof:         c.Proof,
+		Replace:       c.Replace,
+		Attempts:      c.Attempts,
+		FirstAttempts: c.FirstAttempts,
+		FirstServes:   c.FirstServes,
+		Follow:        c.Follow,
+		RetireSignal:  c.SignalOnHUP,
+		AbortSignal:   syscall.SIGTERM,
+		KillTimeout:   c.KillTimeout,
 	}
 }
 

@@ -17,8 +17,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
-	"path/filepath"
+
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -27,7 +26,6 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
-	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
@@ -80,7 +78,7 @@ type Starter struct {
 type reports struct {
 	status  *report.StatusFile
 	clients *report.Clients
-	sockets *report.Sockets // nil: there are none
+	sockets *report.Sockets
 	manager *report.Manager // nil: there is no service manager to be told
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
@@ -112,11 +110,8 @@ func New(c Config) (*Starter, error) {
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
-	s.reports.status = &report.StatusFile{Out: s.out}
-	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	life := c.life()
 	life.Spawner = s.launcher
-	life.FirstAttempts = c.FirstAttempts
 	life.Hurry = s.launcher.Hurry
 	if c.KillGroup {
 		life.Leftovers = s.launcher.Leftovers
@@ -125,59 +120,45 @@ func New(c Config) (*Starter, error) {
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	life.Observers = []supervise.Observer{
-		&onFirst{is: isStart, do: c.Started}, &report.Memory{Give: debug.FreeOSMemory}, s.reports.status, &onFirst{is: isServing, do: s.serving},
-	}
-	if c.managed() {
-		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
-		life.Observers = append(life.Observers, s.reports.manager)
-	}
-	life.Observers = append(life.Observers, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
-		Out: s.out, Name: c.Name,
-		Lost:  func() []string { return s.launcher.Sockets.Lost() },
-		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
-	})
-	if len(plan.specs) > 0 {
-		s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
-		life.Observers = append(life.Observers, s.reports.sockets)
-	}
+	life.Observers = s.observers()
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: Version,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
-		Sockets: s.sockets, Tail: s.out.Tail, Written: s.reports.status.Flush,
+		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
 	}
 	return s, nil
 }
 
-// onFirst calls a function at the first event of a kind.
-type onFirst struct {
-	once sync.Once
-	is   func(supervise.Event) bool
-	do   func()
-}
-
-func isStart(e supervise.Event) bool { _, is := e.(supervise.Started); return is }
-
-func isServing(e supervise.Event) bool {
-	serving, is := e.(supervise.Serving)
-	return is && len(serving.Workers) > 0
-}
-
-// serving tells that the first generation serves, when the status file does.
-func (s *Starter) serving() {
-	s.reports.status.Flush()
-	s.config.Serving()
-}
-
-func (f *onFirst) Hear(e supervise.Event) {
-	if f.is(e) {
-		f.once.Do(func() { go f.do() })
+// observers are those that hear of events, in this order.
+func (s *Starter) observers() []supervise.Observer {
+	c := &s.config
+	s.reports.status = &report.StatusFile{Out: s.out}
+	s.reports.clients = &report.Clients{Verbose: c.Verbose}
+	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
+	serving := func() {
+		s.reports.status.Flush() // whoever is told may read the file next
+		c.Serving()
 	}
+	all := []supervise.Observer{
+		&report.First{Is: report.IsStart, Do: c.Started}, &report.Memory{Give: debug.FreeOSMemory},
+		s.reports.status, &report.First{Is: report.IsServing, Do: serving},
+	}
+	if c.managed() {
+		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
+		all = append(all, s.reports.manager)
+	}
+	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
+		Out: s.out, Name: c.Name,
+		Lost:  func() []string { return s.launcher.Sockets.Lost() },
+		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
+	})
+	if len(s.plan.specs) > 0 {
+		all = append(all, s.reports.sockets)
+	}
+	return all
 }
-
-func (f *onFirst) Settled(supervise.Tally) {}
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
@@ -189,8 +170,12 @@ func (s *Starter) Listen() error {
 	if s.open != nil {
 		return nil
 	}
-	if err := s.checkControl(); err != nil {
-		return err
+	if s.config.Control != "" { // before another one that has it is disturbed
+		path, err := control.Claim(s.config.Control)
+		if err != nil {
+			return err
+		}
+		s.launcher.Control = path
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -219,7 +204,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
-		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
+		stop := s.signals(func(cause string) { cancel(errors.New(cause)) }).Catch(s.out.Printf)
 		open.add(func() error { stop(); return nil })
 	}
 	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
@@ -271,7 +256,10 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
 	})
 	if err != nil {
-		return s.leftBehind(err)
+		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
+			err = runfile.LeftBehind(err, used.Pids, s.config.StatusFile, s.config.Name)
+		}
+		return err
 	}
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
@@ -286,19 +274,9 @@ func (s *Starter) warnUntaken() {
 			taken = append(taken, spec.Source)
 		}
 	}
-	untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken)
-	if len(untaken) == 0 {
-		return
+	if untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken); len(untaken) > 0 {
+		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), fdenv.Describe(untaken))
 	}
-	const few = 8
-	var which []string
-	for _, p := range untaken[:min(few, len(untaken))] {
-		which = append(which, strings.TrimSuffix(fmt.Sprintf("%d:%s", p.FD, text.Line(p.Name)), ":"))
-	}
-	if len(untaken) > few {
-		which = append(which, "…")
-	}
-	s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), strings.Join(which, " "))
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as
@@ -331,7 +309,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
 	if s.config.Proof.Notified() {
-		notices, err := notify.Listen(runAs != nil, s.onNotice)
+		notices, err := notify.Listen(runAs != nil, func(n supervise.Notice) { s.sup.Notify(context.Background(), n) })
 		if err != nil {
 			return err
 		}
@@ -360,23 +338,6 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	return nil
 }
 
-// checkControl sees to it that nobody else's control socket is where ours is to be,
-// before anything else is done. Its path is made absolute, as workers are told of it.
-func (s *Starter) checkControl() error {
-	if s.config.Control == "" {
-		return nil
-	}
-	path, err := filepath.Abs(s.config.Control)
-	if err != nil {
-		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
-	}
-	if err := fd.CheckPath(path); err != nil {
-		return fmt.Errorf("control socket %q: %w", path, err)
-	}
-	s.launcher.Control = path
-	return control.Check(path)
-}
-
 // refused tells of clients of the control socket that were turned away.
 func (s *Starter) refused(why string, more int) {
 	line := "refused on the control socket: " + why
@@ -386,37 +347,11 @@ func (s *Starter) refused(why string, more int) {
 	s.out.Printf("%s", line)
 }
 
-func (s *Starter) onNotice(m notify.Message) {
-	s.sup.Notify(context.Background(), supervise.Notice{Pids: m.Pids, Ready: m.Ready, Stopping: m.Stopping, Status: m.Status})
-}
-
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
 	env := launch.Unique(os.Environ()).Without(s.config.forManaged)
 	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
-}
-
-// request is what a signal asks for. cause is for the log.
-type request func(ctx context.Context, cause string)
-
-// handleSignals acts on signals until the function it returns is called. stopping
-// hears first of those that end everything.
-func (s *Starter) handleSignals(stopping func(cause string)) (stop func()) {
-	heedPipe := survivePipe()
-	table := s.signals(stopping)
-	caught := make(chan os.Signal, 256)
-	for sig := range table {
-		signal.Notify(caught, sig)
-	}
-	ctx, done := context.WithCancel(context.Background())
-	go s.actOn(ctx, caught, table)
-	return func() {
-		signal.Stop(caught)
-		heedPipe()
-		close(caught)
-		done()
-	}
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -432,20 +367,6 @@ func (s *Starter) Addrs() []net.Addr {
 		addrs = append(addrs, socket.Addr)
 	}
 	return addrs
-}
-
-// sockets are those that workers have, as Status tells of them.
-func (s *Starter) sockets() []control.Socket {
-	sockets := []control.Socket{}
-	for _, socket := range s.launcher.Sockets.Sockets {
-		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
-	}
-	if s.reports.sockets != nil {
-		for i, q := range s.reports.sockets.Queues() {
-			sockets[i].Waiting, sockets[i].WaitingFor = q.Waiting, q.For.Seconds()
-		}
-	}
-	return sockets
 }
 
 // Run runs the server program until ctx ends or, with HandleSignals, a signal

@@ -69,15 +69,11 @@ func (c *Commands) step(ctx context.Context, r request, by int, became string) c
 	var failure *supervise.Failure
 	switch {
 	case errors.As(how.Err, &failure):
-		return failed(fmt.Errorf("%w; %s are wanted, and it is tried again", how.Err, text.Count(how.Workers, "worker")))
+		return failed(fmt.Errorf("%w; %s %s wanted, and it is tried again", how.Err, text.Count(how.Workers, "worker"), text.Verb(how.Workers, "is", "are")))
 	case how.Err != nil:
 		return failed(how.Err)
 	}
-	are := "is"
-	if how.Workers > 1 {
-		are = "are"
-	}
-	a := done("now there %s %s", are, text.Count(how.Workers, "worker"))
+	a := done("now there %s %s", text.Verb(how.Workers, "is", "are"), text.Count(how.Workers, "worker"))
 	if how.Worker.Pid != 0 {
 		a.Pids = []int{how.Worker.Pid}
 		a.Message += fmt.Sprintf(": worker %d %s", how.Worker.Pid, became)

@@ -4,7 +4,6 @@ package control
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -51,11 +50,10 @@ func mode(worker int) os.FileMode {
 	return 0o600
 }
 
-// Check says what Listen would if a process listens at path already, or what is there
-// is not a socket.
-func Check(path string) error {
+// check finds a process that listens at path already, and what is not a socket.
+func check(path string) error {
 	if err := fd.CheckBind(path); errors.Is(err, fd.ErrNoSocket) || errors.Is(err, fd.ErrListening) {
-		return fmt.Errorf("control socket %q: %w", path, err)
+		return err
 	}
 	return nil // what else is wrong is for Listen to say
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,23 @@ type Server struct {
 	socket   sync.Mutex // guards what follows
 	listener *listener
 	retired  bool // it is not to be made anew
+}
+
+// Claim is what path is as an absolute one. It says before anything else is done what
+// Listen would: that the path is too long, that a process listens there already, or that
+// what is there is not a socket.
+func Claim(path string) (string, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("control socket %q: %w", path, err)
+	}
+	if err = fd.CheckPath(absolute); err == nil {
+		err = check(absolute)
+	}
+	if err != nil {
+		return "", fmt.Errorf("control socket %q: %w", absolute, err)
+	}
+	return absolute, nil
 }
 
 // Listen makes the socket at path. Its mode is 0600, or 0666 if workers have a user of

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // Hand is a descriptor of the socket, with what was not read, and the directory that holds
@@ -20,7 +21,7 @@ func (l *Listener) Hand() (n int, dir string, err error) {
 }
 
 // Adopt takes over the socket from the last image, and is like Listen then.
-func Adopt(n int, dir string, handle func(Message)) (*Listener, error) {
+func Adopt(n int, dir string, handle func(supervise.Notice)) (*Listener, error) {
 	f := os.NewFile(uintptr(n), "notify socket")
 	defer f.Close()
 	conn, err := net.FilePacketConn(f)

@@ -130,7 +130,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 }
 
 // A process that the workers have left behind holds the pipe: it is not waited for
-// long, and then nobody reads.
+// long, and then nobody reads. This takes FlushTime of real time, as a pipe is of no bubble.
 func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer

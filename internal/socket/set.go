@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Socket is a bound socket. Whether it blocks is set once, when it is bound: the flag
@@ -131,8 +132,8 @@ func (s *Set) Fit(limit uint64) error {
 	if limit == 0 || len(s.Sockets) == 0 || uint64(highest+spareFiles) < limit {
 		return nil
 	}
-	return fmt.Errorf("%d sockets reach up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
-		len(s.Sockets), highest, limit, highest+1024)
+	return fmt.Errorf("%s %s up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
+		text.Count(len(s.Sockets), "socket"), text.Verb(len(s.Sockets), "reaches", "reach"), highest, limit, highest+1024)
 }
 
 // Table is what the worker in a slot gets: table[n] is our descriptor for its n; -1: it

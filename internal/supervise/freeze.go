@@ -159,9 +159,6 @@ func (l *loop) onFreeze(m freezeAsked) {
 		m.reply <- ErrStopping
 	case l.freezing != nil:
 		m.reply <- ErrFreezing
-	case len(l.leftovers) > 0:
-		o := l.leftovers[0]
-		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", o.of.Pid)
 	default:
 		l.freezing = &m
 	}
@@ -173,12 +170,18 @@ func (l *loop) freeze() {
 	if m == nil {
 		return
 	}
-	if l.ending.stopping {
+	switch {
+	case l.ending.stopping:
 		l.freezing = nil
 		m.reply <- ErrStopping
 		return
+	case len(l.leftovers) > 0: // maybe only since it was asked for
+		l.freezing = nil
+		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", l.leftovers[0].of.Pid)
+		l.timer.Reset(0) // what was put off
+		return
 	}
-	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups > len(l.leftovers) {
+	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups > 0 {
 		return
 	}
 	l.freezing = nil
