@@ -340,8 +340,8 @@ func TestEinhyrningsinsctlShell(t *testing.T) {
 	prompts = strings.Count(shell.out.String(), "> ") - 1
 	eventually(t, func() bool { return strings.HasSuffix(shell.out.String(), "> ") }, shell.out.String)
 	types("up\t\r")
-	shell.sees(1, `generation 2 proving for \d+(\.\d)?(ms|s): \d of 2`)
-	shell.sees(1, `generation 2 is live, draining: `)
+	shell.sees(1, `generation \d+ proving for \d+(\.\d)?(ms|s): \d of 2`)
+	shell.sees(1, `generation \d+ is live, draining: `)
 	eventually(t, func() bool { return strings.HasSuffix(shell.out.String(), "> ") }, shell.out.String)
 	assert.Len(t, d.copies(), 2)
 	types("die\r")

@@ -38,6 +38,11 @@ func (l *loop) onSpawned(m spawned) {
 	}
 	w.missed = nil
 	l.reconsider()
+	l.waitFor(w)
+}
+
+// waitFor has the end of a worker's process come by mail.
+func (l *loop) waitFor(w *worker) {
 	go func() { l.mail <- exited{w, w.process.Wait()} }()
 }
 

@@ -17,10 +17,11 @@ import (
 // world is a superdaemon in a synctest bubble whose processes are made up. It
 // checks the invariants that can be seen from outside at every step.
 type world struct {
-	t      testing.TB
-	sup    *Supervisor
-	start  time.Time
-	cancel context.CancelFunc
+	t       testing.TB
+	sup     *Supervisor
+	start   time.Time
+	context context.Context // of Run
+	cancel  context.CancelFunc
 
 	result    chan error
 	mu        sync.Mutex  // what follows, against spawns at the same time
@@ -49,6 +50,7 @@ type world struct {
 	catchUp     func()        // Config.CatchUp
 	slowSteer   time.Duration // how long Steer takes
 	steered     int           // so many slots may have connections; without Steer 0
+	image       int           // how often another one has taken over
 	steers      []int         // what Steer was called with
 	steeredAt   time.Time     // when it last returned
 	steeredFrom int           // and what steered was before
@@ -177,10 +179,13 @@ func (w *world) steer(slots int) {
 	defer w.mu.Unlock()
 	w.steers = append(w.steers, slots)
 	w.steered = max(w.steered, slots)
-	if w.slowSteer > 0 {
+	if image := w.image; w.slowSteer > 0 {
 		w.mu.Unlock()
 		<-time.After(w.slowSteer)
 		w.mu.Lock()
+		if w.image != image {
+			return // it has gone with its image
+		}
 	}
 	w.steeredFrom, w.steeredAt = w.steered, time.Now()
 	w.steered = slots
@@ -332,7 +337,7 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		w.sup = New(c)
 		w.workers = w.sup.config.Workers
 		ctx, cancel := context.WithCancel(t.Context())
-		w.cancel = cancel
+		w.context, w.cancel = ctx, cancel
 		defer cancel()
 		if w.cancelled {
 			cancel()
@@ -346,6 +351,7 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 
 // finish stops what still runs and checks that nothing is left.
 func (w *world) finish() {
+	synctest.Wait() // a spawn that has been decided on begins before the stop
 	w.cancel()
 	synctest.Wait()
 	for _, p := range w.alive() {

@@ -79,6 +79,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint16(twoWorkers|killsLate|retiresLate), []byte{0x2c, 0x31})
 	// All live workers die, spawns fail, and it gives up with one retired worker of two.
 	f.Add(uint16(twoWorkers|twoAttempts|killsLate|retiresLate|rollBy1), []byte(".0\x92$\x9211&"))
+	f.Add(uint16(twoWorkers|spawnsSlowly|rollBy1), []byte{0x92, 0x00, 0x0f, 0x12, 0x0f, 0x01, 0x0f, 0x92, 0x05, 0x0f, 0x0b, 0x0f, 0x92})
 	f.Fuzz(func(t *testing.T, options uint16, script []byte) {
 		if len(script) > 64 {
 			return
@@ -159,6 +160,10 @@ func (w *world) play(event byte, n int) {
 		w.locked(func() {}) // what the loop's goroutine may call meanwhile
 		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)
 		w.checkStatus()
+	case 15:
+		if err := w.replaced(); err != nil {
+			assert.ErrorIs(w.t, err, ErrStopping)
+		}
 	case 13:
 		if n > 8 {
 			w.stopAfter(time.Duration(n-8) * time.Second)

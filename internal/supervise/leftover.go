@@ -57,6 +57,7 @@ func (l *loop) lookForLeftovers(w *worker) {
 		return
 	}
 	l.pending++
+	l.groups++
 	go func() { l.mail <- left{w, l.Leftovers(w.process)} }()
 }
 
@@ -66,6 +67,7 @@ func (l *loop) onLeft(m left) {
 	w := m.worker
 	if m.group == nil {
 		l.pending--
+		l.groups--
 		return
 	}
 	o := &leftover{of: w.id(), group: m.group}
@@ -75,6 +77,7 @@ func (l *loop) onLeft(m left) {
 		l.signalLeftover(o, sig)
 		if l.KillTimeout == 0 {
 			l.pending--
+			l.groups--
 			return
 		}
 		o.killAt = l.now.Add(l.KillTimeout)
@@ -91,6 +94,7 @@ func (l *loop) onLeft(m left) {
 
 func (l *loop) onCleared(m cleared) {
 	l.pending--
+	l.groups--
 	l.leftovers = slices.DeleteFunc(l.leftovers, func(o *leftover) bool { return o == m.left })
 }
 

@@ -61,6 +61,10 @@ import (
 //	                     |                        |                          | otherwise log only
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
+//	freeze asked         | start nothing until    | the same                 | refuse
+//	                     | nothing is being       |                          |
+//	                     | started, and then hand |                          |
+//	                     | all over               |                          |
 //	signal passed on     | to all, and drop what  | the same                 | to all
 //	                     | is wanted              |                          |
 //
@@ -102,6 +106,8 @@ type loop struct {
 	failure  *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	leftovers []*leftover
+	groups    int          // of workers that have ended, that are looked for or waited for
+	freezing  *freezeAsked // nil: nobody has asked for it
 
 	slots   []record // of each slot that there has been
 	sizes   sizes
@@ -157,6 +163,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		l.drain()
 		l.gather()
 		l.settle()
+		l.freeze()
 		tally := l.tally()
 		for _, o := range l.Observers {
 			o.Settled(tally)
@@ -241,6 +248,8 @@ func (l *loop) handle(m message) {
 		m.worker.heard = true
 	case steered:
 		l.onSteered(m)
+	case freezeAsked:
+		l.onFreeze(m)
 	case left:
 		l.onLeft(m)
 	case cleared:

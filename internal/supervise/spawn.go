@@ -17,7 +17,7 @@ func (l *loop) begin() {
 		}
 		l.wanted = true
 	}
-	if !l.wanted || l.starting != nil || !l.due(l.attempts.next(l.Interval)) {
+	if !l.wanted || l.starting != nil || l.freezing != nil || !l.due(l.attempts.next(l.Interval)) {
 		return
 	}
 	l.number++
@@ -34,6 +34,9 @@ func (l *loop) begin() {
 
 // fill starts a worker in each slot that lacks one.
 func (l *loop) fill() {
+	if l.freezing != nil {
+		return
+	}
 	for _, g := range []*generation{l.starting, l.live} {
 		if g == nil || !g.begun || g == l.live && l.Follow {
 			continue

@@ -1,0 +1,308 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// This file is how one image of the superdaemon hands all state over to the next.
+
+// Frozen is all state of a Supervisor at a moment when nothing is being started. Only
+// those who wait for an answer are not in it.
+type Frozen struct {
+	Began      time.Time
+	Deadline   time.Time
+	Settings   Settings
+	Number     int // of the newest generation
+	Wanted     bool
+	Asked      bool
+	Failures   int // attempts in a row
+	LastSpawn  time.Time
+	RestedAt   time.Time
+	Restarts   int
+	Last       FrozenFailure  // how the worker ended that did so last
+	Failure    *FrozenFailure // of the last attempt
+	FailedAt   time.Time
+	GivenUp    bool
+	Starting   *FrozenGeneration
+	Live       *FrozenGeneration
+	Workers    []FrozenWorker // those that leave in their order, the live ones, the starting ones
+	Slots      []FrozenSlot
+	Configured int // Config.Workers
+	Target     int // workers wanted
+	Size       int // slots
+	Steered    int
+	StrangeAt  time.Time
+	Strange    int
+	StopCause  string // of a stop that is delayed
+	StopSignal os.Signal
+	StopAt     time.Time // zero: there is none
+}
+
+// FrozenFailure is a Failure. An error is kept as its text.
+type FrozenFailure struct {
+	Generation, Slot, Pid int
+	Status                int
+	Lived                 time.Duration
+	Said                  string
+	Late, Last            bool
+	Err                   string
+}
+
+// FrozenGeneration is the starting or the live one.
+type FrozenGeneration struct {
+	Number int
+	Asked  bool
+	Slots  int
+	Missed []os.Signal
+}
+
+// FrozenWorker is a worker. Its process is handed over by whoever has started it.
+type FrozenWorker struct {
+	Generation, Slot, Pid int
+
+	In       uint8 // one of the following
+	Role     uint8
+	Serves   bool
+	Began    time.Time
+	Ready    bool
+	Stopping bool
+	Proven   bool
+	After    time.Duration
+	Said     string
+	Unsaid   bool
+	Told     uint8
+	Sent     os.Signal
+	RetireAt time.Time
+	KillAt   time.Time
+}
+
+// Where a worker is.
+const (
+	inLeaving uint8 = iota
+	inLive
+	inStarting
+)
+
+// FrozenSlot is what is remembered of a slot.
+type FrozenSlot struct {
+	LastSpawn time.Time
+	Failures  int
+	Starts    int
+	Ended     *Exit
+}
+
+// ErrFreezing is what Freeze returns while another one is under way.
+var ErrFreezing = errors.New("the superdaemon is being replaced already")
+
+// errHandedOver is what those who wait for an answer get when the state is handed over.
+var errHandedOver = errors.New("the superdaemon is being replaced: it goes on with this, and --status tells how it went")
+
+// freezeAsked is a request for do.
+type freezeAsked struct {
+	do    func(*Frozen, []Process) error
+	reply chan<- error
+}
+
+func (freezeAsked) message() {}
+
+// Freeze has do called with all state, and with the processes of Frozen.Workers, when
+// nothing is being started; until then nothing new is. The loop stands still while do
+// runs. A do that hands the state over does not return. If it does, the supervisor goes on
+// as if nothing had been, and do's error is returned. Another error says that do was not
+// called: ErrStopping, ErrFreezing, or that processes which workers have left behind are
+// waited for.
+func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) error) error {
+	reply := make(chan error, 1)
+	if err := s.post(ctx, freezeAsked{do, reply}); err != nil {
+		return err
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-s.done:
+		return ErrStopping
+	}
+}
+
+// Resume is Run with the state that another Supervisor has been frozen with, and with the
+// processes of its workers. Workers that are wanted are as many as there were to be, or
+// Config.Workers if that is not what it was.
+func (s *Supervisor) Resume(ctx context.Context, stopSignal os.Signal, f *Frozen, processes []Process) error {
+	defer s.Close()
+	l := newLoop(s)
+	l.thaw(f, processes)
+	return l.run(ctx, stopSignal)
+}
+
+func (l *loop) onFreeze(m freezeAsked) {
+	switch {
+	case l.ending.stopping:
+		m.reply <- ErrStopping
+	case l.freezing != nil:
+		m.reply <- ErrFreezing
+	case len(l.leftovers) > 0:
+		o := l.leftovers[0]
+		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", o.of.Pid)
+	default:
+		l.freezing = &m
+	}
+}
+
+// freeze hands the state over when nothing is being started any more.
+func (l *loop) freeze() {
+	m := l.freezing
+	if m == nil {
+		return
+	}
+	if l.ending.stopping {
+		l.freezing = nil
+		m.reply <- ErrStopping
+		return
+	}
+	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups > len(l.leftovers) {
+		return
+	}
+	l.freezing = nil
+	f, processes := l.frozen()
+	m.reply <- m.do(f, processes)
+	l.timer.Reset(0) // what was put off
+}
+
+// frozen is the state. Those who wait for an answer get it now.
+func (l *loop) frozen() (*Frozen, []Process) {
+	answer(l.waiting, Outcome{Err: errHandedOver})
+	l.waiting = nil
+	if l.starting != nil {
+		answer(l.starting.waiting, Outcome{Err: errHandedOver})
+		l.starting.waiting = nil
+	}
+	for _, r := range l.sizes.resizes {
+		r.reply <- Resizing{Err: errHandedOver}
+	}
+	l.sizes.resizes = nil
+	f := &Frozen{
+		Began: l.began, Deadline: l.deadline, Settings: l.settings, Number: l.number, Wanted: l.wanted, Asked: l.asked,
+		Failures: l.attempts.failures, LastSpawn: l.attempts.last, RestedAt: l.restedAt, Restarts: l.restarts,
+		Last: frozenFailure(l.last), Starting: l.starting.frozen(), Live: l.live.frozen(),
+		Configured: l.Workers, Target: l.sizes.target, Size: l.sizes.size, Steered: l.sizes.steered,
+		StrangeAt: l.notices.strangeAt, Strange: l.notices.strange,
+	}
+	if l.failure != nil {
+		failure := frozenFailure(l.failure.Failure)
+		f.Failure, f.FailedAt, f.GivenUp = &failure, l.failure.At, l.failure.GivenUp
+	}
+	if end := l.ending.later; end != nil {
+		f.StopCause, f.StopSignal, f.StopAt = end.cause, end.signal, l.ending.at
+	}
+	for _, r := range l.slots {
+		f.Slots = append(f.Slots, FrozenSlot{r.last, r.failures, r.starts, r.ended})
+	}
+	var processes []Process
+	for w := range l.workers() {
+		frozen := w.frozen()
+		frozen.Unsaid = slices.Contains(l.notices.unsaid, w)
+		switch w {
+		case l.live.in(w.slot):
+			frozen.In = inLive
+		case l.starting.in(w.slot):
+			frozen.In = inStarting
+		}
+		f.Workers, processes = append(f.Workers, frozen), append(processes, w.process)
+	}
+	return f, processes
+}
+
+func (g *generation) frozen() *FrozenGeneration {
+	if g == nil {
+		return nil
+	}
+	return &FrozenGeneration{g.number, g.asked, len(g.slots), g.missed}
+}
+
+func (w *worker) frozen() FrozenWorker {
+	return FrozenWorker{
+		Generation: w.number, Slot: w.slot, Pid: w.process.Pid(), Role: uint8(w.role), Serves: w.serves, Began: w.began,
+		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
+		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
+	}
+}
+
+func frozenFailure(f Failure) FrozenFailure {
+	frozen := FrozenFailure{f.Generation, f.Slot, f.Pid, f.Status, f.Lived, f.Said, f.Late, f.Last, ""}
+	if f.Err != nil {
+		frozen.Err = f.Err.Error()
+	}
+	return frozen
+}
+
+func (f FrozenFailure) thawed() Failure {
+	failure := Failure{Worker: Worker{f.Generation, f.Slot, f.Pid}, Status: f.Status, Lived: f.Lived, Said: f.Said, Late: f.Late, Last: f.Last}
+	if f.Err != "" {
+		failure.Err = errors.New(f.Err)
+	}
+	return failure
+}
+
+// thaw is the reverse of frozen, for a loop that has not run.
+func (l *loop) thaw(f *Frozen, processes []Process) {
+	l.began, l.deadline, l.settings = f.Began, f.Deadline, f.Settings
+	l.number, l.wanted, l.asked = f.Number, f.Wanted, f.Asked
+	l.attempts = pace{f.LastSpawn, f.Failures}
+	l.restedAt, l.restarts, l.last = f.RestedAt, f.Restarts, f.Last.thawed()
+	if f.Failure != nil {
+		l.failure = &FailureStatus{f.Failure.thawed(), f.FailedAt, f.GivenUp}
+	}
+	l.notices.strangeAt, l.notices.strange = f.StrangeAt, f.Strange
+	if !f.StopAt.IsZero() {
+		l.ending.later, l.ending.at = &stopAsked{f.StopCause, f.StopSignal, 0}, f.StopAt
+	}
+	l.slots = nil
+	for _, s := range f.Slots {
+		l.slots = append(l.slots, record{pace{s.LastSpawn, s.Failures}, s.Starts, s.Ended})
+	}
+	l.sizes = sizes{target: f.Target, size: f.Size, steered: f.Steered}
+	if l.Workers != f.Configured {
+		l.sizes.target = l.Workers
+	}
+	if l.Steer == nil {
+		l.sizes.steered = l.sizes.target
+	}
+	l.fit()
+	l.starting, l.live = f.Starting.thawed(), f.Live.thawed()
+	for i, frozen := range f.Workers {
+		w := frozen.thawed(processes[i])
+		switch frozen.In {
+		case inLive:
+			l.live.slots[w.slot] = w
+		case inStarting:
+			l.starting.slots[w.slot] = w
+		default:
+			l.leaving = append(l.leaving, w)
+		}
+		if frozen.Unsaid {
+			l.notices.unsaid = append(l.notices.unsaid, w)
+		}
+		l.pending++
+		l.waitFor(w)
+	}
+}
+
+func (f *FrozenGeneration) thawed() *generation {
+	if f == nil {
+		return nil
+	}
+	return &generation{number: f.Number, asked: f.Asked, slots: make([]*worker, f.Slots), begun: true, missed: f.Missed}
+}
+
+func (f *FrozenWorker) thawed(p Process) *worker {
+	return &worker{
+		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
+		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
+		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
+	}
+}

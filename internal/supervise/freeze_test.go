@@ -1,0 +1,229 @@
+package supervise
+
+import (
+	"runtime"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// adopted is a process in the hands of the next image.
+type adopted struct {
+	*fakeProc
+	exit chan int // told by the waiter of the last image
+}
+
+func (a *adopted) Wait() int { return <-a.exit }
+
+// handOver freezes the supervisor, and has another one of configuration c go on.
+func (w *world) handOver(c Config) error {
+	w.t.Helper()
+	old := w.sup
+	var frozen *Frozen
+	var processes []Process
+	refused := make(chan error, 1)
+	left := make(chan struct{})
+	go func() {
+		refused <- old.Freeze(w.t.Context(), func(f *Frozen, ps []Process) error {
+			frozen, processes = f, ps
+			w.locked(func() { w.image++ })
+			close(left)
+			runtime.Goexit() // which never comes back, as an exec
+			return nil
+		})
+	}()
+	select {
+	case err := <-refused:
+		return err
+	case <-left:
+	}
+	heirs := map[Process]*adopted{}
+	var next []Process
+	for _, p := range processes {
+		base, ok := p.(*fakeProc)
+		if !ok {
+			base = p.(*adopted).fakeProc
+		}
+		a := &adopted{base, make(chan int, 1)}
+		heirs[p] = a
+		next = append(next, a)
+	}
+	go func() {
+		for told := 0; told < len(processes); {
+			if e, is := (<-old.mail).(exited); is {
+				heirs[e.worker.process].exit <- e.status
+				told++
+			}
+		}
+	}()
+	c.Spawner, c.Observers, c.Steer, c.CatchUp = old.config.Spawner, old.config.Observers, old.config.Steer, old.config.CatchUp
+	c.RetireSignal, c.AbortSignal, c.Interval = old.config.RetireSignal, old.config.AbortSignal, old.config.Interval
+	w.sup = New(c)
+	w.workers = frozen.Target
+	if w.sup.config.Workers != old.config.Workers {
+		for slot := w.sup.config.Workers; slot < w.workers; slot++ {
+			w.shrunk[slot] = true
+		}
+		w.workers = w.sup.config.Workers
+	}
+	ctx := w.context
+	go func() { w.result <- w.sup.Resume(ctx, stopSignal, frozen, next) }()
+	synctest.Wait()
+	return nil
+}
+
+// The same configuration, unless it says otherwise.
+func (w *world) replaced() error { return w.handOver(w.sup.config) }
+
+func TestWhatServesServesOnInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		before := w.status()
+		assert.NoError(t, w.replaced())
+		after := w.status()
+		after.Now = before.Now
+		assert.Equal(t, before, after)
+		w.restart()
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []string{"2.0", "2.1"}, w.served()[2:])
+		for _, p := range w.alive() {
+			assert.Equal(t, p.id.Generation == 1, p.told())
+		}
+	})
+}
+
+func TestARestartThatIsUnderWayGoesOnInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		reply := w.restart() // proves itself in a second
+		w.restart()          // is owed
+		w.sleep(500 * time.Millisecond)
+		assert.NoError(t, w.replaced())
+		assert.ErrorIs(t, answered(reply), errHandedOver)
+		w.sleep(600 * time.Millisecond)
+		assert.Equal(t, []string{"1.0", "2.0"}, w.served())
+		assert.True(t, w.worker(1, 0).told())
+		w.sleep(2 * time.Second)
+		assert.Contains(t, w.served(), "3.0")
+	})
+}
+
+func TestAPauseAfterAFailureLastsOverIt(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		w.exit(w.worker(2, 0), 1<<8)
+		w.sleep(1100 * time.Millisecond)
+		w.exit(w.worker(3, 0), 1<<8) // the next one is tried two seconds after this one began
+		assert.NoError(t, w.replaced())
+		w.sleep(1500 * time.Millisecond)
+		assert.Equal(t, []string{"1.0"}, w.lives())
+		assert.Contains(t, w.status().Failure.Error(), "exit code 1")
+		w.sleep(500 * time.Millisecond)
+		assert.Equal(t, []string{"1.0", "4.0"}, w.lives())
+	})
+}
+
+func TestAnExitThatWasNotToldYetIsToldToTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.exitLate(w.worker(1, 0), 7<<8, time.Second)
+		assert.NoError(t, w.replaced())
+		w.sleep(1100 * time.Millisecond)
+		died := seen[Died](w)
+		assert.Len(t, died, 1)
+		assert.Equal(t, 7<<8, died[0].Status)
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []string{"2.0"}, w.served())
+	})
+}
+
+func TestASpawnUnderWayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2}, func(w *world) { w.slowSpawn = 3 * time.Second }, func(w *world) {
+		w.sleep(time.Second)
+		began := time.Now()
+		assert.NoError(t, w.replaced())
+		assert.Equal(t, 2*time.Second, time.Since(began))
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.served())
+	})
+}
+
+func TestADelayedStopComesAllTheSame(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.stopAfter(5 * time.Second)
+		w.sleep(2 * time.Second)
+		assert.NoError(t, w.replaced())
+		assert.Equal(t, PhaseStopDelay, w.status().Phase)
+		w.sleep(2 * time.Second)
+		assert.Empty(t, w.worker(1, 0).signals)
+		w.sleep(1100 * time.Millisecond)
+		assert.True(t, w.worker(1, 0).told())
+	})
+}
+
+func TestWhatIsStoppingIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.stop()
+		assert.ErrorIs(t, w.replaced(), ErrStopping)
+	})
+}
+
+func TestAStopComesBeforeAReplacementThatWaits(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, func(w *world) { w.slowSpawn = 3 * time.Second }, func(w *world) {
+		refused := make(chan error)
+		go func() { refused <- w.sup.Freeze(w.t.Context(), nil) }()
+		synctest.Wait()
+		assert.ErrorIs(t, w.sup.Freeze(w.t.Context(), nil), ErrFreezing)
+		w.stop()
+		assert.ErrorIs(t, <-refused, ErrStopping)
+	})
+}
+
+func TestItGoesOnIfTheStateIsNotTaken(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		assert.Equal(t, assert.AnError, w.sup.Freeze(w.t.Context(), func(*Frozen, []Process) error { return assert.AnError }))
+		w.sleep(1100 * time.Millisecond)
+		assert.Equal(t, []string{"1.0", "2.0"}, w.served())
+	})
+}
+
+func TestAnotherNumberOfWorkersInTheNextImage(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 4} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			simulate(t, Config{Workers: 2}, nil, func(w *world) {
+				w.sleep(2 * time.Second)
+				c := w.sup.config
+				c.Workers = n
+				assert.NoError(t, w.handOver(c))
+				w.restart()
+				w.sleep(5 * time.Second)
+				for _, p := range w.alive() {
+					if p.told() {
+						w.exit(p, 15)
+					}
+				}
+				w.sleep(time.Second)
+				assert.Len(t, w.served(), n)
+			})
+		})
+	}
+}
