@@ -295,10 +295,17 @@ func TestNotifyWhereTMPDIRIsOfNoUse(t *testing.T) {
 	root(t)
 	readOnly := tempDir(t)
 	require.NoError(t, os.Chmod(readOnly, 0o555))
-	for _, tmp := range []string{"/no/such/dir", "/dev/null", readOnly} {
-		cmd := exec.Command(ours, "--port=127.0.0.1:0", "--ready=notify", "--", hello)
+	full := tempDir(t)
+	for _, tmp := range []string{"/no/such/dir", "/dev/null", readOnly, full} {
+		command := []string{ours, "--port=127.0.0.1:0", "--ready=notify", "--", hello}
+		attr := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}}
+		if tmp == full { // a file system that has no room for one file more
+			mount := fmt.Sprintf(`mount -t tmpfs -o nr_inodes=1,mode=1777 full "$TMPDIR" && ! mkdir "$TMPDIR/x" && exec setpriv --reuid=%d --regid=%d --clear-groups "$@"`, appUser, appUser)
+			command, attr = append([]string{needs(t, "unshare"), "--mount", "sh", "-c", mount, "sh"}, command...), nil
+		}
+		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Env = []string{"TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}}
+		cmd.SysProcAttr = attr
 		d := follow(t, "/", cmd)
 		d.sees(1, `^worker \d+ is ready after`)
 		d.stop()

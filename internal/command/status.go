@@ -28,25 +28,30 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, err
 	}
 	status := control.Status{
-		Name: c.Name, Pid: os.Getpid(), State: now.Phase, Started: now.Began, Uptime: now.Now.Sub(now.Began).Seconds(),
+		Name: c.Name, Pid: os.Getpid(), State: now.Phase, Started: onClock(now.Began, now.Now), Uptime: now.Now.Sub(now.Began).Seconds(),
 		Generation: now.Generation, Starting: now.Starting,
 		WantedWorkers: now.Wanted, Restarts: now.Restarts,
 		Workers: make([]control.Worker, 0, len(now.Workers)), Sockets: c.Sockets(),
 	}
 	if !now.StopAt.IsZero() {
-		status.StopsAt = &now.StopAt
+		stopsAt := onClock(now.StopAt, now.Now)
+		status.StopsAt = &stopsAt
 	}
 	for _, w := range now.Workers {
 		status.Workers = append(status.Workers, worker(w, now.Now))
 	}
 	if f := now.Failure; f != nil {
 		status.Failure = &control.Failure{
-			Generation: f.Generation, Reason: f.Error(), At: f.At, GivenUp: f.GivenUp,
+			Generation: f.Generation, Reason: f.Error(), At: onClock(f.At, now.Now), GivenUp: f.GivenUp,
 			Log: c.Tail(f.Generation),
 		}
 	}
 	return status, nil
 }
+
+// onClock is when something was, or will be, by the clock as it is now: it may have been set
+// since, and a client reckons with its own.
+func onClock(t, now time.Time) time.Time { return now.Add(t.Sub(now)) }
 
 // Picture is Status, and nil after the supervisor has run.
 func (c *Commands) Picture() *control.Status {
@@ -73,7 +78,7 @@ func worker(w supervise.WorkerStatus, now time.Time) control.Worker {
 	}
 	if e := w.Ended; e != nil {
 		c.LastExit = &control.Exit{
-			Pid: e.Pid, Status: e.Status, Text: supervise.DescribeStatus(e.Status), At: e.At, Lived: e.Lived.Seconds(),
+			Pid: e.Pid, Status: e.Status, Text: supervise.DescribeStatus(e.Status), At: onClock(e.At, now), Lived: e.Lived.Seconds(),
 		}
 	}
 	return c

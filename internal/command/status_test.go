@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -133,4 +134,15 @@ func TestStatusAfterTheEnd(t *testing.T) {
 		_, err := h.c.Status(context.Background())
 		assert.ErrorIs(t, err, supervise.ErrStopping)
 	})
+}
+
+// The clock is set back by a year after something has happened: by the new clock that was
+// as long ago as it really is.
+func TestTimesAreToldByTheClockAsItIsNow(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	event := now.Add(-time.Minute)
+	*(*uint64)(unsafe.Pointer(&event)) += 365 * 24 * 3600 << 30 // seconds of its wall clock alone
+	assert.Equal(t, time.Minute, now.Sub(event), "the monotonic clock knows")
+	assert.Equal(t, now.Add(-time.Minute).UnixMilli(), onClock(event, now).UnixMilli())
 }

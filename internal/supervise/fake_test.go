@@ -368,6 +368,7 @@ func (w *world) resize(by int) { w.step(by) }
 func (w *world) status() Status {
 	s, err := w.sup.Status(w.t.Context())
 	assert.NoError(w.t, err)
+	s.inBubble()
 	return s
 }
 

@@ -126,13 +126,16 @@ type ending struct {
 	err      error       // what Run returns
 }
 
+// clock is where the loop reads the time. Its tests have one whose wall clock jumps.
+var clock = time.Now
+
 func newLoop(s *Supervisor) *loop {
 	l := &loop{
 		Config: s.config,
 		mail:   s.mail,
 		done:   s.done,
 		wanted: true,
-		began:  time.Now(),
+		began:  clock(),
 		slots:  make([]record, s.config.Workers),
 		sizes:  newSizes(s.config.Workers),
 	}
@@ -165,7 +168,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		for _, o := range l.Observers {
 			o.Settled(tally)
 		}
-		l.rest(time.Since(l.now))
+		l.rest(clock().Sub(l.now))
 	}
 	if l.Follow && l.ending.err == nil && l.last.Status != 0 {
 		l.last.Last = true
@@ -221,7 +224,7 @@ func (l *loop) drain() {
 }
 
 func (l *loop) handle(m message) {
-	l.now = time.Now()
+	l.now = clock()
 	switch m := m.(type) {
 	case restartAsked:
 		l.onRestart(m)

@@ -10,7 +10,7 @@ import (
 // alarm for what they will call for later. It runs after every message; each
 // step is idempotent, and a step only enables those after it.
 func (l *loop) settle() {
-	l.now = time.Now()
+	l.now = clock()
 	l.alarm = time.Time{}
 	end := &l.ending
 	if end.later != nil && !end.stopping && l.due(end.at) {
