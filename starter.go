@@ -18,21 +18,25 @@ import (
 	"net"
 	"os"
 
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/signals"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -72,6 +76,20 @@ type Starter struct {
 
 	mu   sync.Mutex
 	open undo // what Listen has opened; nil: nothing
+
+	caught *signals.Caught  // nil: none is
+	pid    *runfile.PidFile // nil: there is none
+	images
+}
+
+// images are what this process was and is to be.
+type images struct {
+	handed    *handover.Inherited // nil: this is the first one
+	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
+	workers   []*proc.Process     // that the last one has handed over
+	since     time.Time           // when this one began
+	upgrades  int
+	upgrading sync.Mutex
 }
 
 // reports are those observers of the supervisor that there is more to do with.
@@ -80,6 +98,7 @@ type reports struct {
 	clients *report.Clients
 	sockets *report.Sockets
 	manager *report.Manager // nil: there is no service manager to be told
+	gone    report.Gone
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
 }
@@ -103,12 +122,15 @@ func New(c Config) (*Starter, error) {
 	c.complete()
 	plan, err := c.check()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, handover.Back(err))
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
+	if s.handed, err = handover.Claim(c.Name); err != nil {
+		return nil, errors.Join(err, handover.Back(err))
+	}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
 	life := c.life()
 	life.Spawner = s.launcher
@@ -127,6 +149,7 @@ func New(c Config) (*Starter, error) {
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
+		Upgrade: s.byClient,
 	}
 	return s, nil
 }
@@ -143,7 +166,7 @@ func (s *Starter) observers() []supervise.Observer {
 	}
 	all := []supervise.Observer{
 		&report.First{Is: report.IsStart, Do: c.Started}, &report.Memory{Give: debug.FreeOSMemory},
-		s.reports.status, &report.First{Is: report.IsServing, Do: serving},
+		s.reports.status, &s.reports.gone, &report.First{Is: report.IsServing, Do: serving},
 	}
 	if c.managed() {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
@@ -170,16 +193,21 @@ func (s *Starter) Listen() error {
 	if s.open != nil {
 		return nil
 	}
-	if s.config.Control != "" { // before another one that has it is disturbed
-		path, err := control.Claim(s.config.Control)
-		if err != nil {
-			return err
-		}
-		s.launcher.Control = path
+	if asked, err := handover.Rehearsal(); asked != nil || err != nil {
+		return errors.Join(err, s.rehearse(asked))
+	}
+	if err := s.claimControl(); err != nil {
+		return errors.Join(err, handover.Back(err))
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
+	if err == nil && s.handed != nil {
+		s.succeed()
+	}
+	if err != nil && s.handed != nil {
+		err = errors.Join(err, handover.Back(err))
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = &stoppedError{cause}
@@ -193,6 +221,22 @@ func (s *Starter) Listen() error {
 	return nil
 }
 
+// claimControl sees to it that another one that has our control socket is not disturbed.
+func (s *Starter) claimControl() error {
+	if s.config.Control == "" {
+		return nil
+	}
+	if h := s.handed; h != nil && h.Control != nil {
+		if path, err := filepath.Abs(s.config.Control); err == nil && path == h.Control.Path {
+			s.launcher.Control = path
+			return nil
+		}
+	}
+	path, err := control.Claim(s.config.Control)
+	s.launcher.Control = path
+	return err
+}
+
 // stoppedError is what Listen returns if a signal asked for a stop meanwhile.
 type stoppedError struct{ cause error }
 
@@ -204,10 +248,18 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
-		stop := s.signals(func(cause string) { cancel(errors.New(cause)) }).Catch(s.out.Printf)
-		open.add(func() error { stop(); return nil })
+		s.caught = s.signals(func(cause string) { cancel(errors.New(cause)) }).Catch(s.out.Printf)
+		open.add(func() error { s.caught.Stop(); return nil })
+		handover.Early(s.caught.Add)
 	}
-	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
+	if s.handed != nil {
+		if err := s.inherit(); err != nil {
+			return open, err
+		}
+	}
+	if s.handed == nil {
+		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
+	}
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
@@ -226,11 +278,10 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	})
 	// The pid file comes before the sockets: its holder also holds their paths.
 	if s.config.PidFile != "" {
-		pid, err := runfile.Hold(s.config.PidFile)
-		if err != nil {
+		if s.pid, err = s.adoptPid(s.config.PidFile); err != nil {
 			return open, err
 		}
-		open.add(pid.Release)
+		open.add(s.pid.Release)
 	}
 	for _, room := range []func(context.Context, *undo) error{s.bind, s.openFiles, s.openSockets} {
 		if err := room(ctx, &open); err != nil {
@@ -254,6 +305,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
+		Held:     s.held().Sockets,
 	})
 	if err != nil {
 		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
@@ -282,14 +334,18 @@ func (s *Starter) warnUntaken() {
 // openFiles opens the log, and then the status file: not before the ports are ours, as
 // the one that is there may be that of whoever has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
-	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger}); err != nil {
+	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output}); err != nil {
 		return err
 	}
 	open.add(s.out.Close)
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	status, err := runfile.NewStatusFile(s.config.StatusFile)
+	make := runfile.NewStatusFile
+	if samePath(s.config.StatusFile, s.held().StatusFile) {
+		make = runfile.AdoptStatusFile
+	}
+	status, err := make(s.config.StatusFile)
 	if err != nil {
 		return err
 	}
@@ -308,19 +364,24 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 // socket.
 func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
-	if s.config.Proof.Notified() {
-		notices, err := notify.Listen(runAs != nil, func(n supervise.Notice) { s.sup.Notify(context.Background(), n) })
-		if err != nil {
-			return err
-		}
+	notices, err := s.adoptNotices()
+	if err == nil && notices == nil && s.config.Proof.Notified() {
+		notices, err = notify.Listen(runAs != nil, s.notice)
+	}
+	if err != nil {
+		return err
+	}
+	if notices != nil {
 		open.add(notices.Close)
 		s.notices = notices
+	}
+	if s.config.Proof.Notified() {
 		s.launcher.Notify = notices.Addr()
 	}
 	if s.launcher.Control == "" {
 		return nil
 	}
-	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: s.refused}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: s.refused, Held: s.held().Control}
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}
@@ -337,6 +398,21 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	s.reports.control.Store(server)
 	return nil
 }
+
+// held is what the last image has handed over: nothing, if there was none.
+func (s *Starter) held() *handover.State {
+	if s.handed == nil {
+		return &handover.State{}
+	}
+	return s.handed.State
+}
+
+func samePath(path, absolute string) bool {
+	abs, err := filepath.Abs(path)
+	return err == nil && absolute != "" && abs == absolute
+}
+
+func (s *Starter) notice(n supervise.Notice) { s.sup.Notify(context.Background(), n) }
 
 // refused tells of clients of the control socket that were turned away.
 func (s *Starter) refused(why string, more int) {
@@ -381,7 +457,11 @@ func (s *Starter) Run(ctx context.Context) error {
 		s.reports.manager.End(err)
 		return err
 	}
-	err := s.sup.Run(ctx, s.config.SignalOnTERM)
+	run := func(ctx context.Context) error { return s.sup.Run(ctx, s.config.SignalOnTERM) }
+	if s.handed != nil {
+		run = s.goOn
+	}
+	err := run(ctx)
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()

@@ -12,7 +12,20 @@ import (
 )
 
 func (c *Commands) restart(ctx context.Context, r request) control.Answer {
-	how := <-c.Sup.Restart(ctx, r.cause)
+	return c.RestartFor(ctx, r.cause)
+}
+
+// selfUpgrade is answered by the image that goes on.
+func (c *Commands) selfUpgrade(_ context.Context, r request) control.Answer {
+	if r.Executable == "" {
+		return failed(errors.New(`"executable" is missing: the path of the new one`))
+	}
+	return c.Upgrade(r.Request, r.cause)
+}
+
+// RestartFor restarts for a cause, and answers how that went.
+func (c *Commands) RestartFor(ctx context.Context, cause string) control.Answer {
+	how := <-c.Sup.Restart(ctx, cause)
 	c.Written()
 	if how.Err != nil {
 		a := failed(how.Err)

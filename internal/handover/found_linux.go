@@ -149,3 +149,6 @@ func read(n int) (*State, error) {
 
 // keepOpen keeps files from being closed by the garbage collector.
 var keepOpen []*os.File
+
+// IsOne tells that this process is an image that was given a state.
+func IsOne() bool { return found.purpose != "" }

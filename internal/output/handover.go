@@ -1,5 +1,10 @@
 package output
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Held is all output of one image of this program, as it is handed over to the next.
 type Held struct {
 	Spec    string // of the log; "": there is none
@@ -29,4 +34,23 @@ type HeldTail struct {
 	Begin      int64
 	Failed     int
 	Lines      []string
+}
+
+// Try says why the log that spec names could not be opened, as far as that can be known
+// without starting a command. It leaves an empty file there if there was none.
+func Try(spec string) error {
+	if spec == "" {
+		return nil
+	}
+	if err := Check(spec); err != nil {
+		return err
+	}
+	if strings.HasPrefix(spec, "syslog:") || strings.HasPrefix(strings.TrimSpace(spec), "|") {
+		return nil
+	}
+	f, err := openFile(spec)
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	return f.Close()
 }

@@ -1,6 +1,10 @@
 package socket
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
 
 // Held is an open socket as one image of this program hands it over to the next.
 type Held struct {
@@ -33,4 +37,22 @@ func (o *Options) take(s *Spec) *Held {
 		}
 	}
 	return nil
+}
+
+// Try says why the sockets could not be bound that are not among the held ones. It binds
+// them, and closes them again.
+func Try(ctx context.Context, specs []Spec, o Options) error {
+	o.Held = slices.Clone(o.Held)
+	var fresh []Spec
+	for i := range specs {
+		if !specs[i].Taken && o.take(&specs[i]) == nil {
+			fresh = append(fresh, specs[i])
+		}
+	}
+	o.Held = nil
+	set, err := Bind(ctx, fresh, o)
+	if err != nil {
+		return err
+	}
+	return set.Close()
 }

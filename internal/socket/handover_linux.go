@@ -2,9 +2,9 @@ package socket
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
@@ -33,7 +33,7 @@ func (s *Set) Hand() []*Held {
 }
 
 // Sources are the descriptors that were passed to this program, and are to stay open for
-// the next image. Where 0, 1 or 2 was taken it is put back.
+// the next image.
 func (s *Set) Sources() ([]int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,9 +41,7 @@ func (s *Set) Sources() ([]int, error) {
 	for i := range s.Sockets {
 		if socket := &s.Sockets[i]; socket.Taken {
 			if socket.Source <= 2 {
-				if err := unix.Dup2(socket.fd, socket.Source); err != nil {
-					return nil, os.NewSyscallError("dup2", err)
-				}
+				return nil, fmt.Errorf("socket %q: what was passed as descriptor %d cannot be passed on to another image", socket.Text, socket.Source)
 			}
 			all = append(all, socket.Source)
 		}
