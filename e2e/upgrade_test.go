@@ -298,15 +298,14 @@ func TestTERMDuringAnUpgrade(t *testing.T) {
 			<-time.After(time.Duration(n) * 3 * time.Millisecond)
 			d.signal(syscall.SIGTERM)
 			asked.Wait()
-			state, _ := d.cmd.Process.Wait()
-			if state != nil && state.ExitCode() != 0 {
-				t.Logf("ended by %v", state)
+			if code := d.exit(); code != 0 {
+				t.Logf("ended by %v", d.cmd.ProcessState)
 			}
 			eventually(t, func() bool {
 				entries, err := os.ReadDir(d.dir)
 				require.NoError(t, err)
 				for _, e := range entries {
-					if e.Name() != "worker.sh" && !strings.HasPrefix(e.Name(), "worker") && !strings.HasPrefix(e.Name(), "env") {
+					if e.Name() != "worker.sh" && !strings.HasPrefix(e.Name(), "worker") && !strings.HasPrefix(e.Name(), "gen-") {
 						return false
 					}
 				}
