@@ -127,6 +127,7 @@ func New(c Config) (*Starter, error) {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
+	s.since = time.Now()
 	if s.handed, err = handover.Claim(c.Name); err != nil {
 		return nil, errors.Join(err, handover.Back(err))
 	}
@@ -144,11 +145,11 @@ func New(c Config) (*Starter, error) {
 	life.Observers = s.observers()
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
-		Sup: s.sup, Name: c.Name, Version: Version,
+		Sup: s.sup, Name: c.Name, Version: c.Release,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
-		Upgrade: s.byClient,
+		Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
 	}
 	return s, nil
 }

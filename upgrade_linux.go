@@ -74,10 +74,15 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 		return err
 	}
 	defer candidate.Close()
+	s.reports.control.Load().Farewell(control.Event{Event: "handed-over", Text: "another image goes on: connect again"}, farewellTime)
 	return s.sup.Freeze(ctx, func(f *supervise.Frozen, processes []supervise.Process) error {
 		return s.handOver(state, candidate, f, processes)
 	})
 }
+
+// farewellTime is how long those that follow events may take to read that they are to come
+// back.
+const farewellTime = 50 * time.Millisecond
 
 // state is what there is to say of this process.
 func (s *Starter) state(image Image) (*handover.State, error) {
@@ -179,7 +184,7 @@ func (s *Starter) inherit() error {
 		h.Output.Command.Process = proc.Adopt(*h.Logger)
 	}
 	s.out.Adopt(h.Output)
-	s.upgrades, s.since = h.Upgrades, time.Now()
+	s.upgrades = h.Upgrades
 	if h.Why != "" {
 		s.upgrades--
 		s.since = h.From.Since

@@ -33,6 +33,8 @@ type Commands struct {
 	// Written blocks until the status file is what it is to be by now. Who has its answer may
 	// read the file next.
 	Written func()
+	// Image is since when this image of the program runs, and how many there were before.
+	Image func() (since time.Time, upgrades int)
 	// Upgrade has another image of the program go on. It returns only if that fails.
 	Upgrade func(r control.Request, cause string) control.Answer
 }

@@ -132,6 +132,7 @@ func live(t *testing.T, config supervise.Config, prepare func(*house), what func
 			StopSignal: syscall.SIGTERM, RetireSignal: syscall.SIGQUIT, Resizable: true,
 			Sockets: func() []control.Socket { return []control.Socket{{Name: "8080", Network: "tcp", FD: 3}} },
 			Written: func() {},
+			Image:   func() (time.Time, int) { return h.began, 3 },
 			Tail: func(generation int) []string {
 				h.tails = append(h.tails, generation)
 				return []string{"its last", "words"}

@@ -33,6 +33,8 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 		WantedWorkers: now.Wanted, Restarts: now.Restarts,
 		Workers: make([]control.Worker, 0, len(now.Workers)), Sockets: c.Sockets(),
 	}
+	status.Version = c.Version
+	status.ImageSince, status.Upgrades = c.Image()
 	if !now.StopAt.IsZero() {
 		stopsAt := onClock(now.StopAt, now.Now)
 		status.StopsAt = &stopsAt

@@ -25,7 +25,7 @@ func TestStatusOfOneThatServes(t *testing.T) {
 		live(t, supervise.Config{}, nil, func(h *house) {
 			assert.Equal(t, control.Answer{OK: true, Message: self() + " is serving", Status: &control.Status{
 				Name: "start_server", Pid: os.Getpid(), State: supervise.PhaseServing,
-				Started: h.began, Uptime: 60, Generation: 1, WantedWorkers: 1,
+				Started: h.began, Uptime: 60, Generation: 1, WantedWorkers: 1, Version: "1.2.3", ImageSince: h.began, Upgrades: 3,
 				Workers: []control.Worker{{
 					ID: control.ID{Generation: 1, Pid: 101}, State: supervise.StateLive, Age: 60, ReadyAfter: seconds(1),
 				}},

@@ -33,6 +33,7 @@ func everything() Answer {
 		Version: Version, ID: []byte(`"x"`), OK: true, Error: nasty, Message: nasty, Log: []string{nasty, "", "2"}, Generation: 4, Pids: []int{1, 2},
 		Status: &Status{
 			Name: "start_server", Pid: 1, State: "serving", Started: at(1732161234566), Uptime: 1e9, Generation: 3, Starting: 4, WantedWorkers: 2, Restarts: 5,
+			Version: nasty, ImageSince: at(1732161234568), Upgrades: 6,
 			StopsAt: pointer(at(1732161234001)),
 			Workers: []Worker{worker(1), worker(2)},
 			Sockets: []Socket{{Name: "[::1]:80", Network: "tcp", Address: nasty, FD: 3, Waiting: 1, WaitingFor: 0.5}, {Name: "a", Network: "unix", Address: "b", FD: 4, Waiting: 3, WaitingFor: 12.5}},
@@ -111,7 +112,7 @@ func TestLeastAnswer(t *testing.T) {
 	assert.Equal(t, `{"version":1,"ok":false}`+"\n", string((&Answer{Version: 1}).encode()))
 	var s Status
 	s.Started = at(1500)
-	assert.Equal(t, `{"pid":0,"state":"","started":1.5,"uptime":0,"generation":0,"wanted_workers":0,"restarts":0,"workers":[],"sockets":[]}`, string(s.JSON()))
+	assert.Equal(t, `{"pid":0,"state":"","started":1.5,"uptime":0,"generation":0,"wanted_workers":0,"restarts":0,"upgrades":0,"workers":[],"sockets":[]}`, string(s.JSON()))
 }
 
 func TestEventsComeAcrossWhole(t *testing.T) {
@@ -164,7 +165,7 @@ func TestWhatIsNoTextIsReplaced(t *testing.T) {
 
 func TestRequestComesAcrossWhole(t *testing.T) {
 	t.Parallel()
-	r := Request{Version: Version, ID: []byte(`{"n":[1,null,"` + "\\u0001" + `"]}`), Command: nasty, Workers: -3, Signal: nasty, Slot: pointer(0)}
+	r := Request{Version: Version, ID: []byte(`{"n":[1,null,"` + "\\u0001" + `"]}`), Command: nasty, Workers: -3, Signal: nasty, Slot: pointer(0), Args: []string{nasty, ""}, Executable: nasty, KeepWorkers: true}
 	line := r.encode()
 	isLine(t, line)
 	got, err := parseRequest(string(line))

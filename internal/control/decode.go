@@ -168,6 +168,10 @@ func decodeStatus(v *fastjson.Value) *Status {
 		Name: stringAt(v, "name"), Pid: v.GetInt("pid"), State: supervise.Phase(stringAt(v, "state")), Started: moment(v, "started"), Uptime: v.GetFloat64("uptime"),
 		Generation: v.GetInt("generation"), Starting: v.GetInt("starting"),
 		WantedWorkers: v.GetInt("wanted_workers"), Restarts: v.GetInt("restarts"),
+		Version: stringAt(v, "version"), Upgrades: v.GetInt("upgrades"),
+	}
+	if v.Exists("image_since") {
+		s.ImageSince = moment(v, "image_since")
 	}
 	if v.Exists("stops_at") {
 		at := moment(v, "stops_at")

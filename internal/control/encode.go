@@ -85,6 +85,9 @@ func (s *Status) JSON() []byte {
 	o.setIf(s.Starting > 0, "starting", s.Starting)
 	o.set("wanted_workers", s.WantedWorkers)
 	o.set("restarts", s.Restarts)
+	o.setIf(s.Version != "", "version", s.Version)
+	o.setIf(!s.ImageSince.IsZero(), "image_since", s.ImageSince)
+	o.set("upgrades", s.Upgrades)
 	if s.StopsAt != nil {
 		o.set("stops_at", *s.StopsAt)
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"sync"
 	"time"
 )
 
@@ -23,6 +24,25 @@ func (s *Server) Publish(e Event) {
 		case s.events <- happening{}:
 		default:
 		}
+	}
+}
+
+// Farewell publishes the last event before another image of this program goes on, and blocks
+// until it is written, but for limit at most. On a nil Server it does nothing.
+func (s *Server) Farewell(e Event, limit time.Duration) {
+	if !s.Watched() {
+		return
+	}
+	s.Publish(e)
+	var reading sync.WaitGroup
+	for _, c := range s.subscribers() {
+		reading.Go(c.catchUp)
+	}
+	read := make(chan struct{})
+	go func() { reading.Wait(); close(read) }()
+	select {
+	case <-read:
+	case <-time.After(limit):
 	}
 }
 

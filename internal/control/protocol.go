@@ -78,6 +78,9 @@ type Status struct {
 	Starting      int // the one that is starting; 0: none
 	WantedWorkers int
 	Restarts      int
+	Version       string     // of the program
+	ImageSince    time.Time  // this image of the program runs
+	Upgrades      int        // images before it
 	StopsAt       *time.Time // when the stop delay is over; nil: no stop was asked for
 	Workers       []Worker
 	Sockets       []Socket

@@ -112,7 +112,7 @@ func (l *loop) attemptFailed(why Failure) {
 	if bound > 0 && l.wanted {
 		l.waiting = append(l.waiting, g.waiting...) // bounded: the last one decides
 	} else {
-		answer(g.waiting, Outcome{Err: &why})
+		l.answer(g.waiting, Outcome{Err: &why})
 	}
 	switch {
 	case first:

@@ -186,6 +186,7 @@ func (l *loop) freeze() {
 	}
 	l.freezing = nil
 	l.tellHandedOver()
+	l.sendAnswers()
 	f, processes := l.frozen()
 	m.reply <- m.do(f, processes)
 	l.timer.Reset(0) // what was put off
@@ -193,10 +194,10 @@ func (l *loop) freeze() {
 
 // tellHandedOver answers all who wait for something.
 func (l *loop) tellHandedOver() {
-	answer(l.waiting, Outcome{Err: errHandedOver})
+	l.answer(l.waiting, Outcome{Err: errHandedOver})
 	l.waiting = nil
 	if l.starting != nil {
-		answer(l.starting.waiting, Outcome{Err: errHandedOver})
+		l.answer(l.starting.waiting, Outcome{Err: errHandedOver})
 		l.starting.waiting = nil
 	}
 	for _, r := range l.sizes.resizes {

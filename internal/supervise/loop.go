@@ -97,6 +97,7 @@ type loop struct {
 	wanted   bool             // another generation is to begin
 	asked    bool             // a restart asked for it
 	waiting  []chan<- Outcome // where it is told how that went
+	answers  []func()         // that are due
 	attempts pace             // of generations
 	restedAt time.Time        // the last success, or when the last restart was given up
 	serving  []Worker         // as last told to the observers
@@ -265,11 +266,20 @@ func (l *loop) tell(e Event) {
 	}
 }
 
-// answer answers everyone in waiting; nobody needs to read it.
-func answer(waiting []chan<- Outcome, how Outcome) {
+// answer answers everyone in waiting, when the observers have heard all that belongs to it;
+// nobody needs to read it.
+func (l *loop) answer(waiting []chan<- Outcome, how Outcome) {
 	for _, reply := range waiting {
-		reply <- how
+		l.answers = append(l.answers, func() { reply <- how })
 	}
+}
+
+// sendAnswers sends those that are due.
+func (l *loop) sendAnswers() {
+	for _, send := range l.answers {
+		send()
+	}
+	l.answers = nil
 }
 
 // workers are all that there are, also those being spawned.

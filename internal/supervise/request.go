@@ -55,10 +55,10 @@ func (l *loop) stop(why purpose, sig os.Signal) {
 	if l.Hurry != nil {
 		l.Hurry()
 	}
-	answer(l.waiting, Outcome{Err: ErrStopping})
+	l.answer(l.waiting, Outcome{Err: ErrStopping})
 	l.resizesEnd()
 	if l.starting != nil {
-		answer(l.starting.waiting, Outcome{Err: ErrStopping})
+		l.answer(l.starting.waiting, Outcome{Err: ErrStopping})
 	}
 	if l.deadline = (time.Time{}); l.KillTimeout > 0 {
 		l.deadline = l.now.Add(l.KillTimeout)
@@ -105,6 +105,6 @@ func (l *loop) onPassed(m signalAsked) {
 		l.starting.missed = adding(l.starting.missed, m.signal)
 	}
 	l.wanted, l.asked = false, false
-	answer(l.waiting, Outcome{Err: ErrStopping})
+	l.answer(l.waiting, Outcome{Err: ErrStopping})
 	l.waiting = nil
 }

@@ -36,6 +36,7 @@ func (l *loop) settle() {
 	l.kill()
 	l.killLeftovers()
 	l.publish()
+	l.sendAnswers()
 	l.tellResizes()
 	l.sayRest()
 	l.timer.Stop()
@@ -193,7 +194,7 @@ func (l *loop) wentLive(rolled bool) {
 		l.progressed(0)
 	}
 	l.tell(event)
-	answer(g.waiting, Outcome{Generation: g.number})
+	l.answer(g.waiting, Outcome{Generation: g.number})
 }
 
 // takeOver moves the workers of the starting generation that are proven into
