@@ -204,6 +204,16 @@ type Config struct {
 	// Workers get no JOURNAL_STREAM.
 	PrefixOutput bool
 
+	// Release is the version of the program that uses this package, as Upgrade tells it. "":
+	// Version.
+	Release string
+	// RehearseArg is put before all arguments when an image is asked whether it could go on.
+	// A program that does not know that argument has to end by it. "": there is none.
+	RehearseArg string
+	// Changes tells, a line each, in what the arguments of this image differ from those of
+	// the last one, for the log. nil: nothing is said.
+	Changes func(old []string) []string
+
 	// Started is called once, when the first worker has been started, from
 	// another goroutine. nil: nobody is told.
 	Started func()
@@ -262,6 +272,7 @@ func (c *Config) complete() {
 	if c.Log == nil {
 		c.Log = os.Stderr
 	}
+	c.Release = cmp.Or(c.Release, Version)
 	if c.Started == nil {
 		c.Started = func() {}
 	}
@@ -324,16 +335,17 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 // life is what the supervisor is told.
 func (c *Config) life() supervise.Config {
 	return supervise.Config{
-		Workers:      c.Workers,
-		Interval:     c.Interval,
-		Proof:        c.Proof,
-		Replace:      c.Replace,
-		Attempts:     c.Attempts,
-		FirstServes:  c.FirstServes,
-		Follow:       c.Follow,
-		RetireSignal: c.SignalOnHUP,
-		AbortSignal:  syscall.SIGTERM,
-		KillTimeout:  c.KillTimeout,
+		Workers:       c.Workers,
+		Interval:      c.Interval,
+		Proof:         c.Proof,
+		Replace:       c.Replace,
+		Attempts:      c.Attempts,
+		FirstAttempts: c.FirstAttempts,
+		FirstServes:   c.FirstServes,
+		Follow:        c.Follow,
+		RetireSignal:  c.SignalOnHUP,
+		AbortSignal:   syscall.SIGTERM,
+		KillTimeout:   c.KillTimeout,
 	}
 }
 
@@ -451,4 +463,11 @@ func (c *Config) checkCommand() error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// Image is what a superdaemon is to become.
+type Image struct {
+	Executable  string   // a path; "": that of this one, where another file may be by now
+	Args        []string // without the name of the program; none: those of this one
+	KeepWorkers bool     // they are not restarted
 }

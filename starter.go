@@ -17,24 +17,26 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
+
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/command"
 	"github.com/lestrrat/go-server-starter/internal/control"
-	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/signals"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -74,14 +76,29 @@ type Starter struct {
 
 	mu   sync.Mutex
 	open undo // what Listen has opened; nil: nothing
+
+	caught *signals.Caught  // nil: none is
+	pid    *runfile.PidFile // nil: there is none
+	images
+}
+
+// images are what this process was and is to be.
+type images struct {
+	handed    *handover.Inherited // nil: this is the first one
+	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
+	workers   []*proc.Process     // that the last one has handed over
+	since     time.Time           // when this one began
+	upgrades  int
+	upgrading sync.Mutex
 }
 
 // reports are those observers of the supervisor that there is more to do with.
 type reports struct {
 	status  *report.StatusFile
 	clients *report.Clients
-	sockets *report.Sockets // nil: there are none
+	sockets *report.Sockets
 	manager *report.Manager // nil: there is no service manager to be told
+	gone    report.Gone
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
 }
@@ -105,18 +122,18 @@ func New(c Config) (*Starter, error) {
 	c.complete()
 	plan, err := c.check()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, handover.Back(err))
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
+	if s.handed, err = handover.Claim(c.Name); err != nil {
+		return nil, errors.Join(err, handover.Back(err))
+	}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
-	s.reports.status = &report.StatusFile{Out: s.out}
-	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	life := c.life()
 	life.Spawner = s.launcher
-	life.FirstAttempts = c.FirstAttempts
 	life.Hurry = s.launcher.Hurry
 	if c.KillGroup {
 		life.Leftovers = s.launcher.Leftovers
@@ -125,59 +142,46 @@ func New(c Config) (*Starter, error) {
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	life.Observers = []supervise.Observer{
-		&onFirst{is: isStart, do: c.Started}, &report.Memory{Give: debug.FreeOSMemory}, s.reports.status, &onFirst{is: isServing, do: s.serving},
-	}
-	if c.managed() {
-		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
-		life.Observers = append(life.Observers, s.reports.manager)
-	}
-	life.Observers = append(life.Observers, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
-		Out: s.out, Name: c.Name,
-		Lost:  func() []string { return s.launcher.Sockets.Lost() },
-		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
-	})
-	if len(plan.specs) > 0 {
-		s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
-		life.Observers = append(life.Observers, s.reports.sockets)
-	}
+	life.Observers = s.observers()
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: Version,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
-		Sockets: s.sockets, Tail: s.out.Tail, Written: s.reports.status.Flush,
+		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
+		Upgrade: s.byClient,
 	}
 	return s, nil
 }
 
-// onFirst calls a function at the first event of a kind.
-type onFirst struct {
-	once sync.Once
-	is   func(supervise.Event) bool
-	do   func()
-}
-
-func isStart(e supervise.Event) bool { _, is := e.(supervise.Started); return is }
-
-func isServing(e supervise.Event) bool {
-	serving, is := e.(supervise.Serving)
-	return is && len(serving.Workers) > 0
-}
-
-// serving tells that the first generation serves, when the status file does.
-func (s *Starter) serving() {
-	s.reports.status.Flush()
-	s.config.Serving()
-}
-
-func (f *onFirst) Hear(e supervise.Event) {
-	if f.is(e) {
-		f.once.Do(func() { go f.do() })
+// observers are those that hear of events, in this order.
+func (s *Starter) observers() []supervise.Observer {
+	c := &s.config
+	s.reports.status = &report.StatusFile{Out: s.out}
+	s.reports.clients = &report.Clients{Verbose: c.Verbose}
+	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
+	serving := func() {
+		s.reports.status.Flush() // whoever is told may read the file next
+		c.Serving()
 	}
+	all := []supervise.Observer{
+		&report.First{Is: report.IsStart, Do: c.Started}, &report.Memory{Give: debug.FreeOSMemory},
+		s.reports.status, &s.reports.gone, &report.First{Is: report.IsServing, Do: serving},
+	}
+	if c.managed() {
+		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
+		all = append(all, s.reports.manager)
+	}
+	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
+		Out: s.out, Name: c.Name,
+		Lost:  func() []string { return s.launcher.Sockets.Lost() },
+		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
+	})
+	if len(s.plan.specs) > 0 {
+		all = append(all, s.reports.sockets)
+	}
+	return all
 }
-
-func (f *onFirst) Settled(supervise.Tally) {}
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
@@ -189,12 +193,21 @@ func (s *Starter) Listen() error {
 	if s.open != nil {
 		return nil
 	}
-	if err := s.checkControl(); err != nil {
-		return err
+	if asked, err := handover.Rehearsal(); asked != nil || err != nil {
+		return errors.Join(err, s.rehearse(asked))
+	}
+	if err := s.claimControl(); err != nil {
+		return errors.Join(err, handover.Back(err))
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
+	if err == nil && s.handed != nil {
+		s.succeed()
+	}
+	if err != nil && s.handed != nil {
+		err = errors.Join(err, handover.Back(err))
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = &stoppedError{cause}
@@ -208,6 +221,22 @@ func (s *Starter) Listen() error {
 	return nil
 }
 
+// claimControl sees to it that another one that has our control socket is not disturbed.
+func (s *Starter) claimControl() error {
+	if s.config.Control == "" {
+		return nil
+	}
+	if h := s.handed; h != nil && h.Control != nil {
+		if path, err := filepath.Abs(s.config.Control); err == nil && path == h.Control.Path {
+			s.launcher.Control = path
+			return nil
+		}
+	}
+	path, err := control.Claim(s.config.Control)
+	s.launcher.Control = path
+	return err
+}
+
 // stoppedError is what Listen returns if a signal asked for a stop meanwhile.
 type stoppedError struct{ cause error }
 
@@ -219,10 +248,18 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
-		stop := s.handleSignals(func(cause string) { cancel(errors.New(cause)) })
-		open.add(func() error { stop(); return nil })
+		s.caught = s.signals(func(cause string) { cancel(errors.New(cause)) }).Catch(s.out.Printf)
+		open.add(func() error { s.caught.Stop(); return nil })
+		handover.Early(s.caught.Add)
 	}
-	s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
+	if s.handed != nil {
+		if err := s.inherit(); err != nil {
+			return open, err
+		}
+	}
+	if s.handed == nil {
+		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
+	}
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
@@ -241,11 +278,10 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	})
 	// The pid file comes before the sockets: its holder also holds their paths.
 	if s.config.PidFile != "" {
-		pid, err := runfile.Hold(s.config.PidFile)
-		if err != nil {
+		if s.pid, err = s.adoptPid(s.config.PidFile); err != nil {
 			return open, err
 		}
-		open.add(pid.Release)
+		open.add(s.pid.Release)
 	}
 	for _, room := range []func(context.Context, *undo) error{s.bind, s.openFiles, s.openSockets} {
 		if err := room(ctx, &open); err != nil {
@@ -269,9 +305,13 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
+		Held:     s.held().Sockets,
 	})
 	if err != nil {
-		return s.leftBehind(err)
+		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
+			err = runfile.LeftBehind(err, used.Pids, s.config.StatusFile, s.config.Name)
+		}
+		return err
 	}
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
@@ -286,32 +326,26 @@ func (s *Starter) warnUntaken() {
 			taken = append(taken, spec.Source)
 		}
 	}
-	untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken)
-	if len(untaken) == 0 {
-		return
+	if untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken); len(untaken) > 0 {
+		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), fdenv.Describe(untaken))
 	}
-	const few = 8
-	var which []string
-	for _, p := range untaken[:min(few, len(untaken))] {
-		which = append(which, strings.TrimSuffix(fmt.Sprintf("%d:%s", p.FD, text.Line(p.Name)), ":"))
-	}
-	if len(untaken) > few {
-		which = append(which, "…")
-	}
-	s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), strings.Join(which, " "))
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as
 // the one that is there may be that of whoever has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
-	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger}); err != nil {
+	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output}); err != nil {
 		return err
 	}
 	open.add(s.out.Close)
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	status, err := runfile.NewStatusFile(s.config.StatusFile)
+	make := runfile.NewStatusFile
+	if samePath(s.config.StatusFile, s.held().StatusFile) {
+		make = runfile.AdoptStatusFile
+	}
+	status, err := make(s.config.StatusFile)
 	if err != nil {
 		return err
 	}
@@ -330,19 +364,24 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 // socket.
 func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
-	if s.config.Proof.Notified() {
-		notices, err := notify.Listen(runAs != nil, s.onNotice)
-		if err != nil {
-			return err
-		}
+	notices, err := s.adoptNotices()
+	if err == nil && notices == nil && s.config.Proof.Notified() {
+		notices, err = notify.Listen(runAs != nil, s.notice)
+	}
+	if err != nil {
+		return err
+	}
+	if notices != nil {
 		open.add(notices.Close)
 		s.notices = notices
+	}
+	if s.config.Proof.Notified() {
 		s.launcher.Notify = notices.Addr()
 	}
 	if s.launcher.Control == "" {
 		return nil
 	}
-	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: s.refused}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: s.refused, Held: s.held().Control}
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}
@@ -360,22 +399,20 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	return nil
 }
 
-// checkControl sees to it that nobody else's control socket is where ours is to be,
-// before anything else is done. Its path is made absolute, as workers are told of it.
-func (s *Starter) checkControl() error {
-	if s.config.Control == "" {
-		return nil
+// held is what the last image has handed over: nothing, if there was none.
+func (s *Starter) held() *handover.State {
+	if s.handed == nil {
+		return &handover.State{}
 	}
-	path, err := filepath.Abs(s.config.Control)
-	if err != nil {
-		return fmt.Errorf("control socket %q: %w", s.config.Control, err)
-	}
-	if err := fd.CheckPath(path); err != nil {
-		return fmt.Errorf("control socket %q: %w", path, err)
-	}
-	s.launcher.Control = path
-	return control.Check(path)
+	return s.handed.State
 }
+
+func samePath(path, absolute string) bool {
+	abs, err := filepath.Abs(path)
+	return err == nil && absolute != "" && abs == absolute
+}
+
+func (s *Starter) notice(n supervise.Notice) { s.sup.Notify(context.Background(), n) }
 
 // refused tells of clients of the control socket that were turned away.
 func (s *Starter) refused(why string, more int) {
@@ -386,37 +423,11 @@ func (s *Starter) refused(why string, more int) {
 	s.out.Printf("%s", line)
 }
 
-func (s *Starter) onNotice(m notify.Message) {
-	s.sup.Notify(context.Background(), supervise.Notice{Pids: m.Pids, Ready: m.Ready, Stopping: m.Stopping, Status: m.Status})
-}
-
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
 	env := launch.Unique(os.Environ()).Without(s.config.forManaged)
 	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
-}
-
-// request is what a signal asks for. cause is for the log.
-type request func(ctx context.Context, cause string)
-
-// handleSignals acts on signals until the function it returns is called. stopping
-// hears first of those that end everything.
-func (s *Starter) handleSignals(stopping func(cause string)) (stop func()) {
-	heedPipe := survivePipe()
-	table := s.signals(stopping)
-	caught := make(chan os.Signal, 256)
-	for sig := range table {
-		signal.Notify(caught, sig)
-	}
-	ctx, done := context.WithCancel(context.Background())
-	go s.actOn(ctx, caught, table)
-	return func() {
-		signal.Stop(caught)
-		heedPipe()
-		close(caught)
-		done()
-	}
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -434,20 +445,6 @@ func (s *Starter) Addrs() []net.Addr {
 	return addrs
 }
 
-// sockets are those that workers have, as Status tells of them.
-func (s *Starter) sockets() []control.Socket {
-	sockets := []control.Socket{}
-	for _, socket := range s.launcher.Sockets.Sockets {
-		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
-	}
-	if s.reports.sockets != nil {
-		for i, q := range s.reports.sockets.Queues() {
-			sockets[i].Waiting, sockets[i].WaitingFor = q.Waiting, q.For.Seconds()
-		}
-	}
-	return sockets
-}
-
 // Run runs the server program until ctx ends or, with HandleSignals, a signal
 // says so, and returns when the last worker is gone: nil then, and otherwise
 // why there is none. It must be called once.
@@ -460,7 +457,11 @@ func (s *Starter) Run(ctx context.Context) error {
 		s.reports.manager.End(err)
 		return err
 	}
-	err := s.sup.Run(ctx, s.config.SignalOnTERM)
+	run := func(ctx context.Context) error { return s.sup.Run(ctx, s.config.SignalOnTERM) }
+	if s.handed != nil {
+		run = s.goOn
+	}
+	err := run(ctx)
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()

@@ -6,37 +6,37 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/signals"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // signals is what each signal asks for. stopping is called first by those that end
 // everything.
-func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
-	stop := func(with os.Signal, delay time.Duration) request {
+func (s *Starter) signals(stopping func(cause string)) signals.Table {
+	stop := func(with os.Signal, delay time.Duration) signals.Request {
 		return func(ctx context.Context, cause string) {
 			stopping(cause)
 			s.sup.Stop(ctx, cause, with, delay)
 		}
 	}
-	pass := func(sig os.Signal) request {
+	pass := func(sig os.Signal) signals.Request {
 		return func(ctx context.Context, cause string) {
 			stopping(cause)
 			s.sup.Pass(ctx, cause, sig)
 		}
 	}
-	resize := func(by int) request {
+	resize := func(by int) signals.Request {
 		return func(ctx context.Context, cause string) {
 			if _, err := s.sup.Resize(ctx, cause, supervise.Size{Change: by}); err != nil && !errors.Is(err, ErrStopping) {
 				s.out.Printf("%s: ignored, as %v", cause, err)
 			}
 		}
 	}
-	signalWorkers := func(sig os.Signal) request {
+	signalWorkers := func(sig os.Signal) signals.Request {
 		return func(ctx context.Context, cause string) {
 			_, _ = s.sup.Signal(ctx, cause, sig, -1) // after the end there are no workers
 		}
@@ -44,7 +44,7 @@ func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
 	ignored := func(_ context.Context, cause string) {
 		s.out.Printf("%s, which means nothing to %s: ignored", cause, s.config.Name)
 	}
-	table := map[os.Signal]request{
+	table := signals.Table{
 		syscall.SIGHUP:  s.sup.AskRestart,
 		syscall.SIGTERM: stop(s.config.SignalOnTERM, s.config.StopDelay),
 		syscall.SIGINT:  interrupt(stop(syscall.SIGTERM, 0), stop(os.Kill, 0)),
@@ -75,7 +75,7 @@ const insistence = 5 * time.Second
 // interrupt is what INT asks for: a stop, and where it is Ctrl-C on a terminal, which
 // the workers have got too, the end of what is left when it comes twice. Requests come
 // from one goroutine.
-func interrupt(stop, kill request) request {
+func interrupt(stop, kill signals.Request) signals.Request {
 	var last time.Time
 	return func(ctx context.Context, cause string) {
 		insists := !last.IsZero() && time.Since(last) <= insistence && proc.InForeground()
@@ -86,15 +86,6 @@ func interrupt(stop, kill request) request {
 		}
 		stop(ctx, cause)
 	}
-}
-
-// survivePipe has PIPE caught, and nothing done, until the function it returns is called.
-// A terminal that is gone must not end us while workers serve. They start with its
-// default action, as a shell would start them: an ignored signal they would inherit.
-func survivePipe() (undo func()) {
-	unread := make(chan os.Signal, 1)
-	signal.Notify(unread, syscall.SIGPIPE)
-	return func() { signal.Stop(unread) }
 }
 
 // inInitsPlace tells that orphans come to us, and that nobody but us can be sent a

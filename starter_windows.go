@@ -5,17 +5,16 @@ import (
 	"os"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/signals"
 )
 
 // signals is what each signal asks for: Ctrl-C is all that Windows knows.
-func (s *Starter) signals(stopping func(cause string)) map[os.Signal]request {
-	return map[os.Signal]request{os.Interrupt: func(ctx context.Context, cause string) {
+func (s *Starter) signals(stopping func(cause string)) signals.Table {
+	return signals.Table{os.Interrupt: func(ctx context.Context, cause string) {
 		stopping(cause)
 		s.sup.Stop(ctx, cause, s.config.SignalOnTERM, 0)
 	}}
 }
-
-func survivePipe() (undo func()) { return func() {} }
 
 func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
 

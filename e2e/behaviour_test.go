@@ -173,271 +173,27 @@ func TestIntAndQuit(t *testing.T) {
 	}
 }
 
-func TestKillOldDelay(t *testing.T) {
-	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.2", "--kill-old-delay=0.7")
-	d.sees(1, `^worker \d+ is up`)
-	assert.Equal(t, "0.7", d.env(1)["KILL_OLD_DELAY"])
-	began := time.Now()
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^sleeping 0\.7 secs before killing old workers$`)
-	d.sees(1, `^killing old workers$`)
-	assert.GreaterOrEqual(t, time.Since(began), 900*time.Millisecond, "the interval and the delay")
-	d.sees(1, fmt.Sprintf(`^old worker %d died`, d.worker(1)))
-	d.before("sleeping 0.7 secs", "killing old workers")
-	d.before("killing old workers", "told TERM")
-	d.stop()
-}
-
-func TestTermIsHeardDuringKillOldDelay(t *testing.T) {
-	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.2", "--kill-old-delay=1h")
-	d.sees(1, `^worker \d+ is up`)
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^sleeping 3600 secs`)
-	d.stop()
-	d.sees(1, fmt.Sprintf(`^received TERM, sending TERM to all workers:%d,%d$`, d.worker(1), d.worker(2)))
-}
-
-func TestNewWorkerDiesDuringKillOldDelay(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "env"), 0o755))
-	delay := filepath.Join(dir, "env", "KILL_OLD_DELAY")
-	require.NoError(t, os.WriteFile(delay, []byte("3600"), 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=1", "--envdir=env", "--status-file=st")
-	d.sees(1, `^worker \d+ is up`)
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^sleeping 3600 secs`)
-	d.write("broken", "")
-	require.NoError(t, syscall.Kill(d.worker(2), syscall.SIGKILL))
-	d.sees(2, `seems to have failed to start`)
-	assert.True(t, alive(d.worker(1)), "the old worker is all that serves")
-	d.serves("st", "1:%d\n", d.worker(1))
-	require.NoError(t, os.WriteFile(delay, []byte("0.1"), 0o644))
-	require.NoError(t, os.Remove(filepath.Join(d.dir, "broken")))
-	d.sees(1, fmt.Sprintf(`^old worker %d died`, d.worker(1)))
-	d.stop()
-}
-
-func TestHupAndTermDuringTheInterval(t *testing.T) {
-	t.Parallel()
-	// Long enough for the signals that have to come within it on a busy machine.
-	d := startWorkers(t, ours, "--interval=2", "--status-file=st")
-	d.serves("st", "1:%d\n", d.worker(1))
-	d.sees(1, `^worker \d+ is up`)
-	began := time.Now()
-	d.signal(syscall.SIGHUP)
-	d.worker(2)
-	for range 10 {
-		d.signal(syscall.SIGHUP)
-	}
-	d.sees(1, `^new worker is now running`)
-	assert.GreaterOrEqual(t, time.Since(began), 2*time.Second, "the interval was cut short")
-	d.sees(2, `^new worker is now running`)
-	d.serves("st", "3:%d\n", d.worker(3))
-	d.sees(1, fmt.Sprintf(`^old worker %d died`, d.worker(1)))
-	assert.Equal(t, 1, strings.Count(d.out.String(), fmt.Sprintf("told TERM: %d", d.worker(1))))
-	d.signal(syscall.SIGHUP)
-	d.worker(4)
-	d.stop()
-	assert.Len(t, d.sees(2, `^new worker is now running`), 2, "TERM does not make an unproven worker live")
-	assert.Len(t, d.sees(4, `^starting new worker`), 4, "eleven requests are two restarts")
-}
-
-func TestHupWhileAnOldWorkerDrains(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "stubborn"), nil, 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=0.2", "--status-file=st")
-	one := d.worker(1)
-	d.serves("st", "1:%d\n", one)
-	d.sees(1, `^worker \d+ is up`)
-	require.NoError(t, os.Remove(filepath.Join(dir, "stubborn")))
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^killing old workers$`)
-	d.signal(syscall.SIGHUP)
-	three := d.worker(3)
-	d.serves("st", "1:%d\n3:%d\n", one, three)
-	require.NoError(t, syscall.Kill(one, syscall.SIGKILL))
-	d.serves("st", "3:%d\n", three)
-	d.stop()
-}
-
-func TestKillTimeout(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "stubborn"), nil, 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=0.2", "--kill-timeout=0.5")
-	d.sees(1, `^worker \d+ is up`)
-	d.signal(syscall.SIGHUP)
-	d.sees(1, fmt.Sprintf(`^worker %d is still there 0.5 secs after it was told to go, sending KILL$`, d.worker(1)))
-	d.sees(1, fmt.Sprintf(`^old worker %d died, status:9$`, d.worker(1)))
-	d.sees(2, `^worker \d+ is up`)
-	d.stop()
-	d.sees(1, fmt.Sprintf(`^worker %d died, status:9$`, d.worker(2)))
-}
-
-func TestWaitingForWorkersTakesNoCPU(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "stubborn"), nil, 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--kill-timeout=2")
-	d.sees(1, `^worker \d+ is up`)
-	d.signal(syscall.SIGTERM)
-	d.sees(1, `^received TERM`)
-	before := d.ticks()
-	after := before
-	eventually(t, func() bool {
-		after = max(after, d.ticks())
-		return strings.Contains(d.out.String(), "sending KILL")
-	}, d.out.String)
-	assert.Less(t, after-before, 20, "hundredths of a second, in two of waiting")
-	assert.Zero(t, d.exit())
-}
-
-// ticks is the CPU time that it has used itself, in hundredths of a second, 0 if it is gone.
-func (d *daemon) ticks() int {
-	d.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	user, err := strconv.Atoi(fields[11])
-	require.NoError(d.t, err)
-	system, err := strconv.Atoi(fields[12])
-	require.NoError(d.t, err)
-	return user + system
-}
-
+// On a busy machine a program may take longer to end than the shortest interval is, and is
+// rightly taken as good then: so it is one that ends very soon, and it is tried again.
 func TestFailingAtOnceIsNotTakenAsGood(t *testing.T) {
 	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0", "--status-file=st")
-	d.serves("st", "1:%d\n", d.worker(1))
-	d.write("broken", "")
-	began := time.Now()
-	d.signal(syscall.SIGHUP)
-	d.sees(4, `seems to have failed to start`)
-	assert.Greater(t, time.Since(began), 600*time.Millisecond, "0.1 + 0.2 + 0.4 s between the attempts")
-	d.serves("st", "1:%d\n", d.worker(1))
-	d.stop()
-}
-
-func TestAutoRestart(t *testing.T) {
-	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.2", "--enable-auto-restart", "--auto-restart-interval=0.5", "--kill-old-delay=0.1")
-	d.sees(2, `^autorestart triggered \(interval=0\.5\)$`)
-	env := d.env(2)
-	assert.Equal(t, "1", env["ENABLE_AUTO_RESTART"])
-	assert.Equal(t, "0.5", env["AUTO_RESTART_INTERVAL"])
-	d.stop()
-}
-
-func TestAutoRestartIsForcedWhenAnOldWorkerStays(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "stubborn"), nil, 0o644))
-	d := startWorkersIn(t, dir, []string{"ENABLE_AUTO_RESTART=1", "AUTO_RESTART_INTERVAL=0.4", "KILL_OLD_DELAY=0"}, ours, "--interval=0.2", "--kill-timeout=3")
-	d.sees(1, `^autorestart triggered \(interval=0\.4\)$`)
-	d.sees(1, `^autorestart triggered \(forced, interval=0\.4\)$`)
-	d.signal(syscall.SIGTERM)
-	assert.Zero(t, d.exit())
-}
-
-func TestEnvdir(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	envdir := filepath.Join(dir, "env")
-	require.NoError(t, os.Mkdir(envdir, 0o755))
-	file := func(name, text string) {
-		require.NoError(t, os.WriteFile(filepath.Join(envdir, name), []byte(text), 0o644))
-	}
-	file("COLOUR", "  dark blue \nsecond line\n")
-	file("EMPTY", "")
-	file(".hidden", "x")
-	d := startWorkersIn(t, dir, []string{"COLOUR=red"}, ours, "--interval=0.2", "--envdir=env")
-	env := d.env(1)
-	assert.Equal(t, "  dark blue ", env["COLOUR"])
-	assert.NotContains(t, env, "EMPTY")
-	assert.NotContains(t, env, ".hidden")
-	assert.Equal(t, "env", env["ENVDIR"])
-
-	require.NoError(t, os.Remove(filepath.Join(envdir, "COLOUR")))
-	file("SHAPE", "round")
-	file("KILL_OLD_DELAY", "0.3\n")
-	d.sees(1, `^worker \d+ is up`)
-	d.signal(syscall.SIGHUP)
-	env = d.env(2)
-	assert.Equal(t, "red", env["COLOUR"], "what was there before")
-	assert.Equal(t, "round", env["SHAPE"])
-	d.sees(1, `^sleeping 0\.3 secs`)
-	d.sees(1, `^old worker \d+ died`)
-
-	file("ENABLE_AUTO_RESTART", "1")
-	file("AUTO_RESTART_INTERVAL", "0.4")
-	require.NoError(t, syscall.Kill(d.worker(2), syscall.SIGKILL))
-	d.sees(1, `^autorestart triggered \(interval=0\.4\)$`)
-	file("KILL_OLD_DELAY", "soon")
-	d.sees(1, `KILL_OLD_DELAY: "soon" is not a duration`)
-	d.stop()
-}
-
-func TestDirIsFollowedAtEverySpawn(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	for _, release := range []string{"one", "two"} {
-		require.NoError(t, os.Mkdir(filepath.Join(dir, release), 0o755))
-	}
-	current := filepath.Join(dir, "current")
-	require.NoError(t, os.Symlink("one", current))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=0.2", "--dir=current")
-	assert.Equal(t, filepath.Join(dir, "one"), d.env(1)["PWD of the process"])
-	d.sees(1, `^worker \d+ is up`)
-
-	require.NoError(t, os.Remove(current))
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^new worker of generation 2 failed to start: working directory: stat current: no such file or directory$`)
-	require.NoError(t, os.Symlink("two", current))
-	d.sees(1, `^old worker \d+ died`)
-	where, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", d.worker(2)))
-	require.NoError(t, err)
-	assert.Equal(t, filepath.Join(dir, "two"), where)
-	d.stop()
-}
-
-func TestProgramRemovedAtARestart(t *testing.T) {
-	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.2", "--status-file=st")
-	d.serves("st", "1:%d\n", d.worker(1))
-	script := filepath.Join(d.dir, "worker.sh")
-	require.NoError(t, os.Rename(script, script+".away"))
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^new worker of generation 2 failed to start: program ".*/worker.sh": no such file or directory`)
-	d.serves("st", "1:%d\n", d.worker(1))
-	require.NoError(t, os.Rename(script+".away", script))
-	d.sees(1, `^old worker \d+ died`)
-	d.stop()
-}
-
-func TestStatusFileThatCannotBeWritten(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	sub := filepath.Join(dir, "sub")
-	require.NoError(t, os.Mkdir(sub, 0o755))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=0.2", "--status-file=sub/st")
-	d.serves("sub/st", "1:%d\n", d.worker(1))
-	require.NoError(t, os.RemoveAll(sub))
-	d.sees(1, `^worker \d+ is up`)
-	d.signal(syscall.SIGHUP)
-	d.sees(1, `^status file: .*no such file or directory: trying again until it is right$`)
-	d.sees(1, `^old worker \d+ died`)
-	require.NoError(t, os.Mkdir(sub, 0o755))
-	d.sees(2, `^worker \d+ is up`)
-	d.signal(syscall.SIGHUP)
-	d.serves("sub/st", "3:%d\n", d.worker(3))
-	d.stop()
+	eventually(t, func() bool {
+		d := startWorkers(t, ours, "--interval=0", "--status-file=st")
+		d.serves("st", "1:%d\n", d.worker(1))
+		d.write("worker.sh", "#!/bin/false\n")
+		began := time.Now()
+		d.signal(syscall.SIGHUP)
+		count := func(what string) int { return strings.Count(d.out.String(), what) }
+		tooLate := func() bool { return count("new worker is now running") > 1 }
+		eventually(t, func() bool { return count("seems to have failed to start") >= 4 || tooLate() }, d.out.String)
+		defer d.stop()
+		if tooLate() {
+			return false
+		}
+		assert.Greater(t, time.Since(began), 600*time.Millisecond, "0.1 + 0.2 + 0.4 s between the attempts")
+		d.serves("st", "1:%d\n", d.worker(1))
+		return true
+	}, func() string { return "each time the program took longer than 0.1 s to end" })
 }
 
 func TestIgnoredSignals(t *testing.T) {
@@ -478,25 +234,6 @@ func TestSignalsWhileEndingLeaveNothingBehind(t *testing.T) {
 	for _, name := range []string{"pid", "st", "sock"} {
 		assert.NoFileExists(t, filepath.Join(d.dir, name))
 	}
-}
-
-func TestStatusFileOfAPredecessorIsRemoved(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "st"), []byte("7:4194305\n"), 0o644))
-	d := startWorkersIn(t, dir, nil, ours, "--interval=5", "--status-file=st")
-	d.worker(1)
-	assert.NoFileExists(t, filepath.Join(dir, "st"))
-	d.stop()
-	assert.NoFileExists(t, filepath.Join(dir, "st"))
-}
-
-func TestStatusFileThatIsGoneAtTheEndIsNoFailure(t *testing.T) {
-	t.Parallel()
-	d := startWorkers(t, ours, "--interval=0.2", "--status-file=st")
-	d.serves("st", "1:%d\n", d.worker(1))
-	require.NoError(t, os.Remove(filepath.Join(d.dir, "st")))
-	d.stop()
 }
 
 // TestPID1ReapsOrphans runs start_server as PID 1 of a PID namespace, with a

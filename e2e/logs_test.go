@@ -75,6 +75,7 @@ while :; do sleep 0.05; done
 		// What it had in its hands, a kill would lose: so it is to have nothing.
 		seesIn(t, func() string { return d.file("log") }, n, `^pausing$`)
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		isGone(t, pid) // until then a read(2) of its may still return something
 		d.write(fmt.Sprintf("go%d", n*100), "")
 		seesIn(t, func() string { return d.file("pids") }, n+1, `^\d+$`)
 	}

@@ -24,9 +24,9 @@ const module = "github.com/lestrrat/go-server-starter"
 // stands nowhere is a fault, so that whoever adds a room says where it belongs.
 var storeys = [][]string{
 	{"internal/text", "internal/lineedit", "listener", "bench/internal/protocol"},
-	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline"},
+	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline"},
-	{"internal/launch", "internal/report", "internal/command", "internal/ctl"},
+	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/handover"},
 	{""}, // package starter
 	{
 		"cmd/start_server", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",

@@ -149,7 +149,7 @@ func (o *options) checkRolling(f *faults) error {
 // checkClient checks --restart, --stop and --status, and --daemonize.
 func (o *options) checkClient() error {
 	var asked []string
-	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status} {
+	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status, "--upgrade": o.upgrade} {
 		if is {
 			asked = append(asked, name)
 		}
@@ -164,12 +164,18 @@ func (o *options) checkClient() error {
 		return errors.New("--stop needs --control or --pid-file")
 	case o.Status && o.Control == "" && (o.JSON || o.PidFile == "" && o.StatusFile == ""):
 		return errors.New("--status needs --control or, without --json, --pid-file or --status-file")
+	case o.upgrade && o.Control == "" && o.Upgrade == "":
+		return errors.New("--upgrade needs --control")
+	case o.upgrade && len(o.command) == 0 && len(o.line) > 0:
+		return fmt.Errorf("--upgrade with %s needs the program, too: the command line is the new one, whole", o.line[0])
+	case o.KeepWorkers && !o.upgrade:
+		return errors.New("--keep-workers goes with --upgrade only")
 	case o.JSON && !o.Status:
 		return errors.New("--json goes with --status only")
 	case o.Drained && (!o.Restart || o.Control == ""):
 		return errors.New("--drained goes with --restart and --control only")
 	case o.Timeout != "" && len(asked) == 0:
-		return errors.New("--timeout goes with --restart, --stop and --status only")
+		return errors.New("--timeout goes with --restart, --stop, --status and --upgrade only")
 	case o.Daemonize != "" && o.Daemonize != "started" && o.Daemonize != "ready":
 		return fmt.Errorf("--daemonize: %q is neither started nor ready", o.Daemonize)
 	case o.Daemonize != "" && slices.ContainsFunc(o.Port, takesStdio):
@@ -190,4 +196,4 @@ func takesStdio(list string) bool {
 }
 
 // isClient tells whether the command asks another start_server.
-func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status }
+func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status || o.upgrade }

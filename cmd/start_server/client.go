@@ -24,6 +24,12 @@ func (o *options) client(stdout, stderr io.Writer) int {
 	stopping := func(pid int) {
 		fmt.Fprintf(stderr, "stop_server (pid:%d) stopping now (pid:%d)...\n", os.Getpid(), pid)
 	}
+	if o.upgrade {
+		if err := o.askUpgrade(ctx, stdout); err != nil {
+			return fail(stderr, exitError, err)
+		}
+		return exitOK
+	}
 	err := o.byControl(ctx, stdout, stopping)
 	if errors.Is(err, control.ErrNobody) {
 		err = o.byFiles(ctx, stdout, stopping, err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
+	"github.com/lestrrat/go-server-starter/internal/handover"
 )
 
 // The exit codes, as the help explains them.
@@ -37,15 +38,22 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// rehearseArg comes before all other arguments when start_server is only asked whether it
+// could go on in the place of another one. Versions that cannot end by it.
+const rehearseArg = "--rehearse"
+
 func run(args []string, stdout, stderr io.Writer) int {
 	report := daemonReport()
 	if report != nil {
 		stderr = report
 	}
+	if len(args) > 0 && args[0] == rehearseArg {
+		args = args[1:]
+	}
 	o, err := parse(args)
 	switch {
 	case o == nil:
-		return fail(stderr, exitUsage, err)
+		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err)))
 	case o.Help:
 		o.writeHelp(stdout)
 		return exitOK
@@ -64,12 +72,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	s, faults := starter.New(config)
 	if err = errors.Join(err, faults); err != nil {
-		return fail(stderr, exitUsage, err)
+		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err)))
 	}
-	if o.Daemonize != "" && report == nil {
+	if o.Daemonize != "" && report == nil && !handover.IsOne() {
 		return daemonize(stderr)
 	}
-	if err := s.Run(context.Background()); err != nil {
+	if err := s.Run(context.Background()); errors.Is(err, starter.ErrRehearsal) {
+		return exitOK
+	} else if err != nil {
 		return fail(stderr, exitError, err)
 	}
 	return exitOK

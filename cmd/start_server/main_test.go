@@ -361,5 +361,5 @@ func TestSocketsBeyondTheWorkersLimitAreExitOne(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Run(), &exit)
 	assert.Equal(t, exitError, exit.ExitCode())
-	assert.Contains(t, stderr.String(), "1 sockets reach up to descriptor 60, and RLIMIT_NOFILE is 64: raise it (ulimit -n 1084)")
+	assert.Contains(t, stderr.String(), "1 socket reaches up to descriptor 60, and RLIMIT_NOFILE is 64: raise it (ulimit -n 1084)")
 }

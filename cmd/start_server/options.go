@@ -63,12 +63,14 @@ type options struct {
 	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" description:"run in the background, and return when the first worker has been started, or with =ready when it serves; if it fails before that all ends, by the first failure or that of --attempts, which is told; needs --log-file"`
 	PrefixOutput bool   `long:"prefix-output" description:"have each line that the program writes begin with its pid, as in [4711] hello. It writes to a pipe then, and cannot truncate the log or forge lines of start_server's"`
 
-	Restart bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
-	Drained bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
-	Stop    bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
-	Status  bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
-	JSON    bool   `long:"json" description:"--status as JSON"`
-	Timeout string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever), and --status (default: 10)"`
+	Restart     bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
+	Drained     bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
+	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets, and restart the workers. With a program the whole command line is the new one; without, the old one stays"`
+	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
+	Stop        bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
+	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
+	JSON        bool   `long:"json" description:"--status as JSON"`
+	Timeout     string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever), and --status (default: 10)"`
 
 	Help    bool `long:"help" description:"print this help"`
 	Version bool `long:"version" description:"print the version"`
@@ -77,6 +79,8 @@ type options struct {
 	parser  *flags.Parser
 	set     starter.Config // the parsed values of the fields above
 	timeout time.Duration
+	upgrade bool     // --upgrade was given
+	line    []string // the whole command line, without what is only for --upgrade
 }
 
 const usage = "[options] -- program [args...]"
@@ -109,6 +113,7 @@ func parse(args []string) (*options, error) {
 	if args, err = o.spellOut(args); err != nil {
 		return nil, err
 	}
+	o.remember(args)
 	if o.command, err = o.parser.ParseArgs(args); err != nil {
 		return nil, fmt.Errorf("%w; see start_server --help", err)
 	}
@@ -131,6 +136,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Control = o.Control
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
+	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), rehearseArg, o.changes
 	c.HandleSignals = true
 	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""

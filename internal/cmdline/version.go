@@ -12,6 +12,11 @@ var commit string
 // Version is what a command prints of its version: its name, that of the module, and the
 // commit it was built from if that is known.
 func Version(name, version string) string {
+	return fmt.Sprintf("%s (go-server-starter) %s", name, Release(version))
+}
+
+// Release is a version, and the commit that it was built from, if that is known.
+func Release(version string) string {
 	from := commit
 	if info, ok := debug.ReadBuildInfo(); ok && from == "" {
 		from = builtFrom(info)
@@ -19,7 +24,7 @@ func Version(name, version string) string {
 	if from != "" {
 		from = fmt.Sprintf(" (commit %s)", from)
 	}
-	return fmt.Sprintf("%s (go-server-starter) %s%s", name, version, from)
+	return version + from
 }
 
 // builtFrom is the commit that Go has noted; one that was downloaded as a module has a

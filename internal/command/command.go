@@ -33,6 +33,8 @@ type Commands struct {
 	// Written blocks until the status file is what it is to be by now. Who has its answer may
 	// read the file next.
 	Written func()
+	// Upgrade has another image of the program go on. It returns only if that fails.
+	Upgrade func(r control.Request, cause string) control.Answer
 }
 
 // request is one, and who has asked.
@@ -60,6 +62,7 @@ func init() { // as help lists what it stands in
 		{"stop", "stop all workers, as TERM does; the connection ends when they are gone", false, (*Commands).stop},
 		{"workers", `change the number of workers to "workers"`, false, (*Commands).workers},
 		{"signal", `send "signal" to all workers, or to those in "slot"`, false, (*Commands).signal},
+		{"self-upgrade", "have the program \"executable\" go on in this process, with the command line \"args\" or the old one", false, (*Commands).selfUpgrade},
 		{"subscribe", "have every event from now on as a line of its own", false, (*Commands).subscribe},
 		{"worker:ack", "from a worker: it is ready", true, (*Commands).acknowledge},
 		{"inc", "einhorn's: one worker more; answered when it has proved itself, or has failed", false, (*Commands).inc},

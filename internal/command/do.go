@@ -12,7 +12,20 @@ import (
 )
 
 func (c *Commands) restart(ctx context.Context, r request) control.Answer {
-	how := <-c.Sup.Restart(ctx, r.cause)
+	return c.RestartFor(ctx, r.cause)
+}
+
+// selfUpgrade is answered by the image that goes on.
+func (c *Commands) selfUpgrade(_ context.Context, r request) control.Answer {
+	if r.Executable == "" {
+		return failed(errors.New(`"executable" is missing: the path of the new one`))
+	}
+	return c.Upgrade(r.Request, r.cause)
+}
+
+// RestartFor restarts for a cause, and answers how that went.
+func (c *Commands) RestartFor(ctx context.Context, cause string) control.Answer {
+	how := <-c.Sup.Restart(ctx, cause)
 	c.Written()
 	if how.Err != nil {
 		a := failed(how.Err)
@@ -69,15 +82,11 @@ func (c *Commands) step(ctx context.Context, r request, by int, became string) c
 	var failure *supervise.Failure
 	switch {
 	case errors.As(how.Err, &failure):
-		return failed(fmt.Errorf("%w; %s are wanted, and it is tried again", how.Err, text.Count(how.Workers, "worker")))
+		return failed(fmt.Errorf("%w; %s %s wanted, and it is tried again", how.Err, text.Count(how.Workers, "worker"), text.Verb(how.Workers, "is", "are")))
 	case how.Err != nil:
 		return failed(how.Err)
 	}
-	are := "is"
-	if how.Workers > 1 {
-		are = "are"
-	}
-	a := done("now there %s %s", are, text.Count(how.Workers, "worker"))
+	a := done("now there %s %s", text.Verb(how.Workers, "is", "are"), text.Count(how.Workers, "worker"))
 	if how.Worker.Pid != 0 {
 		a.Pids = []int{how.Worker.Pid}
 		a.Message += fmt.Sprintf(": worker %d %s", how.Worker.Pid, became)

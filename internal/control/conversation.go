@@ -125,6 +125,7 @@ func (c *client) answer(text string) bool {
 		c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
 		a.Error = err.Error()
 	default:
+		r.client = c
 		a = c.server.Do(c.peer, r)
 		if a.refuses {
 			c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))

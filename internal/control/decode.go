@@ -22,6 +22,7 @@ func decodeRequest(line string) (r Request, err error) {
 		r.ID = appendParsed(nil, id)
 	}
 	r.Command, r.Signal = stringAt(v, "command"), stringAt(v, "signal")
+	r.Executable, r.KeepWorkers = stringAt(v, "executable"), v.GetBool("keep_workers")
 	if r.Args, err = arguments(v); err != nil {
 		return r, err
 	}

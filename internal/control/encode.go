@@ -67,7 +67,9 @@ func (r *Request) encode() []byte {
 	if r.Slot != nil {
 		o.set("slot", *r.Slot)
 	}
-	o.setIf(len(r.Args) > 0, "args", r.Args)
+	o.setIf(r.Args != nil, "args", r.Args)
+	o.setIf(r.Executable != "", "executable", r.Executable)
+	o.setIf(r.KeepWorkers, "keep_workers", true)
 	return append(o.json(), '\n')
 }
 

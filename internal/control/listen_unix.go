@@ -4,7 +4,6 @@ package control
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -32,11 +31,7 @@ func listen(path string, worker int) (*listener, error) {
 	}
 	f := os.NewFile(uintptr(n), path)
 	defer f.Close() // net.FileListener makes a duplicate
-	mode := os.FileMode(0o600)
-	if worker != 0 {
-		mode = 0o666 // but we own it: workers could replace a file of their own
-	}
-	made, err := fd.Bind(n, path, mode, -1, -1, nil)
+	made, err := fd.Bind(n, path, mode(worker), -1, -1, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +42,18 @@ func listen(path string, worker int) (*listener, error) {
 	return l, nil
 }
 
-// Check says what Listen would if a process listens at path already, or what is there
-// is not a socket.
-func Check(path string) error {
+// mode is that of the socket's file.
+func mode(worker int) os.FileMode {
+	if worker != 0 {
+		return 0o666 // but we own it: workers could replace a file of their own
+	}
+	return 0o600
+}
+
+// check finds a process that listens at path already, and what is not a socket.
+func check(path string) error {
 	if err := fd.CheckBind(path); errors.Is(err, fd.ErrNoSocket) || errors.Is(err, fd.ErrListening) {
-		return fmt.Errorf("control socket %q: %w", path, err)
+		return err
 	}
 	return nil // what else is wrong is for Listen to say
 }

@@ -28,8 +28,14 @@ type Request struct {
 	Workers int    // of "workers"
 	Signal  string // of "signal"
 	Slot    *int   // of "signal"; nil: all
-	// Args follow a command of einhorn's clients.
+	// Args follow a command of einhorn's clients. Of "self-upgrade" they are the new command
+	// line; nil: the old one.
 	Args []string
+	// Of "self-upgrade".
+	Executable  string
+	KeepWorkers bool
+
+	client *client // that has sent it
 }
 
 // Answer is the line that answers a request.

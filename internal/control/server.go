@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,8 @@ type Config struct {
 	// Refused hears why a client was turned away, once a minute at most; more is how
 	// many others were since the last call. It must not block.
 	Refused func(why string, more int)
+	// Held is the socket of the last image of this program; nil: there is none.
+	Held *Held
 }
 
 // Server is a control socket and its clients.
@@ -78,11 +81,35 @@ type Server struct {
 	retired  bool // it is not to be made anew
 }
 
+// Claim is what path is as an absolute one. It says before anything else is done what
+// Listen would: that the path is too long, that a process listens there already, or that
+// what is there is not a socket.
+func Claim(path string) (string, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("control socket %q: %w", path, err)
+	}
+	if err = fd.CheckPath(absolute); err == nil {
+		err = check(absolute)
+	}
+	if err != nil {
+		return "", fmt.Errorf("control socket %q: %w", absolute, err)
+	}
+	return absolute, nil
+}
+
 // Listen makes the socket at path. Its mode is 0600, or 0666 if workers have a user of
 // their own; the server looks at the user of each client in any case. A stale socket
 // there is replaced. A socket on which a process listens, or anything else, is an error.
 func Listen(path string, c Config) (*Server, error) {
-	l, err := listen(path, c.Worker)
+	var l *listener
+	var err error
+	if c.Held != nil && c.Held.Path == path {
+		l, err = c.Held.adopt(c.Worker)
+	}
+	if err == nil && l == nil {
+		l, err = listen(path, c.Worker)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}

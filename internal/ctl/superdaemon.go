@@ -131,6 +131,30 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	return err
 }
 
+// Upgrade has another image of the superdaemon go on in its process. It blocks until that
+// does, and has restarted the workers, and prints what has come of it.
+func (a *Superdaemon) Upgrade(ctx context.Context, stdout io.Writer, r control.Request) error {
+	p := newProgress(stdout, a.Status)
+	defer p.close()
+	r.Command = "self-upgrade"
+	answer, err := a.Do(ctx, r, p.event)
+	p.close()
+	switch {
+	case err == nil:
+		fmt.Fprintln(stdout, text.Lines(answer.Message))
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w; %s goes on with it", context.Cause(ctx), a.Who())
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s has hung up: it has ended, or was asked to stop", a.Who())
+	case strings.HasPrefix(answer.Error, "there is no command"):
+		return fmt.Errorf("%s is of a version that cannot be replaced while it runs: stop it, and start the new one", a.Who())
+	case len(answer.Log) > 0:
+		return a.failed(answer)
+	}
+	return err
+}
+
 // failed says why a restart has failed, and which workers serve on.
 func (a *Superdaemon) failed(answer control.Answer) error {
 	why := "restart failed: " + answer.Error + "\n" + a.serving()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Passed is a socket that a service manager has passed to this process.
@@ -82,4 +84,19 @@ func Untaken(getenv func(string) string, pid int, taken []int) []Passed {
 		return nil
 	}
 	return slices.DeleteFunc(all, func(p Passed) bool { return slices.Contains(taken, p.FD) })
+}
+
+// fewPassed are so many sockets that Describe names.
+const fewPassed = 8
+
+// Describe names passed sockets for people, each by its descriptor and name.
+func Describe(sockets []Passed) string {
+	var which []string
+	for _, p := range sockets[:min(fewPassed, len(sockets))] {
+		which = append(which, strings.TrimSuffix(fmt.Sprintf("%d:%s", p.FD, text.Line(p.Name)), ":"))
+	}
+	if len(sockets) > fewPassed {
+		which = append(which, "…")
+	}
+	return strings.Join(which, " ")
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/text"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -63,4 +64,13 @@ func TestUntaken(t *testing.T) {
 	assert.Empty(t, Untaken(two, 7, []int{4, 3}))
 	assert.Empty(t, Untaken(two, 8, nil), "they are another's")
 	assert.Empty(t, Untaken(env(nil), 7, nil))
+}
+
+func TestDescribeNamesAFewPassedSockets(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "3:web 4", Describe([]Passed{{3, "web"}, {4, ""}}))
+	assert.Equal(t, "3:"+text.Line("a\nb"), Describe([]Passed{{3, "a\nb"}}), "nothing can forge a line")
+	many := make([]Passed, 9)
+	assert.Equal(t, "0 0 0 0 0 0 0 0", Describe(many[:8]))
+	assert.Equal(t, "0 0 0 0 0 0 0 0 …", Describe(many))
 }

@@ -53,7 +53,7 @@ func (c clock) append(b []byte, v reflect.Value) []byte {
 		return append(b, 0)
 	case reflect.Int, reflect.Int64:
 		return binary.AppendVarint(b, v.Int())
-	case reflect.Uint8, reflect.Uint32:
+	case reflect.Uint8, reflect.Uint64:
 		return binary.AppendUvarint(b, v.Uint())
 	case reflect.String:
 		return append(b, v.String()...)
@@ -117,7 +117,7 @@ func (c clock) decodeInto(b []byte, v reflect.Value) error {
 		n, err := varint(b)
 		v.SetInt(n)
 		return err
-	case reflect.Uint8, reflect.Uint32:
+	case reflect.Uint8, reflect.Uint64:
 		n, used := binary.Uvarint(b)
 		if used != len(b) {
 			return errCut

@@ -36,7 +36,7 @@ func TestAStateIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	there := whole{
-		Yes: true, Number: -7, Bits: 200, Text: "a path\xff\n", When: now.Add(-time.Minute), Long: time.Hour, Signal: syscall.SIGUSR1,
+		Yes: true, Number: -7, Bits: 200, Text: "a path\xff\n", When: now.Add(-time.Minute), Long: time.Hour, Signal: syscall.SIGTERM,
 		Part: &part{Count: 1}, Parts: []part{{}, {"x", 1 << 40}}, Texts: []string{"", "two"},
 	}
 	text := encoded(clock{now, 5e9}, there)

@@ -234,7 +234,7 @@ func TestWorkerThatMayHaveTooFewDescriptors(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []string{
 		"<nil>", "<nil>",
-		"true 1 sockets reach up to descriptor 900, and RLIMIT_NOFILE is 512: raise it (ulimit -n 1924)",
+		"true 1 socket reaches up to descriptor 900, and RLIMIT_NOFILE is 512: raise it (ulimit -n 1924)",
 		"children: no child processes",
 		"false <nil>", // what the first could be started with is not looked at again
 	}, limited(t, "narrow", 512))

@@ -5,22 +5,16 @@ package notify
 import (
 	"strings"
 
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
-
-// Message is one datagram. Lines of other names are ignored.
-type Message struct {
-	Pids     []int   // the sender, its parent and so on, up to our own children
-	Ready    bool    // READY=1
-	Stopping bool    // STOPPING=1
-	Status   *string // STATUS=..., in one line of printable text; nil: not said
-}
 
 // maxStatus is how many bytes of a STATUS line are kept.
 const maxStatus = 256
 
-func parse(datagram string) Message {
-	var m Message
+// parse finds what a datagram says. Lines of other names are ignored.
+func parse(datagram string) supervise.Notice {
+	var m supervise.Notice
 	for line := range strings.Lines(datagram) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		switch name {

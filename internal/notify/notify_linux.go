@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +36,7 @@ const maxDepth = 64
 // Listen makes the socket, and calls handle for every message, from one goroutine, until
 // Close. While handle blocks, senders may block. With others, users other than ours can
 // reach the socket.
-func Listen(others bool, handle func(Message)) (*Listener, error) {
+func Listen(others bool, handle func(supervise.Notice)) (*Listener, error) {
 	l, err := bindIn(places(), others)
 	if l == nil { // a container image may have no directory for it
 		l, err = bindAbstract()
@@ -114,7 +115,7 @@ func (l *Listener) passCredentials() error {
 	return os.NewSyscallError("setsockopt(SO_PASSCRED)", result)
 }
 
-func (l *Listener) read(handle func(Message)) {
+func (l *Listener) read(handle func(supervise.Notice)) {
 	text := make([]byte, maxMessage)
 	control := make([]byte, 4096)
 	var pace pace

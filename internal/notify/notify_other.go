@@ -2,13 +2,17 @@
 
 package notify
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
 
 // Listener is never made: only Linux tells which process sends a datagram.
 type Listener struct{}
 
 // Listen says that readiness notices need Linux.
-func Listen(bool, func(Message)) (*Listener, error) {
+func Listen(bool, func(supervise.Notice)) (*Listener, error) {
 	return nil, errors.New("readiness notices need Linux, which tells who sends them")
 }
 

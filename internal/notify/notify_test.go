@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -62,30 +63,30 @@ func play(text string) {
 }
 
 // listen returns a listener and what it receives.
-func listen(t *testing.T) (*Listener, <-chan Message) {
+func listen(t *testing.T) (*Listener, <-chan supervise.Notice) {
 	t.Helper()
-	messages := make(chan Message, 100)
-	l, err := Listen(false, func(m Message) { messages <- m })
+	messages := make(chan supervise.Notice, 100)
+	l, err := Listen(false, func(m supervise.Notice) { messages <- m })
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l, messages
 }
 
 // receive waits for the next message.
-func receive(t *testing.T, messages <-chan Message) Message {
+func receive(t *testing.T, messages <-chan supervise.Notice) supervise.Notice {
 	t.Helper()
 	select {
 	case m := <-messages:
 		return m
 	case <-time.After(patience):
 		require.FailNow(t, "no message")
-		return Message{}
+		return supervise.Notice{}
 	}
 }
 
 // sent has a descendant send text, and returns what was received and the pids
 // from the sender up to our child.
-func sent(t *testing.T, text string, depth int) (Message, []int) {
+func sent(t *testing.T, text string, depth int) (supervise.Notice, []int) {
 	t.Helper()
 	l, messages := listen(t)
 	cmd := exec.Command(os.Args[0])
@@ -173,7 +174,7 @@ func TestPassedDescriptorsAreClosed(t *testing.T) {
 		require.NoError(t, unix.Sendmsg(int(fd), []byte("BARRIER=1"), unix.UnixRights(fds...), nil, 0))
 	}))
 	m := receive(t, messages)
-	assert.Equal(t, Message{}, m, "it says nothing")
+	assert.Equal(t, supervise.Notice{}, m, "it says nothing")
 	require.NoError(t, w.Close())
 	require.NoError(t, r.SetReadDeadline(time.Now().Add(patience)))
 	_, err = r.Read(make([]byte, 1))
@@ -208,11 +209,11 @@ func TestGarbageIsPassedOver(t *testing.T) {
 	} {
 		_, err := conn.Write([]byte(text))
 		require.NoError(t, err)
-		assert.Equal(t, Message{}, receive(t, messages), "%q", text)
+		assert.Equal(t, supervise.Notice{}, receive(t, messages), "%q", text)
 	}
 	_, err := conn.Write([]byte("FOO=bar\nREADY=1\nREADY=0\nSTOPPING=1"))
 	require.NoError(t, err)
-	assert.Equal(t, Message{Ready: true, Stopping: true}, receive(t, messages), "it goes on listening")
+	assert.Equal(t, supervise.Notice{Ready: true, Stopping: true}, receive(t, messages), "it goes on listening")
 }
 
 func TestCloseRemovesTheSocket(t *testing.T) {
@@ -288,7 +289,7 @@ func tempDir(t *testing.T) string {
 func TestCatchUpReturnsWhenAllIsHandled(t *testing.T) {
 	t.Parallel()
 	var handled atomic.Int32
-	l, err := Listen(false, func(Message) {
+	l, err := Listen(false, func(supervise.Notice) {
 		runtime.Gosched()
 		handled.Add(1)
 	})

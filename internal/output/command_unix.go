@@ -5,6 +5,7 @@ package output
 import (
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,21 @@ type command struct {
 	quit           chan struct{} // closed when the superdaemon writes no more
 	given          chan struct{} // closed when nobody waits for it any longer
 	ended          chan struct{} // closed when the last run is over
+
+	mu      sync.Mutex
+	process Process // that runs; nil: none does
+}
+
+func (c *command) get() Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.process
+}
+
+func (c *command) set(p Process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.process = p
 }
 
 // respawnPause spaces the runs of a command that keeps ending.
@@ -61,6 +77,7 @@ func startCommand(args []string, name string, run Runner, died func(pid, status 
 		c.release()
 		return nil, nil, err
 	}
+	c.set(p)
 	go c.keep(p)
 	return writer, c, nil
 }
@@ -87,6 +104,7 @@ func (c *command) keep(p Process) {
 		began := time.Now()
 		if p != nil {
 			status := p.Wait()
+			c.set(nil)
 			if c.done() {
 				return
 			}
@@ -104,6 +122,7 @@ func (c *command) keep(p Process) {
 			c.died(0, 0, err)
 			p = nil
 		}
+		c.set(p)
 	}
 }
 

@@ -24,6 +24,7 @@ type Output struct {
 	sink *sink      // nil: no log is open
 	// restore gives us our own stdout and stderr back.
 	restore func()
+	saved   []int // what those are while they are redirected
 }
 
 // lines are a writer and what waits to be written to it. Each writer has a queue of its
@@ -56,6 +57,7 @@ func (l *lines) print(text string, written func()) {
 type Config struct {
 	Redirect bool   // points our own stdout and stderr to the log, too, until Close
 	Run      Runner // starts a log command
+	Held     *Held  // by the last image of this program; nil: there was none
 }
 
 // New makes an Output whose lines go to early while no log is open. name is what the
@@ -75,14 +77,17 @@ func (o *Output) Open(spec string, c Config) error {
 	if spec == "" {
 		return nil
 	}
-	sink, err := openSink(spec, o.name, c.Run, o.commandEnded)
+	sink, err := c.Held.sink(spec, o.name, c.Run, o.commandEnded)
+	if err == nil && sink == nil {
+		sink, err = openSink(spec, o.name, c.Run, o.commandEnded)
+	}
 	if err != nil {
 		return err
 	}
 	o.Flush() // whoever has started us is to see it, though our own output may be redirected
-	restore := func() {}
+	restore, saved := func() {}, []int(nil)
 	if err = o.tail.open(spec, sink.file); err == nil && c.Redirect {
-		restore, err = redirect(sink.file)
+		saved, restore, err = redirect(sink.file)
 	}
 	if err != nil {
 		o.tail.close()
@@ -91,7 +96,7 @@ func (o *Output) Open(spec string, c Config) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.log, o.sink, o.restore = &lines{to: sink.file}, sink, restore
+	o.log, o.sink, o.restore, o.saved = &lines{to: sink.file}, sink, restore, saved
 	return nil
 }
 
@@ -103,7 +108,7 @@ func (o *Output) Close() error {
 	o.Flush()
 	o.mu.Lock()
 	log, sink, restore := o.log, o.sink, o.restore
-	o.log, o.sink, o.restore = o.early, nil, nil
+	o.log, o.sink, o.restore, o.saved = o.early, nil, nil, nil
 	o.mu.Unlock()
 	if sink == nil {
 		return nil

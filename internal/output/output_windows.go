@@ -21,8 +21,8 @@ func openFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 }
 
-func redirect(*os.File) (restore func(), err error) {
-	return nil, errors.New("cannot redirect output to the log: not supported on Windows")
+func redirect(*os.File) (saved []int, restore func(), err error) {
+	return nil, nil, errors.New("cannot redirect output to the log: not supported on Windows")
 }
 
 func pipe() (r *os.File, w int, err error) {

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// redirect makes f our own stdout and stderr, until restore is called.
-func redirect(f *os.File) (restore func(), err error) {
-	var saved []int
+// redirect makes f our own stdout and stderr, until restore is called. saved are what
+// they were.
+func redirect(f *os.File) (saved []int, restore func(), err error) {
 	restore = func() {
 		for i, old := range saved {
 			_ = unix.Dup2(old, 1+i) // nothing else would be left to write to
@@ -27,8 +27,8 @@ func redirect(f *os.File) (restore func(), err error) {
 		}
 		if err != nil {
 			restore()
-			return nil, fmt.Errorf("cannot redirect output to the log: %w", err)
+			return nil, nil, fmt.Errorf("cannot redirect output to the log: %w", err)
 		}
 	}
-	return restore, nil
+	return saved, restore, nil
 }

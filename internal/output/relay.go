@@ -2,9 +2,11 @@ package output
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +20,8 @@ type relays struct {
 	copied atomic.Int64   // lines
 
 	mu    sync.Mutex
-	pipes map[*os.File]bool // that are open
+	pipes map[*os.File]int // that are open, and of which worker
+	parts map[*os.File]string
 }
 
 // longestLine is how many bytes of a line are kept together.
@@ -51,7 +54,7 @@ func (r *Relay) Descriptor() int { return r.to }
 // to the pipe any more or [Output.Wait] closes it.
 func (r *Relay) Begin(pid int) {
 	closePipe(r.to)
-	r.out.relays.follow(r.from, pid)
+	r.out.relays.follow(r.from, pid, "")
 }
 
 // Cancel is for a worker that could not be started.
@@ -68,32 +71,42 @@ func (o *Output) Wait() { o.relays.wait() }
 
 // follow copies what comes from a pipe until nobody can write to it any more, or
 // wait closes it.
-func (r *relays) follow(from *os.File, pid int) {
+// begun is the beginning of a line that was read before.
+func (r *relays) follow(from *os.File, pid int, begun string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pipes == nil {
-		r.pipes = map[*os.File]bool{}
+		r.pipes = map[*os.File]int{}
 	}
-	r.pipes[from] = true
+	r.pipes[from] = pid
 	r.open.Go(func() {
-		r.copy(from, pid)
+		part, held := r.copy(from, pid, begun)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if held {
+			r.parts[from] = part
+			return
+		}
 		delete(r.pipes, from)
 		from.Close()
 	})
 }
 
-func (r *relays) copy(from io.Reader, pid int) {
-	in := bufio.NewReaderSize(from, longestLine)
+// copy copies lines until the end, or until they are held; part is then what there is of
+// the next one.
+func (r *relays) copy(from io.Reader, pid int, begun string) (part string, held bool) {
+	in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(begun), from), longestLine)
 	prefix := fmt.Sprintf("[%d] ", pid)
 	for {
 		line, err := in.ReadSlice('\n')
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return string(line), true
+		}
 		if len(line) > 0 {
 			r.write(prefix, line)
 		}
 		if err != nil && err != bufio.ErrBufferFull {
-			return
+			return "", false
 		}
 	}
 }

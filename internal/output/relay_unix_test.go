@@ -20,7 +20,7 @@ import (
 func relayed(text string) string {
 	var log lockedBuffer
 	r := &New(&log, "a test").relays
-	r.copy(strings.NewReader(text), 7)
+	r.copy(strings.NewReader(text), 7, "")
 	return log.String()
 }
 
@@ -106,7 +106,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	for pid := range writers {
 		from, to, err := os.Pipe()
 		require.NoError(t, err)
-		r.follow(from, pid)
+		r.follow(from, pid, "")
 		go func() {
 			defer to.Close()
 			for i := range lines {
@@ -130,7 +130,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 }
 
 // A process that the workers have left behind holds the pipe: it is not waited for
-// long, and then nobody reads.
+// long, and then nobody reads. This takes FlushTime of real time, as a pipe is of no bubble.
 func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
@@ -138,7 +138,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	defer to.Close()
-	r.follow(from, 7)
+	r.follow(from, 7, "")
 	io.WriteString(to, "last words")
 	began := time.Now()
 	r.wait()
@@ -151,7 +151,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.
 func (r *relays) follows(text string) {
-	r.open.Go(func() { r.copy(strings.NewReader(text), 7) })
+	r.open.Go(func() { r.copy(strings.NewReader(text), 7, "") })
 }
 
 func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
@@ -183,7 +183,7 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 		log := &slowLog{stuck: make(chan struct{})}
 		r := &New(log, "a test").relays
 		text := strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
-		r.open.Go(func() { r.copy(text, 7) })
+		r.open.Go(func() { r.copy(text, 7, "") })
 		began := time.Now()
 		r.wait()
 		assert.Equal(t, FlushTime, time.Since(began))

@@ -84,7 +84,7 @@ func TestRedirectingToAClosedFileChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	before := descriptors(t)
-	_, err = redirect(f)
+	_, _, err = redirect(f)
 	assert.ErrorIs(t, err, unix.EBADF)
 	assert.Equal(t, before, descriptors(t))
 }

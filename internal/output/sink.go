@@ -14,6 +14,7 @@ import (
 // Workers are given its file as their stdout and stderr, so nothing stands between them
 // and their log.
 type sink struct {
+	spec    string
 	file    *os.File
 	command *command // nil for a file
 }
@@ -59,22 +60,29 @@ func openSink(spec, name string, run Runner, died func(pid, status int, err erro
 		if err != nil {
 			return nil, fmt.Errorf("log file: %w", err)
 		}
-		return &sink{file: f}, nil
+		return &sink{spec: spec, file: f}, nil
 	}
-	file, c, err := startCommand(argv(line), name, run, died)
+	file, c, err := startCommand(args(spec, name), name, run, died)
 	if err != nil {
 		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
 	}
-	return &sink{file, c}, nil
+	return &sink{spec, file, c}, nil
 }
 
 func openSyslog(spec, name string, run Runner, died func(pid, status int, err error)) (*sink, error) {
-	tag := cmp.Or(strings.TrimPrefix(spec, "syslog:"), name)
-	file, c, err := startCommand([]string{"logger", "-t", tag}, name, run, died) // by no shell, so a tag may have any letters
+	file, c, err := startCommand(args(spec, name), name, run, died)
 	if err != nil {
 		return nil, fmt.Errorf("log file %q needs logger(1): %w", spec, err)
 	}
-	return &sink{file, c}, nil
+	return &sink{spec, file, c}, nil
+}
+
+// args are the arguments of a log command.
+func args(spec, name string) []string {
+	if tag, is := strings.CutPrefix(spec, "syslog:"); is {
+		return []string{"logger", "-t", cmp.Or(tag, name)} // by no shell, so a tag may have any letters
+	}
+	return argv(strings.TrimPrefix(strings.TrimSpace(spec), "|"))
 }
 
 // drainTime bounds how long close waits for a command.

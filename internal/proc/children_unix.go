@@ -14,7 +14,8 @@ import (
 var children = registry{pids: map[int]bool{}, waited: make(chan struct{}, 1)}
 
 type registry struct {
-	mu     sync.Mutex // held during a fork, so every child is in pids when it ends
+	waits  sync.RWMutex // held by each Wait that takes a child, and by HoldWaits
+	mu     sync.Mutex   // held during a fork, so every child is in pids when it ends
 	pids   map[int]bool
 	waited chan struct{} // holds a token after Wait has waited for a child
 }
@@ -27,6 +28,13 @@ func (r *registry) start(path string, args []string, attr *syscall.ProcAttr) (in
 		r.pids[pid] = true
 	}
 	return pid, err
+}
+
+// adopt has a child that was started by the last image left to Wait.
+func (r *registry) adopt(pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pids[pid] = true
 }
 
 func (r *registry) waitedFor(pid int) {

@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 // Command is a program to start.
 type Command struct {
 	Args  []string // the program, looked up in the PATH of Env, and its arguments
+	Path  string   // of the executable, whatever Args begin with; "": it is what they begin with
 	Env   []string
 	Dir   string // its working directory; "" is ours
 	Files []int  // Files[n] is our descriptor for its n; -1: it has no n. It gets no others
@@ -57,7 +59,7 @@ func (c *Command) check() (paths []string, err error) {
 			return nil, fmt.Errorf("working directory: %q is not a directory", c.Dir)
 		}
 	}
-	name := c.Args[0]
+	name := cmp.Or(c.Path, c.Args[0])
 	if strings.ContainsRune(name, filepath.Separator) {
 		if err := c.executable(name); err != nil && !c.mayDiffer(err) {
 			return nil, fmt.Errorf("program %q: %w", name, err)

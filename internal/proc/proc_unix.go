@@ -17,6 +17,9 @@ type Process struct {
 	pid   int
 	pidfd *pidfd // nil where the system has none
 	group bool   // it leads one of its own
+
+	waited bool // guarded by children.waits
+	status int  // raw
 }
 
 // Start starts the command. It blocks until the program is executed, or returns why it
@@ -96,13 +99,19 @@ func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }
 // must be called once.
 func (p *Process) Wait() int {
 	p.pidfd.await()
+	children.waits.RLock()
+	defer children.waits.RUnlock()
+	if p.waited { // by the last image
+		return p.status
+	}
 	var status syscall.WaitStatus
 	for {
 		_, err := syscall.Wait4(p.pid, &status, 0, nil)
 		if !errors.Is(err, syscall.EINTR) {
 			children.waitedFor(p.pid)
 			p.pidfd.close()
-			return int(status)
+			p.waited, p.status = true, int(status)
+			return p.status
 		}
 	}
 }

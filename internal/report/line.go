@@ -87,7 +87,7 @@ func generationLine(e supervise.Event) string {
 		}
 		serve := "the old workers serve on"
 		if e.Replaced > 0 {
-			serve = fmt.Sprintf("%s are new, the old ones serve on", text.Count(e.Replaced, "worker"))
+			serve = fmt.Sprintf("%s %s new, the old ones serve on", text.Count(e.Replaced, "worker"), text.Verb(e.Replaced, "is", "are"))
 		}
 		return fmt.Sprintf("giving the restart up after %s, %s: %v", text.Count(e.Attempts, "failed attempt"), serve, &e.Failure)
 	case supervise.WentLive:

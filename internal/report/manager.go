@@ -155,6 +155,42 @@ func (m *Manager) Hear(e supervise.Event) {
 	}
 }
 
+// HandsOver tells that another image of this program goes on with the unit. It blocks until
+// that is sent, or for output.FlushTime. The loop calls it, and then nothing else unless the
+// image was not executed.
+func (m *Manager) HandsOver() {
+	if m == nil {
+		return
+	}
+	if m.unit == unitRuns {
+		m.tell(reloading(m.stamp()))
+		m.unit = unitReloads
+	}
+	m.queue.Flush()
+}
+
+// State is what the manager takes the unit for, for the next image. On a nil Manager it is
+// that of a start.
+func (m *Manager) State() int {
+	if m == nil {
+		return int(unitStarts)
+	}
+	return int(m.unit)
+}
+
+// GoesOn is for the next image, before the loop runs. Unless a restart follows the manager
+// is told at once that all goes on.
+func (m *Manager) GoesOn(state int, restarts bool) {
+	if m == nil {
+		return
+	}
+	m.unit = unitState(state)
+	m.extends = m.unit == unitStarts
+	if m.unit == unitReloads && !restarts {
+		m.decided()
+	}
+}
+
 func (m *Manager) onAsked() {
 	m.why, m.gaveUp = "", false
 	m.asked = m.stamp()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -127,19 +128,19 @@ func (s *Sockets) look() {
 	}
 }
 
-// Waiting is a queue with what is known of how long nobody has accepted from it.
-type Waiting struct {
+// waiting is a queue with what is known of how long nobody has accepted from it.
+type waiting struct {
 	socket.Queue
 	For time.Duration
 }
 
 // glance looks at the queues once.
-func (s *Sockets) glance() []Waiting {
+func (s *Sockets) glance() []waiting {
 	found := s.Set().Queues()
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	queues := make([]Waiting, len(found))
+	queues := make([]waiting, len(found))
 	for i, f := range found {
 		queues[i].Queue = f
 		if f.Waiting == 0 {
@@ -162,14 +163,23 @@ func (s *Sockets) glance() []Waiting {
 
 // waits glances, and tells whether anything waits.
 func (s *Sockets) waits() bool {
-	return slices.ContainsFunc(s.glance(), func(w Waiting) bool { return w.Waiting > 0 })
+	return slices.ContainsFunc(s.glance(), func(w waiting) bool { return w.Waiting > 0 })
 }
 
-// Queues looks at the queues, of each socket in order. It does not block.
-func (s *Sockets) Queues() []Waiting { return s.glance() }
+// Status tells of each socket in order, and of its queue. It does not block.
+func (s *Sockets) Status() []control.Socket {
+	sockets := []control.Socket{}
+	for _, socket := range s.Set().Sockets {
+		sockets = append(sockets, control.Socket{Name: socket.Name, Network: socket.Addr.Network(), Address: socket.Addr.String(), FD: socket.FD})
+	}
+	for i, q := range s.glance() {
+		sockets[i].Waiting, sockets[i].WaitingFor = q.Waiting, q.For.Seconds()
+	}
+	return sockets
+}
 
 // tell tells once of a queue from which nobody accepts.
-func (s *Sockets) tell(w Waiting) {
+func (s *Sockets) tell(w waiting) {
 	if w.Waiting == 0 || w.For < acceptTime {
 		return
 	}
@@ -180,17 +190,9 @@ func (s *Sockets) tell(w Waiting) {
 	s.queues[w.Name] = q
 	s.mu.Unlock()
 	if !told {
-		s.Out.Printf("nobody accepts on %s: %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
-			w.Name, wait(w.Waiting), text.Seconds(w.For.Round(time.Second)), w.FD)
+		s.Out.Printf("nobody accepts on %s: %s %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
+			w.Name, text.Count(w.Waiting, "connection"), text.Verb(w.Waiting, "waits", "wait"), text.Seconds(w.For.Round(time.Second)), w.FD)
 	}
-}
-
-// wait is "1 connection waits" or "2 connections wait".
-func wait(n int) string {
-	if n == 1 {
-		return "1 connection waits"
-	}
-	return text.Count(n, "connection") + " wait"
 }
 
 // lookForTaken tells once of a server that has failed as it binds the port itself.

@@ -20,9 +20,13 @@ import (
 // nonblocking and MPTCP, choose the backlog, and register them with Go's poller, so that
 // the superdaemon wakes for every connection.
 
-func (s *Socket) bind(ctx context.Context, o Options) error {
-	var err error
+func (s *Socket) bind(ctx context.Context, held *Held, o Options) error {
+	done, err := false, error(nil)
+	if held != nil {
+		done, err = s.adopt(held, o)
+	}
 	switch {
+	case err != nil || done:
 	case s.Taken:
 		return s.take()
 	case s.Path != "":

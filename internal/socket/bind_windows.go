@@ -8,7 +8,7 @@ import (
 var errWindows = errors.New("sockets cannot be handed to workers on Windows")
 
 // bind always fails, so no other method of a Socket is ever called.
-func (s *Socket) bind(context.Context, Options) error { return errWindows }
+func (s *Socket) bind(context.Context, *Held, Options) error { return errWindows }
 
 func inspect(int) (inherited, error) { return inherited{}, errWindows }
 

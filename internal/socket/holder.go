@@ -3,6 +3,8 @@ package socket
 import (
 	"fmt"
 	"strings"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // InUseError tells that an address is another one's, and of which processes, as far as
@@ -28,9 +30,5 @@ func (e *InUseError) Error() string {
 	if more := len(e.Pids) - len(named); more > 0 {
 		named = append(named, fmt.Sprintf("%d more", more))
 	}
-	has := "has"
-	if len(e.Pids) > 1 {
-		has = "have"
-	}
-	return fmt.Sprintf("%v: %s %s it", e.err, strings.Join(named, ", "), has)
+	return fmt.Sprintf("%v: %s %s it", e.err, strings.Join(named, ", "), text.Verb(len(e.Pids), "has", "have"))
 }

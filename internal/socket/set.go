@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Socket is a bound socket. Whether it blocks is set once, when it is bound: the flag
@@ -35,6 +37,7 @@ type Set struct {
 	mu      sync.Mutex // guards what is done to sockets
 	options Options
 	closed  bool
+	gone    []*Held // of the last image, and not asked for any more
 }
 
 // Options are what all sockets of a set share.
@@ -44,6 +47,9 @@ type Options struct {
 	Slots int
 	// Removing is called, from any goroutine, before an existing socket file is removed.
 	Removing func(path string)
+	// Held are the sockets of the last image of this program. Those that are asked for
+	// again are kept, with their queues.
+	Held []*Held
 
 	steered int // how many slots get new connections, if the system can steer
 }
@@ -59,13 +65,31 @@ const spareFiles = 16
 func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	o.Slots = max(o.Slots, 1)
 	o.steered = o.Slots
+	o.Held = slices.Clone(o.Held)
 	set := &Set{Sockets: Plan(specs), options: o}
 	if err := set.Fit(maxFiles()); err != nil {
 		return nil, err
 	}
-	err := bindAll(ctx, set.Sockets, o)
+	held := make([]*Held, len(set.Sockets))
+	for i := range set.Sockets { // in order: with port 0 several may ask for the same
+		held[i] = o.take(&set.Sockets[i].Spec)
+	}
+	for _, h := range o.Held {
+		if h != nil {
+			set.gone = append(set.gone, h)
+		}
+	}
+	err := bindAll(ctx, set.Sockets, held, o)
 	if err == nil {
 		err = set.plug()
+	}
+	if err != nil && len(o.Held) > 0 { // the last image goes on with them
+		for i, h := range held {
+			if h == nil {
+				err = errors.Join(err, set.Sockets[i].close())
+			}
+		}
+		return nil, err
 	}
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
@@ -78,20 +102,20 @@ const manySockets = 100
 
 // bindAll binds the sockets, on all processors if there are many: each takes the kernel
 // some 20 microseconds. The error is that of the first in order.
-func bindAll(ctx context.Context, sockets []Socket, o Options) error {
+func bindAll(ctx context.Context, sockets []Socket, held []*Held, o Options) error {
 	if len(sockets) <= manySockets {
-		return bindEach(ctx, sockets, o)
+		return bindEach(ctx, sockets, held, o)
 	}
 	half := len(sockets) / 2
 	second := make(chan error, 1)
-	go func() { second <- bindAll(ctx, sockets[half:], o) }()
-	first := bindAll(ctx, sockets[:half], o)
+	go func() { second <- bindAll(ctx, sockets[half:], held[half:], o) }()
+	first := bindAll(ctx, sockets[:half], held[:half], o)
 	return cmp.Or(first, <-second)
 }
 
-func bindEach(ctx context.Context, sockets []Socket, o Options) error {
+func bindEach(ctx context.Context, sockets []Socket, held []*Held, o Options) error {
 	for i := range sockets {
-		if err := sockets[i].bind(ctx, o); err != nil {
+		if err := sockets[i].bind(ctx, held[i], o); err != nil {
 			return err
 		}
 	}
@@ -108,8 +132,8 @@ func (s *Set) Fit(limit uint64) error {
 	if limit == 0 || len(s.Sockets) == 0 || uint64(highest+spareFiles) < limit {
 		return nil
 	}
-	return fmt.Errorf("%d sockets reach up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
-		len(s.Sockets), highest, limit, highest+1024)
+	return fmt.Errorf("%s %s up to descriptor %d, and RLIMIT_NOFILE is %d: raise it (ulimit -n %d)",
+		text.Count(len(s.Sockets), "socket"), text.Verb(len(s.Sockets), "reaches", "reach"), highest, limit, highest+1024)
 }
 
 // Table is what the worker in a slot gets: table[n] is our descriptor for its n; -1: it
@@ -124,7 +148,7 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 			table = append(table, -1)
 		}
 		table[socket.FD] = socket.fd
-		if others := *socket.others; slot > 0 && slot <= len(others) {
+		if others := *socket.others; socket.Reuseport && slot > 0 && slot <= len(others) {
 			table[socket.FD] = others[slot-1]
 		}
 	}

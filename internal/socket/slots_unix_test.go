@@ -144,15 +144,22 @@ func TestEverySlotGetsConnections(t *testing.T) {
 
 func TestGrownSlotIsOneMore(t *testing.T) {
 	t.Parallel()
-	set := bind(t, Options{}, []string{"127.0.0.1:0,reuseport,127.0.0.1:0"}, nil)
-	require.NoError(t, set.Grow(3))
-	require.NoError(t, set.Grow(2), "there are that many")
-	assert.Len(t, slots(set.Sockets[0]), 3)
-	assert.Len(t, slots(set.Sockets[1]), 1)
-	addr := set.Sockets[0].Addr.String()
-	require.NoError(t, set.Close())
-	_, err := net.Dial("tcp", addr)
-	assert.ErrorIs(t, err, unix.ECONNREFUSED, "all are closed")
+	refused := func() bool {
+		set := bind(t, Options{}, []string{"127.0.0.1:0,reuseport,127.0.0.1:0"}, nil)
+		require.NoError(t, set.Grow(3))
+		require.NoError(t, set.Grow(2), "there are that many")
+		assert.Len(t, slots(set.Sockets[0]), 3)
+		assert.Len(t, slots(set.Sockets[1]), 1)
+		addr := set.Sockets[0].Addr.String()
+		require.NoError(t, set.Close())
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return errors.Is(err, unix.ECONNREFUSED)
+	}
+	// Another test may have been given the port meanwhile, but not each time.
+	assert.True(t, refused() || refused() || refused(), "all are closed")
 }
 
 func TestWaitingDatagramsCountAsOne(t *testing.T) {

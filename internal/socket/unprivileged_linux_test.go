@@ -92,7 +92,7 @@ func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
 		sockets := Plan(specs)
 		set := &Set{Sockets: sockets, options: Options{Slots: 2, steered: 2}}
 		restore := leave(t, free)
-		err := bindAll(t.Context(), sockets, set.options)
+		err := bindAll(t.Context(), sockets, make([]*Held, len(sockets)), set.options)
 		if err == nil {
 			err := set.Grow(5)
 			assert.ErrorContains(t, err, `cannot make a socket for slot `)

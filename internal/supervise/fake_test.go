@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,11 @@ type world struct {
 	askedAt   int          // the newest generation then
 
 	catchUp     func()        // Config.CatchUp
+	hurries     bool          // there is a Config.Hurry
+	leaves      bool          // and a Config.Leftovers
+	hurried     chan struct{} // closed by Hurry
+	heard       map[int]bool  // pids whose notice CatchUp has waited for
+	groups      []*group
 	slowSteer   time.Duration // how long Steer takes
 	steered     int           // so many slots may have connections; without Steer 0
 	image       int           // how often another one has taken over
@@ -117,115 +123,9 @@ const (
 
 type fakeSignal string
 
-func (fakeSignal) Signal()          {}
+func (fakeSignal) Signal() {}
+
 func (s fakeSignal) String() string { return string(s) }
-
-// checkRetire is invariant 1. One that is in excess goes without a newer
-// generation, but if its own is the live one, not before the others are whole.
-func (w *world) checkRetire(p *fakeProc) {
-	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
-		return // what is proven of an attempt that failed
-	}
-	if w.sup.config.Replace.surge > 0 || w.back {
-		w.checkReplaced(p)
-		return
-	}
-	if p.id.Slot < w.workers {
-		// Of slots that were emptied and asked for again, what is told to go
-		// has not been there for all the time.
-		assert.True(w.t, p.id.Generation < w.liveGen || w.shrunk[p.id.Slot], "invariant 1: no newer generation is live")
-	}
-	if p.id.Generation > w.liveGen {
-		return
-	}
-	whole := map[int]bool{}
-	for _, q := range w.procs {
-		if q.id.Generation == w.liveGen && q.id.Slot < w.workers && !q.gone && w.proven[q.id.Pid] && !q.told() {
-			whole[q.id.Slot] = true
-		}
-	}
-	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
-}
-
-// checkReplaced is invariant 1 when the live workers may be of several generations:
-// another one serves in that slot, and one in every other.
-func (w *world) checkReplaced(p *fakeProc) {
-	holders := map[int]bool{}
-	for _, q := range w.procs {
-		if q != p && w.listed(q) && !q.told() && w.proven[q.id.Pid] && q.id.Slot < w.workers {
-			holders[q.id.Slot] = true
-		}
-	}
-	if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
-		assert.True(w.t, w.shrunk[p.id.Slot], "invariant 1: %v is starting", p.id)
-		return // it is in excess before it has served
-	}
-	assert.Len(w.t, holders, w.workers, "invariant 1: %v told to go, and a slot is empty", p.id)
-}
-
-// checkSteered is that connections do not go to a slot in which nobody is left.
-func (w *world) checkSteered(p *fakeProc) {
-	if p.id.Slot >= w.steered || p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
-		return
-	}
-	assert.True(w.t, slices.ContainsFunc(w.procs, func(q *fakeProc) bool {
-		return q != p && q.id.Slot == p.id.Slot && w.listed(q) && w.proven[q.id.Pid] && !q.told()
-	}), "%v told to go, and connections go to its slot", p.id)
-}
-
-// steer is Config.Steer: until it returns connections wait in the old slots, too.
-func (w *world) steer(slots int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.steers = append(w.steers, slots)
-	w.steered = max(w.steered, slots)
-	if image := w.image; w.slowSteer > 0 {
-		w.mu.Unlock()
-		<-time.After(w.slowSteer)
-		w.mu.Lock()
-		if w.image != image {
-			return // it has gone with its image
-		}
-	}
-	w.steeredFrom, w.steeredAt = w.steered, time.Now()
-	w.steered = slots
-}
-
-// listed tells that a process is there, and of those that serve.
-func (w *world) listed(p *fakeProc) bool { return !p.gone && w.serves(p) }
-
-// serves tells that a process is or was of those that serve.
-func (w *world) serves(p *fakeProc) bool {
-	return w.wentLive[p.id.Generation] || w.placed[p.id.Pid]
-}
-
-// told tells that it was told to go.
-func (p *fakeProc) told() bool {
-	return slices.ContainsFunc(p.signals, func(sig os.Signal) bool { return sig != otherSignal })
-}
-
-// checkSurge is the bound of Surge on the spawns that are to replace a worker. Of
-// slots that were emptied and asked for again, the one there may be in excess.
-func (w *world) checkSurge(slot int) {
-	there := w.inFlight
-	var holder *fakeProc
-	for _, p := range w.procs {
-		if !p.reaped {
-			there++
-		}
-		if p.id.Slot == slot && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid]) {
-			holder = p
-		}
-	}
-	surge := w.sup.config.Replace.surge
-	if surge > 0 && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
-		workers := max(w.workers, w.steered)
-		if time.Now().Equal(w.steeredAt) {
-			workers = max(workers, w.steeredFrom) // the loop may not know yet
-		}
-		assert.Less(w.t, there, workers+surge, "more than %d processes beyond %d", surge, workers)
-	}
-}
 
 func (w *world) Begin(generation int) error {
 	w.mu.Lock()
@@ -236,10 +136,8 @@ func (w *world) Begin(generation int) error {
 	if generation > w.askedAt {
 		w.restarted = time.Time{}
 	}
-	if w.slowBegin > 0 {
-		w.mu.Unlock()
-		<-time.After(w.slowBegin)
-		w.mu.Lock()
+	if err := w.takes(w.slowBegin); err != nil {
+		return err
 	}
 	return w.failBegin
 }
@@ -259,12 +157,7 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
 	err := w.failSpawn
-	if w.slowSpawn > 0 {
-		w.mu.Unlock()
-		<-time.After(w.slowSpawn)
-		w.mu.Lock()
-	}
-	if err != nil {
+	if err := cmp.Or(w.takes(w.slowSpawn), err); err != nil {
 		return nil, Settings{}, err
 	}
 	p := &fakeProc{w: w, id: Worker{generation, slot, 100 + len(w.procs)}, began: time.Now(), exit: make(chan int, 1)}
@@ -308,7 +201,10 @@ func (w *world) Hear(e Event) {
 		w.stopping = true
 	case StopAsked:
 		w.stopped = w.stopped || !e.Repeated // a repeated one may come during a delay
+	case NotReady:
+		w.checkLate(e.Failure)
 	case AttemptFailed:
+		w.checkLate(e.Failure)
 		w.gaveUp[e.Generation] = true
 		w.failed = w.failed || e.Hopeless
 	case GaveUp:
@@ -321,7 +217,7 @@ func (w *world) Hear(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, heard: map[int]bool{}, hurried: make(chan struct{}), result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -329,6 +225,12 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 			c.Steer, w.steered = w.steer, max(c.Workers, 1)
 		}
 		c.CatchUp = w.catchUp
+		if w.hurries {
+			c.Hurry = w.hurry
+		}
+		if w.leaves {
+			c.Leftovers = w.leave
+		}
 		c.Spawner, c.Observers = w, []Observer{w}
 		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
 		if c.Interval == 0 {
@@ -361,6 +263,7 @@ func (w *world) finish() {
 	for _, p := range w.alive() {
 		w.exit(p, 15)
 	}
+	w.sleep(time.Minute) // what those leave behind
 	select {
 	case <-w.result:
 	default:
@@ -369,6 +272,7 @@ func (w *world) finish() {
 	for _, p := range w.procs {
 		assert.Equal(w.t, 1, p.waited, "invariant 2: process %v not waited for", p.id)
 	}
+	w.checkGroups()
 	assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered")
 }
 
@@ -402,18 +306,6 @@ func (w *world) exitLate(p *fakeProc, status int, late time.Duration) {
 	p.exit <- status
 	synctest.Wait()
 	w.checkServing()
-}
-
-// checkServing is invariant 7, as far as the loop is concerned: exactly the
-// processes of generations that have been live are listed.
-func (w *world) checkServing() {
-	var want []Worker
-	for _, p := range w.procs {
-		if !p.reaped && w.serves(p) {
-			want = append(want, p.id)
-		}
-	}
-	assert.ElementsMatch(w.t, want, w.serving, "invariant 7")
 }
 
 func (w *world) alive() []*fakeProc {

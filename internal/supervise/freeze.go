@@ -110,6 +110,20 @@ type freezeAsked struct {
 
 func (freezeAsked) message() {}
 
+// snapshotAsked is a request for the state as it is.
+type snapshotAsked struct{ reply chan<- *Frozen }
+
+func (snapshotAsked) message() {}
+
+// Snapshot is the state as it is. Workers that are being started are not in it.
+func (s *Supervisor) Snapshot(ctx context.Context) (*Frozen, error) {
+	reply := make(chan *Frozen, 1)
+	if err := s.post(ctx, snapshotAsked{reply}); err != nil {
+		return nil, err
+	}
+	return <-reply, nil
+}
+
 // Freeze has do called with all state, and with the processes of Frozen.Workers, when
 // nothing is being started; until then nothing new is. The loop stands still while do
 // runs. A do that hands the state over does not return. If it does, the supervisor goes on
@@ -145,9 +159,6 @@ func (l *loop) onFreeze(m freezeAsked) {
 		m.reply <- ErrStopping
 	case l.freezing != nil:
 		m.reply <- ErrFreezing
-	case len(l.leftovers) > 0:
-		o := l.leftovers[0]
-		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", o.of.Pid)
 	default:
 		l.freezing = &m
 	}
@@ -159,22 +170,29 @@ func (l *loop) freeze() {
 	if m == nil {
 		return
 	}
-	if l.ending.stopping {
+	switch {
+	case l.ending.stopping:
 		l.freezing = nil
 		m.reply <- ErrStopping
 		return
+	case len(l.leftovers) > 0: // maybe only since it was asked for
+		l.freezing = nil
+		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", l.leftovers[0].of.Pid)
+		l.timer.Reset(0) // what was put off
+		return
 	}
-	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups > len(l.leftovers) {
+	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups > 0 {
 		return
 	}
 	l.freezing = nil
+	l.tellHandedOver()
 	f, processes := l.frozen()
 	m.reply <- m.do(f, processes)
 	l.timer.Reset(0) // what was put off
 }
 
-// frozen is the state. Those who wait for an answer get it now.
-func (l *loop) frozen() (*Frozen, []Process) {
+// tellHandedOver answers all who wait for something.
+func (l *loop) tellHandedOver() {
 	answer(l.waiting, Outcome{Err: errHandedOver})
 	l.waiting = nil
 	if l.starting != nil {
@@ -185,6 +203,10 @@ func (l *loop) frozen() (*Frozen, []Process) {
 		r.reply <- Resizing{Err: errHandedOver}
 	}
 	l.sizes.resizes = nil
+}
+
+// frozen is the state.
+func (l *loop) frozen() (*Frozen, []Process) {
 	f := &Frozen{
 		Began: l.began, Deadline: l.deadline, Settings: l.settings, Number: l.number, Wanted: l.wanted, Asked: l.asked,
 		Failures: l.attempts.failures, LastSpawn: l.attempts.last, RestedAt: l.restedAt, Restarts: l.restarts,
@@ -204,6 +226,9 @@ func (l *loop) frozen() (*Frozen, []Process) {
 	}
 	var processes []Process
 	for w := range l.workers() {
+		if w.process == nil {
+			continue
+		}
 		frozen := w.frozen()
 		frozen.Unsaid = slices.Contains(l.notices.unsaid, w)
 		switch w {

@@ -21,6 +21,7 @@ func (a *adopted) Wait() int { return <-a.exit }
 // handOver freezes the supervisor, and has another one of configuration c go on.
 func (w *world) handOver(c Config) error {
 	w.t.Helper()
+	w.locked(func() {}) // what the loop's goroutine may call meanwhile
 	old := w.sup
 	var frozen *Frozen
 	var processes []Process
@@ -37,7 +38,11 @@ func (w *world) handOver(c Config) error {
 	}()
 	select {
 	case err := <-refused:
-		return err
+		select {
+		case <-left: // the last image has ended, which Freeze may tell first
+		default:
+			return err
+		}
 	case <-left:
 	}
 	heirs := map[Process]*adopted{}
@@ -60,8 +65,9 @@ func (w *world) handOver(c Config) error {
 		}
 	}()
 	c.Spawner, c.Observers, c.Steer, c.CatchUp = old.config.Spawner, old.config.Observers, old.config.Steer, old.config.CatchUp
+	c.Hurry, c.Leftovers = old.config.Hurry, old.config.Leftovers
 	c.RetireSignal, c.AbortSignal, c.Interval = old.config.RetireSignal, old.config.AbortSignal, old.config.Interval
-	w.sup = New(c)
+	w.locked(func() { w.sup = New(c) })
 	w.workers = frozen.Target
 	if w.sup.config.Workers != old.config.Workers {
 		for slot := w.sup.config.Workers; slot < w.workers; slot++ {
@@ -226,4 +232,18 @@ func TestAnotherNumberOfWorkersInTheNextImage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a worker has left behind is found a moment after it has ended, and the next image
+// would know nothing of it.
+func TestWhatIsLeftBehindIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{KillTimeout: 3 * time.Second}, func(w *world) { w.leaves = true }, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(1, 0), fine)
+		assert.EqualError(t, w.replaced(), "processes that worker 100 has left behind are waited for; try again when they are gone")
+		w.sleep(2 * time.Second)
+		assert.NoError(t, w.replaced())
+		assert.Equal(t, []string{"2.0"}, w.lives())
+	})
 }

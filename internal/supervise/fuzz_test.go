@@ -19,17 +19,20 @@ const (
 	steersSlowly, spawnsSlowly         = 1 << 9, 1 << 10
 	follows, firstServes, beginsSlowly = 1 << 11, 1 << 12, 1 << 13
 	byTheClock, shortInterval          = 1 << 14, 1 << 15
+	leavesBehind, hurries, catchesUp   = 1 << 16, 1 << 17, 1 << 18
+	twoFirst                           = 2 << 19 // attempts
 )
 
 // configured is what the options of FuzzLoop mean.
-func configured(options uint16) (c Config, prepare func(*world)) {
-	is := func(option uint16) bool { return options&option != 0 }
+func configured(options uint32) (c Config, prepare func(*world)) {
+	is := func(option uint32) bool { return options&option != 0 }
 	c = Config{
-		Workers:     1 + int(options&3),
-		Attempts:    int(options >> 2 & 3),
-		Replace:     []Replace{AtOnce, Beside, Rolling(1), Rolling(2)}[options>>4&3],
-		Follow:      is(follows),
-		FirstServes: is(firstServes),
+		Workers:       1 + int(options&3),
+		Attempts:      int(options >> 2 & 3),
+		FirstAttempts: int(options >> 19 & 3),
+		Replace:       []Replace{AtOnce, Beside, Rolling(1), Rolling(2)}[options>>4&3],
+		Follow:        is(follows),
+		FirstServes:   is(firstServes),
 	}
 	if is(byNotices) {
 		c.Proof = Notified(3 * time.Second)
@@ -41,6 +44,10 @@ func configured(options uint16) (c Config, prepare func(*world)) {
 		c.Interval = MinInterval
 	}
 	return c, func(w *world) {
+		w.leaves, w.hurries = is(leavesBehind), is(hurries)
+		if is(catchesUp) {
+			w.catchUp = w.hearRest
+		}
 		if is(retiresLate) {
 			w.settings.KillOldDelay = 2 * time.Second
 		}
@@ -64,23 +71,26 @@ func configured(options uint16) (c Config, prepare func(*world)) {
 // which, the rest how much. The invariants are asserted by world as it goes, and
 // here after every event.
 func FuzzLoop(f *testing.F) {
-	f.Add(uint16(0), []byte{0x00, 0x21, 0x02, 0x03})
-	f.Add(uint16(twoWorkers), []byte{0x00, 0x01, 0x01, 0x0a, 0x00, 0x02, 0x06})
-	f.Add(uint16(threeWorkers|3<<2|retiresLate), []byte{0x02, 0x00, 0xfa, 0x05, 0x00, 0x01, 0x12, 0x05, 0x04, 0x02, 0x02, 0x03, 0x01})
-	f.Add(uint16(twoWorkers|1<<2|killsLate|spawnsSlowly), []byte{0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
-	f.Add(uint16(twoWorkers), []byte{0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
-	f.Add(uint16(threeWorkers|retiresLate|spawnsSlowly|byNotices), []byte{0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
-	f.Add(uint16(twoWorkers|spawnsSlowly), []byte("0\xb681A<71")) // the worker that is to stay dies while the one in excess is being spawned
-	f.Add(uint16(3|rollBy1), []byte{0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92})
-	f.Add(uint16(3|steersSlowly), []byte{0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92})
-	f.Add(uint16(twoWorkers|follows), []byte{0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})
-	f.Add(uint16(twoWorkers|follows|spawnsSlowly), []byte{0x92, 0x00, 0xe3, 0x92, 0x00, 0x00, 0xe3, 0x01, 0x92}) // signals are passed on
-	f.Add(uint16(threeWorkers|firstServes|byNotices), []byte{0x18, 0x92, 0x1b, 0x92, 0x1c, 0x05, 0x00, 0x92, 0x09, 0x92})
-	f.Add(uint16(twoWorkers|killsLate|retiresLate), []byte{0x2c, 0x31})
+	f.Add(uint32(0), []byte{0x00, 0x21, 0x02, 0x03})
+	f.Add(uint32(twoWorkers), []byte{0x00, 0x01, 0x01, 0x0a, 0x00, 0x02, 0x06})
+	f.Add(uint32(threeWorkers|3<<2|retiresLate), []byte{0x02, 0x00, 0xfa, 0x05, 0x00, 0x01, 0x12, 0x05, 0x04, 0x02, 0x02, 0x03, 0x01})
+	f.Add(uint32(twoWorkers|1<<2|killsLate|spawnsSlowly), []byte{0x22, 0x00, 0x22, 0x09, 0x22, 0x11, 0x22, 0x06, 0x00, 0xaa, 0x07, 0x03})
+	f.Add(uint32(twoWorkers), []byte{0x92, 0x0b, 0x02, 0x0c, 0x0c, 0x0b, 0x92, 0x05, 0x92, 0x0c, 0x01, 0x92})
+	f.Add(uint32(threeWorkers|retiresLate|spawnsSlowly|byNotices), []byte{0x09, 0x0b, 0x00, 0x0c, 0x52, 0x0b, 0x52, 0x09, 0x22, 0x05, 0x01, 0xcd, 0x22, 0x01, 0x92, 0x03})
+	f.Add(uint32(twoWorkers|spawnsSlowly), []byte("0\xb681A<71")) // the worker that is to stay dies while the one in excess is being spawned
+	f.Add(uint32(3|rollBy1), []byte{0x92, 0x00, 0x92, 0x05, 0x92, 0x05, 0x01, 0x92, 0x05, 0x92})
+	f.Add(uint32(3|steersSlowly), []byte{0x92, 0x0c, 0x0c, 0x52, 0x00, 0x01, 0x92, 0x0b, 0x05, 0x92})
+	f.Add(uint32(twoWorkers|follows), []byte{0x92, 0x00, 0x92, 0x01, 0x11, 0x92, 0x05})
+	f.Add(uint32(twoWorkers|follows|spawnsSlowly), []byte{0x92, 0x00, 0xe3, 0x92, 0x00, 0x00, 0xe3, 0x01, 0x92}) // signals are passed on
+	f.Add(uint32(threeWorkers|firstServes|byNotices), []byte{0x18, 0x92, 0x1b, 0x92, 0x1c, 0x05, 0x00, 0x92, 0x09, 0x92})
+	f.Add(uint32(twoWorkers|killsLate|retiresLate), []byte{0x2c, 0x31})
 	// All live workers die, spawns fail, and it gives up with one retired worker of two.
-	f.Add(uint16(twoWorkers|twoAttempts|killsLate|retiresLate|rollBy1), []byte(".0\x92$\x9211&"))
-	f.Add(uint16(twoWorkers|spawnsSlowly|rollBy1), []byte{0x92, 0x00, 0x0f, 0x12, 0x0f, 0x01, 0x0f, 0x92, 0x05, 0x0f, 0x0b, 0x0f, 0x92})
-	f.Fuzz(func(t *testing.T, options uint16, script []byte) {
+	f.Add(uint32(twoWorkers|twoAttempts|killsLate|retiresLate|rollBy1), []byte(".0\x92$\x9211&"))
+	f.Add(uint32(twoWorkers|spawnsSlowly|rollBy1), []byte{0x92, 0x00, 0x0f, 0x12, 0x0f, 0x01, 0x0f, 0x92, 0x05, 0x0f, 0x0b, 0x0f, 0x92})
+	f.Add(uint32(twoWorkers|leavesBehind|killsLate|rollBy1), []byte{0x92, 0x00, 0x92, 0x05, 0x92, 0x01, 0x92, 0xf3, 0x05})
+	f.Add(uint32(threeWorkers|hurries|spawnsSlowly|beginsSlowly), []byte{0x92, 0x00, 0x12, 0xf3, 0x05})
+	f.Add(uint32(threeWorkers|catchesUp|byNotices|twoFirst), []byte{0xf2, 0xf2, 0xf2, 0x09, 0x00, 0xf2, 0xf2, 0xf2, 0x18, 0xf2, 0xf2})
+	f.Fuzz(func(t *testing.T, options uint32, script []byte) {
 		if len(script) > 64 {
 			return
 		}
@@ -161,7 +171,7 @@ func (w *world) play(event byte, n int) {
 		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)
 		w.checkStatus()
 	case 15:
-		if err := w.replaced(); err != nil {
+		if err := w.replaced(); err != nil && !w.leaves { // which is not while they are waited for
 			assert.ErrorIs(w.t, err, ErrStopping)
 		}
 	case 13:

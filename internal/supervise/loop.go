@@ -248,6 +248,9 @@ func (l *loop) handle(m message) {
 		m.worker.heard = true
 	case steered:
 		l.onSteered(m)
+	case snapshotAsked:
+		f, _ := l.frozen()
+		m.reply <- f
 	case freezeAsked:
 		l.onFreeze(m)
 	case left:

@@ -1,4 +1,4 @@
-package starter
+package signals
 
 import (
 	"context"
@@ -35,12 +35,12 @@ func (f *flood) add(now time.Time) bool {
 	return true
 }
 
-// actOn acts on signals until the channel is closed: at once, or if more of a kind come
+// act acts on signals until the channel is closed: at once, or if more of a kind come
 // than can be meant, once for all of them when floodTime is over. None is the last and not
 // acted on.
-func (s *Starter) actOn(ctx context.Context, caught <-chan os.Signal, act map[os.Signal]request) {
+func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format string, args ...any)) {
 	floods := map[os.Signal]*flood{}
-	for sig := range act {
+	for sig := range t {
 		floods[sig] = &flood{}
 	}
 	timer := time.NewTimer(0)
@@ -54,31 +54,25 @@ func (s *Starter) actOn(ctx context.Context, caught <-chan os.Signal, act map[os
 			now := time.Now()
 			switch f := floods[sig]; {
 			case f.add(now):
-				act[sig](ctx, "received "+text.SignalName(sig))
+				t[sig](ctx, "received "+text.SignalName(sig))
 			case f.skipped == 1:
 				timer.Reset(f.began.Add(floodTime).Sub(now))
 			}
 		case now := <-timer.C:
 			for sig, f := range floods {
-				if f.skipped > 0 && s.floodIsOver(ctx, sig, f, now, act[sig]) {
-					timer.Reset(time.Until(f.began.Add(floodTime)))
+				switch {
+				case f.skipped == 0:
+				case now.Sub(f.began) < floodTime:
+					timer.Reset(f.began.Add(floodTime).Sub(now))
+				default:
+					name := text.SignalName(sig)
+					if f.skipped > 1 {
+						log("received %s %d times more within a second: taken as one", name, f.skipped)
+					}
+					*f = flood{began: now, count: 1}
+					t[sig](ctx, "received "+name)
 				}
 			}
 		}
 	}
-}
-
-// floodIsOver acts once on the signals that were skipped, if their time is over. The result
-// is whether it is not.
-func (s *Starter) floodIsOver(ctx context.Context, sig os.Signal, f *flood, now time.Time, act request) bool {
-	if now.Sub(f.began) < floodTime {
-		return true
-	}
-	name := text.SignalName(sig)
-	if f.skipped > 1 {
-		s.out.Printf("received %s %d times more within a second: taken as one", name, f.skipped)
-	}
-	f.began, f.count, f.skipped = now, 1, 0
-	act(ctx, "received "+name)
-	return false
 }

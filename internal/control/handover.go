@@ -1,0 +1,17 @@
+package control
+
+// Held is a control socket as one image of this program hands it over to the next.
+type Held struct {
+	Path     string
+	Dev, Ino uint64
+	FD       int
+}
+
+// Waiting is a client whose request was carried out by handing over.
+type Waiting struct {
+	FD         int
+	Pid        int
+	UID        int
+	ID         string // of the request
+	Subscribed bool
+}

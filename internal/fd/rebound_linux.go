@@ -1,0 +1,55 @@
+package fd
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is what Bound knows of a socket's file, for another image of this program.
+func (b *Bound) File() (path string, dev, ino uint64) { return b.path, b.dev, b.ino }
+
+// Known is what File has told of a socket's file.
+func Known(path string, dev, ino uint64) *Bound { return &Bound{path, dev, ino} }
+
+// ErrLost tells that a socket's file is not at its path any more.
+var ErrLost = errors.New("the socket's file is not there any more")
+
+// Rebound is a Bound of a file that was bound by another image of this program, with the
+// mode and, if they are not -1, the owner and the group that it is to have now. If another
+// file is there, or none, the error is ErrLost.
+func Rebound(path string, dev, ino uint64, mode fs.FileMode, uid, gid int) (*Bound, error) {
+	b := &Bound{path: path, dev: dev, ino: ino}
+	w, err := find(path, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrLost
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	if !w.found || uint64(w.stat.Dev) != dev || w.stat.Ino != ino {
+		return nil, ErrLost
+	}
+	if uint32(w.stat.Mode)&0o777 == uint32(mode.Perm()) && (uid < 0 || int(w.stat.Uid) == uid) && (gid < 0 || int(w.stat.Gid) == gid) {
+		return b, nil
+	}
+	n, err := unix.Openat(w.dir, w.name, openPath|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("open", err)
+	}
+	defer unix.Close(n)
+	var st unix.Stat_t
+	if err := unix.Fstat(n, &st); err != nil || uint64(st.Dev) != dev || st.Ino != ino {
+		return nil, ErrLost
+	}
+	if err := chmodPath(n, uint32(mode.Perm())); err != nil {
+		return nil, os.NewSyscallError("chmod", err)
+	}
+	if uid < 0 && gid < 0 {
+		return b, nil
+	}
+	return b, os.NewSyscallError("chown", chownPath(n, uid, gid))
+}

@@ -1,0 +1,35 @@
+//go:build !linux
+
+package handover
+
+import (
+	"errors"
+	"os"
+)
+
+// Inherited is a state that the last image has handed over to this one.
+type Inherited struct {
+	*State
+	Why string
+}
+
+// Claim, Rehearsal and Early are for Linux only: nothing is ever handed over here.
+func Claim(string) (*Inherited, error) { return nil, nil }
+
+func Rehearsal() (*State, error) { return nil, nil }
+
+func Early(func(os.Signal)) {}
+
+// Back is for Linux only.
+func Back(error) error { return nil }
+
+// Candidate is an image that has rehearsed.
+type Candidate struct{}
+
+// Rehearse is for Linux only.
+func Rehearse(*State, string) (*Candidate, error) {
+	return nil, errors.New("only Linux can replace a superdaemon")
+}
+
+// IsOne tells that this process is an image that was given a state.
+func IsOne() bool { return false }

@@ -1,0 +1,103 @@
+package handover
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/text"
+	"golang.org/x/sys/unix"
+)
+
+// StandBy says that this image could go on, in a rehearsal, and returns when it has gone on
+// in the process that has asked. TERM and QUIT would end that process as the image is
+// executed, and before it hears them: then StandBy does what they ask for, which is to stop
+// the workers, and removes what the process has left behind.
+func (s *State) StandBy() {
+	_, _ = unix.Write(1, []byte(said))
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	for _, n := range []int{1, 2} {
+		_ = unix.Dup2(int(null.Fd()), n)
+	}
+	null.Close()
+	for {
+		n, err := unix.Read(0, make([]byte, 1))
+		if err == unix.EINTR {
+			continue
+		}
+		if n == 1 || err != nil || syscall.Getppid() == s.Pid { // it lives, and has let go of us
+			return
+		}
+		break
+	}
+	last, err := read(found.fd)
+	if err != nil || last.Processes == nil {
+		return
+	}
+	last.stop()
+}
+
+// stop ends the workers that were handed over, and removes all files.
+func (s *State) stop() {
+	sig, err := text.ParseSignal(s.Stop)
+	if err != nil {
+		return
+	}
+	var handles []int
+	for i, p := range s.Processes {
+		w := s.Loop.Workers[i]
+		if p.Ended || !same(w.Pid, s.Pid) {
+			continue
+		}
+		handle, err := unix.PidfdOpen(p.Pid, 0)
+		if err != nil {
+			continue
+		}
+		handles = append(handles, handle)
+		_ = unix.PidfdSendSignal(handle, sig.(syscall.Signal), nil, 0)
+	}
+	for _, handle := range handles {
+		for {
+			_, err := unix.Poll([]unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}}, -1)
+			if err != unix.EINTR {
+				break
+			}
+		}
+	}
+	for _, h := range s.Sockets {
+		if h.Path != "" {
+			_ = fd.Known(h.Path, h.Dev, h.Ino).Remove()
+		}
+	}
+	if c := s.Control; c != nil {
+		_ = fd.Known(c.Path, c.Dev, c.Ino).Remove()
+	}
+	for _, path := range []string{s.StatusFile, s.pidPath()} {
+		if path != "" {
+			_ = fd.RemoveRegular(path)
+		}
+	}
+}
+
+func (s *State) pidPath() string {
+	if s.PidFile == nil {
+		return ""
+	}
+	text, err := os.ReadFile(s.PidFile.Path)
+	if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(s.Pid) {
+		return "" // another one has it by now
+	}
+	return s.PidFile.Path
+}
+
+// same tells that a worker is not another process of that pid: it was the child of one that
+// has gone, so of nobody that was there before.
+func same(pid, parent int) bool {
+	stat, err := fd.ReadStat(pid)
+	return err == nil && stat.Parent != parent
+}

@@ -1,0 +1,133 @@
+package output
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Hand stops copying what workers write, writes what was printed, for [FlushTime] at most,
+// and returns all output for the next image of this program. release goes on with it.
+func (o *Output) Hand() (h *Held, release func()) {
+	pipes := o.relays.hold()
+	o.Flush()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h = &Held{Saved: o.saved, Relays: pipes, Tail: o.tail.hand()}
+	if o.sink != nil {
+		h.Spec = o.sink.spec
+		h.Command = o.sink.hand()
+	}
+	return h, func() { o.relays.release() }
+}
+
+// Adopt takes over what the last image had, before Open. It gives us our own stdout and
+// stderr back, and copies on what workers write.
+func (o *Output) Adopt(h *Held) {
+	for i, n := range h.Saved {
+		_ = unix.Dup2(n, 1+i)
+		unix.Close(n)
+	}
+	o.tail.adopt(h.Tail)
+	for _, r := range h.Relays {
+		o.relays.follow(os.NewFile(uintptr(r.FD), "pipe from a worker"), r.Pid, r.Part)
+	}
+}
+
+// sink is the log command that runs, if that is what is asked for. nil: it is not.
+func (h *Held) sink(spec, name string, run Runner, died func(pid, status int, err error)) (*sink, error) {
+	if h == nil || h.Command == nil || h.Spec != spec {
+		return nil, nil
+	}
+	c := h.Command
+	h.Command = nil
+	return c.sink(spec, name, run, died), nil
+}
+
+func (h *HeldCommand) sink(spec, name string, run Runner, died func(pid, status int, err error)) *sink {
+	c := &command{
+		args: args(spec, name), name: name, run: run, died: died,
+		reader: os.NewFile(uintptr(h.Reader), "log command's stdin"),
+		stdout: os.NewFile(uintptr(h.Stdout), "stdout"), stderr: os.NewFile(uintptr(h.Stderr), "stderr"),
+		quit: make(chan struct{}), given: make(chan struct{}), ended: make(chan struct{}),
+	}
+	c.set(h.Process)
+	go c.keep(h.Process)
+	return &sink{spec, os.NewFile(uintptr(h.Writer), "log command"), c}
+}
+
+// Drop lets the log command go that the last image had, and that is not asked for any
+// more: it ends when the last worker that writes to it has. It does not block.
+func (h *Held) Drop(name string, run Runner) {
+	if h == nil || h.Command == nil {
+		return
+	}
+	s := h.Command.sink(h.Spec, name, run, func(int, int, error) {})
+	s.command.expectEnd()
+	s.file.Close()
+	close(s.command.quit)
+}
+
+func (s *sink) hand() *HeldCommand {
+	if s.command == nil {
+		return nil
+	}
+	c := s.command
+	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), c.get()}
+}
+
+func (t *tail) hand() HeldTail {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return HeldTail{t.generation, t.begin, t.failed, t.lines}
+}
+
+func (t *tail) adopt(h HeldTail) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.generation, t.begin, t.failed, t.lines = h.Generation, h.Begin, h.Failed, h.Lines
+}
+
+// hold stops all copying, and returns the pipes.
+func (r *relays) hold() []HeldRelay {
+	r.mu.Lock()
+	if r.parts == nil {
+		r.parts = map[*os.File]string{}
+	}
+	for from := range r.pipes {
+		_ = from.SetReadDeadline(time.Unix(1, 0))
+	}
+	r.mu.Unlock()
+	done := make(chan struct{})
+	go func() { r.open.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(FlushTime): // the log takes nothing: a line is lost if nothing reads it
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var pipes []HeldRelay
+	for from, pid := range r.pipes {
+		conn, err := from.SyscallConn()
+		if err == nil {
+			_ = conn.Control(func(n uintptr) { pipes = append(pipes, HeldRelay{int(n), pid, r.parts[from]}) })
+		}
+	}
+	return pipes
+}
+
+// release copies on.
+func (r *relays) release() {
+	r.mu.Lock()
+	parts, pids := r.parts, map[*os.File]int{}
+	r.parts = nil
+	for from := range parts {
+		pids[from] = r.pipes[from]
+		_ = from.SetReadDeadline(time.Time{})
+	}
+	r.mu.Unlock()
+	for from, part := range parts {
+		r.follow(from, pids[from], part)
+	}
+}

@@ -1,0 +1,38 @@
+package runfile
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+)
+
+// Hand is the pid file's path and the descriptor that has its lock, for the next image of
+// this program.
+func (p *PidFile) Hand() (path string, n int) { return p.path, int(p.file.Fd()) }
+
+// AdoptPidFile takes over a pid file from the last image.
+func AdoptPidFile(path string, n int) *PidFile { return &PidFile{path, os.NewFile(uintptr(n), path)} }
+
+// IsAt tells whether the pid file is the one at path.
+func (p *PidFile) IsAt(path string) bool {
+	abs, err := filepath.Abs(path)
+	return err == nil && abs == p.path && same(p.file, p.path)
+}
+
+// Path is where the status file is.
+func (s *StatusFile) Path() string { return s.path }
+
+// AdoptStatusFile is NewStatusFile for the path of the last image's status file, which is
+// true until this one writes its own.
+func AdoptStatusFile(path string) (*StatusFile, error) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return NewStatusFile(path)
+	}
+	if _, trusted := fd.Owner(info); !trusted {
+		return nil, fmt.Errorf("status file: %q is another user's", path)
+	}
+	return &StatusFile{path: path, made: info}, nil
+}

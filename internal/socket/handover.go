@@ -1,0 +1,58 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Held is an open socket as one image of this program hands it over to the next.
+type Held struct {
+	Key      string // what was asked for
+	Slotted  bool   // each slot has a socket of its own
+	Bound    string // the address and port; "": it is a path
+	Path     string
+	Dev, Ino uint64 // of its file
+	FDs      []int  // of slot 0, 1 and so on
+}
+
+// key tells whether two specifications ask for the same address.
+func (s *Spec) key() string {
+	switch {
+	case s.Path != "":
+		return "unix " + s.Path
+	case s.UDP:
+		return fmt.Sprintf("udp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
+	}
+	return fmt.Sprintf("tcp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
+}
+
+// take takes the socket for a specification out of those that are held; nil: it is not
+// there.
+func (o *Options) take(s *Spec) *Held {
+	for i, h := range o.Held {
+		if h != nil && h.Key == s.key() {
+			o.Held[i] = nil
+			return h
+		}
+	}
+	return nil
+}
+
+// Try says why the sockets could not be bound that are not among the held ones. It binds
+// them, and closes them again.
+func Try(ctx context.Context, specs []Spec, o Options) error {
+	o.Held = slices.Clone(o.Held)
+	var fresh []Spec
+	for i := range specs {
+		if !specs[i].Taken && o.take(&specs[i]) == nil {
+			fresh = append(fresh, specs[i])
+		}
+	}
+	o.Held = nil
+	set, err := Bind(ctx, fresh, o)
+	if err != nil {
+		return err
+	}
+	return set.Close()
+}

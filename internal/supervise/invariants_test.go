@@ -1,0 +1,128 @@
+package supervise
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// checkRetire is invariant 1. One that is in excess goes without a newer
+// generation, but if its own is the live one, not before the others are whole.
+func (w *world) checkRetire(p *fakeProc) {
+	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
+		return // what is proven of an attempt that failed
+	}
+	if w.sup.config.Replace.surge > 0 || w.back {
+		w.checkReplaced(p)
+		return
+	}
+	if p.id.Slot < w.workers {
+		// Of slots that were emptied and asked for again, what is told to go
+		// has not been there for all the time.
+		assert.True(w.t, p.id.Generation < w.liveGen || w.shrunk[p.id.Slot], "invariant 1: no newer generation is live")
+	}
+	if p.id.Generation > w.liveGen {
+		return
+	}
+	whole := map[int]bool{}
+	for _, q := range w.procs {
+		if q.id.Generation == w.liveGen && q.id.Slot < w.workers && !q.gone && w.proven[q.id.Pid] && !q.told() {
+			whole[q.id.Slot] = true
+		}
+	}
+	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
+}
+
+// checkReplaced is invariant 1 when the live workers may be of several generations:
+// another one serves in that slot, and one in every other.
+func (w *world) checkReplaced(p *fakeProc) {
+	holders := map[int]bool{}
+	for _, q := range w.procs {
+		if q != p && w.listed(q) && !q.told() && w.proven[q.id.Pid] && q.id.Slot < w.workers {
+			holders[q.id.Slot] = true
+		}
+	}
+	if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
+		assert.True(w.t, w.shrunk[p.id.Slot], "invariant 1: %v is starting", p.id)
+		return // it is in excess before it has served
+	}
+	assert.Len(w.t, holders, w.workers, "invariant 1: %v told to go, and a slot is empty", p.id)
+}
+
+// checkSteered is that connections do not go to a slot in which nobody is left.
+func (w *world) checkSteered(p *fakeProc) {
+	if p.id.Slot >= w.steered || p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
+		return
+	}
+	assert.True(w.t, slices.ContainsFunc(w.procs, func(q *fakeProc) bool {
+		return q != p && q.id.Slot == p.id.Slot && w.listed(q) && w.proven[q.id.Pid] && !q.told()
+	}), "%v told to go, and connections go to its slot", p.id)
+}
+
+// steer is Config.Steer: until it returns connections wait in the old slots, too.
+func (w *world) steer(slots int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steers = append(w.steers, slots)
+	w.steered = max(w.steered, slots)
+	if image := w.image; w.slowSteer > 0 {
+		w.mu.Unlock()
+		<-time.After(w.slowSteer)
+		w.mu.Lock()
+		if w.image != image {
+			return // it has gone with its image
+		}
+	}
+	w.steeredFrom, w.steeredAt = w.steered, time.Now()
+	w.steered = slots
+}
+
+// listed tells that a process is there, and of those that serve.
+func (w *world) listed(p *fakeProc) bool { return !p.gone && w.serves(p) }
+
+// serves tells that a process is or was of those that serve.
+func (w *world) serves(p *fakeProc) bool {
+	return w.wentLive[p.id.Generation] || w.placed[p.id.Pid]
+}
+
+// told tells that it was told to go.
+func (p *fakeProc) told() bool {
+	return slices.ContainsFunc(p.signals, func(sig os.Signal) bool { return sig != otherSignal })
+}
+
+// checkSurge is the bound of Surge on the spawns that are to replace a worker. Of
+// slots that were emptied and asked for again, the one there may be in excess.
+func (w *world) checkSurge(slot int) {
+	there := w.inFlight
+	var holder *fakeProc
+	for _, p := range w.procs {
+		if !p.reaped {
+			there++
+		}
+		if p.id.Slot == slot && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid]) {
+			holder = p
+		}
+	}
+	surge := w.sup.config.Replace.surge
+	if surge > 0 && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
+		workers := max(w.workers, w.steered)
+		if time.Now().Equal(w.steeredAt) {
+			workers = max(workers, w.steeredFrom) // the loop may not know yet
+		}
+		assert.Less(w.t, there, workers+surge, "more than %d processes beyond %d", surge, workers)
+	}
+}
+
+// checkServing is invariant 7, as far as the loop is concerned: exactly the
+// processes of generations that have been live are listed.
+func (w *world) checkServing() {
+	var want []Worker
+	for _, p := range w.procs {
+		if !p.reaped && w.serves(p) {
+			want = append(want, p.id)
+		}
+	}
+	assert.ElementsMatch(w.t, want, w.serving, "invariant 7")
+}

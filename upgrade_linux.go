@@ -1,0 +1,332 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/handover"
+	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
+	"golang.org/x/sys/unix"
+)
+
+// This file is what is handed over, room by room, when this process becomes another image.
+
+// Upgrade replaces this process by another image of it, which goes on with everything: the
+// sockets, the workers, and whatever is under way. The image first says, as a child, whether
+// it could. Upgrade returns only if it cannot, or is not executed, and then nothing has
+// happened. The new image has to call New, with a Config of the same Name, and Run.
+func (s *Starter) Upgrade(ctx context.Context, image Image) error {
+	return s.upgrade(ctx, "upgrade requested", image, nil)
+}
+
+// byClient is Upgrade for a client, which the new image answers.
+func (s *Starter) byClient(r control.Request, cause string) control.Answer {
+	image := Image{Executable: r.Executable, Args: r.Args, KeepWorkers: r.KeepWorkers}
+	by, err := r.Wait()
+	if err == nil {
+		err = s.upgrade(context.Background(), cause, image, by)
+		unix.Close(by.FD)
+	}
+	return control.Answer{Error: err.Error()}
+}
+
+func (s *Starter) upgrade(ctx context.Context, cause string, image Image, by *control.Waiting) (err error) {
+	if !s.upgrading.TryLock() {
+		return supervise.ErrFreezing
+	}
+	defer s.upgrading.Unlock()
+	if image.Executable == "" {
+		if image.Executable, err = os.Executable(); err != nil {
+			return err
+		}
+		image.Executable = strings.TrimSuffix(image.Executable, " (deleted)")
+	}
+	s.out.Printf("%s: can %s go on?", cause, text.Line(image.Executable))
+	if err = s.become(ctx, image, by); err != nil {
+		s.out.Printf("not upgraded: %s", text.Line(err.Error()))
+	}
+	return err
+}
+
+func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) error {
+	state, err := s.state(image)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(state.From.FD)
+	state.By = by
+	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
+		return err
+	}
+	candidate, err := handover.Rehearse(state, s.config.RehearseArg)
+	if err != nil {
+		return err
+	}
+	defer candidate.Close()
+	return s.sup.Freeze(ctx, func(f *supervise.Frozen, processes []supervise.Process) error {
+		return s.handOver(state, candidate, f, processes)
+	})
+}
+
+// state is what there is to say of this process.
+func (s *Starter) state(image Image) (*handover.State, error) {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	n, err := unix.FcntlInt(self.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	path, _ := os.Executable()
+	state := &handover.State{
+		Format: handover.Format, Name: s.config.Name, Pid: os.Getpid(),
+		From:     handover.Image{Executable: path, FD: n, Args: os.Args, Version: s.config.Release, Since: s.since},
+		To:       handover.Image{Executable: image.Executable, Args: os.Args},
+		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
+		Sockets: s.launcher.Sockets.Hand(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
+	}
+	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
+		unix.Close(n)
+		return nil, err
+	}
+	if len(image.Args) > 0 {
+		state.To.Args = append([]string{os.Args[0]}, image.Args...)
+	}
+	if s.pid != nil {
+		state.PidFile = &handover.File{FD: -1}
+		state.PidFile.Path, _ = s.pid.Hand()
+	}
+	return state, nil
+}
+
+// handOver executes the candidate. It returns only if that fails, and all goes on. It is
+// called by the loop.
+func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate, f *supervise.Frozen, processes []supervise.Process) (err error) {
+	var release undo
+	defer func() { _ = release.run() }()
+	s.reports.manager.HandsOver()
+	state.Unit = s.reports.manager.State()
+	goOn, err := proc.HoldWaits()
+	if err != nil {
+		return err
+	}
+	release.add(func() error { goOn(); return nil })
+	state.Loop, state.Processes = f, nil
+	for _, p := range processes {
+		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
+	}
+	s.reports.status.Flush()
+	if s.reports.status.File != nil {
+		state.StatusFile = s.reports.status.File.Path()
+	}
+	state.Sockets = s.launcher.Sockets.Hand()
+	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
+		return err
+	}
+	if s.pid != nil {
+		_, state.PidFile.FD = s.pid.Hand()
+	}
+	state.Notify, state.Control = nil, nil
+	if s.notices != nil {
+		n, dir, err := s.notices.Hand()
+		if err != nil {
+			return err
+		}
+		release.add(func() error { return unix.Close(n) })
+		state.Notify = &handover.File{Path: dir, FD: n}
+	}
+	if server := s.reports.control.Load(); server != nil {
+		if state.Control, err = server.Hand(); err != nil {
+			return err
+		}
+		release.add(func() error { return unix.Close(state.Control.FD) })
+	}
+	var copyOn func()
+	state.Output, copyOn = s.out.Hand()
+	release.add(func() error { copyOn(); return nil })
+	if c := state.Output.Command; c != nil && c.Process != nil {
+		logger := c.Process.(*proc.Process).Hand()
+		state.Logger, c.Process = &logger, nil
+	}
+	err = candidate.Exec(state.Descriptors())
+	if s.caught != nil {
+		s.caught.Again() // they were ignored
+	}
+	return err
+}
+
+// inherit takes over what the last image has handed over, as far as it must be done before
+// anything else.
+func (s *Starter) inherit() error {
+	h := s.handed
+	for _, p := range h.Processes { // before orphans are waited for
+		s.workers = append(s.workers, proc.Adopt(p))
+	}
+	if h.Output.Command != nil && h.Logger != nil {
+		h.Output.Command.Process = proc.Adopt(*h.Logger)
+	}
+	s.out.Adopt(h.Output)
+	s.upgrades, s.since = h.Upgrades, time.Now()
+	if h.Why != "" {
+		s.upgrades--
+		s.since = h.From.Since
+	}
+	return nil
+}
+
+// adoptPid takes over the pid file, if it is the same one. The last image's is let go when
+// this one can go on.
+func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) {
+	if s.handed == nil || s.handed.PidFile == nil {
+		return runfile.Hold(path)
+	}
+	old := runfile.AdoptPidFile(s.handed.PidFile.Path, s.handed.PidFile.FD)
+	if old.IsAt(path) {
+		s.handed.PidFile = nil
+		return old, nil
+	}
+	pid, err := runfile.Hold(path)
+	s.oldPid = old
+	return pid, err
+}
+
+func (s *Starter) adoptNotices() (*notify.Listener, error) {
+	if s.handed == nil || s.handed.Notify == nil {
+		return nil, nil
+	}
+	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.notice)
+}
+
+// succeed is called when this image can go on: what only the last one had is let go.
+func (s *Starter) succeed() {
+	h := s.handed
+	h.Settled()
+	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
+	if h.PidFile != nil {
+		old := s.oldPid
+		if old == nil {
+			old = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
+		}
+		_ = old.Release()
+	}
+	if h.StatusFile != "" && (s.reports.status.File == nil || s.reports.status.File.Path() != h.StatusFile) {
+		if old, err := runfile.AdoptStatusFile(h.StatusFile); err == nil {
+			_ = old.Remove()
+		}
+	}
+	if h.Control != nil && h.Control.Path != s.launcher.Control {
+		h.Control.Drop()
+	}
+	h.Output.Drop(s.config.Name, s.runLogger)
+	s.reports.gone.After(h.Loop.Number, s.launcher.Sockets.Relinquish)
+	if h.Why != "" {
+		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
+	} else {
+		s.out.Printf("this is %s now, in the place of %s; upgrade %d", s.self(), h.From.Version, s.upgrades)
+		for _, line := range s.config.changes(h.From.Args) {
+			s.out.Printf("%s", text.Line(line))
+		}
+	}
+}
+
+func (c *Config) changes(old []string) []string {
+	if c.Changes == nil || len(old) == 0 {
+		return nil
+	}
+	return c.Changes(old[1:])
+}
+
+// goOn has the supervisor go on, with new workers unless the old ones are to be kept, and
+// answers the client.
+func (s *Starter) goOn(ctx context.Context) error {
+	h := s.handed
+	server := s.reports.control.Load()
+	reply := s.restartAsUpgraded
+	if h.By != nil && server != nil {
+		server.Answer(h.By, reply)
+	} else {
+		go reply()
+	}
+	processes := make([]supervise.Process, len(s.workers))
+	for i, p := range s.workers {
+		processes[i] = p
+	}
+	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, processes)
+}
+
+// restartAsUpgraded restarts the workers, and answers what has come of the upgrade.
+func (s *Starter) restartAsUpgraded() control.Answer {
+	h := s.handed
+	switch {
+	case h.Why != "":
+		return control.Answer{Error: fmt.Sprintf("%s could not go on: %s; %s goes on", h.To.Executable, h.Why, s.self())}
+	case h.KeepWorkers:
+		return control.Answer{OK: true, Message: fmt.Sprintf("%s goes on, with the same workers", s.self()), Generation: h.Loop.Number}
+	}
+	a := s.commands.RestartFor(context.Background(), fmt.Sprintf("upgrade %d", s.upgrades))
+	if a.OK {
+		a.Message = fmt.Sprintf("%s goes on; %s", s.self(), a.Message)
+	} else {
+		a.Error = fmt.Sprintf("%s goes on, but %s", s.self(), a.Error)
+	}
+	return a
+}
+
+func (s *Starter) self() string { return fmt.Sprintf("%s %s", s.config.Name, s.config.Release) }
+
+// ErrRehearsal is what Run returns in a process that was only to say whether it could go on
+// in the place of another one, which has been said.
+var ErrRehearsal = errors.New("this was a rehearsal")
+
+// rehearse says whether this image could go on with a state, and then stands by until it
+// has, or the process that has asked is gone.
+func (s *Starter) rehearse(state *handover.State) error {
+	if err := s.couldGoOn(state); err != nil {
+		return err
+	}
+	state.StandBy()
+	return ErrRehearsal
+}
+
+// couldGoOn tries what can be tried beside the process that has asked.
+func (s *Starter) couldGoOn(state *handover.State) error {
+	env, err := s.workerEnv()
+	if err != nil {
+		return err
+	}
+	if err := s.plan.program.Find(env); err != nil {
+		return err
+	}
+	err = socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
+	if err != nil {
+		return err
+	}
+	if s.config.Control != "" && !samePath(s.config.Control, state.Control.Path) {
+		if _, err := control.Claim(s.config.Control); err != nil {
+			return err
+		}
+	}
+	if path := s.config.PidFile; path != "" && (state.PidFile == nil || !samePath(path, state.PidFile.Path)) {
+		pid, err := runfile.Hold(path)
+		if err != nil {
+			return err
+		}
+		if err := pid.Release(); err != nil {
+			return err
+		}
+	}
+	return output.Try(s.config.LogFile)
+}

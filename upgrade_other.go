@@ -1,0 +1,37 @@
+//go:build !linux
+
+package starter
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/handover"
+	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+)
+
+// ErrRehearsal is what Run returns in a rehearsal of Upgrade, which is for Linux only.
+var ErrRehearsal = errors.New("this was a rehearsal")
+
+var errUpgrade = errors.New("only Linux can replace a superdaemon")
+
+// Upgrade replaces this process by another image of it. Only Linux can.
+func (s *Starter) Upgrade(context.Context, Image) error { return errUpgrade }
+
+func (s *Starter) byClient(control.Request, string) control.Answer {
+	return control.Answer{Error: errUpgrade.Error()}
+}
+
+func (s *Starter) inherit() error { return nil }
+
+func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) { return runfile.Hold(path) }
+
+func (s *Starter) adoptNotices() (*notify.Listener, error) { return nil, nil }
+
+func (s *Starter) succeed() {}
+
+func (s *Starter) goOn(context.Context) error { return errUpgrade }
+
+func (s *Starter) rehearse(*handover.State) error { return errUpgrade }
