@@ -15,6 +15,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -235,4 +236,22 @@ func firstLine(dir *os.File, name string) (line string, empty bool, err error) {
 		return "", false, fmt.Errorf("%s: its first line holds a NUL, which no variable can", f.Name())
 	}
 	return line, empty, nil
+}
+
+// runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
+// terminal must not end the log before the workers have.
+func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
+	env := launch.Unique(os.Environ()).Without(s.config.forManaged)
+	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
+}
+
+// untaken are the sockets that systemd passes and nobody has asked for.
+func (p plan) untaken() []fdenv.Passed {
+	var taken []int
+	for _, spec := range p.specs {
+		if spec.Taken {
+			taken = append(taken, spec.Source)
+		}
+	}
+	return fdenv.Untaken(os.Getenv, os.Getpid(), taken)
 }

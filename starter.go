@@ -21,7 +21,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -300,7 +299,9 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
-	s.warnUntaken() // before a port of theirs is found to be in use
+	if left := s.plan.untaken(); len(left) > 0 { // before a port of theirs is found to be in use
+		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(left), "socket"), fdenv.Describe(left))
+	}
 	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
@@ -316,19 +317,6 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	open.add(s.launcher.Sockets.Close)
 	s.launcher.Warn()
 	return nil
-}
-
-// warnUntaken tells of sockets that systemd passes and nobody has asked for.
-func (s *Starter) warnUntaken() {
-	var taken []int
-	for _, spec := range s.plan.specs {
-		if spec.Taken {
-			taken = append(taken, spec.Source)
-		}
-	}
-	if untaken := fdenv.Untaken(os.Getenv, os.Getpid(), taken); len(untaken) > 0 {
-		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(untaken), "socket"), fdenv.Describe(untaken))
-	}
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as
@@ -381,7 +369,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	if s.launcher.Control == "" {
 		return nil
 	}
-	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: s.refused, Held: s.held().Control}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: report.Refused(s.out), Held: s.held().Control}
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}
@@ -414,22 +402,6 @@ func samePath(path, absolute string) bool {
 
 func (s *Starter) notice(n supervise.Notice) { s.sup.Notify(context.Background(), n) }
 
-// refused tells of clients of the control socket that were turned away.
-func (s *Starter) refused(why string, more int) {
-	line := "refused on the control socket: " + why
-	if more > 0 {
-		line += fmt.Sprintf(", and %d more since the last such line", more)
-	}
-	s.out.Printf("%s", line)
-}
-
-// runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
-// terminal must not end the log before the workers have.
-func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
-	env := launch.Unique(os.Environ()).Without(s.config.forManaged)
-	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
-}
-
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
 // in the order given. It is nil before Listen and after Run.
 func (s *Starter) Addrs() []net.Addr {
@@ -438,11 +410,7 @@ func (s *Starter) Addrs() []net.Addr {
 	if s.open == nil {
 		return nil
 	}
-	var addrs []net.Addr
-	for _, socket := range s.launcher.Sockets.Sockets {
-		addrs = append(addrs, socket.Addr)
-	}
-	return addrs
+	return s.launcher.Sockets.Addrs()
 }
 
 // Run runs the server program until ctx ends or, with HandleSignals, a signal
@@ -469,9 +437,7 @@ func (s *Starter) Run(ctx context.Context) error {
 		s.out.Printf("giving up: %v", err)
 	}
 	s.out.Printf("exiting")
-	if err != nil {
-		err = s.explain(err)
-	}
+	err = report.Explain(err, s.out)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = errors.Join(err, s.open.run())
@@ -489,7 +455,7 @@ func (s *Starter) Restart(ctx context.Context) error {
 	select {
 	case how := <-s.sup.Restart(ctx, "restart requested"):
 		s.reports.status.Flush()
-		return s.explain(how.Err)
+		return report.Explain(how.Err, s.out)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -498,16 +464,3 @@ func (s *Starter) Restart(ctx context.Context) error {
 // Status tells how things stand. It blocks while Run is not running, until ctx
 // ends; after Run the error is ErrStopping.
 func (s *Starter) Status(ctx context.Context) (Status, error) { return s.commands.Status(ctx) }
-
-// explain adds the last lines of the log to why an attempt has failed.
-func (s *Starter) explain(err error) error {
-	var failure *Failure
-	if !errors.As(err, &failure) {
-		return err
-	}
-	lines := s.out.Tail(failure.Generation)
-	if len(lines) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w\nits log:\n  %s", err, text.Lines(strings.Join(lines, "\n  ")))
-}

@@ -35,7 +35,7 @@ func main() {
 	// quarter of that the superdaemon stays small, and collects as rarely as it restarts.
 	debug.SetGCPercent(25)
 	cmdline.FewThreads()
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(onMain(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
 }
 
 // rehearseArg comes before all other arguments when start_server is only asked whether it

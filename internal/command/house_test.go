@@ -92,8 +92,6 @@ func (h *house) Hear(e supervise.Event) {
 	h.events = append(h.events, e)
 }
 
-func (h *house) Settled(supervise.Tally) {}
-
 // set changes what the workers do.
 func (h *house) set(change func()) {
 	h.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -30,10 +31,17 @@ func (s *State) StandBy() {
 		if err == unix.EINTR {
 			continue
 		}
-		if n == 1 || err != nil || syscall.Getppid() == s.Pid { // it lives, and has let go of us
+		if n == 1 || err != nil {
 			return
 		}
 		break
+	}
+	// Its end of the pipe is closed. A process that ends closes its files a moment before
+	// its children have another parent.
+	for end := time.Now().Add(partingTime); syscall.Getppid() == s.Pid; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return // it lives
+		}
 	}
 	last, err := read(found.fd)
 	if err != nil || last.Processes == nil {
@@ -41,6 +49,9 @@ func (s *State) StandBy() {
 	}
 	last.stop()
 }
+
+// partingTime is how long the end of a process may take.
+const partingTime = 10 * time.Second
 
 // stop ends the workers that were handed over, and removes all files.
 func (s *State) stop() {

@@ -3,10 +3,12 @@ package launch
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // maxVariable is how many bytes NAME=VALUE may have with its NUL on Linux (execve(2),
@@ -27,8 +29,8 @@ func (p *Program) fit(sockets []fdenv.Socket) error {
 		_, size := p.longest(sockets[:n+1])
 		return size > maxVariable
 	})
-	return fmt.Errorf("%d sockets are too many to be told of: %s would have %d bytes, and a variable may have %d: the first %d fit",
-		len(sockets), name, size, maxVariable, fits)
+	return fmt.Errorf("%s %s too many to be told of: %s would have %d bytes, and a variable may have %d: the first %d fit",
+		text.Count(len(sockets), "socket"), text.Verb(len(sockets), "is", "are"), name, size, maxVariable, fits)
 }
 
 // longest is the longest variable that tells of the sockets.
@@ -37,11 +39,7 @@ func (p *Program) longest(sockets []fdenv.Socket) (name string, size int) {
 	for _, e := range p.Exports {
 		told = append(told, e.Environ(sockets, fdenv.Worker{})...)
 	}
-	for _, variable := range told {
-		if len(variable)+1 > size {
-			name, _, _ = strings.Cut(variable, "=")
-			size = len(variable) + 1
-		}
-	}
-	return name, size
+	longest := slices.MaxFunc(told, func(a, b string) int { return len(a) - len(b) })
+	name, _, _ = strings.Cut(longest, "=")
+	return name, len(longest) + 1
 }

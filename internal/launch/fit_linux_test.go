@@ -45,3 +45,16 @@ func TestHowManySocketsFit(t *testing.T) {
 		}
 	}
 }
+
+// To the byte: the name, the value and the NUL.
+func TestTheLongestVariableFits(t *testing.T) {
+	t.Parallel()
+	const around = len("SERVER_STARTER_PORT=") + len("=3") + 1
+	named := func(size int) []fdenv.Socket {
+		return []fdenv.Socket{{Name: strings.Repeat("x", size-around), Addr: &net.TCPAddr{Port: 1}, FD: 3}}
+	}
+	p := &Program{}
+	assert.NoError(t, p.fit(named(maxVariable)))
+	assert.EqualError(t, p.fit(named(maxVariable+1)),
+		"1 socket is too many to be told of: SERVER_STARTER_PORT would have 131073 bytes, and a variable may have 131072: the first 0 fit")
+}

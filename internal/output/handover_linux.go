@@ -96,7 +96,7 @@ func (r *relays) hold() []HeldRelay {
 		r.parts = map[*os.File]string{}
 	}
 	for from := range r.pipes {
-		_ = from.SetReadDeadline(time.Unix(1, 0))
+		_ = from.SetReadDeadline(time.Now())
 	}
 	r.mu.Unlock()
 	done := make(chan struct{})

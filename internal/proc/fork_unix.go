@@ -39,6 +39,25 @@ func onForker(do func()) {
 	<-done
 }
 
+// ForkOnMain runs a program, and has children started by the thread that it is called by.
+// That is to be the main one: after an exec the children of the image before are the main
+// thread's, and the kernel ends those with DieWithParent when another thread executes the
+// next image. The main goroutine has to be locked to the main thread in an init function
+// (runtime.LockOSThread).
+func ForkOnMain(run func() int) int {
+	forker.once.Do(func() { forker.work = make(chan func()) })
+	code := make(chan int)
+	go func() { code <- run() }()
+	for {
+		select {
+		case do := <-forker.work:
+			do()
+		case n := <-code:
+			return n
+		}
+	}
+}
+
 // forked is a process that is still the trampoline.
 type forked struct {
 	process *Process

@@ -24,9 +24,6 @@ func (c *Clients) Hear(e supervise.Event) {
 	}
 }
 
-// Settled does nothing: all is said.
-func (c *Clients) Settled(supervise.Tally) {}
-
 // ClientEvent is an event as the control socket tells it; its kind is empty if
 // that is of no interest.
 func ClientEvent(e supervise.Event) control.Event {

@@ -64,6 +64,6 @@ func TestWithoutAControlSocketNobodyHears(t *testing.T) {
 	assert.NotPanics(t, func() {
 		c := &Clients{}
 		c.Hear(supervise.RestartAsked{})
-		c.Settled(supervise.Tally{})
+		c.Hear(supervise.Tally{})
 	})
 }

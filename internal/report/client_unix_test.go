@@ -39,7 +39,7 @@ func TestClientsHearWhatTheySubscribedFor(t *testing.T) {
 	c.Verbose = true
 	c.Hear(supervise.Proven{Worker: worker, After: time.Second})
 	c.Hear(supervise.RestartAsked{Cause: "received HUP"})
-	c.Settled(supervise.Tally{})
+	c.Hear(supervise.Tally{})
 	var lines []string
 	require.NoError(t, client.Watch(ctx, func(e control.Event) bool {
 		lines = append(lines, e.Event+": "+e.Text)

@@ -29,6 +29,3 @@ func (f *First) Hear(e supervise.Event) {
 		f.once.Do(func() { go f.Do() })
 	}
 }
-
-// Settled does nothing.
-func (f *First) Settled(supervise.Tally) {}

@@ -26,6 +26,3 @@ func (g *Gone) Hear(e supervise.Event) {
 	go g.do()
 	g.do = nil
 }
-
-// Settled does nothing.
-func (g *Gone) Settled(supervise.Tally) {}

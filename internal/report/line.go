@@ -33,9 +33,6 @@ func (l *Log) Hear(e supervise.Event) {
 	}
 }
 
-// Settled does nothing: all is said.
-func (l *Log) Settled(supervise.Tally) {}
-
 // Line is the log line of an event, "" if there is none. Operators grep for
 // these: they are the original's to the letter wherever it has the event.
 func Line(e supervise.Event, verbose bool) string {

@@ -52,7 +52,7 @@ func TestLogHasALineOfEachEvent(t *testing.T) {
 	l.Hear(supervise.Started{Worker: worker})
 	l.Hear(lived)
 	l.Hear(supervise.RestartAsked{Cause: "100 % sure"})
-	l.Settled(supervise.Tally{})
+	l.Hear(supervise.Tally{})
 	assert.Equal(t, "starting new worker 101\n100 % sure, spawning a new worker\n", out.lines())
 	l.Verbose = true
 	l.Hear(lived)

@@ -130,6 +130,10 @@ func NewManager(log func(format string, args ...any), wake func()) *Manager {
 
 // Hear notes what the manager is to be told of.
 func (m *Manager) Hear(e supervise.Event) {
+	if tally, is := e.(supervise.Tally); is {
+		m.settled(tally)
+		return
+	}
 	m.news = true
 	switch e := e.(type) {
 	case supervise.RestartAsked:
@@ -270,8 +274,8 @@ func (m *Manager) stops(delay time.Duration) {
 // extend has the manager's timeout extended, as long as the loop has a deadline.
 func (m *Manager) extend() { m.extends, m.extendAt = true, time.Now() }
 
-// Settled sends what there is to be said.
-func (m *Manager) Settled(t supervise.Tally) {
+// settled sends what there is to be said.
+func (m *Manager) settled(t supervise.Tally) {
 	now := time.Now()
 	if m.watch > 0 && !now.Before(m.watchAt) {
 		m.watchAt = now.Add(m.watch)

@@ -18,16 +18,18 @@ type Memory struct {
 // memoryDelay is from the end of a restart until then, for another one to come first.
 const memoryDelay = time.Second
 
-// Hear notes that something was started.
+// Hear notes that something was started, and gives memory back in a moment if all that was
+// started serves, and nothing else is there.
 func (m *Memory) Hear(e supervise.Event) {
-	if s, started := e.(supervise.Started); started && s.Generation > 1 {
-		m.used = true
+	switch e := e.(type) {
+	case supervise.Started:
+		m.used = m.used || e.Generation > 1
+	case supervise.Tally:
+		m.settled(e)
 	}
 }
 
-// Settled gives memory back in a moment if all that was started serves, and nothing
-// else is there.
-func (m *Memory) Settled(t supervise.Tally) {
+func (m *Memory) settled(t supervise.Tally) {
 	switch busy := t.Starting != 0 || t.Draining != 0 || t.Serving == 0; {
 	case busy && m.timer != nil && m.timer.Stop():
 		m.used = true // it was not given back yet

@@ -19,7 +19,7 @@ func TestMemoryIsGivenBackWhenARestartIsOver(t *testing.T) {
 			for _, e := range events {
 				m.Hear(e)
 			}
-			m.Settled(tally)
+			m.Hear(tally)
 			<-time.After(2 * memoryDelay)
 			synctest.Wait()
 			assert.Equal(t, want, given)
@@ -32,7 +32,7 @@ func TestMemoryIsGivenBackWhenARestartIsOver(t *testing.T) {
 		after(1, supervise.Tally{Generation: 2, Serving: 1})
 		after(1, supervise.Tally{Generation: 2, Serving: 1})
 		m.Hear(started)
-		m.Settled(rests)
+		m.Hear(rests)
 		after(1, supervise.Tally{Generation: 2, Serving: 1, Starting: 3}) // another one comes first
 		after(2, rests, started)
 	})

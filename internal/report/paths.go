@@ -34,9 +34,6 @@ func (p *Paths) Hear(e supervise.Event) {
 	}
 }
 
-// Settled does nothing: all is said.
-func (p *Paths) Settled(supervise.Tally) {}
-
 // look tells of each path once that is gone, and of each that is made anew.
 func (p *Paths) look() {
 	p.waiting.Store(false)

@@ -33,7 +33,7 @@ func TestWhatIsLeftOutWhenTooManyMessagesWait(t *testing.T) {
 				u.manager.notices = []string{"READY=1"}
 			}
 			u.manager.queue.Add(func() { time.Sleep(time.Millisecond) }) // so that all of them wait
-			u.manager.Settled(supervise.Tally{Generation: 1, Serving: 1})
+			u.manager.Hear(supervise.Tally{Generation: 1, Serving: 1})
 			u.manager.timer.Stop()
 			u.hears(time.Millisecond, row.then...)
 			assert.Equal(t, row.waiting, u.manager.waiting.Load(), "none is left")

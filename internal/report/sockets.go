@@ -77,9 +77,6 @@ func (s *Sockets) Hear(e supervise.Event) {
 	}
 }
 
-// Settled does nothing.
-func (s *Sockets) Settled(supervise.Tally) {}
-
 func (s *Sockets) stop() {
 	if s.timer != nil {
 		s.timer.Stop()

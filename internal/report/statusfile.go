@@ -47,9 +47,6 @@ func (s *StatusFile) Hear(e supervise.Event) {
 	}
 }
 
-// Settled does nothing: all is written.
-func (s *StatusFile) Settled(supervise.Tally) {}
-
 func (s *StatusFile) update(do func() error) {
 	s.writes.Add(func() { s.attempt(do) })
 }

@@ -40,7 +40,7 @@ func TestStatusFileListsWhatServes(t *testing.T) {
 		{serving(worker), "2:101\n"},
 	} {
 		s.Hear(row.event)
-		s.Settled(supervise.Tally{})
+		s.Hear(supervise.Tally{})
 		s.Flush()
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)

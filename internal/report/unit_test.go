@@ -81,8 +81,6 @@ func (u *unit) Hear(supervise.Event) {
 	}
 }
 
-func (u *unit) Settled(supervise.Tally) {}
-
 func (u *unit) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -122,6 +122,15 @@ func bindEach(ctx context.Context, sockets []Socket, held []*Held, o Options) er
 	return nil
 }
 
+// Addrs are the addresses of the sockets, in order.
+func (s *Set) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, socket := range s.Sockets {
+		addrs = append(addrs, socket.Addr)
+	}
+	return addrs
+}
+
 // Fit says why the sockets and some spare descriptors do not fit into limit, a worker's
 // RLIMIT_NOFILE. A limit of 0 is unknown, and always fits.
 func (s *Set) Fit(limit uint64) error {

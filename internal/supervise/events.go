@@ -9,11 +9,7 @@ import (
 // Observer hears of what the loop does and sees, from the loop's own goroutine:
 // it must not block.
 type Observer interface {
-	// Hear is called for each event, in order.
-	Hear(Event)
-	// Settled is called when the loop has done all that a message or the clock
-	// called for, after Hear was called for that.
-	Settled(Tally)
+	Hear(Event) // in order
 }
 
 // Event is something that the loop did or saw. Observers switch on its type. It
@@ -204,8 +200,10 @@ func (Killed) event()        {}
 func (Signalled) event()     {}
 func (SignalFailed) event()  {}
 func (Serving) event()       {}
+func (Tally) event()         {}
 
-// Tally is how things stand, in a few numbers.
+// Tally is how things stand, in a few numbers. It comes when the loop has done all that a
+// message or the clock called for, after the events of that.
 type Tally struct {
 	Generation int // the live one; 0: none
 	Starting   int // the one that is starting; 0: none

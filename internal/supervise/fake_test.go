@@ -166,6 +166,10 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 }
 
 func (w *world) Hear(e Event) {
+	if tally, is := e.(Tally); is {
+		w.tally = tally
+		return
+	}
 	if w.blockOn > 0 {
 		<-time.After(w.blockOn)
 		w.blockOn = 0
@@ -360,8 +364,6 @@ func (w *world) stopAfter(delay time.Duration) {
 	w.sup.Stop(w.t.Context(), "test", stopSignal, delay)
 	synctest.Wait()
 }
-
-func (w *world) Settled(t Tally) { w.tally = t }
 
 func (w *world) resize(by int) { w.step(by) }
 

@@ -64,7 +64,6 @@ func (g *leaderless) Signal(sig os.Signal) error {
 type events []Event
 
 func (e *events) Hear(event Event) { *e = append(*e, event) }
-func (e *events) Settled(Tally)    {}
 
 func TestLeftoversAreToldKilledAndWaitedFor(t *testing.T) {
 	t.Parallel()

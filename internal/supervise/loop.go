@@ -164,10 +164,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		l.gather()
 		l.settle()
 		l.freeze()
-		tally := l.tally()
-		for _, o := range l.Observers {
-			o.Settled(tally)
-		}
+		l.tell(l.tally())
 		l.rest(clock().Sub(l.now))
 	}
 	if l.Follow && l.ending.err == nil && l.last.Status != 0 {

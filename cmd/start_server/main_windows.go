@@ -1,0 +1,3 @@
+package main
+
+func onMain(run func() int) int { return run() }

@@ -1,0 +1,37 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// Explain adds the last lines of the log to why an attempt has failed. Another error stays
+// as it is.
+func Explain(err error, out *output.Output) error {
+	var failure *supervise.Failure
+	if !errors.As(err, &failure) {
+		return err
+	}
+	lines := out.Tail(failure.Generation)
+	if len(lines) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nits log:\n  %s", err, text.Lines(strings.Join(lines, "\n  ")))
+}
+
+// Refused returns what tells of clients of the control socket that were turned away. more
+// is how many others were since it last told.
+func Refused(out *output.Output) func(why string, more int) {
+	return func(why string, more int) {
+		line := "refused on the control socket: " + why
+		if more > 0 {
+			line += fmt.Sprintf(", and %d more since the last such line", more)
+		}
+		out.Printf("%s", line)
+	}
+}
