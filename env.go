@@ -166,6 +166,13 @@ func settings(e launch.Environ) (supervise.Settings, error) {
 	return s, errors.Join(faults...)
 }
 
+// What more is in an envdir is not read: whoever fills it would keep every start waiting. An
+// environment of more than 6 MB execve(2) does not take.
+const (
+	maxVariables   = 10000
+	maxEnvironment = 6 << 20
+)
+
 // readEnvDir reads the variables that the files in dir are, as daemontools'
 // envdir does: a file's name is a variable, its first line the value.
 func readEnvDir(dir string) ([]string, error) {
@@ -174,12 +181,16 @@ func readEnvDir(dir string) ([]string, error) {
 		return nil, fmt.Errorf("envdir: %w", err)
 	}
 	defer open.Close()
-	entries, err := open.ReadDir(-1)
-	if err != nil {
+	entries, err := open.ReadDir(maxVariables + 1)
+	switch {
+	case err != nil && err != io.EOF:
 		return nil, fmt.Errorf("envdir: %w", err)
+	case len(entries) > maxVariables:
+		return nil, fmt.Errorf("envdir: there are more than %d files in %q", maxVariables, dir)
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	var pairs []string
+	size := 0
 	for _, entry := range entries {
 		name := entry.Name()
 		if strings.HasPrefix(name, ".") {
@@ -195,6 +206,9 @@ func readEnvDir(dir string) ([]string, error) {
 			return nil, fmt.Errorf("envdir: %w", err)
 		}
 		pairs = append(pairs, name+"="+value)
+		if size += len(name) + len(value); size > maxEnvironment {
+			return nil, fmt.Errorf("envdir: the variables in %q have more than %d bytes", dir, maxEnvironment)
+		}
 	}
 	return pairs, nil
 }

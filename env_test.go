@@ -1,9 +1,11 @@
 package starter
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -235,4 +237,27 @@ func TestManagersVariablesAreNotForWorkers(t *testing.T) {
 	s, err := New(Config{Command: []string{"true"}, NotifyManager: true})
 	require.NoError(t, err)
 	assert.Nil(t, s.reports.manager, "there is none")
+}
+
+// Whoever may write to the envdir does not keep us reading.
+func TestEnvDirIsBounded(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	for n := range maxVariables {
+		files["V"+strconv.Itoa(n)] = ""
+	}
+	dir := envDirOf(t, files)
+	pairs, err := readEnvDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, pairs)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ONE_MORE"), nil, 0o644))
+	_, err = readEnvDir(dir)
+	assert.EqualError(t, err, fmt.Sprintf("envdir: there are more than %d files in %q", maxVariables, dir))
+
+	files = map[string]string{}
+	for n := range maxEnvironment/100_000 + 1 {
+		files["V"+strconv.Itoa(n)] = strings.Repeat("x", 100_000)
+	}
+	_, err = readEnvDir(envDirOf(t, files))
+	assert.ErrorContains(t, err, "have more than 6291456 bytes")
 }

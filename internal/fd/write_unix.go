@@ -13,16 +13,20 @@ import (
 
 // WriteAll writes all of text to w. O_NONBLOCK is a flag of the open file, which a
 // process may set that shares it, as node does with its stderr: then w is waited for
-// whenever it is full, as if it blocked.
+// whenever it is full, as if it blocked. So is O_DIRECT, by which a file takes no line: that
+// is taken away again.
 func WriteAll(w io.Writer, text string) error {
 	for {
 		n, err := io.WriteString(w, text)
 		text = text[max(0, min(n, len(text))):]
 		file, ok := w.(*os.File)
-		if !ok || !errors.Is(err, syscall.EAGAIN) {
-			return err
-		}
-		if err := awaitRoom(file); err != nil {
+		switch {
+		case ok && errors.Is(err, syscall.EAGAIN):
+			if err := awaitRoom(file); err != nil {
+				return err
+			}
+		case ok && errors.Is(err, syscall.EINVAL) && buffered(file):
+		default:
 			return err
 		}
 	}

@@ -235,6 +235,9 @@ func (s *Socket) close() error {
 		faults = append(faults, s.file.Remove())
 	}
 	for _, fd := range append(*s.others, s.fd) {
+		// A worker may have shut it down, connected it, and set SO_LINGER: to close it would
+		// take as long as that says.
+		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})
 		faults = append(faults, os.NewSyscallError("close", unix.Close(fd)))
 	}
 	s.fd, *s.others = -1, nil
