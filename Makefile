@@ -44,7 +44,7 @@ run: build
 # by its test, which says so. With CI set nothing is skipped.
 test:
 	./e2e/install-servers
-	go test -race ./...
+	go test -race -timeout=18m ./...
 
 # All of e2e again and again on a busy machine, for the test that fails by chance.
 # RUNS=20, BUSY=2 and RUN=. may be set: how often, beside how many busy loops, which.
