@@ -124,6 +124,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	defer func() { _ = release.run() }()
 	s.reports.manager.HandsOver()
 	state.Unit = s.reports.manager.State()
+	state.Kept = s.reports.store.State()
 	goOn, err := proc.HoldWaits()
 	if err != nil {
 		return err
@@ -236,7 +237,11 @@ func (s *Starter) succeed() {
 		h.Control.Drop()
 	}
 	h.Output.Drop(s.config.Name, s.runLogger)
-	s.reports.gone.After(h.Loop.Number, s.launcher.Sockets.Relinquish)
+	s.reports.gone.After(h.Loop.Number, func() {
+		s.launcher.Sockets.Relinquish()
+		s.reports.store.Sync()
+	})
+	s.reports.store.Sync()
 	if h.Why != "" {
 		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
 	} else {
