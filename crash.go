@@ -34,9 +34,8 @@ func (c *Config) checkCrash() error {
 
 // survivors is what is left of a superdaemon that was killed.
 type survivors struct {
-	held    []*socket.Held  // its sockets
-	orphans runfile.Orphans // its workers
-	why     error           // not all that they have could be taken over
+	held []*socket.Held // its sockets
+	why  error          // not all that they have could be taken over
 }
 
 // keptAbove are the sockets that the service manager has kept. After an upgrade the last
@@ -120,8 +119,11 @@ func (s *Starter) bound(f *survivors) {
 }
 
 // lost is called when not all could be bound. It returns what err is to be told with.
-func (f *survivors) lost(err error) error {
+func (f *survivors) lost(s *Starter, err error) error {
 	socket.Drop(f.held)
+	if s.orphans != nil {
+		s.orphans.Keep(func(*runfile.Orphan) bool { return false })
+	}
 	if used := (*socket.InUseError)(nil); f.why != nil && errors.As(err, &used) {
 		return fmt.Errorf("%w; %w", err, f.why)
 	}

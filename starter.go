@@ -328,7 +328,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
 			err = runfile.LeftBehind(err, used.Pids, s.config.StatusFile, s.config.Name)
 		}
-		return left.lost(err)
+		return left.lost(s, err)
 	}
 	open.add(s.launcher.Sockets.Close)
 	s.bound(left)

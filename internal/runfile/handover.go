@@ -38,11 +38,11 @@ func AdoptStatusFile(path string) (*StatusFile, error) {
 }
 
 // KeepStatusFile is NewStatusFile for a path where a file may be that lists workers of a
-// superdaemon that was killed: it stays until another one is written.
+// superdaemon that was killed: it stays until Write is called.
 func KeepStatusFile(path string) (*StatusFile, error) {
 	s, err := AdoptStatusFile(path)
 	if err == nil {
-		s.made = nil
+		s.made, s.keeps = nil, true
 	}
 	return s, err
 }

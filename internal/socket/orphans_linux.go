@@ -104,7 +104,7 @@ func (s *Spec) takeFrom(ip netip.Addr, from []opened) (*Held, error) {
 	for _, name := range s.inodes() {
 		for slot, p := range from {
 			if p.err != nil {
-				fault = cmp.Or(fault, fmt.Errorf("what process %d (%s) has open cannot be seen: %w", p.Pid, commandOf(p.Pid), p.err))
+				fault = cmp.Or(fault, fmt.Errorf("what process %d (%s) has open cannot be seen: %w; that takes root, or its user: or end it by: kill %d", p.Pid, commandOf(p.Pid), p.err, p.Pid))
 			}
 			theirs, is := p.sockets[name]
 			if !is {
@@ -162,7 +162,7 @@ func (p *opened) get(theirs int, name string) (int, error) {
 	n, err := unix.PidfdGetfd(p.Handle, theirs, 0)
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return -1, fmt.Errorf("%s has it, and it may not be taken from there: %w; that takes root, or the same user with the right to trace it (ptrace(2))", who, os.NewSyscallError("pidfd_getfd", err))
+		return -1, fmt.Errorf("%s has it, and it may not be taken from there: %w; that takes root, or its user and the right to trace it (ptrace(2)): or end it by: kill %d", who, os.NewSyscallError("pidfd_getfd", err), p.Pid)
 	case err != nil:
 		return -1, fmt.Errorf("%s: %w", who, os.NewSyscallError("pidfd_getfd", err))
 	}
