@@ -202,3 +202,31 @@ func TestOrphansOfAnotherUser(t *testing.T) {
 	assert.Len(t, slices.Collect(strings.Lines(strings.TrimPrefix(string(text), "start_server"))), 2, "its start, and a line that says why")
 	assert.True(t, alive(worker))
 }
+
+// Without a capability, too: as the same user.
+func TestOrphansOfTheSameUser(t *testing.T) {
+	t.Parallel()
+	root(t)
+	dir := tempDir(t)
+	require.NoError(t, os.Chmod(dir, 0o777))
+	options := []string{"--replace-orphans", "--port=127.0.0.1:" + freePort(t), "--path=http.sock", "--status-file=status", "--interval=0.1", "--", hello, "-all"}
+	run := func() *daemon {
+		cmd := exec.Command(ours, options...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}}
+		return follow(t, dir, cmd)
+	}
+	d := run()
+	orphan := d.lists(1)[0]
+	before, err := os.Stat(filepath.Join(dir, "http.sock"))
+	require.NoError(t, err)
+	d.isKilled()
+	d = run()
+	d.sees(1, fmt.Sprintf(`^2 sockets taken over from workers of a superdaemon that was killed:%d$`, orphan))
+	isGone(t, orphan)
+	d.answers(1, "unix", filepath.Join(dir, "http.sock"))
+	after, err := os.Stat(filepath.Join(dir, "http.sock"))
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(before, after))
+	d.stop()
+	assert.NoFileExists(t, filepath.Join(dir, "http.sock"))
+}
