@@ -230,3 +230,28 @@ func TestOrphansOfTheSameUser(t *testing.T) {
 	d.stop()
 	assert.NoFileExists(t, filepath.Join(dir, "http.sock"))
 }
+
+// Where the manager leaves the workers alone, as with KillMode=process, the sockets come from
+// its store, and the workers are told to go.
+func TestOrphansBesideTheStore(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	m := startManager(t, filepath.Join(tempDir(t), "notify"))
+	addr := "127.0.0.1:" + freePort(t)
+	options := []string{"--fdstore", "--replace-orphans", "--port=" + addr, "--status-file=status", "--control=ctl", "--interval=0.1"}
+	program := []string{"--", hello, "-all"}
+	d := m.starts(dir, append(options, program...)...)
+	orphan := d.lists(1)[0]
+	l := startLoad(t, "tcp", addr, 2, 2)
+	d.isKilled()
+	d = m.starts(dir, append(options, program...)...)
+	isGone(t, orphan)
+	d.sees(1, fmt.Sprintf(`^worker %d of a superdaemon that was killed is gone$`, orphan))
+	assert.NotContains(t, d.out.String(), "taken over")
+	l.goesOn(20)
+	d.upgraded(append(slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "--control") }), program...)...)
+	d.answers(2, "tcp", addr)
+	l.goesOn(20)
+	l.stop()
+	d.stop()
+}

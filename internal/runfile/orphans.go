@@ -51,8 +51,12 @@ func (o *Orphans) String() string {
 }
 
 // Retire tells them to go after a delay, and kills those that are still there a timeout after
-// that; 0: it does not. It does not block, and does nothing the second time, and after Close.
+// that; 0: it does not. It does not block, and does nothing the second time, after Close,
+// and for nil.
 func (o *Orphans) Retire(sig os.Signal, delay, timeout time.Duration) {
+	if o == nil {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed || o.done != nil || len(o.All) == 0 {

@@ -22,11 +22,11 @@ type Process struct {
 }
 
 // TakeFrom takes those sockets from other processes that are asked for and not held yet, for
-// Options.Held (pidfd_getfd(2)): the processes keep theirs. The error tells, a line each, what
-// could not be taken, and why. It blocks as long as it takes to look names up, until ctx ends.
+// Options.Held (pidfd_getfd(2)): the processes keep theirs. The error tells what
+// could not be taken first, and why. It blocks as long as it takes to look names up, until ctx ends.
 func TakeFrom(ctx context.Context, specs []Spec, held []*Held, from []Process) (taken []*Held, err error) {
 	o := Options{Held: slices.Clone(held)}
-	var faults []error
+	var fault error
 	open := openSockets(from)
 	for i := range specs {
 		s := &specs[i]
@@ -41,13 +41,13 @@ func TakeFrom(ctx context.Context, specs []Spec, held []*Held, from []Process) (
 		}
 		h, err := s.takeFrom(addr.Addr(), open)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s %q: %w", s.kind(), s.Text, err))
+			fault = cmp.Or(fault, fmt.Errorf("%s %q: %w", s.kind(), s.Text, err))
 		}
 		if h != nil {
 			taken = append(taken, h)
 		}
 	}
-	return taken, errors.Join(faults...)
+	return taken, fault
 }
 
 // opened is what a process has open.
@@ -55,6 +55,9 @@ type opened struct {
 	Process
 	sockets map[string]int // its descriptor of each, by the name that /proc/PID/fd has
 	err     error          // it cannot be known
+
+	parents   map[string]int // its parent's
+	parentErr error
 }
 
 func openSockets(from []Process) []opened {
@@ -62,6 +65,7 @@ func openSockets(from []Process) []opened {
 	for _, p := range from {
 		o := opened{Process: p}
 		o.sockets, o.err = socketsOf(p.Pid)
+		o.parents, o.parentErr = socketsOf(p.Parent)
 		all = append(all, o)
 	}
 	return all
@@ -152,12 +156,11 @@ var errAlive = errors.New("it is no orphan")
 // get duplicates a socket of the process, if that has been left behind by who made it.
 func (p *opened) get(theirs int, name string) (int, error) {
 	who := fmt.Sprintf("process %d (%s)", p.Pid, commandOf(p.Pid))
-	parents, err := socketsOf(p.Parent)
-	switch _, has := parents[name]; {
+	switch _, has := p.parents[name]; {
 	case has:
 		return -1, fmt.Errorf("%s: %w: its parent, process %d (%s), is alive, and has the socket, too; stop that", who, errAlive, p.Parent, commandOf(p.Parent))
-	case err != nil && p.Parent != 1:
-		return -1, fmt.Errorf("%s: whether its parent, process %d (%s), has the socket, too, cannot be seen: %w", who, p.Parent, commandOf(p.Parent), err)
+	case p.parentErr != nil && p.Parent != 1:
+		return -1, fmt.Errorf("%s: whether its parent, process %d (%s), has the socket, too, cannot be seen: %w", who, p.Parent, commandOf(p.Parent), p.parentErr)
 	}
 	n, err := unix.PidfdGetfd(p.Handle, theirs, 0)
 	switch {
