@@ -193,7 +193,7 @@ func (s *Starter) Listen() error {
 	if s.open != nil {
 		return nil
 	}
-	if asked, err := handover.Rehearsal(); asked != nil || err != nil {
+	if asked, err := handover.Rehearsal(s.config.Name); asked != nil || err != nil {
 		return errors.Join(err, s.rehearse(asked))
 	}
 	if err := s.claimControl(); err != nil {

@@ -168,8 +168,9 @@ func (c *Candidate) Close() {
 // Exec executes the image with the state as it is by now, and with these descriptors. It
 // returns only if that fails; all is as it was then. Until the image hears them itself HUP,
 // INT, USR1, USR2, TTIN and TTOU are ignored; TERM and QUIT end the process, and the child
-// that has rehearsed sees to what they ask for.
-func (c *Candidate) Exec(files []int) error {
+// that has rehearsed sees to what they ask for. last is called when HUP and those after it
+// are ignored, and nothing else is to be done: if it returns an error nothing is executed.
+func (c *Candidate) Exec(files []int, last func() error) error {
 	c.state.Guard = c.guard
 	if c.process != nil {
 		c.state.GuardProcess = c.process.Hand()
@@ -177,15 +178,18 @@ func (c *Candidate) Exec(files []int) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	return execute(&c.state.To, takeOver+":"+strconv.Itoa(c.memory), append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD))
+	return execute(&c.state.To, takeOver+":"+strconv.Itoa(c.memory), append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD), last)
 }
 
 // ignored over an exec. Go keeps that for HUP and INT; the others it ignores by itself.
 var ignored = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU}
 
-func execute(image *Image, value string, files []int) error {
+func execute(image *Image, value string, files []int, last func() error) error {
 	var kept []int
 	signal.Ignore(ignored...)
+	if err := last(); err != nil {
+		return err
+	}
 	syscall.ForkLock.Lock() // no child may get them
 	defer syscall.ForkLock.Unlock()
 	for _, n := range files {
@@ -216,7 +220,7 @@ func Back(why error) error {
 	if err != nil || s.Pid != os.Getpid() {
 		return err
 	}
-	return execute(&s.From, goBack+":"+strconv.Itoa(found.fd)+":"+why.Error(), append(s.descriptors(), found.fd))
+	return execute(&s.From, goBack+":"+strconv.Itoa(found.fd)+":"+why.Error(), append(s.descriptors(), found.fd), func() error { return nil })
 }
 
 // Settled is called when this image goes on with the state: there is no way back from then
