@@ -279,10 +279,13 @@ func (s *Starter) goOn(ctx context.Context) error {
 	h := s.handed
 	server := s.reports.control.Load()
 	reply := s.restartAsUpgraded
-	if h.By != nil && server != nil {
-		server.Answer(h.By, reply)
-	} else {
+	switch {
+	case h.By == nil:
 		go reply()
+	case server == nil:
+		go h.By.Answer(reply)
+	default:
+		server.Answer(h.By, reply)
 	}
 	processes := make([]supervise.Process, len(s.workers))
 	for i, p := range s.workers {
