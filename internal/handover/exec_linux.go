@@ -34,13 +34,17 @@ type Candidate struct {
 // not "", is an argument before all others that a program must know to rehearse: one that
 // does not know it ends. The error is what the image says of why it cannot go on.
 func Rehearse(s *State, first string) (*Candidate, error) {
+	return rehearseFor(rehearsalTime, s, first)
+}
+
+func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error) {
 	image, err := openImage(s.To.Executable)
 	if err != nil {
 		return nil, err
 	}
 	c := &Candidate{state: s, memory: -1, guard: -1}
 	s.To.FD = image
-	if err := c.rehearse(first); err != nil {
+	if err := c.rehearse(first, limit); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func openImage(path string) (int, error) {
 	return fd.Dup(int(f.Fd()))
 }
 
-func (c *Candidate) rehearse(first string) error {
+func (c *Candidate) rehearse(first string, limit time.Duration) error {
 	var err error
 	if c.memory, err = unix.MemfdCreate("start_server state", unix.MFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("memfd_create", err)
@@ -101,12 +105,12 @@ func (c *Candidate) rehearse(first string) error {
 	if err != nil {
 		return err
 	}
-	return c.listen(answer)
+	return c.listen(answer, limit)
 }
 
 // listen waits until the image has said yes, or ended, or its time is over.
-func (c *Candidate) listen(answer *os.File) error {
-	_ = answer.SetReadDeadline(time.Now().Add(rehearsalTime))
+func (c *Candidate) listen(answer *os.File, limit time.Duration) error {
+	_ = answer.SetReadDeadline(time.Now().Add(limit))
 	var text []byte
 	buffer := make([]byte, 4096)
 	for len(text) < 64<<10 {
@@ -116,7 +120,7 @@ func (c *Candidate) listen(answer *os.File) error {
 			return nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("%s has not said within %v whether it could go on; it said: %q", c.state.To.Executable, rehearsalTime, text)
+			return fmt.Errorf("%s has not said within %v whether it could go on; it said: %q", c.state.To.Executable, limit, text)
 		}
 		if err != nil {
 			break
