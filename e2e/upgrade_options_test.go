@@ -55,6 +55,14 @@ func TestUpgradeOfSocketsOfSlots(t *testing.T) {
 		d.slots(n, reuseportWorkers)
 		l.goesOn(50)
 	}
+	// What waits for a slot that goes is served before, and for all that had one each is for one.
+	line := []string{"--ready=notify", "--interval=0.1", "--control=ctl", "--status-file=status", "--", hello, "-all"}
+	for n, options := range [][]string{{",reuseport", "--workers=2"}, {",reuseport", "--workers=4"}, {"", "--workers=3"}, {",reuseport", "--workers=2"}} {
+		d.upgraded(append([]string{"--port=" + addr + options[0], options[1]}, line...)...)
+		workers, _ := strconv.Atoi(options[1][len(options[1])-1:])
+		d.slots(5+n, workers)
+		l.goesOn(50)
+	}
 	l.stop()
 	d.stop()
 	d.runs()
