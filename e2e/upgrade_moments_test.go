@@ -57,7 +57,7 @@ func TestUpgradesInAStormOfHUP(t *testing.T) {
 // The pause after a failed attempt goes on, and another attempt is made.
 func TestUpgradeWhilePausing(t *testing.T) {
 	t.Parallel()
-	d := startControlled(t, "--interval=0.3", "--attempts=5")
+	d := startControlled(t, "--interval=1", "--attempts=5")
 	one := d.worker(1)
 	d.write("broken", "")
 	d.signal(syscall.SIGHUP)
@@ -74,7 +74,7 @@ func TestUpgradeWhilePausing(t *testing.T) {
 // An image that has given up counts the attempts of the one before it.
 func TestUpgradeCountsAttempts(t *testing.T) {
 	t.Parallel()
-	d := startControlled(t, "--interval=0.1", "--attempts=3")
+	d := startControlled(t, "--interval=1", "--attempts=3")
 	d.write("broken", "")
 	d.signal(syscall.SIGHUP)
 	d.sees(1, `seems to have failed to start`)
