@@ -158,7 +158,7 @@ type Config struct {
 	// the last one ended by exit code 0. Attempts bounds what is tried until one has proved
 	// itself. With HandleSignals TERM, INT and QUIT are passed on to all workers as they
 	// are, each time that they come, and a restart that waits is dropped; what comes of
-	// that is up to the workers. USR1 and USR2 are ignored, as PID 1, too. Without Workers.
+	// that is up to the workers. USR1 and USR2 do not go to workers as PID 1 either. Without Workers.
 	Follow bool
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers has proved itself; the others are then replaced one by one if they fail.
@@ -237,6 +237,9 @@ type Config struct {
 	// and USR2 are passed on to the workers, and all orphans are waited for that
 	// the process is given. With Workers set TTIN adds one and TTOU takes one away.
 	HandleSignals bool
+	// UpgradeOnUSR1 has Upgrade called with an empty Image at USR1, with HandleSignals, which
+	// goes before what USR1 means as PID 1 or with Subreaper.
+	UpgradeOnUSR1 bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
 	// NotifyManager has the service manager told, if our own environment has

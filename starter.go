@@ -202,8 +202,11 @@ func (s *Starter) Listen() error {
 	if s.open != nil {
 		return nil
 	}
-	if asked, err := handover.Rehearsal(); asked != nil || err != nil {
-		return errors.Join(err, s.rehearse(asked))
+	switch asked, err := handover.Rehearsal(s.config.Name); {
+	case err != nil:
+		return err
+	case asked != nil:
+		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
 		return errors.Join(err, handover.Back(err))

@@ -41,9 +41,12 @@ func (s *Starter) byClient(r control.Request, cause string) control.Answer {
 	return control.Answer{Error: err.Error()}
 }
 
+// errUpgrading is what upgrade returns, and does not log, while another one is under way.
+var errUpgrading = supervise.ErrFreezing
+
 func (s *Starter) upgrade(ctx context.Context, cause string, image Image, by *control.Waiting) (err error) {
 	if !s.upgrading.TryLock() {
-		return supervise.ErrFreezing
+		return errUpgrading
 	}
 	defer s.upgrading.Unlock()
 	if image.Executable == "" {
@@ -68,6 +71,9 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	state.By = by
 	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
 		return err
+	}
+	if s.caught != nil {
+		s.caught.Forget()
 	}
 	candidate, err := handover.Rehearse(state, s.config.RehearseArg)
 	if err != nil {
@@ -122,7 +128,8 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate, f *supervise.Frozen, processes []supervise.Process) (err error) {
 	var release undo
 	defer func() { _ = release.run() }()
-	s.reports.manager.HandsOver()
+	stays := s.reports.manager.HandsOver()
+	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()
 	state.Kept = s.reports.store.State()
 	goOn, err := proc.HoldWaits()
@@ -167,11 +174,24 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		logger := c.Process.(*proc.Process).Hand()
 		state.Logger, c.Process = &logger, nil
 	}
-	err = candidate.Exec(state.Descriptors())
+	err = candidate.Exec(state.Descriptors(), s.unheard)
 	if s.caught != nil {
 		s.caught.Again() // they were ignored
 	}
 	return err
+}
+
+// unheard is asked when nothing is left to do but to become another image. A signal to stop
+// that has come since the upgrade was asked for, and that the loop may not have seen, must
+// not be lost with this one; from now on it ends the process.
+func (s *Starter) unheard() error {
+	if s.caught == nil {
+		return nil
+	}
+	if s.caught.Pause(); s.caught.Ended() {
+		return ErrStopping
+	}
+	return nil
 }
 
 // inherit takes over what the last image has handed over, as far as it must be done before
@@ -265,10 +285,13 @@ func (s *Starter) goOn(ctx context.Context) error {
 	h := s.handed
 	server := s.reports.control.Load()
 	reply := s.restartAsUpgraded
-	if h.By != nil && server != nil {
-		server.Answer(h.By, reply)
-	} else {
+	switch {
+	case h.By == nil:
 		go reply()
+	case server == nil:
+		go h.By.Answer(reply)
+	default:
+		server.Answer(h.By, reply)
 	}
 	processes := make([]supervise.Process, len(s.workers))
 	for i, p := range s.workers {
@@ -283,6 +306,8 @@ func (s *Starter) restartAsUpgraded() control.Answer {
 	switch {
 	case h.Why != "":
 		return control.Answer{Error: fmt.Sprintf("%s could not go on: %s; %s goes on", h.To.Executable, h.Why, s.self())}
+	case s.config.Follow && s.caught != nil && s.caught.Ended(): // the workers were told to go
+		return control.Answer{Error: ErrStopping.Error()}
 	case h.KeepWorkers:
 		return control.Answer{OK: true, Message: fmt.Sprintf("%s goes on, with the same workers", s.self()), Generation: h.Loop.Number}
 	}

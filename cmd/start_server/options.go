@@ -140,7 +140,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Control = o.Control
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
-	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), rehearseArg, o.changes
+	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), cmdline.RehearseArg, o.changes
 	c.HandleSignals = true
 	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""

@@ -34,13 +34,17 @@ type Candidate struct {
 // not "", is an argument before all others that a program must know to rehearse: one that
 // does not know it ends. The error is what the image says of why it cannot go on.
 func Rehearse(s *State, first string) (*Candidate, error) {
+	return rehearseFor(rehearsalTime, s, first)
+}
+
+func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error) {
 	image, err := openImage(s.To.Executable)
 	if err != nil {
 		return nil, err
 	}
 	c := &Candidate{state: s, memory: -1, guard: -1}
 	s.To.FD = image
-	if err := c.rehearse(first); err != nil {
+	if err := c.rehearse(first, limit); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func openImage(path string) (int, error) {
 	return fd.Dup(int(f.Fd()))
 }
 
-func (c *Candidate) rehearse(first string) error {
+func (c *Candidate) rehearse(first string, limit time.Duration) error {
 	var err error
 	if c.memory, err = unix.MemfdCreate("start_server state", unix.MFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("memfd_create", err)
@@ -101,12 +105,12 @@ func (c *Candidate) rehearse(first string) error {
 	if err != nil {
 		return err
 	}
-	return c.listen(answer)
+	return c.listen(answer, limit)
 }
 
 // listen waits until the image has said yes, or ended, or its time is over.
-func (c *Candidate) listen(answer *os.File) error {
-	_ = answer.SetReadDeadline(time.Now().Add(rehearsalTime))
+func (c *Candidate) listen(answer *os.File, limit time.Duration) error {
+	_ = answer.SetReadDeadline(time.Now().Add(limit))
 	var text []byte
 	buffer := make([]byte, 4096)
 	for len(text) < 64<<10 {
@@ -116,7 +120,7 @@ func (c *Candidate) listen(answer *os.File) error {
 			return nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("%s has not said within %v whether it could go on; it said: %q", c.state.To.Executable, rehearsalTime, text)
+			return fmt.Errorf("%s has not said within %v whether it could go on; it said: %q", c.state.To.Executable, limit, text)
 		}
 		if err != nil {
 			break
@@ -168,8 +172,9 @@ func (c *Candidate) Close() {
 // Exec executes the image with the state as it is by now, and with these descriptors. It
 // returns only if that fails; all is as it was then. Until the image hears them itself HUP,
 // INT, USR1, USR2, TTIN and TTOU are ignored; TERM and QUIT end the process, and the child
-// that has rehearsed sees to what they ask for.
-func (c *Candidate) Exec(files []int) error {
+// that has rehearsed sees to what they ask for. last is called when HUP and those after it
+// are ignored, and nothing else is to be done: if it returns an error nothing is executed.
+func (c *Candidate) Exec(files []int, last func() error) error {
 	c.state.Guard = c.guard
 	if c.process != nil {
 		c.state.GuardProcess = c.process.Hand()
@@ -177,15 +182,18 @@ func (c *Candidate) Exec(files []int) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	return execute(&c.state.To, takeOver+":"+strconv.Itoa(c.memory), append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD))
+	return execute(&c.state.To, takeOver+":"+strconv.Itoa(c.memory), append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD), last)
 }
 
 // ignored over an exec. Go keeps that for HUP and INT; the others it ignores by itself.
 var ignored = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU}
 
-func execute(image *Image, value string, files []int) error {
+func execute(image *Image, value string, files []int, last func() error) error {
 	var kept []int
 	signal.Ignore(ignored...)
+	if err := last(); err != nil {
+		return err
+	}
 	syscall.ForkLock.Lock() // no child may get them
 	defer syscall.ForkLock.Unlock()
 	for _, n := range files {
@@ -216,7 +224,7 @@ func Back(why error) error {
 	if err != nil || s.Pid != os.Getpid() {
 		return err
 	}
-	return execute(&s.From, goBack+":"+strconv.Itoa(found.fd)+":"+why.Error(), append(s.descriptors(), found.fd))
+	return execute(&s.From, goBack+":"+strconv.Itoa(found.fd)+":"+why.Error(), append(s.descriptors(), found.fd), func() error { return nil })
 }
 
 // Settled is called when this image goes on with the state: there is no way back from then

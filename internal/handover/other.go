@@ -16,7 +16,7 @@ type Inherited struct {
 // Claim, Rehearsal and Early are for Linux only: nothing is ever handed over here.
 func Claim(string) (*Inherited, error) { return nil, nil }
 
-func Rehearsal() (*State, error) { return nil, nil }
+func Rehearsal(string) (*State, error) { return nil, nil }
 
 func Early(func(os.Signal)) {}
 
