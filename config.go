@@ -193,6 +193,18 @@ type Config struct {
 	Verbose bool
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
+	// FDStore has the service manager keep the sockets (FDSTORE=1, sd_notify(3)), so that a
+	// superdaemon that it starts after this one was killed is given them, with all connections
+	// that wait. It needs NotifyManager and a NOTIFY_SOCKET, and a manager that keeps as many
+	// (FileDescriptorStoreMax=). Paths then stay when Run ends. Sockets that a manager has kept
+	// are taken over in any case. Linux only.
+	FDStore bool
+	// ReplaceOrphans takes the sockets over, with all connections that wait, from workers that
+	// StatusFile lists of a superdaemon that was killed, where the kernel lets us
+	// (pidfd_getfd(2)). When a generation is live they are told to go by SignalOnHUP after
+	// KillOldDelay, and killed after KillTimeout. Linux only.
+	ReplaceOrphans bool
+
 	// Env is the environment of the workers. nil: our own.
 	Env []string
 
@@ -310,7 +322,7 @@ func (c *Config) check() (plan, error) {
 	}
 	faults := []error{
 		c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
-		c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env),
+		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env),
 	}
 	return p, errors.Join(faults...)
 }

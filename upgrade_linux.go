@@ -131,6 +131,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()
+	state.Kept = s.reports.store.State()
 	goOn, err := proc.HoldWaits()
 	if err != nil {
 		return err
@@ -256,7 +257,11 @@ func (s *Starter) succeed() {
 		h.Control.Drop()
 	}
 	h.Output.Drop(s.config.Name, s.runLogger)
-	s.reports.gone.After(h.Loop.Number, s.launcher.Sockets.Relinquish)
+	s.reports.gone.After(h.Loop.Number, func() {
+		s.launcher.Sockets.Relinquish()
+		s.reports.store.Sync()
+	})
+	s.reports.store.Sync()
 	if h.Why != "" {
 		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
 	} else {

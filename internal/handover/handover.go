@@ -52,6 +52,8 @@ type State struct {
 	Stop       string       // the signal that workers are stopped with
 	Sources    []int        // descriptors that were passed to the superdaemon at its start
 
+	Kept []socket.Kept // by the service manager
+
 	Unit int // what the service manager takes the superdaemon for
 
 	Guard        int // the end of a pipe to the child that has rehearsed
