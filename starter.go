@@ -260,7 +260,11 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
-		s.caught = s.signals(func(cause string) { cancel(errors.New(cause)) }).Catch(s.out.Printf)
+		stopping := func(cause string) { cancel(errors.New(cause)) }
+		if s.handed != nil {
+			stopping = func(string) {} // there are workers to stop, which the loop does
+		}
+		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })
 		handover.Early(s.caught.Add)
 	}

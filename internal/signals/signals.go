@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -17,66 +18,87 @@ type Table map[os.Signal]Request
 
 // Caught are signals that are acted on.
 type Caught struct {
-	table  Table
-	caught chan os.Signal
-	pipes  chan os.Signal
-	ends   chan os.Signal // those that ask for an end, since Forget
-	done   context.CancelFunc
+	table   Table
+	raw     chan os.Signal // as they come; nil is for reached
+	reached chan struct{}  // what has come before a nil is in caught
+	caught  chan os.Signal
+	pipes   chan os.Signal
+	ended   atomic.Bool // see Ended
+	done    context.CancelFunc
 }
 
 // Catch acts on the signals of the table, from one goroutine, until Stop is called. PIPE is
 // caught and nothing done: a terminal that is gone must not end us. Children start with its
 // default action, as a shell would start them: an ignored signal they would inherit.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
-	c := &Caught{table: t, caught: make(chan os.Signal, 256), pipes: make(chan os.Signal, 1), ends: make(chan os.Signal, 1)}
+	c := &Caught{
+		table: t, raw: make(chan os.Signal, atOnce), reached: make(chan struct{}),
+		caught: make(chan os.Signal, atOnce), pipes: make(chan os.Signal, 1),
+	}
 	c.Again()
 	ctx, done := context.WithCancel(context.Background())
 	c.done = done
+	go c.pass()
 	go t.act(ctx, c.caught, log)
 	return c
+}
+
+// atOnce is how many signals may wait.
+const atOnce = 256
+
+// pass passes signals on, and never waits for what comes of one.
+func (c *Caught) pass() {
+	for sig := range c.raw {
+		if sig == nil {
+			c.reached <- struct{}{}
+			continue
+		}
+		c.Add(sig)
+	}
+	close(c.caught)
 }
 
 // Again has the signals caught that were ignored meanwhile.
 func (c *Caught) Again() {
 	signal.Notify(c.pipes, syscall.SIGPIPE)
-	signal.Notify(c.ends, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	for sig := range c.table {
-		signal.Notify(c.caught, sig)
+		signal.Notify(c.raw, sig)
 	}
 }
 
 // Add is for a signal of the table that somebody else has caught.
 func (c *Caught) Add(sig os.Signal) {
-	c.caught <- sig
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+		c.ended.Store(true)
+	}
 	select {
-	case c.ends <- sig:
-	default:
+	case c.caught <- sig:
+	default: // as many are acted on
 	}
 }
 
 // Forget has Ended tell only of what comes from now on.
-func (c *Caught) Forget() {
-	select {
-	case <-c.ends:
-	default:
-	}
-}
+func (c *Caught) Forget() { c.ended.Store(false) }
 
 // Ended tells that TERM, INT or QUIT has come since Forget was called, whether or not it was
 // acted on.
-func (c *Caught) Ended() bool { return len(c.ends) > 0 }
+func (c *Caught) Ended() bool { return c.ended.Load() }
 
 // Pause has no signal caught until Again is called: those that are not ignored do what they
-// do by default. When it returns Ended knows of all that were caught.
+// do by default. When it returns Ended knows of all that were caught, and these are acted
+// on.
 func (c *Caught) Pause() {
-	for _, to := range []chan os.Signal{c.caught, c.pipes, c.ends} {
-		signal.Stop(to)
-	}
+	signal.Stop(c.raw) // what was caught is in there when it returns
+	signal.Stop(c.pipes)
+	c.raw <- nil
+	<-c.reached
 }
 
 // Stop has no signal acted on any more.
 func (c *Caught) Stop() {
-	c.Pause()
-	close(c.caught)
+	signal.Stop(c.raw)
+	signal.Stop(c.pipes)
+	close(c.raw)
 	c.done()
 }
