@@ -18,33 +18,60 @@ type Table map[os.Signal]Request
 // Caught are signals that are acted on.
 type Caught struct {
 	table  Table
+	log    func(format string, args ...any)
 	caught chan os.Signal
 	pipes  chan os.Signal
 	done   context.CancelFunc
+	left   chan []os.Signal // has those not acted on, when done was called
 }
+
+// waiting is how many signals may wait to be acted on.
+const waiting = 256
 
 // Catch acts on the signals of the table, from one goroutine, until Stop is called. PIPE is
 // caught and nothing done: a terminal that is gone must not end us. Children start with its
 // default action, as a shell would start them: an ignored signal they would inherit.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
-	c := &Caught{table: t, caught: make(chan os.Signal, 256), pipes: make(chan os.Signal, 1)}
-	c.Again()
-	ctx, done := context.WithCancel(context.Background())
-	c.done = done
-	go t.act(ctx, c.caught, log)
+	c := &Caught{table: t, log: log, caught: make(chan os.Signal, waiting), pipes: make(chan os.Signal, 1)}
+	signal.Notify(c.pipes, syscall.SIGPIPE)
+	c.catch()
 	return c
 }
 
-// Again has the signals caught that were ignored meanwhile.
-func (c *Caught) Again() {
-	signal.Notify(c.pipes, syscall.SIGPIPE)
+func (c *Caught) catch() {
+	ctx, done := context.WithCancel(context.Background())
+	left := make(chan []os.Signal, 1)
+	c.done, c.left = done, left
 	for sig := range c.table {
 		signal.Notify(c.caught, sig)
+	}
+	go func() { left <- c.table.act(ctx, c.caught, c.log) }()
+}
+
+// Pause catches no more signals, which have their default action then, and returns those
+// that have come and were not acted on. Requests under way have to return when their context
+// ends: Pause blocks until they have.
+func (c *Caught) Pause() []os.Signal {
+	signal.Stop(c.caught)
+	c.done()
+	return <-c.left
+}
+
+// Again catches signals after Pause, and acts on those that Pause has returned, too.
+func (c *Caught) Again(left []os.Signal) {
+	c.catch()
+	for _, sig := range left {
+		c.Add(sig)
 	}
 }
 
 // Add is for a signal of the table that somebody else has caught.
-func (c *Caught) Add(sig os.Signal) { c.caught <- sig }
+func (c *Caught) Add(sig os.Signal) {
+	select {
+	case c.caught <- sig:
+	default: // as os/signal does
+	}
+}
 
 // Stop has no signal acted on any more.
 func (c *Caught) Stop() {
