@@ -89,6 +89,12 @@ type images struct {
 	since     time.Time           // when this one began
 	upgrades  int
 	upgrading sync.Mutex
+	made      undo // what the last one did not have, for when that has to go on
+
+	// What workers say is heard until deafen is called; then it is kept.
+	hearing context.Context
+	deafen  context.CancelFunc
+	unheard []supervise.Notice
 }
 
 // reports are those observers of the supervisor that there is more to do with.
@@ -121,15 +127,16 @@ func New(c Config) (*Starter, error) {
 	c.complete()
 	plan, err := c.check()
 	if err != nil {
-		return nil, errors.Join(err, handover.Back(err))
+		return nil, errors.Join(err, handover.Back(err, nil))
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.since = time.Now()
+	s.hearing, s.deafen = context.WithCancel(context.Background())
 	if s.handed, err = handover.Claim(c.Name); err != nil {
-		return nil, errors.Join(err, handover.Back(err))
+		return nil, errors.Join(err, handover.Back(err, nil))
 	}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
 	life := c.life()
@@ -197,7 +204,7 @@ func (s *Starter) Listen() error {
 		return errors.Join(err, s.rehearse(asked))
 	}
 	if err := s.claimControl(); err != nil {
-		return errors.Join(err, handover.Back(err))
+		return errors.Join(err, s.goBack(err))
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -206,7 +213,7 @@ func (s *Starter) Listen() error {
 		s.succeed()
 	}
 	if err != nil && s.handed != nil {
-		err = errors.Join(err, handover.Back(err))
+		err = errors.Join(err, s.goBack(err))
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -248,7 +255,11 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
-		s.caught = s.signals(func(cause string) { cancel(errors.New(cause)) }).Catch(s.out.Printf)
+		stopping := func(cause string) { cancel(errors.New(cause)) }
+		if s.handed != nil {
+			stopping = func(string) {} // there are workers: the loop stops them
+		}
+		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })
 		handover.Early(s.caught.Add)
 	}
@@ -316,6 +327,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		return err
 	}
 	open.add(s.launcher.Sockets.Close)
+	s.made.add(s.launcher.Sockets.Abandon)
 	s.launcher.Warn()
 	return nil
 }
@@ -327,6 +339,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 		return err
 	}
 	open.add(s.out.Close)
+	s.made.add(s.out.Abandon)
 	if s.config.StatusFile == "" {
 		return nil
 	}
@@ -362,6 +375,9 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	if notices != nil {
 		open.add(notices.Close)
+		if s.held().Notify == nil {
+			s.made.add(notices.Close)
+		}
 		s.notices = notices
 	}
 	if s.config.Proof.Notified() {
@@ -383,6 +399,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	// Before the pid file is let go: another one that has waited for that can begin.
 	open.add(server.StopListening)
+	s.made.add(server.Abandon)
 	s.reports.clients.Server = server
 	s.reports.control.Store(server)
 	return nil
@@ -401,7 +418,11 @@ func samePath(path, absolute string) bool {
 	return err == nil && absolute != "" && abs == absolute
 }
 
-func (s *Starter) notice(n supervise.Notice) { s.sup.Notify(context.Background(), n) }
+func (s *Starter) notice(n supervise.Notice) {
+	if s.sup.Notify(s.hearing, n) != nil && s.hearing.Err() != nil {
+		s.unheard = append(s.unheard, n)
+	}
+}
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
 // in the order given. It is nil before Listen and after Run.

@@ -101,7 +101,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		From:     handover.Image{Executable: path, FD: n, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		Sockets: s.launcher.Sockets.Hand(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
+		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
 		unix.Close(n)
@@ -122,7 +122,8 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate, f *supervise.Frozen, processes []supervise.Process) (err error) {
 	var release undo
 	defer func() { _ = release.run() }()
-	s.reports.manager.HandsOver()
+	stays := s.reports.manager.HandsOver()
+	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()
 	goOn, err := proc.HoldWaits()
 	if err != nil {
@@ -134,9 +135,6 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
 	}
 	s.reports.status.Flush()
-	if s.reports.status.File != nil {
-		state.StatusFile = s.reports.status.File.Path()
-	}
 	state.Sockets = s.launcher.Sockets.Hand()
 	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
 		return err
@@ -146,18 +144,19 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	}
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
-		n, dir, err := s.notices.Hand()
+		hearOn, err := s.handNotices(state)
+		release.add(hearOn)
 		if err != nil {
 			return err
 		}
-		release.add(func() error { return unix.Close(n) })
-		state.Notify = &handover.File{Path: dir, FD: n}
 	}
 	if server := s.reports.control.Load(); server != nil {
-		if state.Control, err = server.Hand(); err != nil {
+		held, listen, err := server.Hand()
+		if err != nil {
 			return err
 		}
-		release.add(func() error { return unix.Close(state.Control.FD) })
+		release.add(func() error { listen(); return nil })
+		state.Control = held
 	}
 	var copyOn func()
 	state.Output, copyOn = s.out.Hand()
@@ -166,17 +165,49 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		logger := c.Process.(*proc.Process).Hand()
 		state.Logger, c.Process = &logger, nil
 	}
-	err = candidate.Exec(state.Descriptors())
-	if s.caught != nil {
-		s.caught.Again() // they were ignored
+	return candidate.Exec(state.Descriptors(), s.pause)
+}
+
+// handNotices hands over the notify socket. What was read and not heard, as the loop stands
+// still, goes along.
+func (s *Starter) handNotices(state *handover.State) (release func() error, err error) {
+	s.deafen()
+	n, dir, readOn, err := s.notices.Hand()
+	state.Notify = &handover.Notices{Path: dir, FD: n, Unheard: s.unheard}
+	return func() error {
+		unheard := s.unheard
+		s.unheard = nil
+		s.hearing, s.deafen = context.WithCancel(context.Background())
+		readOn(unheard)
+		return nil
+	}, err
+}
+
+// pause has no signal caught any more.
+func (s *Starter) pause() (left []os.Signal, again func()) {
+	if s.caught == nil {
+		return nil, func() {}
 	}
-	return err
+	left = s.caught.Pause()
+	return left, func() { s.caught.Again(left) }
+}
+
+// goBack has the last image go on, and returns only if there was none, or that fails.
+func (s *Starter) goBack(why error) error {
+	if s.handed == nil {
+		return handover.Back(why, nil)
+	}
+	if err := s.made.run(); err != nil {
+		why = errors.Join(why, err)
+	}
+	return handover.Back(why, s.pause)
 }
 
 // inherit takes over what the last image has handed over, as far as it must be done before
 // anything else.
 func (s *Starter) inherit() error {
 	h := s.handed
+	h.Heed()                        // before anything is started
 	for _, p := range h.Processes { // before orphans are waited for
 		s.workers = append(s.workers, proc.Adopt(p))
 	}
@@ -196,7 +227,11 @@ func (s *Starter) inherit() error {
 // this one can go on.
 func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) {
 	if s.handed == nil || s.handed.PidFile == nil {
-		return runfile.Hold(path)
+		pid, err := runfile.Hold(path)
+		if err == nil {
+			s.made.add(pid.Release)
+		}
+		return pid, err
 	}
 	old := runfile.AdoptPidFile(s.handed.PidFile.Path, s.handed.PidFile.FD)
 	if old.IsAt(path) {
@@ -205,6 +240,9 @@ func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) {
 	}
 	pid, err := runfile.Hold(path)
 	s.oldPid = old
+	if err == nil {
+		s.made.add(pid.Release)
+	}
 	return pid, err
 }
 
@@ -212,13 +250,13 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 	if s.handed == nil || s.handed.Notify == nil {
 		return nil, nil
 	}
-	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.notice)
+	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.handed.Notify.Unheard, s.notice)
 }
 
 // succeed is called when this image can go on: what only the last one had is let go.
 func (s *Starter) succeed() {
 	h := s.handed
-	h.Settled()
+	s.out.Follow(h.Output)
 	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil {
 		old := s.oldPid
@@ -227,7 +265,7 @@ func (s *Starter) succeed() {
 		}
 		_ = old.Release()
 	}
-	if h.StatusFile != "" && (s.reports.status.File == nil || s.reports.status.File.Path() != h.StatusFile) {
+	if h.StatusFile != "" && s.reports.status.Path() != h.StatusFile {
 		if old, err := runfile.AdoptStatusFile(h.StatusFile); err == nil {
 			_ = old.Remove()
 		}
@@ -237,6 +275,7 @@ func (s *Starter) succeed() {
 	}
 	h.Output.Drop(s.config.Name, s.runLogger)
 	s.reports.gone.After(h.Loop.Number, s.launcher.Sockets.Relinquish)
+	h.Settled()
 	if h.Why != "" {
 		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
 	} else {
@@ -299,6 +338,9 @@ var ErrRehearsal = errors.New("this was a rehearsal")
 // rehearse says whether this image could go on with a state, and then stands by until it
 // has, or the process that has asked is gone.
 func (s *Starter) rehearse(state *handover.State) error {
+	if state.Name != s.config.Name {
+		return fmt.Errorf("this is %s, which cannot go on in the place of %s", s.config.Name, state.Name)
+	}
 	if err := s.couldGoOn(state); err != nil {
 		return err
 	}
@@ -320,7 +362,12 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 		return err
 	}
 	if s.config.Control != "" && !samePath(s.config.Control, state.Control.Path) {
-		if _, err := control.Claim(s.config.Control); err != nil {
+		if err := control.Try(s.config.Control); err != nil {
+			return err
+		}
+	}
+	if path := s.config.StatusFile; path != "" && !samePath(path, state.StatusFile) {
+		if err := runfile.TryStatusFile(path); err != nil {
 			return err
 		}
 	}

@@ -160,17 +160,20 @@ func (m *Manager) Hear(e supervise.Event) {
 }
 
 // HandsOver tells that another image of this program goes on with the unit. It blocks until
-// that is sent, or for output.FlushTime. The loop calls it, and then nothing else unless the
-// image was not executed.
-func (m *Manager) HandsOver() {
+// that is sent, or for output.FlushTime. The loop calls it, and stays, if the image was not
+// executed.
+func (m *Manager) HandsOver() (stays func()) {
+	stays = func() {}
 	if m == nil {
-		return
+		return stays
 	}
 	if m.unit == unitRuns {
 		m.tell(reloading(m.stamp()))
 		m.unit = unitReloads
+		stays = m.decided
 	}
 	m.queue.Flush()
+	return stays
 }
 
 // State is what the manager takes the unit for, for the next image. On a nil Manager it is
@@ -189,7 +192,7 @@ func (m *Manager) GoesOn(state int, restarts bool) {
 		return
 	}
 	m.unit = unitState(state)
-	m.extends = m.unit == unitStarts
+	m.extends = m.unit != unitRuns
 	if m.unit == unitReloads && !restarts {
 		m.decided()
 	}
