@@ -16,11 +16,12 @@ func (o *Output) Hand() (h *Held, release func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	h = &Held{Saved: o.saved, Relays: pipes, Tail: o.tail.hand()}
+	started := func() {}
 	if o.sink != nil {
 		h.Spec = o.sink.spec
-		h.Command = o.sink.hand()
+		h.Command, started = o.sink.hand()
 	}
-	return h, func() { o.relays.release() }
+	return h, func() { started(); o.relays.release() }
 }
 
 // Adopt gives us our own stdout and stderr back, as the last image had them, before Open.
@@ -89,12 +90,14 @@ func (h *Held) Drop(name string, run Runner) {
 	close(s.command.quit)
 }
 
-func (s *sink) hand() *HeldCommand {
-	if s.command == nil {
-		return nil
-	}
+// hand is the log command. It is not started again until release is called.
+func (s *sink) hand() (h *HeldCommand, release func()) {
 	c := s.command
-	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), c.get()}
+	if c == nil {
+		return nil, func() {}
+	}
+	c.mu.Lock()
+	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), c.process}, c.mu.Unlock
 }
 
 func (t *tail) hand() HeldTail {
