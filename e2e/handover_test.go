@@ -130,3 +130,11 @@ func TestAnotherSuperdaemonIsRefused(t *testing.T) {
 	d.upgraded()
 	d.stop()
 }
+
+// JSON has no way to send it, and would change it.
+func TestUpgradeWithAnArgumentThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	code, printed := command(t, tempDir(t), ours, "--upgrade", "--control=ctl", "--", "./server", "x\xff")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, `start_server: "x\xff" is not UTF-8, and cannot be sent to the superdaemon: put it into a script`+"\n", printed)
+}

@@ -118,13 +118,15 @@ func (c *command) keep(p Process) {
 // again starts another run; nil: it cannot.
 func (c *command) again() Process {
 	c.mu.Lock() // who hands it over is to know of it
-	defer c.mu.Unlock()
 	p, err := c.start()
 	if err != nil {
-		c.died(0, 0, err)
-		return nil
+		p = nil
 	}
 	c.process = p
+	c.mu.Unlock()
+	if err != nil { // without the lock: Hand waits for it, and nothing is printed meanwhile
+		c.died(0, 0, err)
+	}
 	return p
 }
 
