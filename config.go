@@ -158,7 +158,7 @@ type Config struct {
 	// the last one ended by exit code 0. Attempts bounds what is tried until one has proved
 	// itself. With HandleSignals TERM, INT and QUIT are passed on to all workers as they
 	// are, each time that they come, and a restart that waits is dropped; what comes of
-	// that is up to the workers. USR1 and USR2 are ignored, as PID 1, too. Without Workers.
+	// that is up to the workers. USR1 and USR2 do not go to workers as PID 1 either. Without Workers.
 	Follow bool
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers has proved itself; the others are then replaced one by one if they fail.
@@ -193,6 +193,18 @@ type Config struct {
 	Verbose bool
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
+	// FDStore has the service manager keep the sockets (FDSTORE=1, sd_notify(3)), so that a
+	// superdaemon that it starts after this one was killed is given them, with all connections
+	// that wait. It needs NotifyManager and a NOTIFY_SOCKET, and a manager that keeps as many
+	// (FileDescriptorStoreMax=). Paths then stay when Run ends. Sockets that a manager has kept
+	// are taken over in any case. Linux only.
+	FDStore bool
+	// ReplaceOrphans takes the sockets over, with all connections that wait, from workers that
+	// StatusFile lists of a superdaemon that was killed, where the kernel lets us
+	// (pidfd_getfd(2)). When a generation is live they are told to go by SignalOnHUP after
+	// KillOldDelay, and killed after KillTimeout. Linux only.
+	ReplaceOrphans bool
+
 	// Env is the environment of the workers. nil: our own.
 	Env []string
 
@@ -225,6 +237,9 @@ type Config struct {
 	// and USR2 are passed on to the workers, and all orphans are waited for that
 	// the process is given. With Workers set TTIN adds one and TTOU takes one away.
 	HandleSignals bool
+	// UpgradeOnUSR1 has Upgrade called with an empty Image at USR1, with HandleSignals, which
+	// goes before what USR1 means as PID 1 or with Subreaper.
+	UpgradeOnUSR1 bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
 	// NotifyManager has the service manager told, if our own environment has
@@ -307,7 +322,7 @@ func (c *Config) check() (plan, error) {
 	}
 	faults := []error{
 		c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
-		c.checkNumbers(), c.checkTimes(), c.checkPaths(specs), c.checkEnv(p.env),
+		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env),
 	}
 	return p, errors.Join(faults...)
 }

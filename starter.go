@@ -78,23 +78,9 @@ type Starter struct {
 
 	caught *signals.Caught  // nil: none is
 	pid    *runfile.PidFile // nil: there is none
+
+	orphans *runfile.Orphans // nil: they are not looked for
 	images
-}
-
-// images are what this process was and is to be.
-type images struct {
-	handed    *handover.Inherited // nil: this is the first one
-	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
-	workers   []*proc.Process     // that the last one has handed over
-	since     time.Time           // when this one began
-	upgrades  int
-	upgrading sync.Mutex
-	made      undo // what the last one did not have, for when that has to go on
-
-	// What workers say is heard until deafen is called; then it is kept.
-	hearing context.Context
-	deafen  context.CancelFunc
-	unheard []supervise.Notice
 }
 
 // reports are those observers of the supervisor that there is more to do with.
@@ -104,6 +90,7 @@ type reports struct {
 	sockets *report.Sockets
 	manager *report.Manager // nil: there is no service manager to be told
 	gone    report.Gone
+	store   *report.Store // nil: nothing is kept by that manager
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
 }
@@ -178,6 +165,12 @@ func (s *Starter) observers() []supervise.Observer {
 	if c.managed() {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		all = append(all, s.reports.manager)
+		if s.reports.store = s.storeFor(s.reports.manager); s.reports.store != nil {
+			all = append(all, s.reports.store)
+		}
+	}
+	if c.ReplaceOrphans {
+		all = append(all, &report.First{Is: isLive, Do: s.retireOrphans})
 	}
 	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
 		Out: s.out, Name: c.Name,
@@ -200,8 +193,11 @@ func (s *Starter) Listen() error {
 	if s.open != nil {
 		return nil
 	}
-	if asked, err := handover.Rehearsal(); asked != nil || err != nil {
-		return errors.Join(err, s.rehearse(asked))
+	switch asked, err := handover.Rehearsal(s.config.Name); {
+	case err != nil:
+		return err
+	case asked != nil:
+		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
 		return errors.Join(err, s.goBack(err))
@@ -311,23 +307,30 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
-	if left := s.plan.untaken(); len(left) > 0 { // before a port of theirs is found to be in use
-		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(left), "socket"), fdenv.Describe(left))
+	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
+		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
+	}
+	left := s.survive(ctx)
+	if s.orphans != nil {
+		open.add(s.orphans.Close)
 	}
 	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
-		Held:     s.held().Sockets,
+		Held:     append(left.held, s.held().Sockets...),
+
+		KeepPaths: s.config.FDStore,
 	})
 	if err != nil {
 		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
 			err = runfile.LeftBehind(err, used.Pids, s.config.StatusFile, s.config.Name)
 		}
-		return err
+		return left.lost(s, err)
 	}
 	open.add(s.launcher.Sockets.Close)
 	s.made.add(s.launcher.Sockets.Abandon)
+	s.bound(left)
 	s.launcher.Warn()
 	return nil
 }
@@ -346,6 +349,8 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	make := runfile.NewStatusFile
 	if samePath(s.config.StatusFile, s.held().StatusFile) {
 		make = runfile.AdoptStatusFile
+	} else if s.orphans != nil {
+		make = runfile.KeepStatusFile
 	}
 	status, err := make(s.config.StatusFile)
 	if err != nil {
@@ -416,12 +421,6 @@ func (s *Starter) held() *handover.State {
 func samePath(path, absolute string) bool {
 	abs, err := filepath.Abs(path)
 	return err == nil && absolute != "" && abs == absolute
-}
-
-func (s *Starter) notice(n supervise.Notice) {
-	if s.sup.Notify(s.hearing, n) != nil && s.hearing.Err() != nil {
-		s.unheard = append(s.unheard, n)
-	}
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each

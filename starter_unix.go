@@ -65,7 +65,18 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 			table[sig] = signalWorkers(sig)
 		}
 	}
+	if s.config.UpgradeOnUSR1 {
+		table[syscall.SIGUSR1] = func(_ context.Context, cause string) { go s.upgradeOn(cause) }
+	}
 	return table
+}
+
+// upgradeOn has the file of our own executable go on, with the same command line. It blocks
+// as long as a rehearsal does.
+func (s *Starter) upgradeOn(cause string) {
+	if err := s.upgrade(context.Background(), cause, Image{}, nil); errors.Is(err, errUpgrading) {
+		s.out.Printf("%s: ignored, as %v", cause, err)
+	}
 }
 
 // insistence is how long after an INT another one means that what is left is to be

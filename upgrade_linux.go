@@ -41,9 +41,12 @@ func (s *Starter) byClient(r control.Request, cause string) control.Answer {
 	return control.Answer{Error: err.Error()}
 }
 
+// errUpgrading is what upgrade returns, and does not log, while another one is under way.
+var errUpgrading = supervise.ErrFreezing
+
 func (s *Starter) upgrade(ctx context.Context, cause string, image Image, by *control.Waiting) (err error) {
 	if !s.upgrading.TryLock() {
-		return supervise.ErrFreezing
+		return errUpgrading
 	}
 	defer s.upgrading.Unlock()
 	if image.Executable == "" {
@@ -68,6 +71,9 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	state.By = by
 	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
 		return err
+	}
+	if s.caught != nil {
+		s.caught.Forget()
 	}
 	candidate, err := handover.Rehearse(state, s.config.RehearseArg)
 	if err != nil {
@@ -125,6 +131,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()
+	state.Kept = s.reports.store.State()
 	goOn, err := proc.HoldWaits()
 	if err != nil {
 		return err
@@ -183,13 +190,17 @@ func (s *Starter) handNotices(state *handover.State) (release func() error, err 
 	}, err
 }
 
-// pause has no signal caught any more.
-func (s *Starter) pause() (left []os.Signal, again func()) {
+// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
+// for nothing is to be executed.
+func (s *Starter) pause() (left []os.Signal, again func(), err error) {
 	if s.caught == nil {
-		return nil, func() {}
+		return nil, func() {}, nil
 	}
 	left = s.caught.Pause()
-	return left, func() { s.caught.Again(left) }
+	if s.caught.Ended() {
+		err = ErrStopping
+	}
+	return left, func() { s.caught.Again(left) }, err
 }
 
 // goBack has the last image go on, and returns only if there was none, or that fails.
@@ -274,7 +285,11 @@ func (s *Starter) succeed() {
 		h.Control.Drop()
 	}
 	h.Output.Drop(s.config.Name, s.runLogger)
-	s.reports.gone.After(h.Loop.Number, s.launcher.Sockets.Relinquish)
+	s.reports.gone.After(h.Loop.Number, func() {
+		s.launcher.Sockets.Relinquish()
+		s.reports.store.Sync()
+	})
+	s.reports.store.Sync()
 	h.Settled()
 	if h.Why != "" {
 		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
@@ -299,10 +314,13 @@ func (s *Starter) goOn(ctx context.Context) error {
 	h := s.handed
 	server := s.reports.control.Load()
 	reply := s.restartAsUpgraded
-	if h.By != nil && server != nil {
-		server.Answer(h.By, reply)
-	} else {
+	switch {
+	case h.By == nil:
 		go reply()
+	case server == nil:
+		go h.By.Answer(reply)
+	default:
+		server.Answer(h.By, reply)
 	}
 	processes := make([]supervise.Process, len(s.workers))
 	for i, p := range s.workers {
@@ -317,6 +335,8 @@ func (s *Starter) restartAsUpgraded() control.Answer {
 	switch {
 	case h.Why != "":
 		return control.Answer{Error: fmt.Sprintf("%s could not go on: %s; %s goes on", h.To.Executable, h.Why, s.self())}
+	case s.config.Follow && s.caught != nil && s.caught.Ended(): // the workers were told to go
+		return control.Answer{Error: ErrStopping.Error()}
 	case h.KeepWorkers:
 		return control.Answer{OK: true, Message: fmt.Sprintf("%s goes on, with the same workers", s.self()), Generation: h.Loop.Number}
 	}

@@ -20,6 +20,13 @@ var errUpgrade = errors.New("only Linux can replace a superdaemon")
 // Upgrade replaces this process by another image of it. Only Linux can.
 func (s *Starter) Upgrade(context.Context, Image) error { return errUpgrade }
 
+var errUpgrading = errors.New("")
+
+func (s *Starter) upgrade(_ context.Context, cause string, _ Image, _ *control.Waiting) error {
+	s.out.Printf("%s: ignored, as %v", cause, errUpgrade)
+	return errUpgrade
+}
+
 func (s *Starter) byClient(control.Request, string) control.Answer {
 	return control.Answer{Error: errUpgrade.Error()}
 }

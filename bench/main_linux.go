@@ -37,6 +37,7 @@ var experiments = []experiment{
 	{"ready", (*bench).ready},
 	{"restart-returns", (*bench).restartReturns},
 	{"crash", (*bench).crash},
+	{"upgrade", (*bench).upgrade},
 	{"idle", (*bench).idleFresh},
 	{"idle-restarted", (*bench).idleRestarted},
 	{"ports", (*bench).ports},

@@ -237,7 +237,7 @@ func TestContainerExportsToSystemdsServers(t *testing.T) {
 // no worker's status is lost over that.
 func leavesOrphans(t *testing.T, d *daemon, file, pid string) {
 	t.Helper()
-	const generations = 10
+	const generations = 5
 	status := func(generation int) int { return generation << 8 } // as of wait(2)
 	for generation := 1; generation <= generations; generation++ {
 		d.sees(1, fmt.Sprintf(`^generation %d has left its orphans behind$`, generation))

@@ -28,6 +28,7 @@ type serviceManager struct {
 
 	mu    sync.Mutex
 	heard []string // messages
+	store []stored // its descriptor store
 }
 
 // startManager makes one that listens at addr, which may be @abstract.
@@ -39,13 +40,14 @@ func startManager(t *testing.T, addr string) *serviceManager {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		buffer := make([]byte, 4096)
+		buffer, oob := make([]byte, 4096), make([]byte, 4096)
 		for {
-			n, err := conn.Read(buffer)
+			n, rights, _, _, err := conn.ReadMsgUnix(buffer, oob)
 			if err != nil {
 				return
 			}
 			m.mu.Lock()
+			m.keeps(string(buffer[:n]), oob[:rights])
 			m.heard = append(m.heard, string(buffer[:n]))
 			m.mu.Unlock()
 		}

@@ -43,7 +43,7 @@ func startReuseport(t *testing.T, addr, options string, program ...string) *daem
 // when it was killed nobody could save; these are killed between two connections.
 func TestReuseportUnderLoad(t *testing.T) {
 	t.Parallel()
-	const times = 100
+	const times = 40
 	addr := "127.0.0.1:" + freePort(t)
 	d := startReuseport(t, addr, ",reuseport", program(t, "oneatatime"))
 	l := startLoad(t, "tcp", addr, 8, 0)

@@ -26,7 +26,7 @@ const brokenRelease = "#!/bin/sh\necho cannot load the application\nexit 4\n"
 
 func goodRelease() string { return "#!/bin/sh\nexec " + hello + "\n" }
 
-// TestRollingUnderLoad restarts four workers fifty times, slot by slot. Every
+// TestRollingUnderLoad restarts four workers thirty times, slot by slot. Every
 // tenth release is broken, and rolled back.
 func TestRollingUnderLoad(t *testing.T) {
 	t.Parallel()
@@ -39,7 +39,7 @@ func TestRollingUnderLoad(t *testing.T) {
 	l := startLoad(t, "tcp", addr, 4, 4)
 	l.goesOn(100)
 	generation := 1
-	for n := range 50 {
+	for n := range 30 {
 		if n%10 == 5 {
 			d.release(brokenRelease)
 			code, printed := d.ask("--restart", "--timeout=30")

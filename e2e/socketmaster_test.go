@@ -151,14 +151,14 @@ func TestSocketmasterPassesSignalsOnAsTheyAre(t *testing.T) {
 		d.says(1, "told "+sig)
 	}
 	d.sees(2, `^\[\d+\] told INT$`)
-	d.signal(syscall.SIGUSR1)
-	d.sees(1, `^received USR1, which means nothing to socketmaster: ignored$`)
+	d.signal(syscall.SIGUSR2)
+	d.sees(1, `^received USR2, which means nothing to socketmaster: ignored$`)
 	d.signal(syscall.SIGHUP)
 	d.says(1, "told TERM")
 	d.says(2, "up")
 	d.stop()
 	d.says(2, "told TERM")
-	d.printsNot(`told (HUP|USR1)`)
+	d.printsNot(`told (HUP|USR2)`)
 }
 
 func TestSocketmasterThatIsToldToGoWhileAServerStarts(t *testing.T) {

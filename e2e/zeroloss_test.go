@@ -62,7 +62,7 @@ func TestNoRequestWaitsForABoot(t *testing.T) {
 // come wait for the next one: the port is never closed.
 func TestKilledWorkersLeaveThePortOpen(t *testing.T) {
 	t.Parallel()
-	const kills, clients = 100, 2
+	const kills, clients = 50, 2
 	addr := "127.0.0.1:" + freePort(t)
 	// A kill within the interval would be a failed attempt, and paced. So each
 	// worker is in the status file before it is killed.

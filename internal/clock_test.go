@@ -19,13 +19,14 @@ var wall = regexp.MustCompile(`\.Round\(0\)|\.(UTC|Local|ModTime)\(\)|\.Unix(Mil
 // byTheWall is where it is meant: in texts and protocols, for a deadline that has long been
 // over, for the age of a directory, which nothing else tells, and to know a file again.
 var byTheWall = map[string]string{
-	"internal/control/encode.go":       "v.UnixMilli()",
-	"internal/control/decode.go":       "time.UnixMilli(",
-	"internal/control/conversation.go": "SetReadDeadline(time.Unix(1, 0))",
-	"internal/control/client.go":       "SetDeadline(time.Unix(1, 0))",
-	"internal/notify/place_linux.go":   "time.Since(info.ModTime()) > beingMade",
-	"internal/runfile/status.go":       "s.info.ModTime().Equal(old.info.ModTime())", // is it the same file
-	"listener/drain.go":                "SetReadDeadline(time.Unix(1, 0))",
+	"internal/control/encode.go":        "v.UnixMilli()",
+	"internal/control/decode.go":        "time.UnixMilli(",
+	"internal/control/conversation.go":  "SetReadDeadline(time.Unix(1, 0))",
+	"internal/control/client.go":        "SetDeadline(time.Unix(1, 0))",
+	"internal/notify/place_linux.go":    "time.Since(info.ModTime()) > beingMade",
+	"internal/runfile/orphans_linux.go": "findOrphan(e.Pid, status.info.ModTime())",   // did it start before the file was written
+	"internal/runfile/status.go":        "s.info.ModTime().Equal(old.info.ModTime())", // is it the same file
+	"listener/drain.go":                 "SetReadDeadline(time.Unix(1, 0))",
 }
 
 // TestNothingMeasuresByAClockThatIsSet: loop, files and clients go by the monotonic clock.

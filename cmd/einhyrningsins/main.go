@@ -20,6 +20,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
+	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -66,11 +67,12 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	args = cmdline.Rehearsing(args)
 	var o options
 	parser, command, err := cmdline.Parse(name, "[OPTIONS] [--] PROGRAM [ARGS]", &o, args)
 	switch {
 	case err != nil:
-		return cmdline.Fail(stderr, name, cmdline.Usage, err)
+		return cmdline.Fail(stderr, name, cmdline.Usage, errors.Join(err, handover.Back(err, nil)))
 	case o.Help:
 		parser.WriteHelp(stdout)
 		fmt.Fprint(stdout, epilogue)
@@ -81,13 +83,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	c, err := o.config(command, stderr)
 	if err != nil {
-		return cmdline.Fail(stderr, name, cmdline.Usage, err)
+		return cmdline.Fail(stderr, name, cmdline.Usage, errors.Join(err, handover.Back(err, nil)))
 	}
 	s, err := starter.New(c)
 	if err != nil {
 		return cmdline.Fail(stderr, name, cmdline.Usage, err)
 	}
-	if err := s.Run(context.Background()); err != nil {
+	if err := s.Run(context.Background()); err != nil && !errors.Is(err, starter.ErrRehearsal) {
 		if failure := (*starter.Failure)(nil); errors.As(err, &failure) && failure.Pid != 0 && !o.Syslog {
 			return cmdline.Error // the log on stderr has said why
 		}
@@ -113,6 +115,8 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 		Log:           log,
 		Verbose:       o.Verbose,
 		HandleSignals: true,
+		Release:       cmdline.Release(starter.Version),
+		RehearseArg:   cmdline.RehearseArg,
 		NotifyManager: true,
 	}
 	c.SignalOnHUP, _ = text.ParseSignal("USR2") // as einhorn's; TERM where there is no USR2

@@ -19,6 +19,7 @@ import (
 	"github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -37,8 +38,9 @@ signal's name in any case, with or without SIG.
 
 Signals: HUP starts a new server, waits for -start, and then signals the others;
 if the new one has ended by then, the others serve on. INT, TERM and QUIT are
-passed on to all servers as they are. USR1, by which socketmaster is to replace
-itself, does nothing: it is not there until start_server can upgrade itself.
+passed on to all servers as they are. USR1 has the file of socketmaster itself,
+which may be a newer one by now, go on in its place with the same command line,
+and then does what HUP does (Linux).
 
 A server that ends is not replaced. When none is left socketmaster ends as the
 last one did: by its exit code, or by 128 + N if signal N has killed it.
@@ -53,6 +55,7 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	args = cmdline.Rehearsing(args)
 	o, err := parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -70,19 +73,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		config, err = o.config(stderr)
 	}
 	if lookup := (*net.DNSError)(nil); errors.As(err, &lookup) {
-		return cmdline.Fail(stderr, name, cmdline.Error, err)
+		return cmdline.Fail(stderr, name, cmdline.Error, errors.Join(err, handover.Back(err, nil)))
 	}
-	var s *starter.Starter
-	if err == nil {
-		s, err = starter.New(config)
+	if err != nil {
+		return cmdline.Fail(stderr, name, cmdline.Usage, errors.Join(err, handover.Back(err, nil)))
 	}
+	s, err := starter.New(config)
 	if err != nil {
 		return cmdline.Fail(stderr, name, cmdline.Usage, err)
 	}
 	err = s.Run(context.Background())
 	var ended *starter.Failure
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, starter.ErrRehearsal):
 		return cmdline.OK
 	case errors.As(err, &ended) && ended.Pid != 0:
 		return ended.ExitCode() // the log has said how
@@ -151,6 +154,9 @@ func (o *options) config(log io.Writer) (starter.Config, error) {
 		Follow:        true,
 		PrefixOutput:  true,
 		HandleSignals: true,
+		UpgradeOnUSR1: true,
+		Release:       cmdline.Release(starter.Version),
+		RehearseArg:   cmdline.RehearseArg,
 		Log:           log,
 	}
 	if o.start == 0 {

@@ -174,6 +174,8 @@ func (o *options) checkClient() error {
 		return errors.New("--json goes with --status only")
 	case o.Drained && (!o.Restart || o.Control == ""):
 		return errors.New("--drained goes with --restart and --control only")
+	case o.ReplaceOrphans && o.StatusFile == "" && !o.isClient():
+		return errors.New("--replace-orphans needs --status-file")
 	case o.Timeout != "" && len(asked) == 0:
 		return errors.New("--timeout goes with --restart, --stop, --status and --upgrade only")
 	case o.Daemonize != "" && o.Daemonize != "started" && o.Daemonize != "ready":

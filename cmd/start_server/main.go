@@ -38,18 +38,12 @@ func main() {
 	os.Exit(onMain(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
 }
 
-// rehearseArg comes before all other arguments when start_server is only asked whether it
-// could go on in the place of another one. Versions that cannot end by it.
-const rehearseArg = "--rehearse"
-
 func run(args []string, stdout, stderr io.Writer) int {
 	report := daemonReport()
 	if report != nil {
 		stderr = report
 	}
-	if len(args) > 0 && args[0] == rehearseArg {
-		args = args[1:]
-	}
+	args = cmdline.Rehearsing(args)
 	o, err := parse(args)
 	switch {
 	case o == nil:

@@ -55,6 +55,9 @@ type options struct {
 	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time; also ENABLE_AUTO_RESTART=1"`
 	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" description:"time from the last success to an automatic restart; also AUTO_RESTART_INTERVAL (default: 360)"`
 
+	FDStore        bool `long:"fdstore" description:"have the service manager keep the sockets, for the start_server that it starts when this one was killed: none is lost, nor a connection that waits. systemd needs FileDescriptorStoreMax= for that; see docs/systemd.md (Linux)"`
+	ReplaceOrphans bool `long:"replace-orphans" description:"take the sockets over from the workers that --status-file lists of a start_server that was killed, and tell those to go when the new ones serve; see docs/killed.md (Linux)"`
+
 	EnvDir       string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
 	PidFile      string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
 	StatusFile   string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
@@ -133,10 +136,11 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
 	c.KillGroup = o.KillGroup
+	c.FDStore, c.ReplaceOrphans = o.FDStore, o.ReplaceOrphans && o.StatusFile != ""
 	c.Control = o.Control
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
-	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), rehearseArg, o.changes
+	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), cmdline.RehearseArg, o.changes
 	c.HandleSignals = true
 	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""

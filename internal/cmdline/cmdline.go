@@ -58,3 +58,15 @@ func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest
 	}
 	return parser, rest, err
 }
+
+// RehearseArg comes before all other arguments when a superdaemon is only asked whether it
+// could go on in the place of another one. Versions that cannot end by it.
+const RehearseArg = "--rehearse"
+
+// Rehearsing is args without RehearseArg.
+func Rehearsing(args []string) []string {
+	if len(args) > 0 && args[0] == RehearseArg {
+		return args[1:]
+	}
+	return args
+}

@@ -111,6 +111,25 @@ func (r *Request) Wait() (*Waiting, error) {
 	return &Waiting{n, r.client.peer.Pid, r.client.peer.UID, string(r.ID), r.client.events != nil}, nil
 }
 
+// Answer sends the client what do returns, for an image that has no control socket, and hangs
+// up.
+func (w *Waiting) Answer(do func() Answer) {
+	f := os.NewFile(uintptr(w.FD), "client")
+	conn, err := net.FileConn(f)
+	f.Close()
+	a := do()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	a.Version = Version
+	if w.ID != "" {
+		a.ID = []byte(w.ID)
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTime))
+	_, _ = conn.Write(a.encode())
+}
+
 // Answer sends a client what do returns, and then serves it on. It does not block.
 func (s *Server) Answer(w *Waiting, do func() Answer) {
 	f := os.NewFile(uintptr(w.FD), "client")

@@ -56,3 +56,34 @@ func Rebound(path string, dev, ino uint64, mode fs.FileMode, uid, gid int) (*Bou
 	}
 	return b, os.NewSyscallError("chown", chownPath(n, uid, gid))
 }
+
+// siocUnixFile is SIOCUNIXFILE (linux/un.h): a descriptor of the file that a unix socket was
+// bound to. It takes CAP_NET_ADMIN.
+const siocUnixFile = 0x89e0
+
+// BoundFile is the device and the number of the file that a unix socket was bound to. Where
+// the kernel does not tell us, it is the one at path if that is the socket's name, and if the
+// file is a socket of ours, or of the user uid, that has no other name. The error is ErrLost
+// otherwise.
+func BoundFile(n int, path string, uid int) (dev, ino uint64, err error) {
+	var st unix.Stat_t
+	if file, err := unix.IoctlRetInt(n, siocUnixFile); err == nil {
+		defer unix.Close(file)
+		if err := unix.Fstat(file, &st); err != nil {
+			return 0, 0, os.NewSyscallError("fstat", err)
+		}
+		return uint64(st.Dev), st.Ino, nil
+	}
+	sa, err := unix.Getsockname(n)
+	if err != nil {
+		return 0, 0, os.NewSyscallError("getsockname", err)
+	}
+	if name, is := sa.(*unix.SockaddrUnix); !is || name.Name != path || unix.Lstat(path, &st) != nil {
+		return 0, 0, ErrLost
+	}
+	ours := int(st.Uid) == os.Geteuid() || int(st.Uid) == uid
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || st.Nlink != 1 || !ours {
+		return 0, 0, ErrLost
+	}
+	return uint64(st.Dev), st.Ino, nil
+}

@@ -24,7 +24,8 @@ const firstPassed = 3
 
 // TakePassed finds the sockets that are passed to process pid, in their order, by the
 // variables of sd_listen_fds_with_names(3). With "*" in names it returns all, otherwise
-// those of these names. The error lists every name that no socket has.
+// those of these names; those that are Kept are not among them. The error lists every name
+// that no socket has.
 func TakePassed(getenv func(string) string, pid int, names []string) ([]Passed, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -32,6 +33,10 @@ func TakePassed(getenv func(string) string, pid int, names []string) ([]Passed, 
 	all, err := passed(getenv, pid)
 	if err != nil {
 		return nil, fmt.Errorf("inherit: %w", err)
+	}
+	all = slices.DeleteFunc(all, Passed.kept)
+	if len(all) == 0 {
+		return nil, errors.New("inherit: all sockets that LISTEN_FDS passes are those of the descriptor store: a .socket unit of systemd passes others")
 	}
 	var faults []error
 	for _, name := range names {
@@ -76,14 +81,14 @@ func passed(getenv func(string) string, pid int) ([]Passed, error) {
 }
 
 // Untaken are the sockets that are passed to the process pid by LISTEN_FDS, without
-// those at the descriptors taken. What is wrong with the variables is of no interest
+// those at the descriptors taken, and those that are Kept. What is wrong with the variables is of no interest
 // to a process that asks for none.
 func Untaken(getenv func(string) string, pid int, taken []int) []Passed {
 	all, err := passed(getenv, pid)
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(all, func(p Passed) bool { return slices.Contains(taken, p.FD) })
+	return slices.DeleteFunc(all, func(p Passed) bool { return p.kept() || slices.Contains(taken, p.FD) })
 }
 
 // fewPassed are so many sockets that Describe names.

@@ -35,13 +35,17 @@ type Candidate struct {
 // not "", is an argument before all others that a program must know to rehearse: one that
 // does not know it ends. The error is what the image says of why it cannot go on.
 func Rehearse(s *State, first string) (*Candidate, error) {
+	return rehearseFor(rehearsalTime, s, first)
+}
+
+func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error) {
 	image, err := openImage(s.To.Executable)
 	if err != nil {
 		return nil, err
 	}
 	c := &Candidate{state: s, memory: -1, guard: -1}
 	s.To.FD = image
-	if err := c.rehearse(first); err != nil {
+	if err := c.rehearse(first, limit); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -57,7 +61,7 @@ func openImage(path string) (int, error) {
 	return fd.Dup(n)
 }
 
-func (c *Candidate) rehearse(first string) error {
+func (c *Candidate) rehearse(first string, limit time.Duration) error {
 	var err error
 	if c.memory, err = unix.MemfdCreate(stateName, unix.MFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("memfd_create", err)
@@ -102,12 +106,12 @@ func (c *Candidate) rehearse(first string) error {
 	if err != nil { // which names it by the number
 		return errors.New(strings.ReplaceAll(err.Error(), command.Path, c.state.To.Executable))
 	}
-	return c.listen(answer)
+	return c.listen(answer, limit)
 }
 
 // listen waits until the image has said yes, or ended, or its time is over.
-func (c *Candidate) listen(answer *os.File) error {
-	_ = answer.SetReadDeadline(time.Now().Add(rehearsalTime))
+func (c *Candidate) listen(answer *os.File, limit time.Duration) error {
+	_ = answer.SetReadDeadline(time.Now().Add(limit))
 	var text []byte
 	buffer := make([]byte, 4096)
 	for len(text) < 64<<10 {
@@ -117,7 +121,7 @@ func (c *Candidate) listen(answer *os.File) error {
 			return nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("%s has not said within %v whether it could go on; it said: %q", c.state.To.Executable, rehearsalTime, text)
+			return fmt.Errorf("%s has not said within %v whether it could go on; it said: %q", c.state.To.Executable, limit, text)
 		}
 		if err != nil {
 			break
@@ -167,8 +171,8 @@ func (c *Candidate) Close() {
 }
 
 // Pause has no signal caught any more, and returns those that were not acted on: the next image
-// does. again is for when that is not executed.
-type Pause func() (left []os.Signal, again func())
+// does. again is for when that is not executed, as after an error.
+type Pause func() (left []os.Signal, again func(), err error)
 
 // Exec executes the image with the state as it is by now, and with these descriptors. It
 // returns only if that fails; all is as it was then. Until the image hears them itself HUP,
@@ -189,8 +193,11 @@ func (c *Candidate) Exec(files []int, pause Pause) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	left, again := pause()
+	left, again, err := pause()
 	defer again() // before restore
+	if err != nil {
+		return err
+	}
 	value := message{takeOver, c.memory, left, ""}
 	return execute(&c.state.To, value, append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD))
 }
@@ -240,7 +247,7 @@ func Back(why error, pause Pause) error {
 	defer restore()
 	value := message{goBack, found.fd, waiting(), why.Error()}
 	if pause != nil {
-		left, again := pause()
+		left, again, _ := pause() // there is no other way
 		defer again()
 		value.signals = append(value.signals, left...)
 	}

@@ -161,9 +161,9 @@ func waiting() (all []os.Signal) {
 	return all
 }
 
-// Rehearsal returns the state that this process is to say of whether it could go on with
-// it; nil: it is not asked.
-func Rehearsal() (*State, error) {
+// Rehearsal returns the state that this process, which is a superdaemon of that name, is to
+// say of whether it could go on with it; nil: it is not asked.
+func Rehearsal(name string) (*State, error) {
 	if found.purpose != rehearse {
 		return nil, nil
 	}
@@ -173,6 +173,9 @@ func Rehearsal() (*State, error) {
 	}
 	if s.Pid != os.Getppid() {
 		return nil, errors.New("the state that is handed over is another process's")
+	}
+	if s.Name != name {
+		return nil, fmt.Errorf("the state that is handed over is one of %s, and this is %s", s.Name, name)
 	}
 	return s, nil
 }

@@ -53,6 +53,8 @@ type State struct {
 	Ignored    []int        // signals that were ignored before the exec was prepared
 	Sources    []int        // descriptors that were passed to the superdaemon at its start
 
+	Kept []socket.Kept // by the service manager
+
 	Unit int // what the service manager takes the superdaemon for
 
 	Guard        int // the end of a pipe to the child that has rehearsed

@@ -16,7 +16,7 @@ type Inherited struct {
 // Claim, Rehearsal and Early are for Linux only: nothing is ever handed over here.
 func Claim(string) (*Inherited, error) { return nil, nil }
 
-func Rehearsal() (*State, error) { return nil, nil }
+func Rehearsal(string) (*State, error) { return nil, nil }
 
 func Early(func(os.Signal)) {}
 
@@ -24,7 +24,7 @@ func Early(func(os.Signal)) {}
 func Back(error, Pause) error { return nil }
 
 // Pause is for Linux only.
-type Pause func() (left []os.Signal, again func())
+type Pause func() (left []os.Signal, again func(), err error)
 
 // Candidate is an image that has rehearsed.
 type Candidate struct{}

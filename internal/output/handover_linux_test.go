@@ -1,10 +1,13 @@
 package output
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -55,4 +58,61 @@ func TestRelayThatCouldNotBeHeldGoesOn(t *testing.T) {
 	}
 	assert.Equal(t, "[7] first\n[7] second\n", got)
 	o.Wait()
+}
+
+// Lines that a worker writes while one image hands over to the next are whole, and there once.
+func TestLinesAreWholeOverAHandover(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	reads, writes, err := os.Pipe()
+	require.NoError(t, err)
+	defer writes.Close()
+	out := New(&log, "a test")
+	out.relays.follow(reads, 7, "")
+	want := ""
+	for n := range 20 {
+		fmt.Fprintf(writes, "line %d\nbegun", n)
+		if n%4 == 3 {
+			_, release := out.Hand() // which comes to nothing
+			fmt.Fprint(writes, " and")
+			want += fmt.Sprintf("[7] line %d\n[7] begun and ended\n", n)
+			release()
+		} else {
+			h, _ := out.Hand()
+			require.Len(t, h.Relays, 1)
+			h.Relays[0].FD, err = fd.Dup(h.Relays[0].FD)
+			require.NoError(t, err)
+			fmt.Fprint(writes, " here")
+			want += fmt.Sprintf("[7] line %d\n[7] begun here ended\n", n)
+			out = New(&log, "a test")
+			out.Adopt(h)
+			out.Follow(h)
+		}
+		fmt.Fprint(writes, " ended\n")
+		require.Eventually(t, func() bool { return log.String() == want }, patience, time.Millisecond, "%s", &log)
+	}
+}
+
+func TestTailOfTheLogIsHandedOver(t *testing.T) {
+	t.Parallel()
+	last := New(os.Stderr, "a test")
+	last.tail.adopt(HeldTail{Generation: 3, Begin: 77, Failed: 2, Lines: []string{"no database"}})
+	h, release := last.Hand()
+	release()
+	next := New(os.Stderr, "a test")
+	next.Adopt(h)
+	assert.Equal(t, []string{"no database"}, next.Tail(2))
+}
+
+func TestWhyALogCouldNotBeOpened(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	assert.NoError(t, Try(""))
+	assert.NoError(t, Try("| cat"))
+	assert.NoError(t, Try("syslog:x"))
+	assert.NoError(t, Try(filepath.Join(dir, "log")))
+	assert.FileExists(t, filepath.Join(dir, "log"))
+	assert.ErrorContains(t, Try(dir), "log file: ")
+	assert.ErrorContains(t, Try(filepath.Join(dir, "nowhere", "log")), "no such file or directory")
+	assert.Error(t, Try("|"))
 }

@@ -160,20 +160,24 @@ func (m *Manager) Hear(e supervise.Event) {
 }
 
 // HandsOver tells that another image of this program goes on with the unit. It blocks until
-// that is sent, or for output.FlushTime. The loop calls it, and stays, if the image was not
-// executed.
+// that is sent, or for output.FlushTime. The loop calls it, and then nothing else unless the
+// image was not executed: then the loop calls stays, and goes on.
 func (m *Manager) HandsOver() (stays func()) {
-	stays = func() {}
 	if m == nil {
-		return stays
+		return func() {}
 	}
-	if m.unit == unitRuns {
+	runs := m.unit == unitRuns
+	if runs {
 		m.tell(reloading(m.stamp()))
 		m.unit = unitReloads
 		stays = m.decided
 	}
 	m.queue.Flush()
-	return stays
+	return func() {
+		if runs {
+			m.decided()
+		}
+	}
 }
 
 // State is what the manager takes the unit for, for the next image. On a nil Manager it is

@@ -50,3 +50,13 @@ func AdoptStatusFile(path string) (*StatusFile, error) {
 	}
 	return &StatusFile{path: path, made: info}, nil
 }
+
+// KeepStatusFile is NewStatusFile for a path where a file may be that lists workers of a
+// superdaemon that was killed: it stays until Write is called.
+func KeepStatusFile(path string) (*StatusFile, error) {
+	s, err := AdoptStatusFile(path)
+	if err == nil {
+		s.made, s.keeps = nil, true
+	}
+	return s, err
+}

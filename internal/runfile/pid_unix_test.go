@@ -188,7 +188,7 @@ func gonePid(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
-func text(t *testing.T, path string) string {
+func textOf(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -200,7 +200,7 @@ func TestPidFileHoldsOurPidUntilReleased(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
 	p, err := Hold(path)
 	require.NoError(t, err)
-	assert.Equal(t, strconv.Itoa(os.Getpid())+"\n", text(t, path))
+	assert.Equal(t, strconv.Itoa(os.Getpid())+"\n", textOf(t, path))
 	owner, err := Owner(path)
 	require.NoError(t, err)
 	assert.Equal(t, os.Getpid(), owner)
@@ -221,7 +221,7 @@ func TestStalePidFileIsTakenOver(t *testing.T) {
 
 		p, err := Hold(path)
 		require.NoError(t, err, "%q", left)
-		assert.Equal(t, strconv.Itoa(os.Getpid())+"\n", text(t, path), "nothing is left of %q", left)
+		assert.Equal(t, strconv.Itoa(os.Getpid())+"\n", textOf(t, path), "nothing is left of %q", left)
 		assert.NoError(t, p.Release())
 	}
 }
@@ -249,7 +249,7 @@ func TestPidFileThatIsHeldIsLeftAsItIs(t *testing.T) {
 	require.ErrorAs(t, err, &held)
 	assert.Equal(t, HeldError{f.pidFile, f.pid()}, *held)
 	assert.EqualError(t, err, fmt.Sprintf("pid file %q is held by running process %d; stop that first, or use another pid file", f.pidFile, f.pid()))
-	assert.Equal(t, fmt.Sprintln(f.pid()), text(t, f.pidFile), "not truncated")
+	assert.Equal(t, fmt.Sprintln(f.pid()), textOf(t, f.pidFile), "not truncated")
 	after, err := os.Stat(f.pidFile)
 	require.NoError(t, err)
 	assert.True(t, os.SameFile(before, after))
@@ -268,7 +268,7 @@ func TestPidFileHeldInThisProcessIsHeldToo(t *testing.T) {
 	var held *HeldError
 	require.ErrorAs(t, err, &held)
 	assert.Equal(t, os.Getpid(), held.Pid)
-	assert.Equal(t, strconv.Itoa(os.Getpid())+"\n", text(t, path))
+	assert.Equal(t, strconv.Itoa(os.Getpid())+"\n", textOf(t, path))
 }
 
 func TestPidFileHeldWithoutAPidIsReportedInTheEnd(t *testing.T) {
@@ -282,7 +282,7 @@ func TestPidFileHeldWithoutAPidIsReportedInTheEnd(t *testing.T) {
 	require.False(t, held)
 	_, err = Hold(path)
 	assert.EqualError(t, err, fmt.Sprintf("pid file %q is held by another process that has not written its pid", path))
-	assert.Empty(t, text(t, path))
+	assert.Empty(t, textOf(t, path))
 }
 
 // Whoever holds the file that another is about to remove must not end up
@@ -326,7 +326,7 @@ func TestPidFileOfAnotherIsNotRemoved(t *testing.T) {
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.WriteFile(path, []byte("1\n"), 0o644))
 	require.NoError(t, p.Release())
-	assert.Equal(t, "1\n", text(t, path))
+	assert.Equal(t, "1\n", textOf(t, path))
 }
 
 func TestPidFileThatCannotBeMadeSaysWhy(t *testing.T) {

@@ -25,6 +25,7 @@ type StatusFile struct {
 	entries []Entry
 	made    fs.FileInfo // the file that is there; nil: none
 	written time.Time   // the last time
+	keeps   bool        // what is there, until Write is called
 }
 
 // NewStatusFile makes a StatusFile that is not written yet. A file that stands at path is
@@ -49,7 +50,7 @@ func NewStatusFile(path string) (*StatusFile, error) {
 
 // Write replaces the file by one with a line GENERATION:PID for each entry.
 func (s *StatusFile) Write(entries []Entry) error {
-	s.entries = entries
+	s.entries, s.keeps = entries, false
 	return s.replace()
 }
 
@@ -65,6 +66,9 @@ func (s *StatusFile) Renew() error {
 func (s *StatusFile) Rewrite() error { return s.replace() }
 
 func (s *StatusFile) replace() error {
+	if s.keeps {
+		return nil
+	}
 	var text bytes.Buffer
 	for _, e := range s.entries {
 		fmt.Fprintf(&text, "%d:%d\n", e.Generation, e.Pid)

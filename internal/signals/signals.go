@@ -21,6 +21,7 @@ type Caught struct {
 	log    func(format string, args ...any)
 	caught chan os.Signal
 	pipes  chan os.Signal
+	ends   chan os.Signal // those that ask for an end, since Forget
 	done   context.CancelFunc
 	left   chan []os.Signal // has those not acted on, when done was called
 }
@@ -32,7 +33,7 @@ const waiting = 256
 // caught and nothing done: a terminal that is gone must not end us. Children start with its
 // default action, as a shell would start them: an ignored signal they would inherit.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
-	c := &Caught{table: t, log: log, caught: make(chan os.Signal, waiting), pipes: make(chan os.Signal, 1)}
+	c := &Caught{table: t, log: log, caught: make(chan os.Signal, waiting), pipes: make(chan os.Signal, 1), ends: make(chan os.Signal, 1)}
 	signal.Notify(c.pipes, syscall.SIGPIPE)
 	c.catch()
 	return c
@@ -42,6 +43,7 @@ func (c *Caught) catch() {
 	ctx, done := context.WithCancel(context.Background())
 	left := make(chan []os.Signal, 1)
 	c.done, c.left = done, left
+	signal.Notify(c.ends, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	for sig := range c.table {
 		signal.Notify(c.caught, sig)
 	}
@@ -53,6 +55,7 @@ func (c *Caught) catch() {
 // ends: Pause blocks until they have.
 func (c *Caught) Pause() []os.Signal {
 	signal.Stop(c.caught)
+	signal.Stop(c.ends)
 	c.done()
 	return <-c.left
 }
@@ -71,12 +74,30 @@ func (c *Caught) Add(sig os.Signal) {
 	case c.caught <- sig:
 	default: // as os/signal does
 	}
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+		select {
+		case c.ends <- sig:
+		default:
+		}
+	}
 }
+
+// Forget has Ended tell only of what comes from now on.
+func (c *Caught) Forget() {
+	select {
+	case <-c.ends:
+	default:
+	}
+}
+
+// Ended tells that TERM, INT or QUIT has come since Forget was called, whether or not it was
+// acted on.
+func (c *Caught) Ended() bool { return len(c.ends) > 0 }
 
 // Stop has no signal acted on any more.
 func (c *Caught) Stop() {
-	signal.Stop(c.caught)
-	signal.Stop(c.pipes)
+	c.Pause()
 	close(c.caught)
 	c.done()
 }

@@ -15,10 +15,14 @@ import (
 func (s *Set) Hand() []*Held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.all()
+}
+
+func (s *Set) all() []*Held {
 	var all []*Held
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
-		if socket.Taken {
+		if socket.Taken || socket.fd < 0 {
 			continue
 		}
 		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, FDs: append([]int{socket.fd}, *socket.others...)}

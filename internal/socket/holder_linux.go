@@ -13,18 +13,7 @@ import (
 
 // holders are the processes that have sockets open at the address, in ascending order.
 func (s *Socket) holders() []int {
-	var inodes []string
-	if s.Path != "" {
-		inodes = boundTo(s.Path)
-	} else {
-		kind := "tcp"
-		if s.UDP {
-			kind = "udp"
-		}
-		for _, file := range []string{kind, kind + "6"} {
-			inodes = append(inodes, atPort(file, s.Port)...)
-		}
-	}
+	inodes := s.inodes()
 	if len(inodes) == 0 {
 		return nil
 	}
@@ -41,6 +30,19 @@ func (s *Socket) holders() []int {
 	}
 	slices.Sort(pids)
 	return pids
+}
+
+// inodes are the sockets at the path or the port, whatever the address, as /proc/PID/fd names
+// them.
+func (s *Spec) inodes() []string {
+	if s.Path != "" {
+		return boundTo(s.Path)
+	}
+	kind := "tcp"
+	if s.UDP {
+		kind = "udp"
+	}
+	return append(atPort(kind, s.Port), atPort(kind+"6", s.Port)...)
 }
 
 // atPort are the sockets bound to a port, but for those of connections, as /proc/PID/fd

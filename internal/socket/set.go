@@ -51,6 +51,9 @@ type Options struct {
 	// Held are the sockets of the last image of this program. Those that are asked for
 	// again are kept, with their queues.
 	Held []*Held
+	// KeepPaths has Close leave the paths where they are, for a socket that somebody else
+	// has, too.
+	KeepPaths bool
 
 	steered int // how many slots get new connections, if the system can steer
 }
@@ -178,17 +181,27 @@ func (s *Set) Lost() []string {
 	return lost
 }
 
-// Close closes the sockets and removes their paths if they are still ours. It may be
-// called more than once.
+// Close closes the sockets and removes their paths if they are still ours, unless
+// Options.KeepPaths says no. It may be called more than once.
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	var faults []error
 	for i := range s.Sockets {
+		if s.options.KeepPaths {
+			s.Sockets[i].file = nil
+		}
 		faults = append(faults, s.Sockets[i].close())
 	}
 	return errors.Join(faults...)
+}
+
+// KeepPaths sets Options.KeepPaths.
+func (s *Set) KeepPaths(keep bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options.KeepPaths = keep
 }
 
 // resolve finds the address to bind: for a host name the first of its family.

@@ -1,6 +1,9 @@
 package trampoline
 
 import (
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -61,10 +64,26 @@ func raise(limits []Limit) error {
 // limit sets all limits. By syscall.Setrlimit, as syscall.Exec restores RLIMIT_NOFILE
 // otherwise, which Go has raised.
 func limit(limits []Limit) error {
+	if slices.ContainsFunc(limits, func(l Limit) bool { return l.Resource == syscall.RLIMIT_AS || l.Resource == syscall.RLIMIT_DATA }) {
+		spareMemory()
+	}
 	for _, l := range limits {
 		if err := syscall.Setrlimit(l.Resource, &syscall.Rlimit{Cur: l.Soft, Max: l.Hard}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// spare is more memory than there is to allocate from the limits to the exec.
+const spare = 8 << 20
+
+// spareMemory has the runtime keep some memory that it has mapped. Go reserves more address
+// space than a program may be meant to have: when that is limited nothing more can be mapped,
+// and the runtime would end this process when any of its threads needs some.
+func spareMemory() {
+	debug.SetGCPercent(-1)
+	room := make([]byte, spare)
+	runtime.KeepAlive(room)
+	runtime.GC() // frees it, and leaves it mapped
 }

@@ -1,0 +1,182 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A worker that the last image has started says to this one that it is ready.
+func TestUpgradeBeforeAWorkerSaysThatItIsReady(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	script := filepath.Join(dir, "late.sh")
+	require.NoError(t, os.WriteFile(script, []byte(`#!/bin/sh
+trap 'exit 0' TERM
+[ $SERVER_STARTER_GENERATION != 1 ] && until [ -e "$TESTDIR/go" ]; do sleep 0.02; done
+`+needs(t, "systemd-notify")+` --ready
+while :; do sleep 0.05; done
+`), 0o755))
+	d := startIn(t, dir, []string{"TESTDIR=" + dir}, ours, "--ready=notify", "--interval=0.1", "--control=ctl", "--status-file=st", "--", script)
+	d.serves("st", "1:%d\n", d.worker(1))
+	d.signal(syscall.SIGHUP)
+	two := d.worker(2)
+	d.upgraded("--keep-workers")
+	d.serves("st", "1:%d\n", d.worker(1))
+	d.write("go", "")
+	d.sees(1, fmt.Sprintf(`^worker %d is ready after [0-9.]+ secs$`, two))
+	d.serves("st", "2:%d\n", two)
+	d.upgraded()
+	d.serves("st", "3:%d\n", d.worker(3))
+	d.stop()
+	d.runs()
+}
+
+func TestUpgradeOfSocketsOfSlots(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	d := startReuseport(t, addr, ",reuseport", hello, "-all")
+	d.answers(1, "tcp", addr)
+	l := startLoad(t, "tcp", addr, 4, 0)
+	d.upgraded("--keep-workers")
+	l.goesOn(50)
+	for n := 2; n <= 4; n++ {
+		d.upgraded()
+		d.slots(n, reuseportWorkers)
+		l.goesOn(50)
+	}
+	// What waits for a slot that goes is served before, and for all that had one each is for one.
+	line := []string{"--ready=notify", "--interval=0.1", "--control=ctl", "--status-file=status", "--", hello, "-all"}
+	for n, options := range [][]string{{",reuseport", "--workers=2"}, {",reuseport", "--workers=4"}, {"", "--workers=3"}, {",reuseport", "--workers=2"}} {
+		d.upgraded(append([]string{"--port=" + addr + options[0], options[1]}, line...)...)
+		workers, _ := strconv.Atoi(options[1][len(options[1])-1:])
+		d.slots(5+n, workers)
+		l.goesOn(50)
+	}
+	l.stop()
+	d.stop()
+	d.runs()
+}
+
+func TestUpgradeWithASocketFromAbove(t *testing.T) {
+	t.Parallel()
+	for _, option := range []string{"--port=fd://5", "--inherit"} {
+		file, addr := listenerFile(t, "tcp4", "127.0.0.1:0")
+		line := []string{option, "--interval=0.1", "--control=ctl", "--status-file=st", "--", hello, "-all"}
+		cmd := exec.Command(ours, line...)
+		cmd.ExtraFiles = []*os.File{nil, nil, file}
+		if option == "--inherit" {
+			cmd = exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"`, "-", ours}, line...)...)
+			cmd.ExtraFiles = []*os.File{file}
+		}
+		d := follow(t, tempDir(t), cmd)
+		d.answers(1, "tcp", addr)
+		l := startLoad(t, "tcp", addr, 2, 2)
+		d.upgraded()
+		d.answers(2, "tcp", addr)
+		d.upgraded(line[:len(line):len(line)]...)
+		d.answers(3, "tcp", addr)
+		d.upgraded("--keep-workers")
+		l.goesOn(50)
+		l.stop()
+		d.stop()
+		d.runs()
+	}
+}
+
+func TestUpgradeOfAnotherUsersWorkers(t *testing.T) {
+	t.Parallel()
+	root(t)
+	addr := "127.0.0.1:" + lowPort(t)
+	d := startIn(t, openDir(t), nil, ours, "--port="+addr, "--user=nobody", "--interval=0.1", "--ready=notify", "--control=ctl", "--status-file=st", "--", hello, "-all")
+	d.answers(1, "tcp", addr)
+	uid := id(t, "-u", "nobody")
+	d.upgraded()
+	d.answers(2, "tcp", addr)
+	assert.Equal(t, strings.Repeat(uid+" ", 3)+uid, processStatus(t, d.worker(2), "Uid"))
+	d.upgraded("--port="+addr, "--interval=0.1", "--ready=notify", "--control=ctl", "--status-file=st", "--", hello, "-all")
+	d.answers(3, "tcp", addr)
+	assert.Equal(t, "0 0 0 0", processStatus(t, d.worker(3), "Uid"), "--user is gone")
+	d.stop()
+	d.runs()
+}
+
+// What was written before is there, what comes after, too, and our own stdout is the first
+// one's in the end.
+func TestUpgradeWithALogFile(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	d := startWorkersIn(t, dir, nil, ours, "--control=ctl", "--status-file=st", "--interval=0.1", "--log-file=log")
+	line := func(n int) {
+		t.Helper()
+		seesIn(t, func() string { return d.file("log") }, n, `^worker \d+ is up$`)
+	}
+	line(1)
+	stdout := func(name string) string {
+		to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/1", d.cmd.Process.Pid))
+		require.NoError(t, err)
+		return filepath.Base(to)
+	}
+	d.upgraded()
+	line(2)
+	assert.Equal(t, "log", stdout("1"))
+	worker := filepath.Join(dir, "worker.sh")
+	d.upgraded("--control=ctl", "--status-file=st", "--interval=0.1", "--log-file=other", "--", worker)
+	seesIn(t, func() string { return d.file("other") }, 1, `^this is start_server .* now, in the place of `)
+	assert.Equal(t, "other", stdout("1"))
+	assert.Equal(t, 2, strings.Count(d.file("log"), "is up"))
+	d.upgraded("--control=ctl", "--status-file=st", "--interval=0.1", "--", worker)
+	d.sees(1, `^this is start_server .* now, in the place of `)
+	d.sees(1, `^worker \d+ is up$`)
+	assert.True(t, strings.HasPrefix(stdout("1"), "pipe:"), "as it was started with")
+	d.stop()
+	d.sees(1, `^exiting$`)
+	d.runs()
+}
+
+func TestUpgradeOfADaemon(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	line := []string{"--daemonize=ready", "--log-file=log", "--pid-file=pid", "--status-file=status", "--control=ctl", "--interval=0.1", "--"}
+	code, printed := command(t, dir, ours, append(line, "sleep", "1000")...)
+	require.Zero(t, code, printed)
+	pid := daemonPid(t, dir)
+	d := &daemon{t: t, dir: dir, out: &output{}}
+	d.upgraded()
+	assert.Regexp(t, `^2:\d+\n$`, d.file("status"))
+	d.upgraded(append(line, "sleep", "2000")...)
+	assert.Regexp(t, `^3:\d+\n$`, d.file("status"))
+	assert.Equal(t, strconv.Itoa(pid)+"\n", d.file("pid"))
+	code, printed = command(t, dir, ours, "--stop", "--pid-file=pid")
+	assert.Zero(t, code, printed)
+	isGone(t, pid)
+}
+
+// Orphans of before are waited for after, and workers' exits are not taken for theirs.
+func TestUpgradeOfPID1(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	d := startIn(t, dir, nil, needs(t, "unshare"), "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child", ours, "--interval=0.1", "--control=ctl", "--status-file=st", "--", "/bin/sh", "-c",
+		`trap 'exit 0' TERM; (sleep 0.3 & sleep 0.4 &) ; echo up as child of $PPID; while :; do sleep 0.05; done`)
+	d.sees(1, `^up as child of 1$`)
+	for n := 2; n <= 4; n++ {
+		d.upgraded()
+		d.sees(n, `^up as child of 1$`)
+	}
+	d.upgraded("--keep-workers")
+	d.sees(3, `^old worker \d+ died, status:0$`)
+	code, printed := d.ask("--stop", "--timeout=30")
+	assert.Zero(t, code, printed)
+	assert.Zero(t, d.exit(), d.out)
+	d.printsNot("unexpectedly|failed")
+}

@@ -1,0 +1,73 @@
+package runfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"golang.org/x/sys/unix"
+)
+
+// FindOrphans finds the workers that a status file lists and that are there: not our own
+// children, and none that was started after the file was written, which only has the pid of
+// one. Whose they are is not known by that. A missing file lists none.
+func FindOrphans(path string) (*Orphans, error) {
+	found := &Orphans{}
+	status, err := ReadStatus(path)
+	if err != nil || status.info == nil {
+		return found, err
+	}
+	if _, trusted := fd.Owner(status.info); !trusted {
+		return found, fmt.Errorf("status file: %q is another user's", path)
+	}
+	for _, e := range status.Entries {
+		o, err := findOrphan(e.Pid, status.info.ModTime())
+		if err != nil {
+			_ = found.Close()
+			return &Orphans{}, fmt.Errorf("worker %d of status file %q: %w", e.Pid, path, err)
+		}
+		if o != nil {
+			found.All = append(found.All, o)
+		}
+	}
+	return found, nil
+}
+
+// findOrphan returns nil if it is gone, or another process has its pid.
+func findOrphan(pid int, written time.Time) (*Orphan, error) {
+	n, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) { // it is no pid
+		return nil, nil
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	o := &Orphan{Pid: pid, Handle: n}
+	stat, err := fd.ReadStat(pid) // of that process, unless it is gone by now
+	started := time.Now().Add(stat.Started - uptime())
+	if err != nil || o.gone() || stat.Parent == os.Getpid() || started.After(written) {
+		o.close()
+		return nil, nil
+	}
+	o.Parent = stat.Parent
+	return o, nil
+}
+
+// signal does not tell what cannot be signalled: it is still there then.
+func (o *Orphan) signal(sig os.Signal) {
+	if s, is := sig.(syscall.Signal); is {
+		_ = unix.PidfdSendSignal(o.Handle, s, nil, 0)
+	}
+}
+
+// gone tells that it has ended: its pidfd is readable then.
+func (o *Orphan) gone() bool {
+	fds := []unix.PollFd{{Fd: int32(o.Handle), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
+func (o *Orphan) close() { unix.Close(o.Handle) }

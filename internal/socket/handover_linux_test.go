@@ -1,0 +1,151 @@
+package socket
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// handed is what the next image has of a Set's sockets. Both are in this process here, so
+// the descriptors are others.
+func handed(t *testing.T, s *Set) []*Held {
+	t.Helper()
+	all := s.Hand()
+	for _, h := range all {
+		for i, n := range h.FDs {
+			if n < 0 {
+				continue
+			}
+			var err error
+			h.FDs[i], err = fd.Dup(n)
+			require.NoError(t, err)
+		}
+	}
+	return all
+}
+
+// acceptedBy takes a connection from a socket's queue.
+func acceptedBy(t *testing.T, n int) {
+	t.Helper()
+	polled, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLIN}}, 10_000)
+	require.NoError(t, err)
+	require.Equal(t, 1, polled, "no connection waits")
+	conn, _, err := unix.Accept(n)
+	require.NoError(t, err)
+	unix.Close(conn)
+}
+
+func TestHeldSocketsAreTakenOverWithTheirQueues(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	ports := []string{"127.0.0.1:0", "127.0.0.1:u0"}
+	last := bind(t, Options{}, ports, []string{path})
+	for i := range last.Sockets {
+		if addr := last.Sockets[i].Addr; addr.Network() != "udp" {
+			conn, err := net.Dial(addr.Network(), addr.String())
+			require.NoError(t, err)
+			defer conn.Close()
+		}
+	}
+	next := bind(t, Options{Held: handed(t, last)}, []string{"127.0.0.1:0,backlog=7", "127.0.0.1:u0"}, []string{path + ",mode=0600"})
+	for i := range next.Sockets {
+		assert.Equal(t, last.Sockets[i].Addr.String(), next.Sockets[i].Addr.String())
+		assert.Equal(t, last.Sockets[i].Name, next.Sockets[i].Name)
+		if !next.Sockets[i].UDP {
+			acceptedBy(t, next.Sockets[i].fd)
+		}
+	}
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	assert.Empty(t, next.Lost())
+}
+
+func TestSocketsThatAreNotAskedForAnyMoreAreClosedLater(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	last := bind(t, Options{}, []string{"127.0.0.1:0"}, []string{path})
+	next := bind(t, Options{Held: handed(t, last)}, []string{"127.0.0.1:0"}, nil)
+	again := handed(t, next)
+	require.Len(t, again, 2, "an image that comes before that has them, too")
+	assert.Equal(t, path, again[1].Path)
+	for _, n := range append(again[0].FDs, again[1].FDs...) {
+		unix.Close(n)
+	}
+	conn, err := net.Dial("unix", path)
+	require.NoError(t, err)
+	conn.Close()
+	next.Relinquish()
+	assert.NoFileExists(t, path)
+	assert.Empty(t, next.Hand()[1:])
+}
+
+func TestPathThatWasRemovedIsBoundAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	last := bind(t, Options{}, nil, []string{path})
+	require.NoError(t, os.Remove(path))
+	next := bind(t, Options{Held: handed(t, last)}, nil, []string{path})
+	conn, err := net.Dial("unix", path)
+	require.NoError(t, err)
+	conn.Close()
+	acceptedBy(t, next.Sockets[0].fd)
+}
+
+func TestHeldSocketsOfSlots(t *testing.T) {
+	t.Parallel()
+	ports := []string{"127.0.0.1:0,reuseport"}
+	last := bind(t, Options{Slots: 3}, ports, nil)
+	next := bind(t, Options{Slots: 3, Held: handed(t, last)}, ports, nil)
+	assert.Len(t, slots(next.Sockets[0]), 3)
+	assert.NotContains(t, slots(next.Sockets[0]), -1)
+	all := handed(t, next)
+	require.Len(t, all, 1)
+	assert.True(t, all[0].Slotted)
+	// And as one socket for all workers.
+	one := bind(t, Options{Slots: 3, Held: all}, []string{"127.0.0.1:0"}, nil)
+	for range 8 {
+		conn, err := net.Dial("tcp", one.Sockets[0].Addr.String())
+		require.NoError(t, err)
+		conn.Close()
+		acceptedBy(t, one.Sockets[0].fd)
+	}
+}
+
+// An error leaves the sockets to the image that goes on with them.
+func TestHeldSocketsStayOpenWhenAnotherOneIsTaken(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	last := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+	both := parse(t, []string{"127.0.0.1:0", taken.Addr().String()}, nil)
+	held := handed(t, last)
+	used := (*InUseError)(nil)
+	assert.ErrorAs(t, Try(t.Context(), both, Options{Held: held}), &used)
+	_, err = Bind(t.Context(), both, Options{Held: held})
+	assert.ErrorAs(t, err, &used)
+	for _, n := range held[0].FDs {
+		_, err = unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+		assert.NoError(t, err)
+		unix.Close(n)
+	}
+	assert.NoError(t, Try(t.Context(), both[:1], Options{Held: held}))
+}
+
+func TestWhatWasPassedIsFoundAgainWhereItWas(t *testing.T) {
+	t.Parallel()
+	set := &Set{Sockets: []Socket{{Spec: Spec{Taken: true, Source: 5}}, {Spec: Spec{}}}}
+	sources, err := set.Sources()
+	require.NoError(t, err)
+	assert.Equal(t, []int{5}, sources)
+	set.Sockets[1].Spec = Spec{Taken: true, Source: 0, Text: "fd://0"}
+	_, err = set.Sources()
+	assert.EqualError(t, err, `socket "fd://0": what was passed as descriptor 0 cannot be passed on to another image`)
+}

@@ -1,0 +1,136 @@
+package socket
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
+)
+
+func TestNamesInTheStore(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		key       string
+		nth, slot int
+		name      string
+	}{
+		{"tcp ::1 80 6 true", 0, unslotted, "start_server/0/-/tcp+%3A%3A1+80+6+true"},
+		{"unix /a b:c/%ü", 2, 0, "start_server/2/0/unix+%2Fa+b%3Ac%2F%25%C3%BC"},
+		{strings.Repeat(":", 100), 1, 17, "start_server/1/17/#"},
+	} {
+		name := keptName(row.key, row.nth, row.slot)
+		if strings.Contains(row.name, "#") {
+			assert.Regexp(t, `^start_server/1/17/#[0-9a-f]{64}$`, name)
+		} else {
+			assert.Equal(t, row.name, name)
+		}
+		assert.Less(t, len(name), 256)
+		assert.NotContains(t, name, ":")
+		same, nth, slot, ok := parseKept(name)
+		assert.True(t, ok)
+		assert.Equal(t, row.nth, nth)
+		assert.Equal(t, row.slot, slot)
+		other, _, _, _ := parseKept(keptName(row.key, row.nth, row.slot+1))
+		assert.Equal(t, same, other)
+	}
+	for _, name := range []string{"", "web", "start_server/", "start_server/0/0", "start_server/x/-/a", "start_server/0/-1/a", "start_server/-1/-/a"} {
+		_, _, _, ok := parseKept(name)
+		assert.False(t, ok, name)
+	}
+}
+
+// passes duplicates what is to be put into the store, as a manager does.
+func passes(t *testing.T, unkept []Unkept) (passed []fdenv.Passed) {
+	t.Helper()
+	for _, u := range unkept {
+		passed = append(passed, fdenv.Passed{FD: u.FD, Name: u.Name})
+	}
+	return passed
+}
+
+func TestStoreIsComparedWithTheSockets(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	specs, err := Parse([]string{"127.0.0.1:0,127.0.0.1:0,127.0.0.1:0,reuseport,127.0.0.1:u0"}, []string{path})
+	require.NoError(t, err)
+	set, err := Bind(t.Context(), specs, Options{Slots: 2, KeepPaths: true})
+	require.NoError(t, err)
+	unkept, gone, err := set.Unkept(nil)
+	require.NoError(t, err)
+	require.Len(t, unkept, 6)
+	assert.Empty(t, gone)
+	var kept []Kept
+	for _, u := range unkept {
+		kept = append(kept, u.Kept)
+	}
+	none, gone, err := set.Unkept(append(kept, Kept{"start_server/0/-/old", 1}))
+	require.NoError(t, err)
+	assert.Empty(t, none)
+	assert.Equal(t, []string{"start_server/0/-/old"}, gone)
+	wrong := append([]Kept{{kept[0].Name, kept[0].Ino + 1}}, kept[1:]...)
+	again, gone, err := set.Unkept(wrong)
+	require.NoError(t, err)
+	assert.Equal(t, []string{kept[0].Name}, gone, "another socket has its name")
+	require.Len(t, again, 1)
+	again[0].Close()
+
+	addrs := set.Addrs()
+	conn, err := net.Dial("tcp", addrs[0].String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, set.Close())
+
+	held, known := Restore(specs, passes(t, unkept))
+	assert.ElementsMatch(t, kept, known)
+	next, err := Bind(t.Context(), specs, Options{Slots: 2, Held: held})
+	require.NoError(t, err)
+	defer next.Close()
+	assert.Equal(t, addrs, next.Addrs())
+	none, gone, err = next.Unkept(known)
+	require.NoError(t, err)
+	assert.Empty(t, none)
+	assert.Empty(t, gone)
+	assert.Equal(t, 1, next.Queues()[0].Waiting)
+}
+
+// What the manager passes is not believed without a look.
+func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
+	t.Parallel()
+	dir := shortDir(t)
+	path := filepath.Join(dir, "s")
+	specs, err := Parse([]string{"127.0.0.1:80"}, []string{path})
+	require.NoError(t, err)
+	var pipe [2]int
+	require.NoError(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[1])
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	file, err := ln.(*net.TCPListener).File()
+	require.NoError(t, err)
+	other, err := unix.Dup(int(file.Fd()))
+	require.NoError(t, err)
+	file.Close()
+	set, err := Bind(t.Context(), specs[1:], Options{KeepPaths: true})
+	require.NoError(t, err)
+	unkept, _, err := set.Unkept(nil)
+	require.NoError(t, err)
+	require.NoError(t, set.Close())
+	require.NoError(t, unix.Unlink(path))
+
+	held, known := Restore(specs, []fdenv.Passed{
+		{FD: pipe[0], Name: keptName(specs[0].key(), 1, unslotted)},
+		{FD: other, Name: keptName(specs[0].key(), 0, unslotted)}, // of another port
+		{FD: unkept[0].FD, Name: unkept[0].Name},                  // its file is gone
+	})
+	assert.Len(t, known, 3)
+	require.Len(t, held, 1, "that of another port, to be given up")
+	assert.NotEqual(t, specs[0].key(), held[0].Key)
+	assert.Equal(t, ln.Addr().String(), held[0].Bound)
+	Drop(held)
+}
