@@ -83,16 +83,6 @@ type Starter struct {
 	images
 }
 
-// images are what this process was and is to be.
-type images struct {
-	handed    *handover.Inherited // nil: this is the first one
-	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
-	workers   []*proc.Process     // that the last one has handed over
-	since     time.Time           // when this one began
-	upgrades  int
-	upgrading sync.Mutex
-}
-
 // reports are those observers of the supervisor that there is more to do with.
 type reports struct {
 	status  *report.StatusFile
@@ -124,15 +114,16 @@ func New(c Config) (*Starter, error) {
 	c.complete()
 	plan, err := c.check()
 	if err != nil {
-		return nil, errors.Join(err, handover.Back(err))
+		return nil, errors.Join(err, handover.Back(err, nil))
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.since = time.Now()
+	s.hearing, s.deafen = context.WithCancel(context.Background())
 	if s.handed, err = handover.Claim(c.Name); err != nil {
-		return nil, errors.Join(err, handover.Back(err))
+		return nil, errors.Join(err, handover.Back(err, nil))
 	}
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
 	life := c.life()
@@ -209,7 +200,7 @@ func (s *Starter) Listen() error {
 		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
-		return errors.Join(err, handover.Back(err))
+		return errors.Join(err, s.goBack(err))
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -218,7 +209,7 @@ func (s *Starter) Listen() error {
 		s.succeed()
 	}
 	if err != nil && s.handed != nil {
-		err = errors.Join(err, handover.Back(err))
+		err = errors.Join(err, s.goBack(err))
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -262,7 +253,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		stopping := func(cause string) { cancel(errors.New(cause)) }
 		if s.handed != nil {
-			stopping = func(string) {} // there are workers to stop, which the loop does
+			stopping = func(string) {} // there are workers: the loop stops them
 		}
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })
@@ -338,6 +329,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		return left.lost(s, err)
 	}
 	open.add(s.launcher.Sockets.Close)
+	s.made.add(s.launcher.Sockets.Abandon)
 	s.bound(left)
 	s.launcher.Warn()
 	return nil
@@ -350,6 +342,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 		return err
 	}
 	open.add(s.out.Close)
+	s.made.add(s.out.Abandon)
 	if s.config.StatusFile == "" {
 		return nil
 	}
@@ -387,6 +380,9 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	if notices != nil {
 		open.add(notices.Close)
+		if s.held().Notify == nil {
+			s.made.add(notices.Close)
+		}
 		s.notices = notices
 	}
 	if s.config.Proof.Notified() {
@@ -408,6 +404,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	// Before the pid file is let go: another one that has waited for that can begin.
 	open.add(server.StopListening)
+	s.made.add(server.Abandon)
 	s.reports.clients.Server = server
 	s.reports.control.Store(server)
 	return nil
@@ -425,8 +422,6 @@ func samePath(path, absolute string) bool {
 	abs, err := filepath.Abs(path)
 	return err == nil && absolute != "" && abs == absolute
 }
-
-func (s *Starter) notice(n supervise.Notice) { s.sup.Notify(context.Background(), n) }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
 // in the order given. It is nil before Listen and after Run.

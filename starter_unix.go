@@ -31,7 +31,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 	}
 	resize := func(by int) signals.Request {
 		return func(ctx context.Context, cause string) {
-			if _, err := s.sup.Resize(ctx, cause, supervise.Size{Change: by}); err != nil && !errors.Is(err, ErrStopping) {
+			if _, err := s.sup.Resize(ctx, cause, supervise.Size{Change: by}); err != nil && !errors.Is(err, ErrStopping) && ctx.Err() == nil {
 				s.out.Printf("%s: ignored, as %v", cause, err)
 			}
 		}

@@ -107,7 +107,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		From:     handover.Image{Executable: path, FD: n, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		Sockets: s.launcher.Sockets.Hand(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
+		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
 		unix.Close(n)
@@ -142,9 +142,6 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
 	}
 	s.reports.status.Flush()
-	if s.reports.status.File != nil {
-		state.StatusFile = s.reports.status.File.Path()
-	}
 	state.Sockets = s.launcher.Sockets.Hand()
 	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
 		return err
@@ -154,18 +151,19 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	}
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
-		n, dir, err := s.notices.Hand()
+		hearOn, err := s.handNotices(state)
+		release.add(hearOn)
 		if err != nil {
 			return err
 		}
-		release.add(func() error { return unix.Close(n) })
-		state.Notify = &handover.File{Path: dir, FD: n}
 	}
 	if server := s.reports.control.Load(); server != nil {
-		if state.Control, err = server.Hand(); err != nil {
+		held, listen, err := server.Hand()
+		if err != nil {
 			return err
 		}
-		release.add(func() error { return unix.Close(state.Control.FD) })
+		release.add(func() error { listen(); return nil })
+		state.Control = held
 	}
 	var copyOn func()
 	state.Output, copyOn = s.out.Hand()
@@ -174,30 +172,53 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		logger := c.Process.(*proc.Process).Hand()
 		state.Logger, c.Process = &logger, nil
 	}
-	err = candidate.Exec(state.Descriptors(), s.unheard)
-	if s.caught != nil {
-		s.caught.Again() // they were ignored
-	}
-	return err
+	return candidate.Exec(state.Descriptors(), s.pause)
 }
 
-// unheard is asked when nothing is left to do but to become another image. A signal to stop
-// that has come since the upgrade was asked for, and that the loop may not have seen, must
-// not be lost with this one; from now on it ends the process.
-func (s *Starter) unheard() error {
-	if s.caught == nil {
+// handNotices hands over the notify socket. What was read and not heard, as the loop stands
+// still, goes along.
+func (s *Starter) handNotices(state *handover.State) (release func() error, err error) {
+	s.deafen()
+	n, dir, readOn, err := s.notices.Hand()
+	state.Notify = &handover.Notices{Path: dir, FD: n, Unheard: s.unheard}
+	return func() error {
+		unheard := s.unheard
+		s.unheard = nil
+		s.hearing, s.deafen = context.WithCancel(context.Background())
+		readOn(unheard)
 		return nil
+	}, err
+}
+
+// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
+// for nothing is to be executed.
+func (s *Starter) pause() (left []os.Signal, again func(), err error) {
+	if s.caught == nil {
+		return nil, func() {}, nil
 	}
-	if s.caught.Pause(); s.caught.Ended() {
-		return ErrStopping
+	left = s.caught.Pause()
+	if s.caught.Ended() {
+		err = ErrStopping
 	}
-	return nil
+	return left, func() { s.caught.Again(left) }, err
+}
+
+// goBack has the last image go on, and returns only if there was none, or that fails.
+func (s *Starter) goBack(why error) error {
+	if s.handed == nil {
+		return handover.Back(why, nil)
+	}
+	if err := s.made.run(); err != nil {
+		why = errors.Join(why, err)
+	}
+	return handover.Back(why, s.pause)
 }
 
 // inherit takes over what the last image has handed over, as far as it must be done before
 // anything else.
 func (s *Starter) inherit() error {
 	h := s.handed
+	h.Heed()                        // before anything is started
 	for _, p := range h.Processes { // before orphans are waited for
 		s.workers = append(s.workers, proc.Adopt(p))
 	}
@@ -217,7 +238,11 @@ func (s *Starter) inherit() error {
 // this one can go on.
 func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) {
 	if s.handed == nil || s.handed.PidFile == nil {
-		return runfile.Hold(path)
+		pid, err := runfile.Hold(path)
+		if err == nil {
+			s.made.add(pid.Release)
+		}
+		return pid, err
 	}
 	old := runfile.AdoptPidFile(s.handed.PidFile.Path, s.handed.PidFile.FD)
 	if old.IsAt(path) {
@@ -226,6 +251,9 @@ func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) {
 	}
 	pid, err := runfile.Hold(path)
 	s.oldPid = old
+	if err == nil {
+		s.made.add(pid.Release)
+	}
 	return pid, err
 }
 
@@ -233,13 +261,13 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 	if s.handed == nil || s.handed.Notify == nil {
 		return nil, nil
 	}
-	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.notice)
+	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.handed.Notify.Unheard, s.notice)
 }
 
 // succeed is called when this image can go on: what only the last one had is let go.
 func (s *Starter) succeed() {
 	h := s.handed
-	h.Settled()
+	s.out.Follow(h.Output)
 	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil {
 		old := s.oldPid
@@ -248,7 +276,7 @@ func (s *Starter) succeed() {
 		}
 		_ = old.Release()
 	}
-	if h.StatusFile != "" && (s.reports.status.File == nil || s.reports.status.File.Path() != h.StatusFile) {
+	if h.StatusFile != "" && s.reports.status.Path() != h.StatusFile {
 		if old, err := runfile.AdoptStatusFile(h.StatusFile); err == nil {
 			_ = old.Remove()
 		}
@@ -262,6 +290,7 @@ func (s *Starter) succeed() {
 		s.reports.store.Sync()
 	})
 	s.reports.store.Sync()
+	h.Settled()
 	if h.Why != "" {
 		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
 	} else {
@@ -329,6 +358,9 @@ var ErrRehearsal = errors.New("this was a rehearsal")
 // rehearse says whether this image could go on with a state, and then stands by until it
 // has, or the process that has asked is gone.
 func (s *Starter) rehearse(state *handover.State) error {
+	if state.Name != s.config.Name {
+		return fmt.Errorf("this is %s, which cannot go on in the place of %s", s.config.Name, state.Name)
+	}
 	if err := s.couldGoOn(state); err != nil {
 		return err
 	}
@@ -350,7 +382,12 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 		return err
 	}
 	if s.config.Control != "" && !samePath(s.config.Control, state.Control.Path) {
-		if _, err := control.Claim(s.config.Control); err != nil {
+		if err := control.Try(s.config.Control); err != nil {
+			return err
+		}
+	}
+	if path := s.config.StatusFile; path != "" && !samePath(path, state.StatusFile) {
+		if err := runfile.TryStatusFile(path); err != nil {
 			return err
 		}
 	}

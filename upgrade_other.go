@@ -42,3 +42,5 @@ func (s *Starter) succeed() {}
 func (s *Starter) goOn(context.Context) error { return errUpgrade }
 
 func (s *Starter) rehearse(*handover.State) error { return errUpgrade }
+
+func (s *Starter) goBack(error) error { return nil }

@@ -47,7 +47,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args)
 	switch {
 	case o == nil:
-		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err)))
+		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err, nil)))
 	case o.Help:
 		o.writeHelp(stdout)
 		return exitOK
@@ -66,7 +66,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	s, faults := starter.New(config)
 	if err = errors.Join(err, faults); err != nil {
-		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err)))
+		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err, nil)))
 	}
 	if o.Daemonize != "" && report == nil && !handover.IsOne() {
 		return daemonize(stderr)

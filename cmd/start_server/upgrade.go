@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/ctl"
@@ -45,6 +46,11 @@ func (o *options) askUpgrade(ctx context.Context, stdout io.Writer) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find our own executable: %w", err)
+	}
+	for _, word := range append([]string{self}, o.line...) {
+		if !utf8.ValidString(word) {
+			return fmt.Errorf("%q is not UTF-8, and cannot be sent to the superdaemon: put it into a script", word)
+		}
 	}
 	a, err := ctl.Call(ctx, "start_server", path, true)
 	if err != nil {

@@ -2,24 +2,33 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"golang.org/x/sys/unix"
 )
 
-// Hand is the socket. Clients that wait to be accepted wait for the next image.
-func (s *Server) Hand() (*Held, error) {
+// Hand is the socket. Clients that wait to be accepted wait for the next image, or until
+// release is called.
+func (s *Server) Hand() (h *Held, release func(), err error) {
 	s.socket.Lock()
 	defer s.socket.Unlock()
-	n, err := duplicate(s.listener.UnixListener)
+	l := s.listener
+	n, err := duplicate(l.UnixListener)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	h := &Held{FD: n}
-	h.Path, h.Dev, h.Ino = s.listener.made.File()
-	return h, nil
+	h = &Held{FD: n}
+	h.Path, h.Dev, h.Ino = l.made.File()
+	_ = l.SetDeadline(time.Now())
+	return h, func() {
+		unix.Close(n)
+		_ = l.SetDeadline(time.Time{})
+		go s.accept(l)
+	}, nil
 }
 
 // duplicate is a descriptor of a socket that is not Go's.
@@ -32,13 +41,11 @@ func duplicate(socket interface{ File() (*os.File, error) }) (int, error) {
 	return fd.Dup(int(f.Fd()))
 }
 
-// Drop removes the socket, which this image has no use for.
-func (h *Held) Drop() {
-	_ = fd.Known(h.Path, h.Dev, h.Ino).Remove()
-	_ = os.NewFile(uintptr(h.FD), h.Path).Close()
-}
+// Drop removes the socket's file, which this image has no use for.
+func (h *Held) Drop() { _ = fd.Known(h.Path, h.Dev, h.Ino).Remove() }
 
-// adopt takes over the socket from the last image; nil: its file is not there any more.
+// adopt is a listener of the last image's socket, which stays open; nil: its file is not there
+// any more.
 func (h *Held) adopt(worker int) (*listener, error) {
 	made, err := fd.Rebound(h.Path, h.Dev, h.Ino, mode(worker), -1, -1)
 	if errors.Is(err, fd.ErrLost) {
@@ -47,7 +54,11 @@ func (h *Held) adopt(worker int) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(h.FD), h.Path)
+	n, err := fd.Dup(h.FD)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(n), h.Path)
 	defer f.Close()
 	ln, err := net.FileListener(f)
 	if err != nil {
@@ -56,6 +67,32 @@ func (h *Held) adopt(worker int) (*listener, error) {
 	l := &listener{made: made, UnixListener: ln.(*net.UnixListener)}
 	l.SetUnlinkOnClose(false)
 	return l, nil
+}
+
+// Try says why Listen could not make a socket at path. It makes one there, and removes it.
+func Try(path string) error {
+	path, err := Claim(path)
+	if err != nil {
+		return err
+	}
+	l, err := listen(path, 0)
+	if err == nil {
+		err = l.close()
+	}
+	if err != nil {
+		return fmt.Errorf("control socket %q: %w", path, err)
+	}
+	return nil
+}
+
+// Abandon removes the socket's file, unless it is the last image's, which goes on with it.
+func (s *Server) Abandon() error {
+	s.socket.Lock()
+	defer s.socket.Unlock()
+	if h := s.Held; h != nil && s.listener.made.Is(h.Path, h.Dev, h.Ino) {
+		return nil
+	}
+	return s.listener.made.Remove()
 }
 
 // Wait is the client of a request, for the next image.

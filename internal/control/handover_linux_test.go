@@ -29,7 +29,7 @@ func handsOver(t *testing.T) (last *Server, path string, waits <-chan *Waiting) 
 // succeeds is the server of the next image. The last one accepts nobody any more.
 func succeeds(t *testing.T, last *Server, path string) *Server {
 	t.Helper()
-	held, err := last.Hand()
+	held, _, err := last.Hand()
 	require.NoError(t, err)
 	require.NoError(t, last.listener.UnixListener.Close())
 	next, err := Listen(path, Config{Do: echo, Refused: func(string, int) {}, Held: held})
@@ -104,7 +104,7 @@ func TestFarewellDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 func TestHeldSocketThatIsNotWantedIsRemoved(t *testing.T) {
 	t.Parallel()
 	last, path := listenWith(t, Config{})
-	held, err := last.Hand()
+	held, _, err := last.Hand()
 	require.NoError(t, err)
 	held.Drop()
 	assert.NoFileExists(t, path)

@@ -177,7 +177,7 @@ func (s *Server) accept(l *listener) {
 		s.aside.Wait(s.done)
 		conn, err := l.AcceptUnix()
 		switch {
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded): // it is handed over
 			return
 		case err != nil: // as when descriptors run out
 			s.refusals.add(err.Error())

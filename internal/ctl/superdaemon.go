@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
@@ -29,14 +30,32 @@ const handshakeTime = 10 * time.Second
 
 // Call connects to the control socket at path and asks for the status, for ten seconds at
 // most. Errors call the superdaemon name. watch subscribes to events first, as Restart
-// needs: events that come before the status are worked into it. The error wraps
-// control.ErrNobody if no superdaemon listens.
+// needs: events that come before the status are worked into it. One that hangs up is called
+// again: it may be another image of it that goes on. The error wraps control.ErrNobody if no
+// superdaemon listens.
 func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, error) {
 	if end, bounded := ctx.Deadline(); !bounded || time.Until(end) > handshakeTime {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, handshakeTime, TimedOut(handshakeTime))
 		defer cancel()
 	}
+	a, err := call(ctx, name, path, watch)
+	for tries := 1; errors.Is(err, errHungUp) && tries < maxCalls; tries++ {
+		again, fault := call(ctx, name, path, watch)
+		if errors.Is(fault, control.ErrNobody) {
+			break
+		}
+		a, err = again, fault
+	}
+	return a, err
+}
+
+// maxCalls is how often one is called that hangs up.
+const maxCalls = 3
+
+var errHungUp = errors.New("it is ending")
+
+func call(ctx context.Context, name, path string, watch bool) (*Superdaemon, error) {
 	c, err := control.Dial(ctx, path)
 	if errors.Is(err, control.ErrNobody) {
 		return nil, &nobody{name, path}
@@ -61,8 +80,8 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 	switch {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%s does not answer on control socket %q: %w", name, path, context.Cause(ctx))
-	case errors.Is(err, io.EOF):
-		err = fmt.Errorf("%s has hung up on control socket %q: it is ending", name, path)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		err = fmt.Errorf("%s has hung up on control socket %q: %w", name, path, errHungUp)
 	}
 	if err != nil {
 		c.Close()

@@ -14,6 +14,9 @@ func (b *Bound) File() (path string, dev, ino uint64) { return b.path, b.dev, b.
 // Known is what File has told of a socket's file.
 func Known(path string, dev, ino uint64) *Bound { return &Bound{path, dev, ino} }
 
+// Is tells whether it is what File has told.
+func (b *Bound) Is(path string, dev, ino uint64) bool { return *b == Bound{path, dev, ino} }
+
 // ErrLost tells that a socket's file is not at its path any more.
 var ErrLost = errors.New("the socket's file is not there any more")
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/trampoline"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,17 +53,17 @@ func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error
 }
 
 func openImage(path string) (int, error) {
-	f, err := os.Open(path)
+	n, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) // which waits for nobody, and need not be able to read it
 	if err != nil {
-		return -1, fmt.Errorf("new executable: %w", err)
+		return -1, fmt.Errorf("new executable: %w", &os.PathError{Op: "open", Path: path, Err: err})
 	}
-	defer f.Close()
-	return fd.Dup(int(f.Fd()))
+	defer unix.Close(n)
+	return fd.Dup(n)
 }
 
 func (c *Candidate) rehearse(first string, limit time.Duration) error {
 	var err error
-	if c.memory, err = unix.MemfdCreate("start_server state", unix.MFD_CLOEXEC); err != nil {
+	if c.memory, err = unix.MemfdCreate(stateName, unix.MFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("memfd_create", err)
 	}
 	if err := c.write(); err != nil {
@@ -98,12 +99,12 @@ func (c *Candidate) rehearse(first string, limit time.Duration) error {
 	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
 		command.PidVariable = "LISTEN_PID"
 	}
-	command.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d", variable, rehearse, len(command.Files)))
+	command.Env = append(os.Environ(), variable+"="+message{rehearse, len(command.Files), nil, ""}.String())
 	command.Files = append(command.Files, c.memory)
 	c.process, err = proc.Start(command)
 	unix.Close(speaks)
-	if err != nil {
-		return err
+	if err != nil { // which names it by the number
+		return errors.New(strings.ReplaceAll(err.Error(), command.Path, c.state.To.Executable))
 	}
 	return c.listen(answer, limit)
 }
@@ -169,31 +170,49 @@ func (c *Candidate) Close() {
 	}
 }
 
+// Pause has no signal caught any more, and returns those that were not acted on: the next image
+// does. again is for when that is not executed, as after an error.
+type Pause func() (left []os.Signal, again func(), err error)
+
 // Exec executes the image with the state as it is by now, and with these descriptors. It
 // returns only if that fails; all is as it was then. Until the image hears them itself HUP,
 // INT, USR1, USR2, TTIN and TTOU are ignored; TERM and QUIT end the process, and the child
-// that has rehearsed sees to what they ask for. last is called when HUP and those after it
-// are ignored, and nothing else is to be done: if it returns an error nothing is executed.
-func (c *Candidate) Exec(files []int, last func() error) error {
+// that has rehearsed sees to what they ask for. pause is called before.
+func (c *Candidate) Exec(files []int, pause Pause) error {
 	c.state.Guard = c.guard
 	if c.process != nil {
 		c.state.GuardProcess = c.process.Hand()
 	}
+	had, restore := trampoline.Ignore(ignored...)
+	defer restore()
+	for _, sig := range ignored {
+		if !slices.Contains(had, sig) {
+			c.state.Ignored = append(c.state.Ignored, int(sig))
+		}
+	}
 	if err := c.write(); err != nil {
 		return err
 	}
-	return execute(&c.state.To, takeOver+":"+strconv.Itoa(c.memory), append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD), last)
-}
-
-// ignored over an exec. Go keeps that for HUP and INT; the others it ignores by itself.
-var ignored = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU}
-
-func execute(image *Image, value string, files []int, last func() error) error {
-	var kept []int
-	signal.Ignore(ignored...)
-	if err := last(); err != nil {
+	left, again, err := pause()
+	defer again() // before restore
+	if err != nil {
 		return err
 	}
+	value := message{takeOver, c.memory, left, ""}
+	return execute(&c.state.To, value, append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD))
+}
+
+// ignored over an exec, where they would end or stop the process. Go keeps that for HUP and
+// INT.
+var ignored = []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU}
+
+// Heed undoes that, for those that nobody catches. Children would inherit it.
+func (s *State) Heed() {
+	trampoline.Heed(slices.DeleteFunc(slices.Clone(ignored), func(sig syscall.Signal) bool { return slices.Contains(s.Ignored, int(sig)) }))
+}
+
+func execute(image *Image, value message, files []int) error {
+	var kept []int
 	syscall.ForkLock.Lock() // no child may get them
 	defer syscall.ForkLock.Unlock()
 	for _, n := range files {
@@ -204,7 +223,7 @@ func execute(image *Image, value string, files []int, last func() error) error {
 			}
 		}
 	}
-	err := proc.Exec("/proc/self/fd/"+strconv.Itoa(image.FD), image.Args, append(os.Environ(), variable+"="+value))
+	err := proc.Exec("/proc/self/fd/"+strconv.Itoa(image.FD), image.Args, append(os.Environ(), variable+"="+value.String()))
 	for _, n := range kept {
 		unix.CloseOnExec(n)
 	}
@@ -213,8 +232,8 @@ func execute(image *Image, value string, files []int, last func() error) error {
 
 // Back executes the image again that has handed the state over to this one, which cannot go
 // on with it, for the reason why. It returns only if nothing was handed over, or if that
-// fails.
-func Back(why error) error {
+// fails. pause is called before; nil: no signals are caught yet.
+func Back(why error, pause Pause) error {
 	found.Lock()
 	defer found.Unlock()
 	if found.purpose != takeOver {
@@ -224,25 +243,43 @@ func Back(why error) error {
 	if err != nil || s.Pid != os.Getpid() {
 		return err
 	}
-	return execute(&s.From, goBack+":"+strconv.Itoa(found.fd)+":"+why.Error(), append(s.descriptors(), found.fd), func() error { return nil })
+	_, restore := trampoline.Ignore(ignored...)
+	defer restore()
+	value := message{goBack, found.fd, waiting(), why.Error()}
+	if pause != nil {
+		left, again, _ := pause() // there is no other way
+		defer again()
+		value.signals = append(value.signals, left...)
+	}
+	return execute(&s.From, value, append(s.descriptors(), found.fd))
 }
 
 // Settled is called when this image goes on with the state: there is no way back from then
-// on.
+// on. What the image has descriptors of its own of is closed.
 func (s *State) Settled() {
 	found.Lock()
 	defer found.Unlock()
 	found.purpose = ""
-	unix.Close(found.fd)
-	if s.Guard > 0 {
-		_, _ = unix.Write(s.Guard, []byte{1})
-		unix.Close(s.Guard)
-	}
+	done := []int{found.fd, s.From.FD, s.To.FD}
 	if s.GuardProcess.Pid > 0 {
 		go proc.Adopt(s.GuardProcess).Wait()
 	}
-	unix.Close(s.From.FD)
-	unix.Close(s.To.FD)
+	if s.Guard > 0 {
+		_, _ = unix.Write(s.Guard, []byte{1})
+		done = append(done, s.Guard)
+	}
+	if s.Notify != nil {
+		done = append(done, s.Notify.FD)
+	}
+	if s.Control != nil {
+		done = append(done, s.Control.FD)
+	}
+	if s.Output != nil {
+		done = append(done, s.Output.Saved...)
+	}
+	for _, n := range done {
+		unix.Close(n)
+	}
 }
 
 // Descriptors are all that the state has.

@@ -15,9 +15,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// variable tells an image of what it was given: PURPOSE:DESCRIPTOR, and after another :
-// why the image before it could not go on.
+// variable tells an image of what it was given, by a message.
 const variable = "START_SERVER_HANDOVER"
+
+// message is PURPOSE:DESCRIPTOR,SIGNAL,...:WHY.
+type message struct {
+	purpose string
+	fd      int
+	signals []os.Signal // that are to be acted on
+	why     string      // the image before could not go on
+}
+
+// maxWhy is how much of why is told: a variable may be so long, and no longer.
+const maxWhy = 16 << 10
+
+func (m message) String() string {
+	numbers := strconv.Itoa(m.fd)
+	for _, sig := range m.signals {
+		numbers += fmt.Sprintf(",%d", sig)
+	}
+	why := strings.ReplaceAll(m.why, "\x00", "")
+	return m.purpose + ":" + numbers + ":" + why[:min(len(why), maxWhy)]
+}
+
+func parse(text string) (m message, ok bool) {
+	var rest string
+	m.purpose, rest, _ = strings.Cut(text, ":")
+	rest, m.why, _ = strings.Cut(rest, ":")
+	for i, number := range strings.Split(rest, ",") {
+		n, err := strconv.Atoi(number)
+		switch {
+		case err != nil:
+			return message{}, false
+		case i == 0:
+			m.fd = n
+		default:
+			m.signals = append(m.signals, syscall.Signal(n))
+		}
+	}
+	return m, m.fd > 2 && isState(m.fd)
+}
+
+// isState tells that a descriptor is that of a state: not one that somebody has made the
+// variable up for.
+func isState(n int) bool {
+	target, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(n))
+	return err == nil && strings.HasPrefix(target, "/memfd:"+stateName)
+}
+
+// stateName is that of the file in memory.
+const stateName = "start_server state"
 
 // What an image is given a state for.
 const (
@@ -44,18 +91,19 @@ func init() {
 		return
 	}
 	os.Unsetenv(variable) // it is for nobody else
-	purpose, rest, _ := strings.Cut(value, ":")
-	number, why, _ := strings.Cut(rest, ":")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 3 {
+	m, ok := parse(value)
+	if !ok {
 		return
 	}
-	if purpose != rehearse {
-		found.early = make(chan os.Signal, 16)
+	if m.purpose != rehearse {
+		found.early = make(chan os.Signal, 16+len(m.signals))
+		for _, sig := range m.signals {
+			found.early <- sig
+		}
 		signal.Notify(found.early, syscall.SIGTERM, syscall.SIGQUIT)
 	}
-	unix.CloseOnExec(n)
-	found.purpose, found.fd, found.why = purpose, n, why
+	unix.CloseOnExec(m.fd)
+	found.purpose, found.fd, found.why = m.purpose, m.fd, m.why
 }
 
 // Inherited is a state that the last image has handed over to this one.
@@ -88,20 +136,29 @@ func Claim(name string) (*Inherited, error) {
 
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// Early calls act for each signal to stop that came before now, and has no more kept.
+// Early calls act for each signal that came before now, or that the last image has not acted
+// on, and has no more kept.
 func Early(act func(os.Signal)) {
 	found.Lock()
-	early := found.early
-	found.early = nil
+	early := waiting()
 	found.Unlock()
-	if early == nil {
-		return
-	}
-	signal.Stop(early)
-	close(early)
-	for sig := range early {
+	for _, sig := range early {
 		act(sig)
 	}
+}
+
+// waiting are the signals that Early is called for; it has found locked.
+func waiting() (all []os.Signal) {
+	if found.early == nil {
+		return nil
+	}
+	signal.Stop(found.early)
+	close(found.early)
+	for sig := range found.early {
+		all = append(all, sig)
+	}
+	found.early = nil
+	return all
 }
 
 // Rehearsal returns the state that this process, which is a superdaemon of that name, is to

@@ -45,11 +45,12 @@ type State struct {
 	Sockets    []*socket.Held
 	PidFile    *File
 	StatusFile string
-	Notify     *File // its directory
+	Notify     *Notices
 	Control    *control.Held
 	Output     *output.Held
 	Logger     *proc.Handed // the log command
 	Stop       string       // the signal that workers are stopped with
+	Ignored    []int        // signals that were ignored before the exec was prepared
 	Sources    []int        // descriptors that were passed to the superdaemon at its start
 
 	Kept []socket.Kept // by the service manager
@@ -73,6 +74,13 @@ type Image struct {
 type File struct {
 	Path string
 	FD   int
+}
+
+// Notices are the socket that workers talk to.
+type Notices struct {
+	Path    string // of its directory
+	FD      int
+	Unheard []supervise.Notice // that were read
 }
 
 // encode writes a state.

@@ -21,7 +21,10 @@ func Rehearsal(string) (*State, error) { return nil, nil }
 func Early(func(os.Signal)) {}
 
 // Back is for Linux only.
-func Back(error) error { return nil }
+func Back(error, Pause) error { return nil }
+
+// Pause is for Linux only.
+type Pause func() (left []os.Signal, again func(), err error)
 
 // Candidate is an image that has rehearsed.
 type Candidate struct{}

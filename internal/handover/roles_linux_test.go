@@ -80,7 +80,7 @@ func first(role string) {
 	if err == nil {
 		os.Setenv("KEPT", strconv.Itoa(os.Getpid()))
 		c.state.To.Args = []string{"made up", role}
-		err = c.Exec(s.Descriptors(), func() error { return nil })
+		err = c.Exec(s.Descriptors(), func() ([]os.Signal, func(), error) { return nil, func() {}, nil })
 	}
 	fmt.Println(err)
 }
@@ -97,7 +97,7 @@ func next() {
 	again, _ := Claim("made up")
 	fmt.Println("next:", os.Getenv("KEPT") == strconv.Itoa(os.Getpid()), h.From.Version, h.Upgrades, h.Loop.Number, again == nil, os.Getenv(variable) == "")
 	h.Settled()
-	fmt.Println(Back(errors.New("too late")))
+	fmt.Println(Back(errors.New("too late"), nil))
 }
 
 func fails() {
@@ -105,7 +105,7 @@ func fails() {
 		fmt.Println(err, h)
 		return
 	}
-	fmt.Println(Back(errors.New("the port: is taken")))
+	fmt.Println(Back(errors.New("the port: is taken"), nil))
 }
 
 // firstThatEnds is killed when all is written and nothing executed.

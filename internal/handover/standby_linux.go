@@ -44,7 +44,7 @@ func (s *State) StandBy() {
 		}
 	}
 	last, err := read(found.fd)
-	if err != nil || last.Processes == nil {
+	if err != nil || last.Processes == nil && last.Guard == 0 { // it was not to be executed yet
 		return
 	}
 	last.stop()

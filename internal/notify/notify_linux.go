@@ -23,6 +23,10 @@ type Listener struct {
 	once  sync.Once     // Close
 	done  chan struct{} // closed by it; nil: it does not read yet
 
+	handle  func(supervise.Notice)
+	reading sync.Mutex // held while a message is read and handled, and from Hand on
+	ended   bool       // reading has, as Hand was called
+
 	mu    sync.Mutex
 	marks map[string]chan struct{} // sent by CatchUp, each closed when it is read
 }
@@ -48,7 +52,7 @@ func Listen(others bool, handle func(supervise.Notice)) (*Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("notify socket: %w", err)
 	}
-	l.aside, l.done = fd.NewAside(), make(chan struct{})
+	l.aside, l.done, l.handle = fd.NewAside(), make(chan struct{}), handle
 	go l.read(handle)
 	return l, nil
 }
@@ -120,21 +124,26 @@ func (l *Listener) read(handle func(supervise.Notice)) {
 	control := make([]byte, 4096)
 	var pace pace
 	for {
+		l.reading.Lock()
 		n, controls, _, _, err := l.conn.ReadMsgUnix(text, control)
-		if err != nil {
-			return // closed
+		if err != nil { // closed, or handed over
+			l.ended = true
+			l.reading.Unlock()
+			return
 		}
 		// The ancestors are looked up at once, as a sender may end at any moment. One that
 		// sends a descriptor as a barrier, as systemd-notify(1) does, stays until we
 		// close that.
 		pid, fds := sender(control[:controls])
-		if pid == os.Getpid() && l.isMark(string(text[:n])) {
-			continue
-		}
-		if pid > 0 {
+		marked := pid == os.Getpid() && l.isMark(string(text[:n]))
+		if pid > 0 && !marked {
 			m := parse(string(text[:n]))
 			m.Pids = Ancestors(pid)
 			handle(m)
+		}
+		l.reading.Unlock()
+		if marked {
+			continue
 		}
 		if len(fds) > 0 {
 			l.discard(fds)

@@ -28,14 +28,8 @@ type command struct {
 	given          chan struct{} // closed when nobody waits for it any longer
 	ended          chan struct{} // closed when the last run is over
 
-	mu      sync.Mutex
-	process Process // that runs; nil: none does
-}
-
-func (c *command) get() Process {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.process
+	mu      sync.Mutex // held from hand on
+	process Process    // that runs; nil: none does
 }
 
 func (c *command) set(p Process) {
@@ -117,13 +111,23 @@ func (c *command) keep(p Process) {
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
 			return
 		}
-		var err error
-		if p, err = c.start(); err != nil {
-			c.died(0, 0, err)
-			p = nil
-		}
-		c.set(p)
+		p = c.again()
 	}
+}
+
+// again starts another run; nil: it cannot.
+func (c *command) again() Process {
+	c.mu.Lock() // who hands it over is to know of it
+	p, err := c.start()
+	if err != nil {
+		p = nil
+	}
+	c.process = p
+	c.mu.Unlock()
+	if err != nil { // without the lock: Hand waits for it, and nothing is printed meanwhile
+		c.died(0, 0, err)
+	}
+	return p
 }
 
 // pause waits before another run, but not when the end has come: what is unread

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"maps"
 	"os"
 	"time"
 
@@ -15,24 +16,44 @@ func (o *Output) Hand() (h *Held, release func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	h = &Held{Saved: o.saved, Relays: pipes, Tail: o.tail.hand()}
+	started := func() {}
 	if o.sink != nil {
 		h.Spec = o.sink.spec
-		h.Command = o.sink.hand()
+		h.Command, started = o.sink.hand()
 	}
-	return h, func() { o.relays.release() }
+	return h, func() { started(); o.relays.release() }
 }
 
-// Adopt takes over what the last image had, before Open. It gives us our own stdout and
-// stderr back, and copies on what workers write.
+// Adopt gives us our own stdout and stderr back, as the last image had them, before Open.
+// Descriptors stay the caller's.
 func (o *Output) Adopt(h *Held) {
 	for i, n := range h.Saved {
 		_ = unix.Dup2(n, 1+i)
-		unix.Close(n)
 	}
 	o.tail.adopt(h.Tail)
+}
+
+// Follow copies on what workers write, from pipes of the last image, which are ours then. There
+// is no way back to that: a part of a line would be lost.
+func (o *Output) Follow(h *Held) {
 	for _, r := range h.Relays {
 		o.relays.follow(os.NewFile(uintptr(r.FD), "pipe from a worker"), r.Pid, r.Part)
 	}
+}
+
+// Abandon is Close for an image that cannot go on: the log command that the last one had runs
+// on.
+func (o *Output) Abandon() error {
+	o.mu.Lock()
+	log, sink, restore := o.log, o.sink, o.restore
+	o.log, o.sink, o.restore, o.saved = o.early, nil, nil, nil
+	o.mu.Unlock()
+	if sink == nil {
+		return nil
+	}
+	log.Flush()
+	restore()
+	return sink.abandon()
 }
 
 // sink is the log command that runs, if that is what is asked for. nil: it is not.
@@ -54,7 +75,7 @@ func (h *HeldCommand) sink(spec, name string, run Runner, died func(pid, status 
 	}
 	c.set(h.Process)
 	go c.keep(h.Process)
-	return &sink{spec, os.NewFile(uintptr(h.Writer), "log command"), c}
+	return &sink{spec, os.NewFile(uintptr(h.Writer), "log command"), c, true}
 }
 
 // Drop lets the log command go that the last image had, and that is not asked for any
@@ -69,12 +90,14 @@ func (h *Held) Drop(name string, run Runner) {
 	close(s.command.quit)
 }
 
-func (s *sink) hand() *HeldCommand {
-	if s.command == nil {
-		return nil
-	}
+// hand is the log command. It is not started again until release is called.
+func (s *sink) hand() (h *HeldCommand, release func()) {
 	c := s.command
-	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), c.get()}
+	if c == nil {
+		return nil, func() {}
+	}
+	c.mu.Lock()
+	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), c.process}, c.mu.Unlock
 }
 
 func (t *tail) hand() HeldTail {
@@ -92,9 +115,7 @@ func (t *tail) adopt(h HeldTail) {
 // hold stops all copying, and returns the pipes.
 func (r *relays) hold() []HeldRelay {
 	r.mu.Lock()
-	if r.parts == nil {
-		r.parts = map[*os.File]string{}
-	}
+	r.held, r.parts = true, map[*os.File]string{}
 	for from := range r.pipes {
 		_ = from.SetReadDeadline(time.Now())
 	}
@@ -120,14 +141,13 @@ func (r *relays) hold() []HeldRelay {
 // release copies on.
 func (r *relays) release() {
 	r.mu.Lock()
-	parts, pids := r.parts, map[*os.File]int{}
-	r.parts = nil
-	for from := range parts {
-		pids[from] = r.pipes[from]
+	parts, pids := r.parts, maps.Clone(r.pipes)
+	r.held, r.parts = false, nil
+	for from := range r.pipes {
 		_ = from.SetReadDeadline(time.Time{})
 	}
 	r.mu.Unlock()
-	for from, part := range parts {
+	for from, part := range parts { // where copying has stopped by then
 		r.follow(from, pids[from], part)
 	}
 }

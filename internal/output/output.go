@@ -91,7 +91,7 @@ func (o *Output) Open(spec string, c Config) error {
 	}
 	if err != nil {
 		o.tail.close()
-		_ = sink.close() // why it was opened in vain is the news
+		_ = sink.abandon() // why it was opened in vain is the news
 		return err
 	}
 	o.mu.Lock()

@@ -20,8 +20,9 @@ type relays struct {
 	copied atomic.Int64   // lines
 
 	mu    sync.Mutex
-	pipes map[*os.File]int // that are open, and of which worker
-	parts map[*os.File]string
+	pipes map[*os.File]int    // that are open, and of which worker
+	held  bool                // nothing is copied
+	parts map[*os.File]string // of a line, that were read before it was
 }
 
 // longestLine is how many bytes of a line are kept together.
@@ -80,16 +81,30 @@ func (r *relays) follow(from *os.File, pid int, begun string) {
 	}
 	r.pipes[from] = pid
 	r.open.Go(func() {
-		part, held := r.copy(from, pid, begun)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if held {
-			r.parts[from] = part
-			return
+		for part := begun; ; {
+			var stopped bool
+			if part, stopped = r.copy(from, pid, part); r.ends(from, part, stopped) {
+				return
+			}
 		}
+	})
+}
+
+// ends tells whether copying has ended, or else was stopped and is held; it was let go again if
+// not.
+func (r *relays) ends(from *os.File, part string, stopped bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case stopped && r.held:
+		r.parts[from] = part
+	case stopped:
+		return false
+	default:
 		delete(r.pipes, from)
 		from.Close()
-	})
+	}
+	return true
 }
 
 // copy copies lines until the end, or until they are held; part is then what there is of

@@ -17,6 +17,7 @@ type sink struct {
 	spec    string
 	file    *os.File
 	command *command // nil for a file
+	adopted bool     // from the last image
 }
 
 // Process is a run of a log command.
@@ -66,7 +67,7 @@ func openSink(spec, name string, run Runner, died func(pid, status int, err erro
 	if err != nil {
 		return nil, fmt.Errorf("log command %q: %w", strings.TrimSpace(line), err)
 	}
-	return &sink{spec, file, c}, nil
+	return &sink{spec: spec, file: file, command: c}, nil
 }
 
 func openSyslog(spec, name string, run Runner, died func(pid, status int, err error)) (*sink, error) {
@@ -74,7 +75,7 @@ func openSyslog(spec, name string, run Runner, died func(pid, status int, err er
 	if err != nil {
 		return nil, fmt.Errorf("log file %q needs logger(1): %w", spec, err)
 	}
-	return &sink{spec, file, c}, nil
+	return &sink{spec: spec, file: file, command: c}, nil
 }
 
 // args are the arguments of a log command.
@@ -100,6 +101,14 @@ func (s *sink) close() error {
 		s.command.drain(drainTime)
 	}
 	return err
+}
+
+// abandon is close, but not for a log command of the last image, which may go on with it.
+func (s *sink) abandon() error {
+	if s.adopted {
+		return nil
+	}
+	return s.close()
 }
 
 // shellWords are what makes a command line more than words between blanks.

@@ -36,7 +36,7 @@ func TestManagerHearsOfAnotherImage(t *testing.T) {
 		u.stop(0)
 		<-u.ended
 		for restarts, want := range map[bool]string{
-			true:  "STATUS=no worker serves; generation 1 is starting",
+			true:  "EXTEND_TIMEOUT_USEC=7000000 STATUS=no worker serves; generation 1 is starting", // as in any reload
 			false: "READY=1 STATUS=no worker serves; generation 1 is starting",
 		} {
 			next := runUnit(t, supervise.Config{}, func(u *unit) { u.manager.GoesOn(state, restarts) })

@@ -170,6 +170,7 @@ func (m *Manager) HandsOver() (stays func()) {
 	if runs {
 		m.tell(reloading(m.stamp()))
 		m.unit = unitReloads
+		stays = m.decided
 	}
 	m.queue.Flush()
 	return func() {
@@ -195,7 +196,7 @@ func (m *Manager) GoesOn(state int, restarts bool) {
 		return
 	}
 	m.unit = unitState(state)
-	m.extends = m.unit == unitStarts
+	m.extends = m.unit != unitRuns
 	if m.unit == unitReloads && !restarts {
 		m.decided()
 	}

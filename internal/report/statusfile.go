@@ -22,6 +22,14 @@ type StatusFile struct {
 	ended bool
 }
 
+// Path is where the file is; "": there is none.
+func (s *StatusFile) Path() string {
+	if s.File == nil {
+		return ""
+	}
+	return s.File.Path()
+}
+
 // The first and the longest pause between tries.
 const (
 	statusRetry    = time.Second

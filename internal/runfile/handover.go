@@ -24,6 +24,20 @@ func (p *PidFile) IsAt(path string) bool {
 // Path is where the status file is.
 func (s *StatusFile) Path() string { return s.path }
 
+// TryStatusFile says why NewStatusFile would fail, as far as that can be known without removing
+// what is there.
+func TryStatusFile(path string) error {
+	if info, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("status file: %w", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("status file: %q is not a directory", filepath.Dir(path))
+	}
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("status file: %q is not a file", path)
+	}
+	return nil
+}
+
 // AdoptStatusFile is NewStatusFile for the path of the last image's status file, which is
 // true until this one writes its own.
 func AdoptStatusFile(path string) (*StatusFile, error) {

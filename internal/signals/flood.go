@@ -37,24 +37,30 @@ func (f *flood) add(now time.Time) bool {
 
 // act acts on signals until the channel is closed: at once, or if more of a kind come
 // than can be meant, once for all of them when floodTime is over. None is the last and not
-// acted on.
-func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format string, args ...any)) {
+// acted on. When ctx ends it returns those that were not.
+func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format string, args ...any)) (left []os.Signal) {
 	floods := map[os.Signal]*flood{}
 	for sig := range t {
 		floods[sig] = &flood{}
 	}
+	request := func(sig os.Signal) {
+		if t[sig](ctx, "received "+text.SignalName(sig)); ctx.Err() != nil {
+			left = append(left, sig)
+		}
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		select {
+		case <-ctx.Done():
 		case sig, open := <-caught:
 			if !open {
-				return
+				return left
 			}
 			now := time.Now()
 			switch f := floods[sig]; {
 			case f.add(now):
-				t[sig](ctx, "received "+text.SignalName(sig))
+				request(sig)
 			case f.skipped == 1:
 				timer.Reset(f.began.Add(floodTime).Sub(now))
 			}
@@ -65,14 +71,34 @@ func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format
 				case now.Sub(f.began) < floodTime:
 					timer.Reset(f.began.Add(floodTime).Sub(now))
 				default:
-					name := text.SignalName(sig)
 					if f.skipped > 1 {
-						log("received %s %d times more within a second: taken as one", name, f.skipped)
+						log("received %s %d times more within a second: taken as one", text.SignalName(sig), f.skipped)
 					}
 					*f = flood{began: now, count: 1}
-					t[sig](ctx, "received "+name)
+					request(sig)
 				}
 			}
+		}
+	}
+	for sig, f := range floods {
+		if f.skipped > 0 {
+			left = append(left, sig)
+		}
+	}
+	return append(left, rest(caught)...)
+}
+
+// rest are the signals that are in a channel.
+func rest(caught <-chan os.Signal) (all []os.Signal) {
+	for {
+		select {
+		case sig, open := <-caught:
+			if !open {
+				return all
+			}
+			all = append(all, sig)
+		default:
+			return all
 		}
 	}
 }

@@ -58,3 +58,32 @@ func TestFloodOfSignals(t *testing.T) {
 		assert.Contains(t, strings.Join(log, "\n"), "received HUP 99")
 	})
 }
+
+// What has come and was not acted on is told when nobody acts any more.
+func TestSignalsThatAreLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, pause := context.WithCancel(t.Context())
+		acted := map[os.Signal]int{}
+		request := func(sig os.Signal) Request {
+			return func(ctx context.Context, _ string) {
+				if acted[sig]++; sig == syscall.SIGTERM {
+					<-ctx.Done() // the loop stands still
+				}
+			}
+		}
+		caught := make(chan os.Signal, 100)
+		left := make(chan []os.Signal)
+		table := Table{syscall.SIGINT: request(syscall.SIGINT), syscall.SIGHUP: request(syscall.SIGHUP), syscall.SIGTERM: request(syscall.SIGTERM)}
+		go func() { left <- table.act(ctx, caught, t.Logf) }()
+		for range signalsAtOnce + 2 {
+			caught <- syscall.SIGINT
+		}
+		caught <- syscall.SIGTERM
+		caught <- syscall.SIGHUP
+		synctest.Wait()
+		pause()
+		assert.ElementsMatch(t, []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}, <-left)
+		assert.Equal(t, map[os.Signal]int{syscall.SIGINT: signalsAtOnce, syscall.SIGTERM: 1}, acted)
+	})
+}

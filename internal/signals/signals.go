@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -18,87 +17,87 @@ type Table map[os.Signal]Request
 
 // Caught are signals that are acted on.
 type Caught struct {
-	table   Table
-	raw     chan os.Signal // as they come; nil is for reached
-	reached chan struct{}  // what has come before a nil is in caught
-	caught  chan os.Signal
-	pipes   chan os.Signal
-	ended   atomic.Bool // see Ended
-	done    context.CancelFunc
+	table  Table
+	log    func(format string, args ...any)
+	caught chan os.Signal
+	pipes  chan os.Signal
+	ends   chan os.Signal // those that ask for an end, since Forget
+	done   context.CancelFunc
+	left   chan []os.Signal // has those not acted on, when done was called
 }
+
+// waiting is how many signals may wait to be acted on.
+const waiting = 256
 
 // Catch acts on the signals of the table, from one goroutine, until Stop is called. PIPE is
 // caught and nothing done: a terminal that is gone must not end us. Children start with its
 // default action, as a shell would start them: an ignored signal they would inherit.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
-	c := &Caught{
-		table: t, raw: make(chan os.Signal, atOnce), reached: make(chan struct{}),
-		caught: make(chan os.Signal, atOnce), pipes: make(chan os.Signal, 1),
-	}
-	c.Again()
-	ctx, done := context.WithCancel(context.Background())
-	c.done = done
-	go c.pass()
-	go t.act(ctx, c.caught, log)
+	c := &Caught{table: t, log: log, caught: make(chan os.Signal, waiting), pipes: make(chan os.Signal, 1), ends: make(chan os.Signal, 1)}
+	signal.Notify(c.pipes, syscall.SIGPIPE)
+	c.catch()
 	return c
 }
 
-// atOnce is how many signals may wait.
-const atOnce = 256
-
-// pass passes signals on, and never waits for what comes of one.
-func (c *Caught) pass() {
-	for sig := range c.raw {
-		if sig == nil {
-			c.reached <- struct{}{}
-			continue
-		}
-		c.Add(sig)
+func (c *Caught) catch() {
+	ctx, done := context.WithCancel(context.Background())
+	left := make(chan []os.Signal, 1)
+	c.done, c.left = done, left
+	signal.Notify(c.ends, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	for sig := range c.table {
+		signal.Notify(c.caught, sig)
 	}
-	close(c.caught)
+	go func() { left <- c.table.act(ctx, c.caught, c.log) }()
 }
 
-// Again has the signals caught that were ignored meanwhile.
-func (c *Caught) Again() {
-	signal.Notify(c.pipes, syscall.SIGPIPE)
-	for sig := range c.table {
-		signal.Notify(c.raw, sig)
+// Pause catches no more signals, which have their default action then, and returns those
+// that have come and were not acted on. Requests under way have to return when their context
+// ends: Pause blocks until they have.
+func (c *Caught) Pause() []os.Signal {
+	signal.Stop(c.caught)
+	signal.Stop(c.ends)
+	c.done()
+	return <-c.left
+}
+
+// Again catches signals after Pause, and acts on those that Pause has returned, too.
+func (c *Caught) Again(left []os.Signal) {
+	c.catch()
+	for _, sig := range left {
+		c.Add(sig)
 	}
 }
 
 // Add is for a signal of the table that somebody else has caught.
 func (c *Caught) Add(sig os.Signal) {
-	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
-		c.ended.Store(true)
-	}
 	select {
 	case c.caught <- sig:
-	default: // as many are acted on
+	default: // as os/signal does
+	}
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+		select {
+		case c.ends <- sig:
+		default:
+		}
 	}
 }
 
 // Forget has Ended tell only of what comes from now on.
-func (c *Caught) Forget() { c.ended.Store(false) }
+func (c *Caught) Forget() {
+	select {
+	case <-c.ends:
+	default:
+	}
+}
 
 // Ended tells that TERM, INT or QUIT has come since Forget was called, whether or not it was
 // acted on.
-func (c *Caught) Ended() bool { return c.ended.Load() }
-
-// Pause has no signal caught until Again is called: those that are not ignored do what they
-// do by default. When it returns Ended knows of all that were caught, and these are acted
-// on.
-func (c *Caught) Pause() {
-	signal.Stop(c.raw) // what was caught is in there when it returns
-	signal.Stop(c.pipes)
-	c.raw <- nil
-	<-c.reached
-}
+func (c *Caught) Ended() bool { return len(c.ends) > 0 }
 
 // Stop has no signal acted on any more.
 func (c *Caught) Stop() {
-	signal.Stop(c.raw)
-	signal.Stop(c.pipes)
-	close(c.raw)
+	c.Pause()
+	close(c.caught)
 	c.done()
 }

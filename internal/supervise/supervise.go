@@ -211,10 +211,9 @@ func (s *Supervisor) Pass(ctx context.Context, cause string, sig os.Signal) {
 	_ = s.post(ctx, signalAsked{cause, sig, -1, true, make(chan []Worker, 1)}) // after the end there is nobody
 }
 
-// Notify passes on what a process has said of itself.
-func (s *Supervisor) Notify(ctx context.Context, n Notice) {
-	_ = s.post(ctx, n) // after the end nobody cares
-}
+// Notify passes on what a process has said of itself. An error says that nobody has heard it:
+// ErrStopping after the end, or that ctx ended before.
+func (s *Supervisor) Notify(ctx context.Context, n Notice) error { return s.post(ctx, n) }
 
 // Acknowledge passes on that a process is ready, and tells whether that counts
 // for a worker: pids are the process, its parent, and so on.

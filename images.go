@@ -1,0 +1,35 @@
+package starter
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/handover"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+)
+
+// images are what this process was and is to be.
+type images struct {
+	handed    *handover.Inherited // nil: this is the first one
+	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
+	workers   []*proc.Process     // that the last one has handed over
+	since     time.Time           // when this one began
+	upgrades  int
+	upgrading sync.Mutex
+	made      undo // what the last one did not have, for when that has to go on
+
+	// What workers say is heard until deafen is called; then it is kept.
+	hearing context.Context
+	deafen  context.CancelFunc
+	unheard []supervise.Notice
+}
+
+// notice passes on what a worker says, or keeps it for the next image.
+func (s *Starter) notice(n supervise.Notice) {
+	if s.sup.Notify(s.hearing, n) != nil && s.hearing.Err() != nil {
+		s.unheard = append(s.unheard, n)
+	}
+}

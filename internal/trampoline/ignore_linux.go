@@ -1,0 +1,42 @@
+package trampoline
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// Ignore has signals ignored, whatever os/signal has been asked for, until restore is
+// called. An exec keeps that. had are those that were not ignored before.
+func Ignore(signals ...syscall.Signal) (had []syscall.Signal, restore func()) {
+	before := map[syscall.Signal]sigaction{}
+	for _, sig := range signals {
+		var ignore, old sigaction
+		*ignore.handler() = sigIgnore
+		if action(sig, &ignore, &old) && *old.handler() != sigIgnore {
+			had = append(had, sig)
+			before[sig] = old
+		}
+	}
+	return had, func() {
+		for sig, old := range before {
+			action(sig, &old, nil)
+		}
+	}
+}
+
+// Heed gives those of the signals their default action that are ignored.
+func Heed(signals []syscall.Signal) {
+	for _, sig := range signals {
+		var now, standard sigaction
+		if action(sig, nil, &now) && *now.handler() == sigIgnore {
+			action(sig, &standard, nil)
+		}
+	}
+}
+
+// action is rt_sigaction(2).
+func action(sig syscall.Signal, set, old *sigaction) bool {
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
+		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), new(sigset).size(), 0, 0)
+	return errno == 0
+}

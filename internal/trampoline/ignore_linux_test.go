@@ -1,0 +1,39 @@
+package trampoline
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What os/signal catches is ignored for a while, and then caught as before. Not parallel:
+// signals are the process's.
+func TestIgnoreForAWhile(t *testing.T) {
+	caught := make(chan os.Signal, 10)
+	signal.Notify(caught, syscall.SIGWINCH)
+	defer signal.Stop(caught)
+	self := func() { require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGWINCH)) }
+	had, restore := Ignore(syscall.SIGWINCH)
+	assert.Equal(t, []syscall.Signal{syscall.SIGWINCH}, had)
+	again, _ := Ignore(syscall.SIGWINCH)
+	assert.Empty(t, again, "it is ignored already")
+	self()
+	restore()
+	self()
+	assert.Equal(t, syscall.SIGWINCH, <-caught)
+	signal.Stop(caught)
+	assert.Empty(t, caught, "the first one was ignored")
+
+	_, restore = Ignore(syscall.SIGTTIN)
+	defer restore()
+	Heed([]syscall.Signal{syscall.SIGTTIN, syscall.SIGWINCH})
+	_, undo := Ignore(syscall.SIGTTIN)
+	undo()
+	var now sigaction
+	require.True(t, action(syscall.SIGTTIN, nil, &now))
+	assert.NotEqual(t, uintptr(sigIgnore), *now.handler())
+}
