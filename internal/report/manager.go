@@ -170,7 +170,6 @@ func (m *Manager) HandsOver() (stays func()) {
 	if runs {
 		m.tell(reloading(m.stamp()))
 		m.unit = unitReloads
-		stays = m.decided
 	}
 	m.queue.Flush()
 	return func() {
