@@ -39,14 +39,14 @@ func TestUpgradesInAStormOfHUP(t *testing.T) {
 			}
 		}
 	}()
-	for range 20 {
+	for range 8 {
 		d.upgraded()
 	}
 	close(end)
 	<-ended
 	l.goesOn(50)
 	l.stop()
-	d.sees(20, `^this is start_server .* now, in the place of `)
+	d.sees(8, `^this is start_server .* now, in the place of `)
 	before := d.status().Generation
 	d.signal(syscall.SIGHUP)
 	eventually(t, func() bool { return d.status().Generation > before }, d.out.String)

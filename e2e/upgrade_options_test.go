@@ -153,9 +153,9 @@ func TestUpgradeOfADaemon(t *testing.T) {
 	pid := daemonPid(t, dir)
 	d := &daemon{t: t, dir: dir, out: &output{}}
 	d.upgraded()
-	assert.Regexp(t, `^2:\d+\n$`, d.file("status"))
+	assert.Regexp(t, `(?m)^2:\d+$`, d.file("status"))
 	d.upgraded(append(line, "sleep", "2000")...)
-	assert.Regexp(t, `^3:\d+\n$`, d.file("status"))
+	assert.Regexp(t, `(?m)^3:\d+$`, d.file("status"))
 	assert.Equal(t, strconv.Itoa(pid)+"\n", d.file("pid"))
 	code, printed = command(t, dir, ours, "--stop", "--pid-file=pid")
 	assert.Zero(t, code, printed)
