@@ -253,7 +253,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		stopping := func(cause string) { cancel(errors.New(cause)) }
 		if s.handed != nil {
-			stopping = func(string) {} // there are workers: the loop stops them
+			stopping = func(string) {} // there are workers to stop, which the loop does
 		}
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })

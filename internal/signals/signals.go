@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -17,45 +18,64 @@ type Table map[os.Signal]Request
 
 // Caught are signals that are acted on.
 type Caught struct {
-	table  Table
-	log    func(format string, args ...any)
-	caught chan os.Signal
-	pipes  chan os.Signal
-	ends   chan os.Signal // those that ask for an end, since Forget
-	done   context.CancelFunc
-	left   chan []os.Signal // has those not acted on, when done was called
+	table   Table
+	log     func(format string, args ...any)
+	raw     chan os.Signal // as they come; nil is for reached
+	reached chan struct{}  // what has come before a nil is in caught
+	caught  chan os.Signal
+	pipes   chan os.Signal
+	ended   atomic.Bool // see Ended
+	done    context.CancelFunc
+	left    chan []os.Signal // has those not acted on, when done was called
 }
-
-// waiting is how many signals may wait to be acted on.
-const waiting = 256
 
 // Catch acts on the signals of the table, from one goroutine, until Stop is called. PIPE is
 // caught and nothing done: a terminal that is gone must not end us. Children start with its
 // default action, as a shell would start them: an ignored signal they would inherit.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
-	c := &Caught{table: t, log: log, caught: make(chan os.Signal, waiting), pipes: make(chan os.Signal, 1), ends: make(chan os.Signal, 1)}
+	c := &Caught{
+		table: t, log: log, raw: make(chan os.Signal, atOnce), reached: make(chan struct{}),
+		caught: make(chan os.Signal, atOnce), pipes: make(chan os.Signal, 1),
+	}
 	signal.Notify(c.pipes, syscall.SIGPIPE)
+	go c.pass()
 	c.catch()
 	return c
+}
+
+// atOnce is how many signals may wait.
+const atOnce = 256
+
+// pass passes signals on, and never waits for what comes of one.
+func (c *Caught) pass() {
+	for sig := range c.raw {
+		if sig == nil {
+			c.reached <- struct{}{}
+			continue
+		}
+		c.Add(sig)
+	}
+	close(c.caught)
 }
 
 func (c *Caught) catch() {
 	ctx, done := context.WithCancel(context.Background())
 	left := make(chan []os.Signal, 1)
 	c.done, c.left = done, left
-	signal.Notify(c.ends, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	for sig := range c.table {
-		signal.Notify(c.caught, sig)
+		signal.Notify(c.raw, sig)
 	}
 	go func() { left <- c.table.act(ctx, c.caught, c.log) }()
 }
 
-// Pause catches no more signals, which have their default action then, and returns those
-// that have come and were not acted on. Requests under way have to return when their context
-// ends: Pause blocks until they have.
+// Pause catches no more signals, which have their default action then unless they are ignored,
+// and returns those that have come and were not acted on; Ended knows of them. Requests under
+// way have to return when their context ends: Pause blocks until they have. Again has to
+// follow, or Stop.
 func (c *Caught) Pause() []os.Signal {
-	signal.Stop(c.caught)
-	signal.Stop(c.ends)
+	signal.Stop(c.raw) // what was caught is in there when it returns
+	c.raw <- nil
+	<-c.reached
 	c.done()
 	return <-c.left
 }
@@ -70,34 +90,27 @@ func (c *Caught) Again(left []os.Signal) {
 
 // Add is for a signal of the table that somebody else has caught.
 func (c *Caught) Add(sig os.Signal) {
-	select {
-	case c.caught <- sig:
-	default: // as os/signal does
-	}
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
-		select {
-		case c.ends <- sig:
-		default:
-		}
+		c.ended.Store(true)
+	}
+	select {
+	case c.caught <- sig:
+	default: // as many are acted on
 	}
 }
 
 // Forget has Ended tell only of what comes from now on.
-func (c *Caught) Forget() {
-	select {
-	case <-c.ends:
-	default:
-	}
-}
+func (c *Caught) Forget() { c.ended.Store(false) }
 
 // Ended tells that TERM, INT or QUIT has come since Forget was called, whether or not it was
 // acted on.
-func (c *Caught) Ended() bool { return len(c.ends) > 0 }
+func (c *Caught) Ended() bool { return c.ended.Load() }
 
 // Stop has no signal acted on any more.
 func (c *Caught) Stop() {
-	c.Pause()
-	close(c.caught)
+	signal.Stop(c.raw)
+	signal.Stop(c.pipes)
+	close(c.raw)
 	c.done()
 }

@@ -5,6 +5,8 @@ package signals
 import (
 	"context"
 	"os"
+	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,4 +38,29 @@ func TestPauseKnowsOfWhatHasCome(t *testing.T) {
 	c.Forget()
 	c.Again(nil)
 	assert.False(t, c.Ended())
+}
+
+// A signal that comes in the moment of a Pause is acted on and known, or neither.
+func TestSignalInTheMomentOfAPause(t *testing.T) {
+	survive := make(chan os.Signal, 1)
+	signal.Notify(survive, syscall.SIGTERM)
+	defer signal.Stop(survive)
+	var acted, known atomic.Int64
+	c := Table{syscall.SIGTERM: func(context.Context, string) { acted.Add(1) }}.Catch(t.Logf)
+	defer c.Stop()
+	left := c.Pause()
+	for range signalsAtOnce / 2 { // one may be acted on twice
+		c.Again(left)
+		c.Forget()
+		sent := make(chan error, 1)
+		go func() { sent <- syscall.Kill(os.Getpid(), syscall.SIGTERM) }()
+		left = c.Pause()
+		if c.Ended() {
+			known.Add(1)
+		}
+		require.NoError(t, <-sent)
+		<-survive // it has come by now
+	}
+	c.Again(left)
+	assert.Eventually(t, func() bool { return acted.Load() >= known.Load() }, time.Minute, time.Millisecond)
 }
