@@ -59,8 +59,8 @@ func TestRollingUnderLoad(t *testing.T) {
 	l.stop()
 	t.Logf("%d requests answered, the longest in %v ns", l.answered.Load(), l.longest.Load())
 	s := d.status()
-	assert.Equal(t, 50, s.Restarts)
-	assert.Equal(t, 50, s.Workers[3].Restarts, "of its slot: the broken ones were in another")
+	assert.Equal(t, 30, s.Restarts)
+	assert.Equal(t, 30, s.Workers[3].Restarts, "of its slot: the broken ones were in another")
 	d.stop()
 }
 

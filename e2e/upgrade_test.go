@@ -232,7 +232,7 @@ func TestUpgradeKeepsItsLogs(t *testing.T) {
 	logger := filepath.Join(dir, "logger.sh")
 	require.NoError(t, os.WriteFile(logger, []byte("#!/bin/sh\necho $$ >> loggers\nexec cat >> log\n"), 0o755))
 	count := filepath.Join(dir, "count.sh")
-	require.NoError(t, os.WriteFile(count, []byte("#!/bin/sh\ntrap 'exit 0' TERM\nn=0\nwhile :; do n=$((n+1)); echo \"$SERVER_STARTER_GENERATION line $n\"; done\n"), 0o755))
+	require.NoError(t, os.WriteFile(count, []byte("#!/bin/sh\ntrap 'exit 0' TERM\nn=0\nwhile :; do n=$((n+1)); echo \"$SERVER_STARTER_GENERATION line $n\"; sleep 0.001; done\n"), 0o755))
 	d := startIn(t, dir, nil, ours, "--interval=0.2", "--control=ctl", "--log-file=| "+logger, "--prefix-output", "--", count)
 	eventually(t, func() bool { return strings.Contains(d.file("log"), "1 line 1\n") }, func() string { return "no line: " + d.out.String() })
 	for range 5 {
