@@ -41,6 +41,10 @@ func TryStatusFile(path string) error {
 // AdoptStatusFile is NewStatusFile for the path of the last image's status file, which is
 // true until this one writes its own.
 func AdoptStatusFile(path string) (*StatusFile, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
 	info, err := os.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return NewStatusFile(path)
