@@ -260,9 +260,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		handover.Early(s.caught.Add)
 	}
 	if s.handed != nil {
-		if err := s.inherit(); err != nil {
-			return open, err
-		}
+		s.inherit()
 	}
 	if s.handed == nil {
 		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us

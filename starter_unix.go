@@ -74,7 +74,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 // upgradeOn has the file of our own executable go on, with the same command line. It blocks
 // as long as a rehearsal does.
 func (s *Starter) upgradeOn(cause string) {
-	if err := s.upgrade(context.Background(), cause, Image{}, nil); errors.Is(err, errUpgrading) {
+	if err := s.upgrade(context.Background(), cause, Image{}, nil); errors.Is(err, supervise.ErrFreezing) {
 		s.out.Printf("%s: ignored, as %v", cause, err)
 	}
 }

@@ -41,12 +41,9 @@ func (s *Starter) byClient(r control.Request, cause string) control.Answer {
 	return control.Answer{Error: err.Error()}
 }
 
-// errUpgrading is what upgrade returns, and does not log, while another one is under way.
-var errUpgrading = supervise.ErrFreezing
-
 func (s *Starter) upgrade(ctx context.Context, cause string, image Image, by *control.Waiting) (err error) {
 	if !s.upgrading.TryLock() {
-		return errUpgrading
+		return supervise.ErrFreezing
 	}
 	defer s.upgrading.Unlock()
 	if image.Executable == "" {
@@ -67,7 +64,6 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	if err != nil {
 		return err
 	}
-	defer unix.Close(state.From.FD)
 	state.By = by
 	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
 		return err
@@ -92,33 +88,24 @@ const farewellTime = 50 * time.Millisecond
 
 // state is what there is to say of this process.
 func (s *Starter) state(image Image) (*handover.State, error) {
-	self, err := os.Open("/proc/self/exe")
+	sources, err := s.launcher.Sockets.Sources()
 	if err != nil {
 		return nil, err
-	}
-	defer self.Close()
-	n, err := unix.FcntlInt(self.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
 	}
 	path, _ := os.Executable()
 	state := &handover.State{
 		Format: handover.Format, Name: s.config.Name, Pid: os.Getpid(),
-		From:     handover.Image{Executable: path, FD: n, Args: os.Args, Version: s.config.Release, Since: s.since},
+		From:     handover.Image{Executable: path, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
-	}
-	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
-		unix.Close(n)
-		return nil, err
+		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Sources: sources, Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if len(image.Args) > 0 {
 		state.To.Args = append([]string{os.Args[0]}, image.Args...)
 	}
 	if s.pid != nil {
-		state.PidFile = &handover.File{FD: -1}
-		state.PidFile.Path, _ = s.pid.Hand()
+		state.PidFile = &handover.File{}
+		state.PidFile.Path, state.PidFile.FD = s.pid.Hand()
 	}
 	return state, nil
 }
@@ -143,12 +130,6 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	}
 	s.reports.status.Flush()
 	state.Sockets = s.launcher.Sockets.Hand()
-	if state.Sources, err = s.launcher.Sockets.Sources(); err != nil {
-		return err
-	}
-	if s.pid != nil {
-		_, state.PidFile.FD = s.pid.Hand()
-	}
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
 		hearOn, err := s.handNotices(state)
@@ -172,7 +153,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		logger := c.Process.(*proc.Process).Hand()
 		state.Logger, c.Process = &logger, nil
 	}
-	return candidate.Exec(state.Descriptors(), s.pause)
+	return candidate.Exec(s.pause)
 }
 
 // handNotices hands over the notify socket. What was read and not heard, as the loop stands
@@ -216,7 +197,7 @@ func (s *Starter) goBack(why error) error {
 
 // inherit takes over what the last image has handed over, as far as it must be done before
 // anything else.
-func (s *Starter) inherit() error {
+func (s *Starter) inherit() {
 	h := s.handed
 	h.Heed()                        // before anything is started
 	for _, p := range h.Processes { // before orphans are waited for
@@ -231,26 +212,19 @@ func (s *Starter) inherit() error {
 		s.upgrades--
 		s.since = h.From.Since
 	}
-	return nil
 }
 
 // adoptPid takes over the pid file, if it is the same one. The last image's is let go when
 // this one can go on.
 func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) {
-	if s.handed == nil || s.handed.PidFile == nil {
-		pid, err := runfile.Hold(path)
-		if err == nil {
-			s.made.add(pid.Release)
+	if last := s.held().PidFile; last != nil {
+		s.oldPid = runfile.AdoptPidFile(last.Path, last.FD)
+		if old := s.oldPid; old.IsAt(path) {
+			s.oldPid = nil
+			return old, nil
 		}
-		return pid, err
-	}
-	old := runfile.AdoptPidFile(s.handed.PidFile.Path, s.handed.PidFile.FD)
-	if old.IsAt(path) {
-		s.handed.PidFile = nil
-		return old, nil
 	}
 	pid, err := runfile.Hold(path)
-	s.oldPid = old
 	if err == nil {
 		s.made.add(pid.Release)
 	}
@@ -269,12 +243,11 @@ func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
 	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
-	if h.PidFile != nil {
-		old := s.oldPid
-		if old == nil {
-			old = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
-		}
-		_ = old.Release()
+	if h.PidFile != nil && s.pid == nil {
+		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
+	}
+	if s.oldPid != nil {
+		_ = s.oldPid.Release()
 	}
 	if h.StatusFile != "" && s.reports.status.Path() != h.StatusFile {
 		if old, err := runfile.AdoptStatusFile(h.StatusFile); err == nil {
@@ -358,9 +331,6 @@ var ErrRehearsal = errors.New("this was a rehearsal")
 // rehearse says whether this image could go on with a state, and then stands by until it
 // has, or the process that has asked is gone.
 func (s *Starter) rehearse(state *handover.State) error {
-	if state.Name != s.config.Name {
-		return fmt.Errorf("this is %s, which cannot go on in the place of %s", s.config.Name, state.Name)
-	}
 	if err := s.couldGoOn(state); err != nil {
 		return err
 	}

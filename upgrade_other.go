@@ -20,8 +20,6 @@ var errUpgrade = errors.New("only Linux can replace a superdaemon")
 // Upgrade replaces this process by another image of it. Only Linux can.
 func (s *Starter) Upgrade(context.Context, Image) error { return errUpgrade }
 
-var errUpgrading = errors.New("")
-
 func (s *Starter) upgrade(_ context.Context, cause string, _ Image, _ *control.Waiting) error {
 	s.out.Printf("%s: ignored, as %v", cause, errUpgrade)
 	return errUpgrade
@@ -31,7 +29,7 @@ func (s *Starter) byClient(control.Request, string) control.Answer {
 	return control.Answer{Error: errUpgrade.Error()}
 }
 
-func (s *Starter) inherit() error { return nil }
+func (s *Starter) inherit() {}
 
 func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) { return runfile.Hold(path) }
 

@@ -111,30 +111,39 @@ func (r *Request) Wait() (*Waiting, error) {
 	return &Waiting{n, r.client.peer.Pid, r.client.peer.UID, string(r.ID), r.client.events != nil}, nil
 }
 
-// Answer sends the client what do returns, for an image that has no control socket, and hangs
-// up.
-func (w *Waiting) Answer(do func() Answer) {
+// conn is the connection of the client.
+func (w *Waiting) conn() (net.Conn, error) {
 	f := os.NewFile(uintptr(w.FD), "client")
-	conn, err := net.FileConn(f)
-	f.Close()
+	defer f.Close() // net.FileConn has one of its own
+	return net.FileConn(f)
+}
+
+// answer is what do returns, for the client's request.
+func (w *Waiting) answer(do func() Answer) Answer {
 	a := do()
-	if err != nil {
-		return
-	}
-	defer conn.Close()
 	a.Version = Version
 	if w.ID != "" {
 		a.ID = []byte(w.ID)
 	}
+	return a
+}
+
+// Answer sends the client what do returns, for an image that has no control socket, and hangs
+// up.
+func (w *Waiting) Answer(do func() Answer) {
+	conn, err := w.conn()
+	a := w.answer(do)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTime))
 	_, _ = conn.Write(a.encode())
 }
 
 // Answer sends a client what do returns, and then serves it on. It does not block.
 func (s *Server) Answer(w *Waiting, do func() Answer) {
-	f := os.NewFile(uintptr(w.FD), "client")
-	conn, err := net.FileConn(f)
-	f.Close()
+	conn, err := w.conn()
 	if err != nil {
 		go do()
 		return
@@ -149,11 +158,7 @@ func (s *Server) Answer(w *Waiting, do func() Answer) {
 		go c.tell()
 	}
 	go func() {
-		a := do()
-		if w.ID != "" {
-			a.ID = []byte(w.ID)
-		}
-		err := c.send(a)
+		err := c.send(w.answer(do))
 		s.finished(c)
 		if err == nil {
 			c.talk()

@@ -23,7 +23,7 @@ func WriteStatus(w io.Writer, s *control.Status) {
 	}
 	fmt.Fprintf(w, "%s (pid:%d) is %s, up %s, %s\n", oneLine(cmp.Or(s.Name, "start_server")), s.Pid, oneLine(state), age(s.Uptime), text.Count(s.Restarts, "restart"))
 	if s.Upgrades > 0 {
-		fmt.Fprintf(w, "It is version %s since %s ago, after %s.\n", oneLine(s.Version), age(time.Since(s.ImageSince).Seconds()), text.Count(s.Upgrades, "upgrade"))
+		fmt.Fprintf(w, "It has been version %s for %s, after %s.\n", oneLine(s.Version), age(time.Since(s.ImageSince).Seconds()), text.Count(s.Upgrades, "upgrade"))
 	}
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))

@@ -13,6 +13,11 @@ const openPath = unix.O_PATH
 
 // own sets the mode and the owner of the file that the socket was bound to.
 func (b *Bound) own(w *way, mode fs.FileMode, uid, gid int) error {
+	return b.set(w, mode, uid, gid, b.isOurs)
+}
+
+// set is own for a file that is right.
+func (b *Bound) set(w *way, mode fs.FileMode, uid, gid int, right func(*unix.Stat_t) error) error {
 	n, err := unix.Openat(w.dir, w.name, openPath|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("open", err)
@@ -22,7 +27,7 @@ func (b *Bound) own(w *way, mode fs.FileMode, uid, gid int) error {
 	if err := unix.Fstat(n, &st); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	if err := b.isOurs(&st); err != nil {
+	if err := right(&st); err != nil {
 		return err
 	}
 	if uint32(st.Mode)&0o777 != uint32(mode.Perm()) {

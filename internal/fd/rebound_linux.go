@@ -39,22 +39,12 @@ func Rebound(path string, dev, ino uint64, mode fs.FileMode, uid, gid int) (*Bou
 	if uint32(w.stat.Mode)&0o777 == uint32(mode.Perm()) && (uid < 0 || int(w.stat.Uid) == uid) && (gid < 0 || int(w.stat.Gid) == gid) {
 		return b, nil
 	}
-	n, err := unix.Openat(w.dir, w.name, openPath|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("open", err)
-	}
-	defer unix.Close(n)
-	var st unix.Stat_t
-	if err := unix.Fstat(n, &st); err != nil || uint64(st.Dev) != dev || st.Ino != ino {
-		return nil, ErrLost
-	}
-	if err := chmodPath(n, uint32(mode.Perm())); err != nil {
-		return nil, os.NewSyscallError("chmod", err)
-	}
-	if uid < 0 && gid < 0 {
-		return b, nil
-	}
-	return b, os.NewSyscallError("chown", chownPath(n, uid, gid))
+	return b, b.set(w, mode, uid, gid, func(st *unix.Stat_t) error {
+		if uint64(st.Dev) != dev || st.Ino != ino {
+			return ErrLost
+		}
+		return nil
+	})
 }
 
 // siocUnixFile is SIOCUNIXFILE (linux/un.h): a descriptor of the file that a unix socket was

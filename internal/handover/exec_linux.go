@@ -44,8 +44,11 @@ func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error
 		return nil, err
 	}
 	c := &Candidate{state: s, memory: -1, guard: -1}
-	s.To.FD = image
-	if err := c.rehearse(first, limit); err != nil {
+	s.To.FD, s.From.FD = image, -1
+	if s.From.FD, err = openImage("/proc/self/exe"); err == nil {
+		err = c.rehearse(first, limit)
+	}
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -163,7 +166,7 @@ func (c *Candidate) Close() {
 		go p.Wait()
 		c.process = nil
 	}
-	for _, n := range []int{c.memory, c.guard, c.state.To.FD} {
+	for _, n := range []int{c.memory, c.guard, c.state.To.FD, c.state.From.FD} {
 		if n >= 0 {
 			unix.Close(n)
 		}
@@ -174,11 +177,11 @@ func (c *Candidate) Close() {
 // does. again is for when that is not executed, as after an error.
 type Pause func() (left []os.Signal, again func(), err error)
 
-// Exec executes the image with the state as it is by now, and with these descriptors. It
+// Exec executes the image with the state as it is by now, and with its descriptors. It
 // returns only if that fails; all is as it was then. Until the image hears them itself HUP,
 // INT, USR1, USR2, TTIN and TTOU are ignored; TERM and QUIT end the process, and the child
 // that has rehearsed sees to what they ask for. pause is called before.
-func (c *Candidate) Exec(files []int, pause Pause) error {
+func (c *Candidate) Exec(pause Pause) error {
 	c.state.Guard = c.guard
 	if c.process != nil {
 		c.state.GuardProcess = c.process.Hand()
@@ -199,7 +202,7 @@ func (c *Candidate) Exec(files []int, pause Pause) error {
 		return err
 	}
 	value := message{takeOver, c.memory, left, ""}
-	return execute(&c.state.To, value, append(files, c.memory, c.guard, c.state.To.FD, c.state.From.FD))
+	return execute(&c.state.To, value, append(c.state.Descriptors(), c.memory))
 }
 
 // ignored over an exec, where they would end or stop the process. Go keeps that for HUP and
@@ -251,7 +254,7 @@ func Back(why error, pause Pause) error {
 		defer again()
 		value.signals = append(value.signals, left...)
 	}
-	return execute(&s.From, value, append(s.descriptors(), found.fd))
+	return execute(&s.From, value, append(s.Descriptors(), found.fd))
 }
 
 // Settled is called when this image goes on with the state: there is no way back from then
@@ -283,9 +286,7 @@ func (s *State) Settled() {
 }
 
 // Descriptors are all that the state has.
-func (s *State) Descriptors() []int { return s.descriptors() }
-
-func (s *State) descriptors() []int {
+func (s *State) Descriptors() []int {
 	all := []int{s.From.FD, s.To.FD, s.Guard}
 	for _, h := range s.Sockets {
 		all = append(all, h.FDs...)

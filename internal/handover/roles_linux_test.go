@@ -15,7 +15,6 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 // The test binary plays the images: its first argument is what it does.
@@ -71,16 +70,11 @@ func first(role string) {
 	}
 	s := made("could", role)
 	s.Upgrades = 3
-	n, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		panic(err)
-	}
-	s.From.FD = n
 	c, err := Rehearse(s, "")
 	if err == nil {
 		os.Setenv("KEPT", strconv.Itoa(os.Getpid()))
 		c.state.To.Args = []string{"made up", role}
-		err = c.Exec(s.Descriptors(), func() ([]os.Signal, func(), error) { return nil, func() {}, nil })
+		err = c.Exec(func() ([]os.Signal, func(), error) { return nil, func() {}, nil })
 	}
 	fmt.Println(err)
 }

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -99,7 +100,12 @@ func (s *State) pidPath() string {
 	if s.PidFile == nil {
 		return ""
 	}
-	text, err := os.ReadFile(s.PidFile.Path)
+	f, err := fd.OpenFile(s.PidFile.Path, os.O_RDONLY, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 64))
 	if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(s.Pid) {
 		return "" // another one has it by now
 	}

@@ -44,10 +44,7 @@ func (o *Output) Follow(h *Held) {
 // Abandon is Close for an image that cannot go on: the log command that the last one had runs
 // on.
 func (o *Output) Abandon() error {
-	o.mu.Lock()
-	log, sink, restore := o.log, o.sink, o.restore
-	o.log, o.sink, o.restore, o.saved = o.early, nil, nil, nil
-	o.mu.Unlock()
+	log, sink, restore := o.letGo()
 	if sink == nil {
 		return nil
 	}

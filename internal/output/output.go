@@ -106,10 +106,7 @@ func (o *Output) Open(spec string, c Config) error {
 // until that has ended. Without a log it is [Output.Flush]. Calling it again does no harm.
 func (o *Output) Close() error {
 	o.Flush()
-	o.mu.Lock()
-	log, sink, restore := o.log, o.sink, o.restore
-	o.log, o.sink, o.restore, o.saved = o.early, nil, nil, nil
-	o.mu.Unlock()
+	log, sink, restore := o.letGo()
 	if sink == nil {
 		return nil
 	}
@@ -117,6 +114,15 @@ func (o *Output) Close() error {
 	o.tail.close()
 	restore() // or a log command would never see the end
 	return sink.close()
+}
+
+// letGo has what is printed go to the early writer again, and returns the log that there was.
+func (o *Output) letGo() (log *lines, sink *sink, restore func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	log, sink, restore = o.log, o.sink, o.restore
+	o.log, o.sink, o.restore, o.saved = o.early, nil, nil, nil
+	return log, sink, restore
 }
 
 // Printf prints a line, in order. What could not be printed is replaced: some of it may be

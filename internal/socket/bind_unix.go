@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -131,16 +132,20 @@ func switchOn(fd, level, option int, name string) error {
 	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(fd, level, option, 1))
 }
 
+// mode is that of a path.
+func (s *Socket) mode() fs.FileMode {
+	if !s.HasMode {
+		return 0o777
+	}
+	return s.Mode
+}
+
 // bindPath binds a unix socket with mode 0777 or the one asked for, before listen(2),
 // when nobody can connect yet, and without umask(2), which belongs to the whole process.
 func (s *Socket) bindPath(o Options) error {
 	var err error
 	if s.fd, err = fd.Socket(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
 		return err
-	}
-	mode := s.Mode
-	if !s.HasMode {
-		mode = 0o777
 	}
 	if s.Owner != "" && s.uid == 0 || s.Group != "" && s.gid == 0 {
 		return errors.New("its owner has not been looked up")
@@ -150,7 +155,7 @@ func (s *Socket) bindPath(o Options) error {
 			o.Removing(s.Path)
 		}
 	}
-	s.file, err = fd.Bind(s.fd, s.Path, mode, s.uid-1, s.gid-1, removing)
+	s.file, err = fd.Bind(s.fd, s.Path, s.mode(), s.uid-1, s.gid-1, removing)
 	if errors.Is(err, fd.ErrNoSocket) {
 		return errors.New("the path is taken by something that is not a socket, which is not removed")
 	}

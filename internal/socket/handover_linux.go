@@ -58,11 +58,7 @@ func (s *Set) Sources() ([]int, error) {
 func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	s.fd = h.FDs[0]
 	if s.Path != "" {
-		mode := s.Mode
-		if !s.HasMode {
-			mode = 0o777
-		}
-		s.file, err = fd.Rebound(h.Path, h.Dev, h.Ino, mode, s.uid-1, s.gid-1)
+		s.file, err = fd.Rebound(h.Path, h.Dev, h.Ino, s.mode(), s.uid-1, s.gid-1)
 		if errors.Is(err, fd.ErrLost) {
 			return false, nil // a new one can be reached again
 		}
