@@ -28,6 +28,8 @@ type Commands struct {
 	Acknowledged bool          // workers say that they are ready
 
 	Sockets func() []control.Socket
+	// Waiting is how many connections wait on a side of the sockets, see supervise.Traffic.
+	Waiting func(side int) int
 	// Tail is the last lines of the log of a generation that has failed.
 	Tail func(generation int) []string
 	// Written blocks until the status file is what it is to be by now. Who has its answer may
@@ -61,6 +63,8 @@ func init() { // as help lists what it stands in
 		{"help", "what there is", false, (*Commands).help},
 		{"status", "how things stand", false, (*Commands).status},
 		{"restart", "start a new generation; answered when it is live, or has failed", false, (*Commands).restart},
+		{"rollback", "give the old generation, which stands by, all connections again, or end a canary", false, (*Commands).rollback},
+		{"promote", "give a canary all connections now, or have the old generation stand by no longer", false, (*Commands).promote},
 		{"stop", "stop all workers, as TERM does; the connection ends when they are gone", false, (*Commands).stop},
 		{"workers", `change the number of workers to "workers"`, false, (*Commands).workers},
 		{"signal", `send "signal" to all workers, or to those in "slot"`, false, (*Commands).signal},

@@ -15,6 +15,8 @@ var listed = []control.Command{
 	{Name: "help", Help: "what there is"},
 	{Name: "status", Help: "how things stand"},
 	{Name: "restart", Help: "start a new generation; answered when it is live, or has failed"},
+	{Name: "rollback", Help: "give the old generation, which stands by, all connections again, or end a canary"},
+	{Name: "promote", Help: "give a canary all connections now, or have the old generation stand by no longer"},
 	{Name: "stop", Help: "stop all workers, as TERM does; the connection ends when they are gone"},
 	{Name: "workers", Help: `change the number of workers to "workers"`},
 	{Name: "signal", Help: `send "signal" to all workers, or to those in "slot"`},

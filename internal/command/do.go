@@ -39,6 +39,27 @@ func (c *Commands) RestartFor(ctx context.Context, cause string) control.Answer 
 	return a
 }
 
+// rollback answers when all connections go to the old generation.
+func (c *Commands) rollback(ctx context.Context, r request) control.Answer {
+	return c.now(c.Sup.Rollback(ctx, r.cause), "gets all connections")
+}
+
+// promote answers when the new generation is live, or has failed.
+func (c *Commands) promote(ctx context.Context, r request) control.Answer {
+	return c.now(c.Sup.Promote(ctx, r.cause), "is live")
+}
+
+// now answers which generation it is now that does so.
+func (c *Commands) now(how supervise.Outcome, does string) control.Answer {
+	if how.Err != nil {
+		return failed(how.Err)
+	}
+	c.Written()
+	a := done("generation %d %s", how.Generation, does)
+	a.Generation = how.Generation
+	return a
+}
+
 func (c *Commands) stop(ctx context.Context, r request) control.Answer {
 	c.Sup.Stop(ctx, r.cause, c.StopSignal, c.StopDelay)
 	return control.Answer{OK: true}

@@ -68,7 +68,7 @@ func (h *house) Begin(int) error {
 	return nil
 }
 
-func (h *house) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
+func (h *house) Spawn(generation, slot, _ int) (supervise.Process, supervise.Settings, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.broken != nil {

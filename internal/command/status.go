@@ -42,6 +42,14 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 	for _, w := range now.Workers {
 		status.Workers = append(status.Workers, worker(w, now.Now))
 	}
+	for _, s := range now.Shares {
+		t := control.Traffic{Generation: s.Generation, Percent: float64(s.Share) * 100 / supervise.All, Waiting: c.Waiting(s.Side), CanRollBack: s.CanGoBack}
+		if !s.Until.IsZero() {
+			left := max(0, s.Until.Sub(now.Now)).Seconds()
+			t.SecondsLeft = &left
+		}
+		status.Traffic = append(status.Traffic, t)
+	}
 	if f := now.Failure; f != nil {
 		status.Failure = &control.Failure{
 			Generation: f.Generation, Reason: f.Error(), At: onClock(f.At, now.Now), GivenUp: f.GivenUp,

@@ -153,6 +153,7 @@ func decodeEvent(v *fastjson.Value) Event {
 	for _, w := range v.GetArray("workers") {
 		e.Workers = append(e.Workers, decodeID(w))
 	}
+	e.Percent = seconds(v, "percent")
 	if v.Exists("status") {
 		status := v.GetInt("status")
 		e.Status = &status
@@ -182,6 +183,12 @@ func decodeStatus(v *fastjson.Value) *Status {
 	}
 	for _, o := range v.GetArray("sockets") {
 		s.Sockets = append(s.Sockets, Socket{Name: stringAt(o, "name"), Network: stringAt(o, "network"), Address: stringAt(o, "address"), FD: o.GetInt("fd"), Waiting: o.GetInt("waiting"), WaitingFor: o.GetFloat64("waiting_for")})
+	}
+	for _, t := range v.GetArray("traffic") {
+		s.Traffic = append(s.Traffic, Traffic{
+			Generation: t.GetInt("generation"), Percent: t.GetFloat64("percent"), Waiting: t.GetInt("waiting"),
+			SecondsLeft: seconds(t, "seconds_left"), CanRollBack: t.GetBool("can_roll_back"),
+		})
 	}
 	if f := v.Get("failure"); f != nil {
 		s.Failure = &Failure{

@@ -42,6 +42,9 @@ func (e *Event) encode() []byte {
 	o.setIf(len(e.Workers) > 0, "workers", list(e.Workers, ID.json))
 	o.setIf(e.Generation > 0, "generation", e.Generation)
 	o.setIf(e.Wanted > 0, "wanted", e.Wanted)
+	if e.Percent != nil {
+		o.set("percent", *e.Percent)
+	}
 	o.setIf(e.Seconds != 0, "seconds", e.Seconds)
 	o.setIf(e.Signal != "", "signal", e.Signal)
 	if e.Status != nil {
@@ -93,6 +96,7 @@ func (s *Status) JSON() []byte {
 	}
 	o.set("workers", list(s.Workers, Worker.json))
 	o.set("sockets", list(s.Sockets, Socket.json))
+	o.setIf(len(s.Traffic) > 0, "traffic", list(s.Traffic, Traffic.json))
 	if s.Failure != nil {
 		o.set("failure", s.Failure.json())
 	}
@@ -114,6 +118,18 @@ func (w Worker) json() raw {
 		o.set("next_try", *w.NextTry)
 	}
 	o.setIf(w.Says != "", "says", w.Says)
+	return o.json()
+}
+
+func (t Traffic) json() raw {
+	var o object
+	o.set("generation", t.Generation)
+	o.set("percent", t.Percent)
+	o.set("waiting", t.Waiting)
+	if t.SecondsLeft != nil {
+		o.set("seconds_left", *t.SecondsLeft)
+	}
+	o.setIf(t.CanRollBack, "can_roll_back", true)
 	return o.json()
 }
 

@@ -84,7 +84,8 @@ type Status struct {
 	StopsAt       *time.Time // when the stop delay is over; nil: no stop was asked for
 	Workers       []Worker
 	Sockets       []Socket
-	Failure       *Failure // of the last attempt; nil: it did not fail
+	Traffic       []Traffic // of each generation, the newest last; nil: they share their sockets
+	Failure       *Failure  // of the last attempt; nil: it did not fail
 }
 
 // Worker is one worker process.
@@ -97,6 +98,15 @@ type Worker struct {
 	LastExit   *Exit    // of its slot; nil: none has ended
 	NextTry    *float64 // if the worker is missing: until one is started
 	Says       string   // its STATUS line
+}
+
+// Traffic is what a generation gets of the connections.
+type Traffic struct {
+	Generation  int
+	Percent     float64  // of new connections
+	Waiting     int      // connections that no worker has accepted
+	SecondsLeft *float64 // of a canary's step, or for which an old generation stands by; nil: it is neither
+	CanRollBack bool     // it stands by, and --rollback would give it all connections
 }
 
 // ID names a worker.
@@ -146,7 +156,8 @@ type Event struct {
 	Workers []ID
 	// Generation is the one that has failed or gone live.
 	Generation int
-	Wanted     int // workers
+	Wanted     int      // workers
+	Percent    *float64 // of the connections; nil: nothing is said of them
 	Seconds    float64
 	Signal     string
 	Status     *int    // raw (wait(2))

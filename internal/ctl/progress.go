@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +30,8 @@ type progress struct {
 	first      int            // generation, that was live in the beginning
 	generation int            // the starting or the new live one; 0: none, or it has failed
 	live       bool           // generation is live
+	share      float64        // per cent of the connections, that generation gets as a canary
+	until      time.Time      // then it gets more
 	workers    map[int]*shown // that exist, by pid
 }
 
@@ -109,6 +112,8 @@ func (p *progress) draw() {
 	switch {
 	case p.live:
 		fmt.Fprintf(p.out, "draining for %v: %s left", since, text.Count(p.old(), "old worker"))
+	case p.share > 0:
+		fmt.Fprintf(p.out, "generation %d gets %s %% of the connections for another %v", p.generation, strconv.FormatFloat(p.share, 'f', -1, 64), max(0, time.Until(p.until)).Round(redraw))
 	case p.generation == 0:
 		fmt.Fprintf(p.out, "waiting for %v for the next attempt", since)
 	case told > 0 && proving == 0:
@@ -145,9 +150,19 @@ func (p *progress) event(e control.Event) {
 			}
 		}
 	case "failed":
+		p.share = 0
 		p.printf("generation %d failed: %s", e.Generation, oneLine(e.Reason))
 		p.generation, p.began = 0, time.Now()
+	case "canary":
+		p.began = time.Now()
+		if e.Percent != nil {
+			p.share, p.until = *e.Percent, p.began.Add(time.Duration(e.Seconds*float64(time.Second)))
+			p.printf("generation %d gets %s %% of the connections for %s", e.Generation, strconv.FormatFloat(p.share, 'f', -1, 64), age(e.Seconds))
+		}
+	case "waiting":
+		p.printf("waiting for %s to go, whose sockets the next generation is to have", text.Count(len(e.Workers), "old worker"))
 	case "live":
+		p.share = 0
 		p.generation, p.live, p.began = e.Generation, true, time.Now()
 		p.printf("generation %d is live, draining: %s left", e.Generation, text.Count(p.old(), "old worker"))
 	case "resized":

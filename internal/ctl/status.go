@@ -30,6 +30,7 @@ func WriteStatus(w io.Writer, s *control.Status) {
 	}
 	fmt.Fprintln(w)
 	writeWorkers(w, s)
+	writeTraffic(w, s.Traffic)
 	fmt.Fprintln(w)
 	writeSockets(w, s.Sockets)
 	if f := s.Failure; f != nil {
@@ -41,7 +42,7 @@ func WriteStatus(w io.Writer, s *control.Status) {
 // to go.
 func Serves(s *control.Status) bool {
 	return slices.ContainsFunc(s.Workers, func(w control.Worker) bool {
-		return w.State == supervise.StateLive || w.State == supervise.StateOld
+		return w.State == supervise.StateLive || w.State == supervise.StateOld || w.State == supervise.StateCanary
 	})
 }
 
@@ -64,6 +65,26 @@ func writeWorkers(w io.Writer, s *control.Status) {
 	}
 	t.write(w, screen)
 	writeEnded(w, s.Workers)
+}
+
+// writeTraffic tells which generation gets how many of the connections.
+func writeTraffic(w io.Writer, traffic []control.Traffic) {
+	if len(traffic) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	t := table{{"GEN", "CONNECTIONS", "WAITING", "TIME LEFT", ""}}
+	for _, g := range traffic {
+		left, note := "-", ""
+		if g.SecondsLeft != nil {
+			left = age(*g.SecondsLeft)
+		}
+		if g.CanRollBack {
+			note = "stands by for --rollback"
+		}
+		t = append(t, []string{strconv.Itoa(g.Generation), strconv.FormatFloat(g.Percent, 'f', -1, 64) + " %", strconv.Itoa(g.Waiting), left, note})
+	}
+	t.write(w, screen)
 }
 
 // writeEnded tells, a row for each slot, of the worker that ended there last: none of

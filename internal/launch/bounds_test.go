@@ -32,7 +32,7 @@ func TestASpawnThatHangsIsGivenUp(t *testing.T) {
 		s, _, release := hanging()
 		defer release()
 		start := time.Now()
-		p, _, err := s.Spawn(1, 0)
+		p, _, err := s.Spawn(1, 0, 0)
 		assert.Nil(t, p)
 		assert.EqualError(t, err, "a worker was not executed within 10s; it is not waited for any longer")
 		assert.Equal(t, spawnTime+overtime, time.Since(start))
@@ -48,7 +48,7 @@ func TestAStopWaitsForNoSpawn(t *testing.T) {
 		start := time.Now()
 		for slot := range cap(took) {
 			go func() {
-				_, _, err := s.Spawn(1, slot)
+				_, _, err := s.Spawn(1, slot, 0)
 				assert.ErrorIs(t, err, errHurry)
 				took <- time.Since(start)
 			}()
@@ -63,7 +63,7 @@ func TestAStopWaitsForNoSpawn(t *testing.T) {
 		for range cap(took) {
 			assert.LessOrEqual(t, <-took, time.Second+hurryTime+overtime)
 		}
-		_, _, err := s.Spawn(2, 0)
+		_, _, err := s.Spawn(2, 0, 0)
 		assert.ErrorIs(t, err, errHurry)
 		assert.EqualValues(t, turns, began.Load(), "none begins after that")
 	})

@@ -2,7 +2,6 @@ package launch
 
 import (
 	"context"
-	"errors"
 	"os"
 	"sync"
 
@@ -38,9 +37,9 @@ func (s *Spawner) Begin(generation int) error {
 
 // Spawn starts a worker. It blocks until the program is executed, but for 11 seconds at
 // most once it is its turn, and less after Hurry.
-func (s *Spawner) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
+func (s *Spawner) Spawn(generation, slot, side int) (supervise.Process, supervise.Settings, error) {
 	r := s.bounds.run(func(ctx context.Context) spawned {
-		p, settings, err := s.spawn(ctx, generation, slot)
+		p, settings, err := s.spawn(ctx, generation, slot, side)
 		return spawned{p, settings, err}
 	})
 	if r.err != nil {
@@ -49,7 +48,7 @@ func (s *Spawner) Spawn(generation, slot int) (supervise.Process, supervise.Sett
 	return r.process, r.settings, nil
 }
 
-func (s *Spawner) spawn(ctx context.Context, generation, slot int) (*proc.Process, supervise.Settings, error) {
+func (s *Spawner) spawn(ctx context.Context, generation, slot, side int) (*proc.Process, supervise.Settings, error) {
 	env, settings, err := s.Env()
 	if err != nil {
 		return nil, settings, err
@@ -63,7 +62,7 @@ func (s *Spawner) spawn(ctx context.Context, generation, slot int) (*proc.Proces
 		return nil, settings, err
 	}
 	stdout, stderr := s.Out.Descriptors()
-	files := s.Sockets.Table(slot, 0, stdout, stderr)
+	files := s.Sockets.Table(slot, side, 0, stdout, stderr)
 	p, err := s.start(ctx, s.Program.start(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
 	if err != nil {
 		return nil, settings, err
@@ -126,20 +125,5 @@ func (s *Spawner) Warn() {
 				s.Out.Printf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
 			}
 		}
-	}
-}
-
-// Steer has new connections go to the first slots only, and returns when the others
-// have accepted what waits for them, or that has failed, which it tells.
-func (s *Spawner) Steer(slots int) { s.steered(s.Sockets.Drain(slots)) }
-
-// steered tells of what has kept connections from going where they are to.
-func (s *Spawner) steered(err error) {
-	if errors.Is(err, errors.ErrUnsupported) {
-		s.unsteered.Do(func() {
-			s.Out.Printf("%v: what waits for a worker in excess waits until there are more again", err)
-		})
-	} else if err != nil {
-		s.Out.Printf("%v", err)
 	}
 }

@@ -53,7 +53,7 @@ func showDescriptors() {
 func (l *log) spawn(t *testing.T, s *Spawner, generation, slot int) (pid int, lines []string) {
 	t.Helper()
 	s.Out, s.Prefix = l.Output, true
-	p, _, err := s.Spawn(generation, slot)
+	p, _, err := s.Spawn(generation, slot, 0)
 	require.NoError(t, err)
 	require.Zero(t, p.Wait())
 	l.Wait()
@@ -75,7 +75,7 @@ func TestWorkerGetsWhatItIsTold(t *testing.T) {
 		e, settings, err := env()
 		return e.With("A=1", "SERVER_STARTER_PORT=stale", "NOTIFY_SOCKET=stale"), settings, err
 	}}
-	table := set.Table(0, 0, 1, 2)
+	table := set.Table(0, 0, 0, 1, 2)
 	_, lines := newLog().spawn(t, s, 5, 0)
 	assert.Equal(t, []string{
 		"args --fd=3,7",
@@ -109,7 +109,7 @@ func TestSlotHasASocketOfItsOwn(t *testing.T) {
 	for slot := range 3 {
 		_, lines := out.spawn(t, s, 1, slot)
 		inode := lines[len(lines)-1]
-		assert.Equal(t, "fd 3 "+link(set.Table(slot, 0, 1, 2)[3]), inode)
+		assert.Equal(t, "fd 3 "+link(set.Table(slot, 0, 0, 1, 2)[3]), inode)
 		inodes[inode] = true
 	}
 	assert.Len(t, inodes, 3, "made as slots came")
@@ -124,7 +124,7 @@ func TestSettingsAreThoseOfTheEnvironment(t *testing.T) {
 		e, _, err := env()
 		return e, given, err
 	}}
-	p, settings, err := s.Spawn(1, 0)
+	p, settings, err := s.Spawn(1, 0, 0)
 	require.NoError(t, err)
 	p.Wait()
 	assert.Equal(t, given, settings)
@@ -138,7 +138,7 @@ func TestWorkerWritesToTheLogItself(t *testing.T) {
 	defer out.Close()
 	s := &Spawner{Program: Program{Command: []string{"/bin/sh", "-c", "echo out; echo err >&2"}}, Sockets: &socket.Set{}, Out: out.Output,
 		Env: func() (Environ, supervise.Settings, error) { return nil, supervise.Settings{}, nil }}
-	p, _, err := s.Spawn(1, 0)
+	p, _, err := s.Spawn(1, 0, 0)
 	require.NoError(t, err)
 	require.Zero(t, p.Wait())
 	text, err := os.ReadFile(path)
@@ -153,7 +153,7 @@ func TestSocketThatIsPinnedWhereOutputWouldGo(t *testing.T) {
 	s := &Spawner{Program: program, Env: env, Sockets: set}
 	_, lines := newLog().spawn(t, s, 1, 0)
 	require.Len(t, lines, 2)
-	assert.Equal(t, link(set.Table(0, 0, -1, 2)[1]), lines[0])
+	assert.Equal(t, link(set.Table(0, 0, 0, -1, 2)[1]), lines[0])
 	assert.Contains(t, lines[1], "pipe:", "the rest of what it writes comes by way of us")
 }
 
@@ -163,7 +163,7 @@ func TestProgramThatCannotBeStarted(t *testing.T) {
 		out := newLog()
 		s := &Spawner{Program: Program{Command: []string{"/nowhere/app"}}, Sockets: &socket.Set{}, Out: out.Output, Prefix: prefix,
 			Env: func() (Environ, supervise.Settings, error) { return nil, supervise.Settings{}, nil }}
-		p, _, err := s.Spawn(1, 0)
+		p, _, err := s.Spawn(1, 0, 0)
 		noProcess(t, p)
 		assert.EqualError(t, err, `program "/nowhere/app": no such file or directory`)
 		out.Wait() // returns, as nobody writes
@@ -218,11 +218,11 @@ func narrow() {
 	s := &Spawner{Program: Program{Command: []string{self}}, Sockets: set, Out: output.New(os.Stdout, "a test"), Env: func() (Environ, supervise.Settings, error) {
 		return Environ{roleVariable + "=stay"}, supervise.Settings{}, nil
 	}}
-	p, _, err := s.Spawn(1, 0)
+	p, _, err := s.Spawn(1, 0, 0)
 	fmt.Println(p == nil, err)
 	_, err = unix.Wait4(-1, nil, unix.WNOHANG, nil)
 	fmt.Println("children:", err)
-	p, _, err = s.Spawn(2, 0)
+	p, _, err = s.Spawn(2, 0, 0)
 	fmt.Println(p == nil, err)
 	if p != nil {
 		_ = p.Signal(syscall.SIGKILL)
@@ -257,7 +257,7 @@ func scarce() {
 		}
 	}
 	for slot := range 2 {
-		p, _, err := s.Spawn(2, 1-slot)
+		p, _, err := s.Spawn(2, 1-slot, 0)
 		fmt.Println(p == nil, errors.Is(err, unix.EMFILE), strings.Contains(err.Error(), "socket for slot 1"))
 	}
 }

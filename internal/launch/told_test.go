@@ -159,7 +159,7 @@ func TestEnvironmentThatCannotBeHad(t *testing.T) {
 	s := &Spawner{Env: func() (Environ, supervise.Settings, error) {
 		return nil, supervise.Settings{AutoRestart: 1}, missing
 	}}
-	p, settings, err := s.Spawn(1, 0)
+	p, settings, err := s.Spawn(1, 0, 0)
 	noProcess(t, p)
 	assert.Zero(t, settings)
 	assert.ErrorIs(t, err, missing)
@@ -169,7 +169,7 @@ func TestArgumentsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	program, env := worker(t, "show", "{fd:9}")
 	program.Expand = true
-	p, _, err := (&Spawner{Program: program, Env: env, Sockets: named()}).Spawn(1, 0)
+	p, _, err := (&Spawner{Program: program, Env: env, Sockets: named()}).Spawn(1, 0, 0)
 	noProcess(t, p)
 	assert.ErrorContains(t, err, "names no socket")
 }

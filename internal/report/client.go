@@ -44,6 +44,16 @@ func ClientEvent(e supervise.Event) control.Event {
 		return control.Event{Event: "failed", Generation: e.Generation, Worker: id(e.Worker), Reason: e.Error()}
 	case supervise.GaveUp:
 		return control.Event{Event: "gave-up", Generation: e.Generation, Reason: e.Error()}
+	case supervise.Canary:
+		return control.Event{Event: "canary", Generation: e.Generation, Percent: percent(e.Share), Seconds: e.For.Seconds()}
+	case supervise.RolledBack:
+		return control.Event{Event: "rolled-back", Generation: e.To, Reason: e.Cause}
+	case supervise.Promoted:
+		return control.Event{Event: "promoted", Generation: e.Generation}
+	case supervise.StandbyOver:
+		return control.Event{Event: "standby-over", Generation: e.Generation}
+	case supervise.SideBusy:
+		return control.Event{Event: "waiting", Workers: ids(e.Workers...)}
 	case supervise.TookOver:
 		return control.Event{Event: "took-over", Worker: id(e.Worker), Workers: ids(e.Old), Seconds: e.Delay.Seconds()}
 	case supervise.WentLive:
@@ -68,6 +78,11 @@ func ClientEvent(e supervise.Event) control.Event {
 		return control.Event{Event: "stopping", Workers: ids(e.Workers...), Signal: text.SignalName(e.Signal)}
 	}
 	return control.Event{}
+}
+
+func percent(share int) *float64 {
+	p := float64(share) * 100 / supervise.All
+	return &p
 }
 
 func id(w supervise.Worker) *control.ID {

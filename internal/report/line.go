@@ -36,7 +36,7 @@ func (l *Log) Hear(e supervise.Event) {
 // Line is the log line of an event, "" if there is none. Operators grep for
 // these: they are the original's to the letter wherever it has the event.
 func Line(e supervise.Event, verbose bool) string {
-	return cmp.Or(requestLine(e), generationLine(e), workerLine(e, verbose))
+	return cmp.Or(requestLine(e), generationLine(e), trafficLine(e), workerLine(e, verbose))
 }
 
 // requestLine is about what was asked for.
@@ -96,6 +96,9 @@ func generationLine(e supervise.Event) string {
 		case e.Signal == nil:
 			return fmt.Sprintf("new worker is now running, and the old ones stay:%s", pids(e.Old))
 		}
+		if e.Standby {
+			return fmt.Sprintf("new worker is now running, old workers stand by for %s secs:%s", text.Seconds(e.Delay), pids(e.Old))
+		}
 		return fmt.Sprintf("new worker is now running, sending %s to old workers:%s%s", text.SignalName(e.Signal), pids(e.Old), sleeping(e.Delay, e.Old))
 	case supervise.TookOver:
 		var old []supervise.Worker
@@ -107,6 +110,30 @@ func generationLine(e supervise.Event) string {
 		return "killing old workers"
 	case supervise.Shrinking:
 		return fmt.Sprintf("sending %s to workers in excess:%s", text.SignalName(e.Signal), pids(e.Workers))
+	}
+	return ""
+}
+
+// trafficLine is about which generation gets connections.
+func trafficLine(e supervise.Event) string {
+	switch e := e.(type) {
+	case supervise.Canary:
+		return fmt.Sprintf("generation %d has proved itself, and gets %s of the connections for %s secs", e.Generation, supervise.Percent(e.Share), text.Seconds(e.For))
+	case supervise.RolledBack:
+		return fmt.Sprintf("%s: generation %d gets all connections again, and generation %d is told to go", e.Cause, e.To, e.From)
+	case supervise.Promoted:
+		return fmt.Sprintf("%s, generation %d need not wait any longer", e.Cause, e.Generation)
+	case supervise.StandbyOver:
+		if e.Died.Pid == 0 {
+			return fmt.Sprintf("generation %d stands by no longer: its sockets are for the next one", e.Generation)
+		}
+		return fmt.Sprintf("generation %d stands by no longer, as its worker %d has died", e.Generation, e.Died.Pid)
+	case supervise.SideBusy:
+		return fmt.Sprintf("the next generation begins when these old workers have gone, whose sockets it is to have:%s (--kill-timeout bounds that)", pids(e.Workers))
+	case supervise.Cleared:
+		return fmt.Sprintf("closed %s that no worker had accepted", text.Count(e.Connections, "connection"))
+	case supervise.SplitFailed:
+		return fmt.Sprintf("connections do not go where they are to: %v", e.Err)
 	}
 	return ""
 }
@@ -134,6 +161,9 @@ func workerLine(e supervise.Event, verbose bool) string {
 		}
 		return line
 	case supervise.NotReady:
+		if e.Probe != "" {
+			return fmt.Sprintf("worker %d has not passed its probe after %s secs, sending %s: %s", e.Pid, exactly(e.Lived), text.SignalName(e.Signal), text.Line(e.Probe))
+		}
 		return fmt.Sprintf("worker %d was not ready after %s secs, sending %s", e.Pid, exactly(e.Lived), text.SignalName(e.Signal))
 	case supervise.RefillFailed:
 		return refillLine(e)
@@ -197,6 +227,12 @@ func refillLine(e supervise.RefillFailed) string {
 func failureLine(e supervise.AttemptFailed) string {
 	line := fmt.Sprintf("new worker %d seems to have failed to start, exit status:%d", e.Pid, e.Status)
 	switch {
+	case e.Share > 0 && e.Err == nil:
+		line = e.Failure.Error() + ": its clients go to the old one again"
+	case e.Unfit:
+		line = fmt.Sprintf("new worker %d seems to have failed to start: it says that it is not fit to serve%s", e.Pid, said(e.Said))
+	case e.Probe != "":
+		line = fmt.Sprintf("new worker %d seems to have failed to start, its probe not passed after %s secs: %s", e.Pid, exactly(e.Lived), text.Line(e.Probe))
 	case e.Late:
 		line = fmt.Sprintf("new worker %d seems to have failed to start, not ready after %s secs%s", e.Pid, exactly(e.Lived), said(e.Said))
 	case e.Said != "":

@@ -81,7 +81,7 @@ func (u *unit) Hear(supervise.Event) {
 	}
 }
 
-func (u *unit) Spawn(generation, slot int) (supervise.Process, supervise.Settings, error) {
+func (u *unit) Spawn(generation, slot, _ int) (supervise.Process, supervise.Settings, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.broken != nil {

@@ -376,8 +376,8 @@ func TestTableHasEachSocketAtItsDescriptor(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{}, []string{"127.0.0.1:0", "127.0.0.1:0=0", "127.0.0.1:0=6", "127.0.0.1:0"}, nil)
 	s := set.Sockets
-	assert.Equal(t, []int{s[1].fd, 101, 102, s[0].fd, s[3].fd, -1, s[2].fd}, set.Table(0, 100, 101, 102))
-	assert.Equal(t, []int{100, 101, 102}, (&Set{}).Table(0, 100, 101, 102))
+	assert.Equal(t, []int{s[1].fd, 101, 102, s[0].fd, s[3].fd, -1, s[2].fd}, set.Table(0, 0, 100, 101, 102))
+	assert.Equal(t, []int{100, 101, 102}, (&Set{}).Table(0, 0, 100, 101, 102))
 }
 
 // A descriptor that is moved to where it is already must not be closed in the
@@ -388,7 +388,7 @@ func TestSocketPinnedToTheNumberItHasAnywayArrives(t *testing.T) {
 	own, other := &set.Sockets[0], &set.Sockets[1]
 	own.FD = own.fd
 	other.FD = own.fd + 1
-	table := set.Table(0, -1, 1, 2)
+	table := set.Table(0, 0, -1, 1, 2)
 	require.Equal(t, own.fd, table[own.fd])
 
 	r, w, err := os.Pipe()

@@ -24,25 +24,12 @@ func (s *Set) Drain(n int) error {
 	if err := s.Steer(n); err != nil {
 		return err
 	}
-	tick := time.NewTicker(drainPoll)
-	defer tick.Stop()
-	empty := time.Now()
-	for end := empty.Add(drainTimeout); time.Since(empty) < roundTrip; <-tick.C {
-		if s.isClosed() {
-			return nil
-		}
-		waiting, err := s.Queued(n)
-		switch {
-		case err != nil:
-			return err
-		case waiting > 0 && time.Now().After(end):
-			return fmt.Errorf("%s still not accepted by workers in excess after %s secs: left in the queue until there are more workers again",
-				text.Count(waiting, "connection"), text.Seconds(drainTimeout))
-		case waiting > 0:
-			empty = time.Now()
-		}
+	left, err := s.drain(func() (int, error) { return s.Queued(n) })
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%s still not accepted by workers in excess after %s secs: left in the queue until there are more workers again",
+			text.Count(left, "connection"), text.Seconds(drainTimeout))
 	}
-	return nil
+	return err
 }
 
 func (s *Set) isClosed() bool {

@@ -177,7 +177,7 @@ func TestDrainThatCannotBeSaysWhy(t *testing.T) {
 		(*s.others)[0] = -1 // as if it were no longer open
 		began := time.Now()
 		err := set.Drain(1)
-		assert.ErrorContains(t, err, "queue of slot 1: getsockopt(TCP_INFO): ")
+		assert.ErrorContains(t, err, "length of a queue: getsockopt(TCP_INFO): ")
 		assert.ErrorIs(t, err, unix.EBADF)
 		s.fd = -1
 		err = set.Drain(1)

@@ -25,7 +25,24 @@ func (s *Spec) key() string {
 	case s.UDP:
 		return fmt.Sprintf("udp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
 	}
-	return fmt.Sprintf("tcp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
+	key := fmt.Sprintf("tcp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
+	if s.Sided {
+		key += " sided" // it cannot become one that is not, as workers have it
+	}
+	return key
+}
+
+// changes says that a port that is held has no two sides and is to have them, or the other way round.
+func (o *Options) changes(s *Spec) error {
+	if s.Taken || s.UDP || s.Path != "" {
+		return nil
+	}
+	other := *s
+	other.Sided = !s.Sided
+	if !slices.ContainsFunc(o.Held, func(h *Held) bool { return h != nil && h.Key == other.key() }) {
+		return nil
+	}
+	return fmt.Errorf("port %q: blue/green cannot be begun or ended while its workers have the socket: stop, and start anew", s.Text)
 }
 
 // take takes the socket for a specification out of those that are held; nil: it is not
@@ -73,9 +90,13 @@ func Try(ctx context.Context, specs []Spec, o Options) error {
 	o.Held = slices.Clone(o.Held)
 	var fresh []Spec
 	for i := range specs {
-		if !specs[i].Taken && o.take(&specs[i]) == nil {
-			fresh = append(fresh, specs[i])
+		if specs[i].Taken || o.take(&specs[i]) != nil {
+			continue
 		}
+		if err := o.changes(&specs[i]); err != nil {
+			return err
+		}
+		fresh = append(fresh, specs[i])
 	}
 	o.Held = nil
 	set, err := Bind(ctx, fresh, o)

@@ -15,6 +15,7 @@ type Tuning struct {
 	Backlog int // for listen(2), in place of Options.Backlog; 0: not given
 	// Reuseport sets SO_REUSEPORT, and gives each slot a socket of its own.
 	Reuseport   bool
+	Sided       bool // each slot has two sockets, see Sides. It goes with Reuseport, on TCP ports
 	DualStack   bool // an IPv6 socket takes IPv4, too
 	Family      int  // 4 or 6: which of the host name's addresses; 0: 4
 	NoDelay     bool // TCP_NODELAY, which accepted sockets inherit

@@ -8,7 +8,7 @@ import "net"
 func Plan(specs []Spec) []Socket {
 	sockets := make([]Socket, len(specs))
 	for i, fd := range number(specs) {
-		s := Socket{Spec: specs[i], FD: fd, fd: -1, others: &[]int{}}
+		s := Socket{Spec: specs[i], FD: fd, fd: -1, others: &[]int{}, split: &split{share: All}}
 		switch {
 		case s.Taken:
 			// Check reports what cannot be taken.

@@ -23,7 +23,8 @@ type Socket struct {
 	Addr net.Addr // the real one
 
 	fd     int    // our descriptor; with Reuseport that of slot 0
-	others *[]int // with Reuseport those of the slots from 1 on; nothing else changes
+	others *[]int // with Reuseport those of the slots from 1 on, see Sides; nothing else changes
+	split  *split // with Sided
 	bound  netip.AddrPort
 	file   *fd.Bound // of a path
 }
@@ -145,10 +146,10 @@ func (s *Set) Fit(limit uint64) error {
 		text.Count(len(s.Sockets), "socket"), text.Verb(len(s.Sockets), "reaches", "reach"), highest, limit, highest+1024)
 }
 
-// Table is what the worker in a slot gets: table[n] is our descriptor for its n; -1: it
-// has no n. 0, 1 and 2 are stdin, stdout and stderr unless a socket is pinned there. A
-// slot without a socket of its own gets that of slot 0.
-func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
+// Table is what the worker in a slot gets, of a generation on that side: table[n] is our
+// descriptor for its n; -1: it has no n. 0, 1 and 2 are stdin, stdout and stderr unless a
+// socket is pinned there. A slot without a socket of its own gets that of slot 0.
+func (s *Set) Table(slot, side, stdin, stdout, stderr int) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	table := []int{stdin, stdout, stderr}
@@ -156,10 +157,7 @@ func (s *Set) Table(slot, stdin, stdout, stderr int) []int {
 		for len(table) <= socket.FD {
 			table = append(table, -1)
 		}
-		table[socket.FD] = socket.fd
-		if others := *socket.others; socket.Reuseport && slot > 0 && slot <= len(others) {
-			table[socket.FD] = others[slot-1]
-		}
+		table[socket.FD] = socket.at(slot, side)
 	}
 	return table
 }

@@ -31,7 +31,7 @@ func TestAfterCloseThereIsNoSocketLeft(t *testing.T) {
 		queued, err := set.Queued(n)
 		assert.NoError(t, err)
 		assert.Zero(t, queued)
-		assert.Equal(t, []int{7, 8, 9, -1, -1}, set.Table(n, 7, 8, 9))
+		assert.Equal(t, []int{7, 8, 9, -1, -1}, set.Table(n, 0, 7, 8, 9))
 	}
 	assert.Empty(t, set.Lost(), "who would look for it?")
 	assert.NoError(t, set.Close())

@@ -15,7 +15,7 @@ func (s *Set) Grow(n int) error {
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
 		if err := socket.fill(n, s.options); err != nil {
-			return fmt.Errorf("port %q: cannot make a socket for slot %d: %w", socket.Text, len(*socket.others)+1, err)
+			return fmt.Errorf("port %q: cannot make a socket for slot %d: %w", socket.Text, socket.slots(), err)
 		}
 	}
 	return nil
@@ -37,8 +37,8 @@ func (s *Set) Steer(n int) error {
 		if !socket.Reuseport {
 			continue
 		}
-		if n < 1 || n > 1+len(*socket.others) {
-			return fmt.Errorf("port %q: cannot steer to %d slots: there are %d", socket.Text, n, 1+len(*socket.others))
+		if n < 1 || n > socket.slots() {
+			return fmt.Errorf("port %q: cannot steer to %d slots: there are %d", socket.Text, n, socket.slots())
 		}
 		if len(*socket.others) == 0 {
 			continue // it gets everything
@@ -62,25 +62,13 @@ func (s *Set) Steer(n int) error {
 // connection that comes later waits for the next worker of the slot. With SYN cookies this
 // does not happen: the last packet of the handshake is steered like a first one.
 func (s *Set) Queued(from int) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return 0, nil
-	}
-	total := 0
-	for i := range s.Sockets {
-		socket := &s.Sockets[i]
-		if !socket.Reuseport {
-			continue
+	return s.waitingIn(func(socket *Socket) []int {
+		switch {
+		case !socket.Reuseport:
+			return nil
+		case socket.Sided:
+			return append(socket.from(from, 0), socket.from(from, 1)...)
 		}
-		fds := append([]int{socket.fd}, *socket.others...)
-		for slot := max(from, 0); slot < len(fds); slot++ {
-			n, err := socket.queued(fds[slot])
-			if err != nil {
-				return total, fmt.Errorf("port %q: queue of slot %d: %w", socket.Text, slot, err)
-			}
-			total += n
-		}
-	}
-	return total, nil
+		return socket.from(from, 0)
+	})
 }

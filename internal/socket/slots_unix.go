@@ -13,16 +13,19 @@ import (
 // (reuseport_detach_sock of Linux, net/core/sock_reuseport.c).
 
 // fill makes the sockets for all slots of an address with Reuseport. A socket's place in
-// the group is its slot: TCP sockets join at listen(2), UDP sockets at bind(2).
+// the group is its slot and side: TCP sockets join at listen(2), UDP sockets at bind(2).
+//
+// With Sided one more joins, which is never chosen and which no worker gets: through it the
+// group stays ours to steer when the others are locked.
 func (s *Socket) fill(slots int, o Options) error {
-	if !s.Reuseport || slots <= 1+len(*s.others) {
+	if !s.Reuseport || s.count(slots) <= 1+len(*s.others) {
 		return nil
 	}
 	// The group is steered first, or sockets without a worker would get connections. A
 	// UDP group exists only with its second socket, and is steered then; a packet that
 	// comes in between waits there. An error is not reported here: Steer does that.
 	_ = s.steer(o.steered)
-	for 1+len(*s.others) < slots {
+	for 1+len(*s.others) < s.count(slots) {
 		fd, err := s.open(s.bound, true, o)
 		if err != nil {
 			return err
@@ -30,6 +33,14 @@ func (s *Socket) fill(slots int, o Options) error {
 		*s.others = append(*s.others, fd)
 		if len(*s.others) == 1 {
 			_ = s.steer(o.steered)
+		}
+		if s.Sided {
+			if len(*s.others) == 1 {
+				fd = s.fd // that of the keeper stays open for us
+			}
+			if err := lock(fd); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -3,17 +3,24 @@ package socket
 import (
 	"encoding/binary"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// steer attaches a program to the group of sockets that chooses among the first n
+// steer attaches a program to the group of sockets that chooses among the first n slots
 // (SO_ATTACH_REUSEPORT_CBPF, socket(7)). It replaces the last program.
 func (s *Socket) steer(n int) error {
-	program := steering(n)
+	program, through := steering(n), s.fd
+	if s.Sided {
+		program = s.split.steering(n)
+		if len(*s.others) > 0 {
+			through = (*s.others)[0] // the others are locked
+		}
+	}
 	return os.NewSyscallError("setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
-		unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+		unix.SetsockoptSockFprog(through, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
 			&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}))
 }
 
@@ -46,36 +53,47 @@ var secret = sync.OnceValue(func() uint32 {
 	return binary.NativeEndian.Uint32(random[:])
 })
 
+// The instructions of classic BPF that are used.
+
+func load(size, offset uint32) unix.SockFilter {
+	return unix.SockFilter{Code: uint16(unix.BPF_LD | size | unix.BPF_ABS), K: network + offset}
+}
+
+func alu(op, k uint32) unix.SockFilter {
+	return unix.SockFilter{Code: uint16(unix.BPF_ALU | op | unix.BPF_K), K: k}
+}
+
+func equal(k uint32, yes, no uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: yes, Jf: no, K: k}
+}
+
+func skip(n uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: n} }
+
+var (
+	tax  = unix.SockFilter{Code: unix.BPF_MISC | unix.BPF_TAX}
+	retA = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_A}
+	// headerX loads into X how long an IPv4 header is.
+	headerX = []unix.SockFilter{load(unix.BPF_B, 0), alu(unix.BPF_AND, 0x0f), alu(unix.BPF_LSH, 2), tax}
+	// loadPortX loads the port behind a header of X bytes.
+	loadPortX = unix.SockFilter{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: network}
+)
+
 // steering is a program in classic BPF that hashes the source address and port to a slot
 // below n: the same slot for all packets of a flow, slot 0 for a packet that is too short.
 // The port is ignored in an IPv6 packet with extension headers.
-func steering(n int) []unix.SockFilter {
-	load := func(size, offset uint32) unix.SockFilter {
-		return unix.SockFilter{Code: uint16(unix.BPF_LD | size | unix.BPF_ABS), K: network + offset}
-	}
-	alu := func(op, k uint32) unix.SockFilter {
-		return unix.SockFilter{Code: uint16(unix.BPF_ALU | op | unix.BPF_K), K: k}
-	}
-	equal := func(k uint32, yes, no uint8) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: yes, Jf: no, K: k}
-	}
-	skip := func(n uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: n} }
-	tax := unix.SockFilter{Code: unix.BPF_MISC | unix.BPF_TAX}
+func steering(n int) []unix.SockFilter { return append(hashing(n), retA) }
+
+// hashing leaves the slot in A.
+func hashing(n int) []unix.SockFilter {
 	xorX := unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_XOR | unix.BPF_X}
 	keepPort := unix.SockFilter{Code: unix.BPF_ST}
 	loadPort := unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM}
-	// The port behind a header of X bytes.
-	loadPortX := unix.SockFilter{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: network}
 
-	ipv4 := []unix.SockFilter{
-		load(unix.BPF_B, 0), // the header's length in words
-		alu(unix.BPF_AND, 0x0f),
-		alu(unix.BPF_LSH, 2),
-		tax,
+	ipv4 := append(slices.Clone(headerX),
 		loadPortX,
 		keepPort,
 		load(unix.BPF_W, 12), // the source address
-	}
+	)
 	ipv6 := []unix.SockFilter{
 		load(unix.BPF_B, 6), // the next header
 		equal(unix.IPPROTO_TCP, 3, 0),
@@ -101,6 +119,5 @@ func steering(n int) []unix.SockFilter {
 		alu(unix.BPF_XOR, secret()), alu(unix.BPF_MUL, odd), tax, loadPort, xorX,
 		alu(unix.BPF_MUL, odd), tax, alu(unix.BPF_RSH, 15), xorX,
 		alu(unix.BPF_MUL, odd), alu(unix.BPF_RSH, 16),
-		alu(unix.BPF_MOD, uint32(n)),
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_A})
+		alu(unix.BPF_MOD, uint32(n)))
 }

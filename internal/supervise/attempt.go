@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -37,6 +38,7 @@ func (l *loop) onSpawned(m spawned) {
 		l.signal(w, sig)
 	}
 	w.missed = nil
+	l.probe(w)
 	l.reconsider()
 	l.waitFor(w)
 }
@@ -70,8 +72,10 @@ func (l *loop) inExcess(w *worker) bool { return w.role == excess || w.slot >= l
 
 // gone drops a worker that ended, or never came to be.
 func (l *loop) gone(w *worker, why Failure) {
+	w.endProbe()
 	l.starting.remove(w)
 	l.live.remove(w)
+	l.standby.remove(w)
 	l.leaving = slices.DeleteFunc(l.leaving, func(o *worker) bool { return o == w })
 	l.pending--
 	switch {
@@ -80,6 +84,8 @@ func (l *loop) gone(w *worker, why Failure) {
 		l.attemptFailed(why)
 	case w.role == live:
 		l.liveWorkerGone(w, why)
+	case w.role == standby:
+		l.standbyWorkerGone(w)
 	}
 	if why.Err == nil {
 		l.last = why
@@ -90,9 +96,16 @@ func (l *loop) gone(w *worker, why Failure) {
 // unless it was the last attempt.
 func (l *loop) attemptFailed(why Failure) {
 	g := l.starting
+	why.Share = l.share(g)
 	l.starting = nil
 	for w := range g.workers() {
 		l.leaves(w, failed)
+		w.endProbe()
+		w.drains = g.canary()
+	}
+	if g.canary() { // its clients are the live one's again, before anything else
+		_ = l.send(l.live.side, All)
+		l.leaveSide(g.side)
 	}
 	first := l.number == 1 && why.Err != nil // nothing to retry: it never could be started
 	decided := !l.wanted
@@ -100,7 +113,7 @@ func (l *loop) attemptFailed(why Failure) {
 		l.attempts.failures++
 	}
 	bound := l.mostAttempts()
-	last := decided && bound > 0 && l.attempts.failures >= bound
+	last := decided && (bound > 0 && l.attempts.failures >= bound || g.canary()) // clients are not tried on again
 	event := AttemptFailed{Failure: why, Pause: -1, Hopeless: first, Decided: decided && (bound == 0 || last || first)}
 	if !first && !last {
 		l.wanted, l.asked = true, l.asked || g.asked
@@ -164,7 +177,10 @@ func (l *loop) reinstate() {
 			continue
 		}
 		if back == nil {
-			back = &generation{slots: make([]*worker, l.sizes.size), begun: true}
+			back = &generation{slots: make([]*worker, l.sizes.size), begun: true, side: w.side}
+		}
+		if w.side != back.side {
+			continue
 		}
 		back.number = max(back.number, w.number)
 		if back.slots[w.slot] == nil { // what follows was replaced before, so it is older
@@ -172,7 +188,10 @@ func (l *loop) reinstate() {
 		}
 	}
 	for w := range back.workers() {
-		w.role, w.retireAt = live, time.Time{}
+		w.role, w.retireAt, w.drains = live, time.Time{}, false
+	}
+	if back != nil && l.Traffic != nil {
+		_ = l.send(back.side, All) // which tells
 	}
 	l.live = back
 	l.leaving = slices.DeleteFunc(l.leaving, func(w *worker) bool { return w.role == live })
@@ -192,8 +211,14 @@ func (l *loop) liveWorkerGone(w *worker, why Failure) {
 		pause, slow := l.slots[w.slot].wait(l.now, l.Interval)
 		l.tell(RefillFailed{why, pause, slow})
 	}
+	if !l.live.anyProven() && l.canServe() && l.goBack(fmt.Sprintf("generation %d is gone", w.number)) == nil {
+		return
+	}
 	if !l.live.empty() {
 		return
+	}
+	if l.Traffic != nil && l.starting != nil {
+		return // clients wait on its side, and fill has them served
 	}
 	l.live = nil
 	if l.Follow {

@@ -58,6 +58,9 @@ func (s *Status) inBubble() {
 		failure.At = inBubble(failure.At)
 		s.Failure = &failure
 	}
+	for i := range s.Shares {
+		s.Shares[i].Until = inBubble(s.Shares[i].Until)
+	}
 	for i := range s.Workers {
 		w := &s.Workers[i]
 		w.Began, w.Next = inBubble(w.Began), inBubble(w.Next)

@@ -102,6 +102,7 @@ type (
 		Old        []Worker
 		Signal     os.Signal     // that the old ones are sent; nil: they stay
 		Delay      time.Duration // until then
+		Standby    bool          // meanwhile they could be live again
 		Due        bool          // another restart was asked for, and begins now
 	}
 	// Retiring is the moment at which old workers are told to go.

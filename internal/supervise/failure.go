@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -15,13 +16,24 @@ type Failure struct {
 	Late   bool   // it is still there, but was not ready in time
 	Last   bool   // it was not new: it is the last one that ended, and none replaces it
 	Err    error  // why the process could not be started
+
+	Probe      string // why it has failed its probes; "": it has not
+	Unfit      bool   // it has said so
+	RolledBack string // somebody has asked for that; "": nobody has
+	Share      int    // of All connections, that its generation had got as a canary
 }
 
 func (f *Failure) Error() string {
 	var text string
 	switch {
+	case f.Share > 0 && f.Err == nil:
+		return f.ofCanary()
 	case f.Err != nil:
 		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
+	case f.Unfit:
+		text = fmt.Sprintf("new worker %d of generation %d says that it is not fit to serve", f.Pid, f.Generation)
+	case f.Probe != "":
+		return fmt.Sprintf("new worker %d of generation %d has not passed its probe within %v: %s", f.Pid, f.Generation, f.Lived.Round(time.Millisecond), f.Probe)
 	case f.Late:
 		text = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
 	case f.Last:
@@ -37,13 +49,37 @@ func (f *Failure) Error() string {
 	return text
 }
 
+// ofCanary is why a canary has failed.
+func (f *Failure) ofCanary() string {
+	begin := fmt.Sprintf("generation %d failed with %s of the connections: ", f.Generation, Percent(f.Share))
+	switch {
+	case f.RolledBack != "":
+		return begin + f.RolledBack
+	case f.Unfit:
+		begin += fmt.Sprintf("worker %d says that it is not fit to serve", f.Pid)
+	case f.Probe != "":
+		return begin + fmt.Sprintf("worker %d did not pass its probe again: %s", f.Pid, f.Probe)
+	default:
+		begin += fmt.Sprintf("worker %d ended after %v: %s", f.Pid, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+	}
+	if f.Said != "" {
+		begin += fmt.Sprintf("; its last status: %q", f.Said)
+	}
+	return begin
+}
+
+// Percent is a share in words.
+func Percent(share int) string {
+	return strconv.FormatFloat(float64(share)/(All/100), 'f', -1, 64) + " %"
+}
+
 func (f *Failure) Unwrap() error { return f.Err }
 
 // ExitCode is what a shell makes of how the worker ended: its exit code, or 128
 // plus the signal that has killed it; 1 if it never came to be, or is still there.
 func (f *Failure) ExitCode() int {
 	switch sig := f.Status & 0x7f; {
-	case f.Err != nil || f.Late:
+	case f.Err != nil || f.Late || f.Unfit:
 		return 1
 	case sig != 0:
 		return 128 + sig

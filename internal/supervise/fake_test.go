@@ -48,6 +48,7 @@ type world struct {
 	restarted time.Time    // when a restart was last asked for and not refused
 	askedAt   int          // the newest generation then
 
+	traffic     *traffic      // nil: generations share their sockets
 	catchUp     func()        // Config.CatchUp
 	hurries     bool          // there is a Config.Hurry
 	leaves      bool          // and a Config.Leftovers
@@ -76,6 +77,7 @@ type world struct {
 type fakeProc struct {
 	w       *world
 	id      Worker
+	side    int
 	began   time.Time
 	exit    chan int
 	waited  int
@@ -108,6 +110,9 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 	if sig == retireSignal {
 		p.w.checkRetire(p)
 		p.w.checkSteered(p)
+		if p.w.traffic != nil {
+			p.w.traffic.checkTold(p)
+		}
 	}
 	return p.w.failSignal
 }
@@ -142,7 +147,7 @@ func (w *world) Begin(generation int) error {
 	return w.failBegin
 }
 
-func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
+func (w *world) Spawn(generation, slot, side int) (Process, Settings, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
@@ -153,6 +158,9 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	}
 	trace(w, "SPAWN %d.%d", generation, slot)
 	w.checkSurge(slot)
+	if w.traffic != nil {
+		w.traffic.checkSpawn(generation, side)
+	}
 	w.inFlight++
 	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
@@ -160,7 +168,7 @@ func (w *world) Spawn(generation, slot int) (Process, Settings, error) {
 	if err := cmp.Or(w.takes(w.slowSpawn), err); err != nil {
 		return nil, Settings{}, err
 	}
-	p := &fakeProc{w: w, id: Worker{generation, slot, 100 + len(w.procs)}, began: time.Now(), exit: make(chan int, 1)}
+	p := &fakeProc{w: w, id: Worker{generation, slot, 100 + len(w.procs)}, side: side, began: time.Now(), exit: make(chan int, 1)}
 	w.procs = append(w.procs, p)
 	return p, w.settings, nil
 }
@@ -188,11 +196,16 @@ func (w *world) Hear(e Event) {
 	case TookOver:
 		w.placed[e.Pid] = true
 	case Proven:
-		if !w.sup.config.Proof.notice {
+		if proof := w.sup.config.Proof; !proof.notice && !proof.probe {
 			assert.GreaterOrEqual(w.t, e.After, w.sup.config.Proof.time, "%v was proven too early", e.Worker)
 		}
 		w.proven[e.Pid] = true
 		assert.False(w.t, w.process(e.Pid).gone, "%v was proven when it had ended", e.Worker)
+	case Canary:
+		w.traffic.canaries[e.Generation] = true
+	case RolledBack:
+		w.liveGen = e.To
+		w.traffic.back[e.From] = true
 	case WentLive:
 		w.liveGen, w.back = e.Generation, false
 		w.wentLive[e.Generation] = true
@@ -234,6 +247,11 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 		}
 		if w.leaves {
 			c.Leftovers = w.leave
+		}
+		if w.traffic != nil {
+			w.traffic.w, w.traffic.share = w, All
+			w.traffic.canaries, w.traffic.back = map[int]bool{}, map[int]bool{}
+			c.Traffic, c.Probe = w.traffic, w.traffic.probe
 		}
 		c.Spawner, c.Observers = w, []Observer{w}
 		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal

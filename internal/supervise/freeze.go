@@ -14,33 +14,37 @@ import (
 // Frozen is all state of a Supervisor at a moment when nothing is being started. Only
 // those who wait for an answer are not in it.
 type Frozen struct {
-	Began      time.Time
-	Deadline   time.Time
-	Settings   Settings
-	Number     int // of the newest generation
-	Wanted     bool
-	Asked      bool
-	Failures   int // attempts in a row
-	LastSpawn  time.Time
-	RestedAt   time.Time
-	Restarts   int
-	Last       FrozenFailure  // how the worker ended that did so last
-	Failure    *FrozenFailure // of the last attempt
-	FailedAt   time.Time
-	GivenUp    bool
-	Starting   *FrozenGeneration
-	Live       *FrozenGeneration
-	Workers    []FrozenWorker // those that leave in their order, the live ones, the starting ones
-	Slots      []FrozenSlot
-	Configured int // Config.Workers
-	Target     int // workers wanted
-	Size       int // slots
-	Steered    int
-	StrangeAt  time.Time
-	Strange    int
-	StopCause  string // of a stop that is delayed
-	StopSignal os.Signal
-	StopAt     time.Time // zero: there is none
+	Began       time.Time
+	Deadline    time.Time
+	Settings    Settings
+	Number      int // of the newest generation
+	Wanted      bool
+	Asked       bool
+	Failures    int // attempts in a row
+	LastSpawn   time.Time
+	RestedAt    time.Time
+	Restarts    int
+	Sides       []FrozenSide
+	LiveSide    int
+	Last        FrozenFailure  // how the worker ended that did so last
+	Failure     *FrozenFailure // of the last attempt
+	FailedAt    time.Time
+	GivenUp     bool
+	Starting    *FrozenGeneration
+	Live        *FrozenGeneration
+	Standby     *FrozenGeneration
+	StandbyEnds time.Time
+	Workers     []FrozenWorker // those that leave in their order, the live ones, the starting ones
+	Slots       []FrozenSlot
+	Configured  int // Config.Workers
+	Target      int // workers wanted
+	Size        int // slots
+	Steered     int
+	StrangeAt   time.Time
+	Strange     int
+	StopCause   string // of a stop that is delayed
+	StopSignal  os.Signal
+	StopAt      time.Time // zero: there is none
 }
 
 // FrozenFailure is a Failure. An error is kept as its text.
@@ -51,14 +55,23 @@ type FrozenFailure struct {
 	Said                  string
 	Late, Last            bool
 	Err                   string
+	Probe, RolledBack     string
+	Unfit                 bool
+	Share                 int
 }
+
+// FrozenSide is one of the two sides of the sockets.
+type FrozenSide struct{ Taken, Drained, Draining bool }
 
 // FrozenGeneration is the starting or the live one.
 type FrozenGeneration struct {
-	Number int
-	Asked  bool
-	Slots  int
-	Missed []os.Signal
+	Number   int
+	Asked    bool
+	Slots    int
+	Missed   []os.Signal
+	Side     int
+	Step     int
+	StepEnds time.Time
 }
 
 // FrozenWorker is a worker. Its process is handed over by whoever has started it.
@@ -79,6 +92,8 @@ type FrozenWorker struct {
 	Sent     os.Signal
 	RetireAt time.Time
 	KillAt   time.Time
+	Side     int
+	Drains   bool
 }
 
 // Where a worker is.
@@ -86,6 +101,7 @@ const (
 	inLeaving uint8 = iota
 	inLive
 	inStarting
+	inStandby
 )
 
 // FrozenSlot is what is remembered of a slot.
@@ -212,6 +228,7 @@ func (l *loop) frozen() (*Frozen, []Process) {
 		Began: l.began, Deadline: l.deadline, Settings: l.settings, Number: l.number, Wanted: l.wanted, Asked: l.asked,
 		Failures: l.attempts.failures, LastSpawn: l.attempts.last, RestedAt: l.restedAt, Restarts: l.restarts,
 		Last: frozenFailure(l.last), Starting: l.starting.frozen(), Live: l.live.frozen(),
+		Standby: l.standby.frozen(), StandbyEnds: l.standbyEnds, LiveSide: l.sides.live,
 		Configured: l.Workers, Target: l.sizes.target, Size: l.sizes.size, Steered: l.sizes.steered,
 		StrangeAt: l.notices.strangeAt, Strange: l.notices.strange,
 	}
@@ -225,6 +242,9 @@ func (l *loop) frozen() (*Frozen, []Process) {
 	for _, r := range l.slots {
 		f.Slots = append(f.Slots, FrozenSlot{r.last, r.failures, r.starts, r.ended})
 	}
+	for _, s := range l.sides.each {
+		f.Sides = append(f.Sides, FrozenSide{s.taken, s.drained, s.draining})
+	}
 	var processes []Process
 	for w := range l.workers() {
 		if w.process == nil {
@@ -237,6 +257,8 @@ func (l *loop) frozen() (*Frozen, []Process) {
 			frozen.In = inLive
 		case l.starting.in(w.slot):
 			frozen.In = inStarting
+		case l.standby.in(w.slot):
+			frozen.In = inStandby
 		}
 		f.Workers, processes = append(f.Workers, frozen), append(processes, w.process)
 	}
@@ -247,7 +269,7 @@ func (g *generation) frozen() *FrozenGeneration {
 	if g == nil {
 		return nil
 	}
-	return &FrozenGeneration{g.number, g.asked, len(g.slots), g.missed}
+	return &FrozenGeneration{g.number, g.asked, len(g.slots), g.missed, g.side, g.step, g.stepEnds}
 }
 
 func (w *worker) frozen() FrozenWorker {
@@ -255,11 +277,12 @@ func (w *worker) frozen() FrozenWorker {
 		Generation: w.number, Slot: w.slot, Pid: w.process.Pid(), Role: uint8(w.role), Serves: w.serves, Began: w.began,
 		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
 		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
+		Side: w.side, Drains: w.drains,
 	}
 }
 
 func frozenFailure(f Failure) FrozenFailure {
-	frozen := FrozenFailure{f.Generation, f.Slot, f.Pid, f.Status, f.Lived, f.Said, f.Late, f.Last, ""}
+	frozen := FrozenFailure{f.Generation, f.Slot, f.Pid, f.Status, f.Lived, f.Said, f.Late, f.Last, "", f.Probe, f.RolledBack, f.Unfit, f.Share}
 	if f.Err != nil {
 		frozen.Err = f.Err.Error()
 	}
@@ -267,7 +290,8 @@ func frozenFailure(f Failure) FrozenFailure {
 }
 
 func (f FrozenFailure) thawed() Failure {
-	failure := Failure{Worker: Worker{f.Generation, f.Slot, f.Pid}, Status: f.Status, Lived: f.Lived, Said: f.Said, Late: f.Late, Last: f.Last}
+	failure := Failure{Worker: Worker{f.Generation, f.Slot, f.Pid}, Status: f.Status, Lived: f.Lived, Said: f.Said, Late: f.Late, Last: f.Last,
+		Probe: f.Probe, RolledBack: f.RolledBack, Unfit: f.Unfit, Share: f.Share}
 	if f.Err != "" {
 		failure.Err = errors.New(f.Err)
 	}
@@ -300,6 +324,7 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 	}
 	l.fit()
 	l.starting, l.live = f.Starting.thawed(), f.Live.thawed()
+	l.standby, l.standbyEnds = f.Standby.thawed(), f.StandbyEnds
 	for i, frozen := range f.Workers {
 		w := frozen.thawed(processes[i])
 		switch frozen.In {
@@ -307,8 +332,13 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 			l.live.slots[w.slot] = w
 		case inStarting:
 			l.starting.slots[w.slot] = w
+		case inStandby:
+			l.standby.slots[w.slot] = w
 		default:
 			l.leaving = append(l.leaving, w)
+		}
+		if !w.proven && w.told == 0 {
+			l.probe(w)
 		}
 		if frozen.Unsaid {
 			l.notices.unsaid = append(l.notices.unsaid, w)
@@ -316,13 +346,34 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 		l.pending++
 		l.waitFor(w)
 	}
+	l.thawSides(f)
+}
+
+// thawSides has connections go where they went, and what was under way begin again.
+func (l *loop) thawSides(f *Frozen) {
+	if l.Traffic == nil {
+		return
+	}
+	l.sides.live = f.LiveSide
+	for n, s := range f.Sides {
+		l.sides.each[n] = side{taken: s.Taken, drained: s.Drained}
+		if s.Draining {
+			l.leaveSide(n)
+		}
+	}
+	to, share := l.sides.live, All
+	if g := l.starting; g.canary() {
+		g.step = min(g.step, len(l.Canary))
+		to, share = g.side, l.share(g)
+	}
+	_ = l.send(to, share) // which tells
 }
 
 func (f *FrozenGeneration) thawed() *generation {
 	if f == nil {
 		return nil
 	}
-	return &generation{number: f.Number, asked: f.Asked, slots: make([]*worker, f.Slots), begun: true, missed: f.Missed}
+	return &generation{number: f.Number, asked: f.Asked, slots: make([]*worker, f.Slots), begun: true, missed: f.Missed, side: f.Side, step: f.Step, stepEnds: f.StepEnds}
 }
 
 func (f *FrozenWorker) thawed(p Process) *worker {
@@ -330,5 +381,6 @@ func (f *FrozenWorker) thawed(p Process) *worker {
 		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
 		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
 		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
+		side: f.Side, drains: f.Drains,
 	}
 }

@@ -21,6 +21,8 @@ const (
 	byTheClock, shortInterval          = 1 << 14, 1 << 15
 	leavesBehind, hurries, catchesUp   = 1 << 16, 1 << 17, 1 << 18
 	twoFirst                           = 2 << 19 // attempts
+	sided, oneStep, twoSteps           = 1 << 21, 1 << 22, 2 << 22
+	keepsOld, probes, drainsSlowly     = 1 << 24, 1 << 25, 1 << 26
 )
 
 // configured is what the options of FuzzLoop mean.
@@ -37,6 +39,16 @@ func configured(options uint32) (c Config, prepare func(*world)) {
 	if is(byNotices) {
 		c.Proof = Notified(3 * time.Second)
 	}
+	if is(sided) {
+		c.Replace, c.Follow, c.FirstServes = AtOnce, false, false
+		c.Canary = []Step{{All / 20, 2 * time.Second}, {All / 4, 3 * time.Second}}[:min(2, options>>22&3)]
+		if is(keepsOld) {
+			c.KeepOld = 4 * time.Second
+		}
+		if is(probes) {
+			c.Proof, c.ProbeInterval = Probed(3*time.Second), time.Second
+		}
+	}
 	if is(killsLate) {
 		c.KillTimeout = 3 * time.Second
 	}
@@ -45,6 +57,13 @@ func configured(options uint32) (c Config, prepare func(*world)) {
 	}
 	return c, func(w *world) {
 		w.leaves, w.hurries = is(leavesBehind), is(hurries)
+		if is(sided) {
+			w.traffic = &traffic{}
+			w.slowSteer = time.Millisecond
+			if is(drainsSlowly) {
+				w.traffic.slow = 1500 * time.Millisecond
+			}
+		}
 		if is(catchesUp) {
 			w.catchUp = w.hearRest
 		}
@@ -90,6 +109,10 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint32(twoWorkers|leavesBehind|killsLate|rollBy1), []byte{0x92, 0x00, 0x92, 0x05, 0x92, 0x01, 0x92, 0xf3, 0x05})
 	f.Add(uint32(threeWorkers|hurries|spawnsSlowly|beginsSlowly), []byte{0x92, 0x00, 0x12, 0xf3, 0x05})
 	f.Add(uint32(threeWorkers|catchesUp|byNotices|twoFirst), []byte{0xf2, 0xf2, 0xf2, 0x09, 0x00, 0xf2, 0xf2, 0xf2, 0x18, 0xf2, 0xf2})
+	// A canary fails, another one is rolled back, and after a third one the old generation serves again.
+	f.Add(uint32(twoWorkers|sided|twoSteps|keepsOld), []byte{0xa2, 0x00, 0xa2, 0x03, 0x01, 0x72, 0x00, 0xa2, 0x13, 0x72, 0x00, 0xa2, 0x03, 0x23, 0x22, 0x13, 0x72, 0x05})
+	f.Add(uint32(sided|probes|keepsOld|drainsSlowly), []byte{0xa2, 0x53, 0x00, 0xf2, 0x03, 0xf2, 0x53, 0xf2, 0xa2, 0x01, 0xa2, 0x05, 0x0f, 0x92, 0x13})
+	f.Add(uint32(threeWorkers|sided|oneStep|drainsSlowly|killsLate), []byte{0xa2, 0x00, 0xa2, 0x03, 0x33, 0x0f, 0xa2, 0x00, 0xf2, 0x01, 0x01, 0x01, 0xf2, 0x0b, 0x0c})
 	f.Fuzz(func(t *testing.T, options uint32, script []byte) {
 		if len(script) > 64 {
 			return
@@ -127,6 +150,8 @@ func (w *world) play(event byte, n int) {
 			w.stop()
 		case n >= 13 && w.stopped: // by another signal
 			w.sup.Stop(w.t.Context(), "test", []os.Signal{otherStop, os.Kill}[n-13], 0)
+		case n < 6 && w.traffic != nil:
+			w.playTraffic(n)
 		case n == 14 && w.sup.config.Follow: // otherwise it drops what was asked for
 			w.sup.Pass(w.t.Context(), "test", otherSignal)
 		}
@@ -181,6 +206,24 @@ func (w *world) play(event byte, n int) {
 	}
 }
 
+func (w *world) playTraffic(n int) {
+	x := w.traffic
+	switch n {
+	case 0:
+		x.connect()
+	case 1:
+		x.rollBack()
+	case 2:
+		go w.sup.Promote(w.t.Context(), "test") // which is answered when it is done
+	case 3, 4: // a worker of the newest generation is not fit
+		if alive := w.alive(); len(alive) > 0 {
+			w.sup.Notify(w.t.Context(), Notice{Pids: []int{alive[len(alive)-1].Pid()}, Abort: true})
+		}
+	case 5:
+		w.locked(func() { x.unfit = !x.unfit })
+	}
+}
+
 func toggled(err error) error {
 	if err != nil {
 		return nil
@@ -227,7 +270,7 @@ func (w *world) checkStatus() {
 func (w *world) checkStarting() {
 	starting := map[int]bool{}
 	for _, p := range w.alive() {
-		if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] && !p.told() {
+		if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] && !p.told() && !w.wentLive[p.id.Generation] && !(w.traffic != nil && w.gaveUp[p.id.Generation]) {
 			starting[p.id.Generation] = true
 		}
 	}
@@ -240,6 +283,9 @@ func (w *world) checkRestarted() {
 		return
 	}
 	w.locked(func() { w.failSpawn, w.failBegin = nil, nil })
+	if w.traffic != nil {
+		w.locked(func() { w.traffic.unfit = false })
+	}
 	for range 120 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
 		for _, p := range w.alive() {
 			w.ready(p)
@@ -249,6 +295,9 @@ func (w *world) checkRestarted() {
 	}
 	if w.over() || w.failed {
 		return
+	}
+	if w.traffic != nil {
+		w.traffic.checkWaiting()
 	}
 	assert.Zero(w.t, w.restarted, "invariant 3: a restart was forgotten")
 	w.locked(func() { assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered") })

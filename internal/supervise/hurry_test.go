@@ -15,7 +15,7 @@ type stuck struct{ hurried chan struct{} }
 
 func (s stuck) Begin(int) error { return nil }
 
-func (s stuck) Spawn(int, int) (Process, Settings, error) {
+func (s stuck) Spawn(int, int, int) (Process, Settings, error) {
 	<-s.hurried
 	return nil, Settings{}, errors.New("hurried")
 }

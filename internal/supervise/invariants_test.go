@@ -18,12 +18,13 @@ func (w *world) checkRetire(p *fakeProc) {
 		w.checkReplaced(p)
 		return
 	}
+	rolledBack := w.traffic != nil && w.traffic.back[p.id.Generation]
 	if p.id.Slot < w.workers {
 		// Of slots that were emptied and asked for again, what is told to go
 		// has not been there for all the time.
-		assert.True(w.t, p.id.Generation < w.liveGen || w.shrunk[p.id.Slot], "invariant 1: no newer generation is live")
+		assert.True(w.t, p.id.Generation < w.liveGen || w.shrunk[p.id.Slot] || rolledBack, "invariant 1: no newer generation is live")
 	}
-	if p.id.Generation > w.liveGen {
+	if p.id.Generation > w.liveGen && !rolledBack {
 		return
 	}
 	whole := map[int]bool{}
@@ -53,6 +54,9 @@ func (w *world) checkReplaced(p *fakeProc) {
 
 // checkSteered is that connections do not go to a slot in which nobody is left.
 func (w *world) checkSteered(p *fakeProc) {
+	if w.traffic != nil && w.traffic.of(p.side) == 0 {
+		return // see traffic.checkTold
+	}
 	if p.id.Slot >= w.steered || p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
 		return
 	}

@@ -13,7 +13,9 @@ func (l *loop) retire() {
 	if l.live == nil || l.Replace.stay {
 		return
 	}
-	ripe := func(w *worker) bool { return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) }
+	ripe := func(w *worker) bool {
+		return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) && !l.waitsForQueue(w)
+	}
 	going := list(l.those(retired), ripe)
 	if len(going) == 0 || !l.live.intact(l.sizes.size) {
 		return
@@ -64,7 +66,7 @@ func (l *loop) sendAway(proven bool, why purpose, sig os.Signal) {
 func (l *loop) abort() {
 	for w := range l.those(failed) {
 		switch {
-		case w.process == nil:
+		case w.process == nil || l.waitsForQueue(w):
 		case !w.proven:
 			l.signalOnce(w, toAbort, l.AbortSignal)
 		case w.told&(toRetire|toStop) == 0: // or it has been told already

@@ -17,7 +17,7 @@ type leaders struct{ groups []*leaderless }
 
 func (s *leaders) Begin(int) error { return nil }
 
-func (s *leaders) Spawn(int, int) (Process, Settings, error) {
+func (s *leaders) Spawn(int, int, int) (Process, Settings, error) {
 	return &leader{pid: 10 + len(s.groups), ended: make(chan struct{})}, Settings{}, nil
 }
 

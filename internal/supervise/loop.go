@@ -89,22 +89,24 @@ type loop struct {
 	resting  time.Duration // see rest
 	settings Settings
 
-	began    time.Time
-	number   int              // of the newest generation
-	starting *generation      // nil: none, or pausing before the next attempt
-	live     *generation      // nil: none
-	leaving  []*worker        // retired, failed, and in excess, in the order in which they became so
-	wanted   bool             // another generation is to begin
-	asked    bool             // a restart asked for it
-	waiting  []chan<- Outcome // where it is told how that went
-	answers  []func()         // that are due
-	attempts pace             // of generations
-	restedAt time.Time        // the last success, or when the last restart was given up
-	serving  []Worker         // as last told to the observers
-	pending  int              // begins, spawns and processes that are not over
-	restarts int              // generations that went live after the first
-	last     Failure          // how the worker ended that did so last; no Pid: none has
-	failure  *FailureStatus   // of the last attempt that failed since the last success; nil: none
+	began       time.Time
+	number      int         // of the newest generation
+	starting    *generation // nil: none, or pausing before the next attempt
+	live        *generation // nil: none
+	standby     *generation // the last one, which could be live again; nil: none
+	standbyEnds time.Time
+	leaving     []*worker        // retired, failed, and in excess, in the order in which they became so
+	wanted      bool             // another generation is to begin
+	asked       bool             // a restart asked for it
+	waiting     []chan<- Outcome // where it is told how that went
+	answers     []func()         // that are due
+	attempts    pace             // of generations
+	restedAt    time.Time        // the last success, or when the last restart was given up
+	serving     []Worker         // as last told to the observers
+	pending     int              // begins, spawns and processes that are not over
+	restarts    int              // generations that went live after the first
+	last        Failure          // how the worker ended that did so last; no Pid: none has
+	failure     *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	leftovers []*leftover
 	groups    int          // of workers that have ended, that are looked for or waited for
@@ -112,6 +114,7 @@ type loop struct {
 
 	slots   []record // of each slot that there has been
 	sizes   sizes
+	sides   sides
 	notices notices
 	ending  ending
 }
@@ -255,6 +258,16 @@ func (l *loop) handle(m message) {
 		l.onLeft(m)
 	case cleared:
 		l.onCleared(m)
+	case rollbackAsked:
+		l.onRollback(m)
+	case promoteAsked:
+		l.onPromote(m)
+	case probed:
+		l.onProbed(m)
+	case drained:
+		l.onDrained(m)
+	case emptied:
+		l.onEmptied(m)
 	case wake: // settle is all that is wanted
 	}
 }
@@ -290,7 +303,7 @@ func (l *loop) workers() iter.Seq[*worker] {
 				return
 			}
 		}
-		for _, g := range []*generation{l.live, l.starting} {
+		for _, g := range []*generation{l.standby, l.live, l.starting} {
 			for w := range g.workers() {
 				if !yield(w) {
 					return

@@ -39,6 +39,7 @@ type (
 		Pids     []int // the sender, its parent, and so on
 		Ready    bool
 		Stopping bool
+		Abort    bool    // it is not fit to serve: a new generation has failed by that
 		Status   *string // nil: nothing is said of it
 
 		counts chan<- bool // told whether it is a worker's; nil: it need not be told

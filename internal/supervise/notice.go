@@ -33,6 +33,9 @@ func (l *loop) onNotice(n Notice) {
 			w.said = *n.Status
 			l.says(w)
 		}
+		if n.Abort {
+			l.saysUnfit(w)
+		}
 		return
 	}
 	if l.spawning() && len(l.notices.early) < maxEarly {

@@ -26,10 +26,10 @@ var (
 // Config.Workers.
 func Rolling(surge int) Replace { return Replace{surge: max(surge, 1)} }
 
-// Proof is how a worker proves that it has started: Lived, or Notified.
+// Proof is how a worker proves that it has started: Lived, Notified, or Probed.
 type Proof struct {
-	notice bool
-	time   time.Duration
+	notice, probe bool
+	time          time.Duration
 }
 
 // Lived is the proof of a worker that is still there after d, which is at least
@@ -39,6 +39,10 @@ func Lived(d time.Duration) Proof { return Proof{time: max(d, MinInterval)} }
 // Notified is the proof of a worker that says that it is ready. One that has not
 // said so within d has failed.
 func Notified(d time.Duration) Proof { return Proof{notice: true, time: d} }
+
+// Probed is the proof of a worker that lives on for Config.Interval and has passed
+// Config.Probe. One that has not passed within d has failed.
+func Probed(d time.Duration) Proof { return Proof{probe: true, time: d} }
 
 // Check says what is wrong with it for so many workers; 0: the number is not given.
 func (r Replace) Check(workers int) error {
@@ -55,11 +59,14 @@ func (r Replace) Check(workers int) error {
 
 // Check says what is wrong with it.
 func (p Proof) Check() error {
-	if p.notice && p.time <= 0 {
+	if (p.notice || p.probe) && p.time <= 0 {
 		return fmt.Errorf("ready timeout %v is too short for any worker", p.time)
 	}
 	return nil
 }
+
+// Probed tells that workers are asked.
+func (p Proof) Probed() bool { return p.probe }
 
 // Notified tells that workers have to say that they are ready.
 func (p Proof) Notified() bool { return p.notice }

@@ -25,14 +25,17 @@ func (l *loop) settle() {
 		l.grow()
 		l.prove()
 		l.promote()
+		l.watch()
 		l.steer()
 		l.shrink()
+		l.endStandby()
 		l.retire()
 		l.autoRestart()
 		l.begin()
 		l.fill()
 	}
 	l.abort()
+	l.release()
 	l.kill()
 	l.killLeftovers()
 	l.publish()
@@ -78,7 +81,7 @@ func (l *loop) prove() {
 			case l.hasProved(w):
 				w.proven, w.after = true, l.now.Sub(w.began)
 				l.slots[w.slot].failures = 0
-				l.tell(Proven{w.id(), w.after, l.Proof.notice})
+				l.tell(Proven{w.id(), w.after, l.Proof.notice || l.Proof.probe})
 			case l.isLate(w):
 				l.late(w)
 			}
@@ -91,6 +94,9 @@ func (l *loop) prove() {
 
 // hasProved asks the process, too: its exit may be on its way.
 func (l *loop) hasProved(w *worker) bool {
+	if l.Proof.probe {
+		return w.ready && l.due(w.began.Add(l.Interval)) && !w.process.Ended()
+	}
 	if l.Proof.notice {
 		return w.ready && !w.process.Ended()
 	}
@@ -102,6 +108,8 @@ func (l *loop) hasProved(w *worker) bool {
 // notice that came in time.
 func (l *loop) isLate(w *worker) bool {
 	switch {
+	case l.Proof.probe:
+		return w.unfit != "" || !w.ready && l.due(w.began.Add(l.Proof.time+probeGrace))
 	case !l.Proof.notice || w.ready || !l.due(w.began.Add(l.Proof.time)):
 		return false
 	case l.CatchUp == nil || w.heard:
@@ -122,11 +130,12 @@ func (l *loop) isLate(w *worker) bool {
 // late gives up a worker that is not ready in time: with its generation, or
 // alone if that is live.
 func (l *loop) late(w *worker) {
-	why := Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Said: w.said, Late: true}
+	why := Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Said: w.said, Late: true, Probe: w.unfit}
 	if w.role == starting {
 		l.attemptFailed(why)
 		return
 	}
+	w.endProbe()
 	l.resizeFailed(w, why)
 	l.tell(NotReady{why, l.AbortSignal})
 	l.signalOnce(w, toAbort, l.AbortSignal)
@@ -155,7 +164,13 @@ func (l *loop) promote() {
 		for w := range l.starting.workers() { // in excess too, as all others have moved
 			l.leaves(w, excess)
 		}
+	case l.Traffic != nil && !first && !l.starting.intact(size) || l.onTrial() || l.starting == nil:
+		return
 	default:
+		if err := l.switchOver(); err != nil {
+			l.attemptFailed(Failure{Worker: Worker{Generation: l.starting.number}, Err: err})
+			return
+		}
 		for w := range l.live.workers() {
 			l.leaves(w, retired)
 		}
@@ -186,6 +201,9 @@ func (l *loop) wentLive(rolled bool) {
 	event := WentLive{
 		Generation: g.number, Asked: g.asked, Rolled: rolled, Due: l.wanted,
 		Old: l.old(), Signal: l.RetireSignal, Delay: l.settings.KillOldDelay,
+	}
+	if l.standby != nil && l.KeepOld > 0 {
+		event.Delay, event.Standby = l.standbyEnds.Sub(l.now), true
 	}
 	if l.Replace.stay {
 		event.Signal = nil

@@ -10,7 +10,7 @@ import (
 // begin starts the generation that is wanted, when the pace allows; fill gives it
 // workers. Without any worker one is always wanted.
 func (l *loop) begin() {
-	if l.live == nil && l.starting == nil && len(l.leaving) == 0 {
+	if l.live == nil && l.starting == nil && len(l.leaving) == 0 { // nothing stands by then
 		if l.Follow && !l.wanted {
 			l.stop(toAbort, l.AbortSignal)
 			return
@@ -20,8 +20,12 @@ func (l *loop) begin() {
 	if !l.wanted || l.starting != nil || l.freezing != nil || !l.due(l.attempts.next(l.Interval)) {
 		return
 	}
+	side, ok := l.takeSide()
+	if !ok {
+		return
+	}
 	l.number++
-	l.starting = &generation{number: l.number, asked: l.asked, slots: make([]*worker, l.sizes.size), waiting: l.waiting}
+	l.starting = &generation{number: l.number, side: side, asked: l.asked, slots: make([]*worker, l.sizes.size), waiting: l.waiting}
 	l.wanted, l.asked, l.waiting = false, false, nil
 	for i := range l.slots {
 		l.slots[i].failures = 0 // they were another generation's
@@ -111,7 +115,7 @@ func (l *loop) extra() int {
 // spawn starts a worker in the background, since starting a program reads
 // files; the answer comes by mail.
 func (l *loop) spawn(g *generation, slot int) {
-	w := &worker{number: g.number, slot: slot, missed: slices.Clone(g.missed)}
+	w := &worker{number: g.number, slot: slot, side: g.side, missed: slices.Clone(g.missed)}
 	if g == l.live {
 		w.role, w.serves = live, true
 	}
@@ -120,7 +124,7 @@ func (l *loop) spawn(g *generation, slot int) {
 	l.attempts.last = l.now
 	l.pending++
 	go func() {
-		process, settings, err := l.Spawner.Spawn(w.number, slot)
+		process, settings, err := l.Spawner.Spawn(w.number, slot, w.side)
 		l.mail <- spawned{w, process, settings, err}
 	}()
 }

@@ -13,6 +13,7 @@ const (
 	PhaseServing    Phase = "serving"
 	PhaseRefilling  Phase = "refilling" // the live generation lacks a worker
 	PhaseRestarting Phase = "restarting"
+	PhaseCanary     Phase = "canary"   // a new generation gets a share of the connections
 	PhaseDraining   Phase = "draining" // workers are on their way out
 	PhaseStopDelay  Phase = "stop delay"
 	PhaseStopping   Phase = "stopping"
@@ -24,6 +25,8 @@ type WorkerState string
 const (
 	StateProving  WorkerState = "proving"
 	StateLive     WorkerState = "live"
+	StateCanary   WorkerState = "canary"   // proven, and gets a share of the connections
+	StateStandby  WorkerState = "standby"  // replaced, without connections, and could be live again
 	StateOld      WorkerState = "old"      // replaced, and not yet told to go
 	StateDraining WorkerState = "draining" // told to go
 	StateStopping WorkerState = "stopping" // as it says itself
@@ -42,6 +45,16 @@ type Status struct {
 	Restarts   int            // generations that went live after the first attempt
 	Workers    []WorkerStatus // in ascending order of generation and slot
 	Failure    *FailureStatus // of the last attempt; nil: it did not fail
+	Shares     []Share        // with Config.Traffic
+}
+
+// Share is what a generation gets of the connections.
+type Share struct {
+	Generation int
+	Side       int
+	Share      int       // of All; 0: it is proving itself, or stands by
+	Until      time.Time // when its canary's step ends, or it stands by no longer; zero: there is no such time
+	CanGoBack  bool      // Rollback would give it all
 }
 
 // WorkerStatus is one worker.
@@ -82,7 +95,7 @@ func (l *loop) tally() Tally {
 	}
 	for w := range l.workers() {
 		switch {
-		case w.process == nil:
+		case w.process == nil || w.role == standby && !l.ending.stopping:
 		case w.told != 0 && (l.ending.stopping || w.serves):
 			t.Draining++
 		case w.proven && w.serves:
@@ -112,6 +125,7 @@ func (l *loop) status() Status {
 		}
 	}
 	s.Workers = append(s.Workers, l.missing()...)
+	s.Shares = l.shares()
 	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return a.compare(b.Worker) })
 	return s
 }
@@ -133,6 +147,28 @@ func (l *loop) missing() []WorkerStatus {
 	return none
 }
 
+// shares are those of the generations, the newest last.
+func (l *loop) shares() []Share {
+	if l.Traffic == nil {
+		return nil
+	}
+	var all []Share
+	for _, g := range []*generation{l.standby, l.live, l.starting} {
+		if g == nil {
+			continue
+		}
+		s := Share{Generation: g.number, Side: g.side, Share: l.share(g)}
+		switch {
+		case g == l.standby:
+			s.Until, s.CanGoBack = l.standbyEnds, l.canGoBack()
+		case g == l.starting && g.canary():
+			s.Until = g.stepEnds
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
 func (l *loop) phase() Phase {
 	switch {
 	case l.ending.stopping:
@@ -141,6 +177,8 @@ func (l *loop) phase() Phase {
 		return PhaseStopDelay
 	case l.live == nil:
 		return PhaseStarting
+	case l.starting.canary():
+		return PhaseCanary
 	case l.starting != nil || l.wanted:
 		return PhaseRestarting
 	case !l.live.whole(l.sizes.size, 0):
@@ -153,8 +191,12 @@ func (l *loop) phase() Phase {
 
 func (l *loop) workerStatus(w *worker) WorkerStatus {
 	slot := l.slots[w.slot]
+	state := w.state()
+	if state == StateLive && w.role == starting && l.starting.canary() {
+		state = StateCanary
+	}
 	return WorkerStatus{
-		Worker: w.id(), State: w.state(), Began: w.began, After: w.after, Said: w.said,
+		Worker: w.id(), State: state, Began: w.began, After: w.after, Said: w.said,
 		Starts: slot.starts, Ended: slot.ended,
 	}
 }
@@ -167,6 +209,8 @@ func (w *worker) state() WorkerState {
 		return StateDraining
 	case w.stopping:
 		return StateStopping
+	case w.role == standby:
+		return StateStandby
 	case w.role == retired:
 		return StateOld
 	case !w.proven:

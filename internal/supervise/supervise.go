@@ -53,8 +53,8 @@ type Spawner interface {
 	// Begin is called once for each generation; its workers are spawned when it has
 	// returned. If it fails, the attempt has failed.
 	Begin(generation int) error
-	// Spawn may be called for several slots at once.
-	Spawn(generation, slot int) (Process, Settings, error)
+	// Spawn may be called for several slots at once. side is 0 without Config.Traffic.
+	Spawn(generation, slot, side int) (Process, Settings, error)
 }
 
 // Config says what to supervise, and how.
@@ -104,6 +104,23 @@ type Config struct {
 	// none waits in another. At first they go to Workers slots. nil: all slots
 	// share their sockets.
 	Steer func(slots int)
+
+	// Traffic is for generations with sockets of their own: none but a proven one gets
+	// connections while another is live. It goes with AtOnce, without Follow. nil: all generations share
+	// their sockets.
+	Traffic Traffic
+	// Canary are the steps in which a proven generation comes to get all connections. Meanwhile
+	// it has failed, for good, if a worker ends, fails a probe, or says that it is not fit.
+	Canary []Step
+	// KeepOld is how long the old generation stands by, without connections, for Rollback.
+	KeepOld time.Duration
+
+	// Probe asks a worker on a side whether it serves. It is called outside the loop, and blocks
+	// until it has passed or ctx has ended: the error is why it has not. A worker of a canary is
+	// asked again: one that does not answer has failed. It is called for each worker if Proof is Probed.
+	Probe func(ctx context.Context, w Worker, side int, again bool) error
+	// ProbeInterval is from one question to the next in a canary. 0: there is no other.
+	ProbeInterval time.Duration
 }
 
 // Supervisor runs generations of workers. Its methods may be called from any

@@ -19,12 +19,14 @@ const (
 	retired              // replaced; told to go at retireAt
 	failed               // of an attempt that failed; told to go
 	excess               // one too many since there are to be fewer; told to go
+	standby              // of the generation that stands by, which has no connections and can be live again
 )
 
 // worker is one process, from the decision to spawn it until its exit.
 type worker struct {
 	number   int // of the generation that it was started for
 	slot     int
+	side     int // of the sockets
 	role     role
 	serves   bool    // it is or was of the live generation, so clients may be served by it
 	process  Process // nil while it is being spawned
@@ -34,6 +36,11 @@ type worker struct {
 	heard    bool          // and has been
 	stopping bool          // it has said that it is
 	proven   bool          // after
+	drains   bool          // it is told to go when nobody waits on its side
+	probing  bool          // it is being asked
+	probeAt  time.Time     // and is asked again then
+	unfit    string        // why it has failed its probes
+	noProbe  func()        // ends the question; nil: it never was asked
 	after    time.Duration // from its start
 	said     string        // its last STATUS line
 	saidAt   time.Time     // when one was told last
@@ -64,17 +71,22 @@ func (w *worker) id() Worker {
 }
 
 // waits tells that it was replaced, and not yet told to go.
-func (w *worker) waits() bool { return w.role == retired && w.told&toRetire == 0 }
+func (w *worker) waits() bool {
+	return (w.role == retired || w.role == standby) && w.told&toRetire == 0
+}
 
 // generation is the starting or the live one. While a restart rolls, the live one has
 // workers of several numbers.
 type generation struct {
-	number  int              // the newest of its workers'
-	asked   bool             // a restart asked for it
-	slots   []*worker        // nil where a worker is missing
-	waiting []chan<- Outcome // who is told when this attempt is decided
-	begun   bool             // Spawner.Begin has returned: workers may be spawned
-	missed  []os.Signal      // passed on while it starts; workers yet to be spawned get them
+	number   int              // the newest of its workers'
+	side     int              // of the sockets
+	asked    bool             // a restart asked for it
+	slots    []*worker        // nil where a worker is missing
+	waiting  []chan<- Outcome // who is told when this attempt is decided
+	begun    bool             // Spawner.Begin has returned: workers may be spawned
+	step     int              // of the canary that it is in, from 1; 0: it gets no connections
+	stepEnds time.Time
+	missed   []os.Signal // passed on while it starts; workers yet to be spawned get them
 }
 
 // workers are those that are there, also those being spawned, by slot. A nil

@@ -1,0 +1,35 @@
+package launch
+
+import "errors"
+
+// This file is where connections go. A Spawner is the supervise.Traffic of its sockets.
+
+// Steer has new connections go to the first slots only, and returns when the others
+// have accepted what waits for them, or that has failed, which it tells.
+func (s *Spawner) Steer(slots int) { s.steered(s.Sockets.Drain(slots)) }
+
+// steered tells of what has kept connections from going where they are to.
+func (s *Spawner) steered(err error) {
+	if errors.Is(err, errors.ErrUnsupported) {
+		s.unsteered.Do(func() {
+			s.Out.Printf("%v: what waits for a worker in excess waits until there are more again", err)
+		})
+	} else if err != nil {
+		s.Out.Printf("%v", err)
+	}
+}
+
+// Split has share of All new connections go to the workers on a side, and the others to
+// those on the other one.
+func (s *Spawner) Split(side, share int) error { return s.Sockets.Split(side, share) }
+
+// Drain returns when the workers on a side have accepted what waits for them, or that has
+// failed, which it tells.
+func (s *Spawner) Drain(side int) { s.steered(s.Sockets.DrainSide(side)) }
+
+// Clear closes what waits on a side that has no worker. It tells what has failed.
+func (s *Spawner) Clear(side int) int {
+	closed, err := s.Sockets.Clear(side)
+	s.steered(err)
+	return closed
+}

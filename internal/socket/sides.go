@@ -1,0 +1,167 @@
+package socket
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// Sides are the two sets of sockets that a port has with Tuning.Sided: one generation of
+// workers accepts from the one, and the next one from the other. The group of a port has,
+// in this order, the socket of slot 0 on side 0, one that is kept for us alone (see fill),
+// slot 0 on side 1, and then both of each slot from 1 on.
+const Sides = 2
+
+// All is the share of all connections.
+const All = 10000
+
+// split says which side new connections go to.
+type split struct {
+	side, share int // share of All go to side, the others to the other one
+	private     []private
+}
+
+// private is a connection of ours that is being made to one socket.
+type private struct {
+	port  uint16 // it comes from there, and from the address that it goes to
+	place int    // in the group
+	fd    int    // ours
+}
+
+// count is how many sockets the group has for so many slots.
+func (s *Socket) count(slots int) int {
+	if s.Sided {
+		return Sides*slots + 1
+	}
+	return slots
+}
+
+// place is where the group has the socket of a slot and side.
+func (s *Socket) place(slot, side int) int {
+	if !s.Sided {
+		return slot
+	}
+	if n := Sides*slot + side; n > 0 {
+		return n + 1
+	}
+	return 0
+}
+
+// slots is how many slots have a socket of their own.
+func (s *Socket) slots() int {
+	if s.Sided {
+		return len(*s.others) / Sides
+	}
+	return 1 + len(*s.others)
+}
+
+// at is our descriptor for a slot and side: that of slot 0 if the slot has none.
+func (s *Socket) at(slot, side int) int {
+	if !s.Reuseport || slot >= s.slots() {
+		slot = 0
+	}
+	if n := s.place(slot, side); n > 0 && n <= len(*s.others) && s.Reuseport {
+		return (*s.others)[n-1]
+	}
+	return s.fd
+}
+
+// from are our descriptors for a side, from a slot on.
+func (s *Socket) from(slot, side int) (fds []int) {
+	for slot = max(slot, 0); slot < s.slots(); slot++ {
+		fds = append(fds, s.at(slot, side))
+	}
+	return fds
+}
+
+// Split has share of All new connections go to a side, and the others to the other one, of
+// all ports with Tuning.Sided. At first all go to side 0. What waits stays where it is.
+// Split does not block. After an error some ports may have changed.
+func (s *Set) Split(side, share int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		if !socket.Sided {
+			continue
+		}
+		socket.split.side, socket.split.share = side, share
+		if err := socket.steer(s.steeredOf(socket)); err != nil {
+			return fmt.Errorf("port %q: cannot send connections to another generation: %w", socket.Text, err)
+		}
+	}
+	return nil
+}
+
+// steeredOf is how many slots of a port get connections.
+func (s *Set) steeredOf(socket *Socket) int { return min(s.options.steered, socket.slots()) }
+
+// Waiting is how many connections wait on a side. It does not block.
+func (s *Set) Waiting(side int) (int, error) {
+	return s.waitingIn(func(socket *Socket) []int {
+		if !socket.Sided {
+			return nil
+		}
+		return socket.from(0, side)
+	})
+}
+
+// waitingIn is how many connections wait in those sockets that which names.
+func (s *Set) waitingIn(which func(*Socket) []int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, nil
+	}
+	total := 0
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		for _, fd := range which(socket) {
+			n, err := socket.queued(fd)
+			if err != nil {
+				return total, fmt.Errorf("port %q: length of a queue: %w", socket.Text, err)
+			}
+			total += n
+		}
+	}
+	return total, nil
+}
+
+// DrainSide blocks until none waits on a side that gets no connections any more: for 10 s
+// at most, or until the Set is closed. The error says what has failed, or how many still
+// wait.
+func (s *Set) DrainSide(side int) error {
+	left, err := s.drain(func() (int, error) { return s.Waiting(side) })
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%s still not accepted by the workers that are to go, after %s secs",
+			text.Count(left, "connection"), text.Seconds(drainTimeout))
+	}
+	return err
+}
+
+// drain blocks until waiting has been 0 for a round trip of a client. left is how many
+// still wait after 10 s.
+func (s *Set) drain(waiting func() (int, error)) (left int, err error) {
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	empty := time.Now()
+	for end := empty.Add(drainTimeout); time.Since(empty) < roundTrip; <-tick.C {
+		if s.isClosed() {
+			return 0, nil
+		}
+		left, err = waiting()
+		switch {
+		case err != nil:
+			return left, err
+		case left > 0 && time.Now().After(end):
+			return left, nil
+		case left > 0:
+			empty = time.Now()
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,251 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"golang.org/x/sys/unix"
+)
+
+// random is where a program finds a random number (SKF_AD_OFF + SKF_AD_RANDOM,
+// linux/filter.h).
+const random = 1<<32 - 0x1000 + 56
+
+// steering is the program of a group with two sides: it chooses the slot as steering(n)
+// does, and the side at random; but a connection of ours goes where it is to.
+func (p *split) steering(n int) []unix.SockFilter {
+	program := append(p.apart(), hashing(n)...)
+	to := func(side int) []unix.SockFilter {
+		return []unix.SockFilter{
+			alu(unix.BPF_MUL, Sides), alu(unix.BPF_ADD, uint32(side)),
+			equal(0, 1, 0), alu(unix.BPF_ADD, 1), retA,
+		}
+	}
+	switch other := 1 - p.side; p.share {
+	case All:
+		return append(program, to(p.side)...)
+	case 0:
+		return append(program, to(other)...)
+	default:
+		keep, again := unix.SockFilter{Code: unix.BPF_ST, K: 1}, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: 1}
+		first := append([]unix.SockFilter{again}, to(p.side)...)
+		program = append(program, keep,
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: random}, alu(unix.BPF_MOD, All),
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: uint32(p.share), Jt: uint8(len(first))})
+		return append(append(append(program, first...), again), to(other)...)
+	}
+}
+
+// apart returns the place for a connection of ours: it comes from the address that it goes to,
+// as nothing from another machine can, and from a port that only we have there.
+func (p *split) apart() []unix.SockFilter {
+	if len(p.private) == 0 {
+		return nil
+	}
+	byX := func(op uint16) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_ALU | op | unix.BPF_X} }
+	// Where the addresses differ some bit of this is set.
+	differs, loadDiffers := unix.SockFilter{Code: unix.BPF_ST, K: 2}, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: 2}
+	ipv4 := append([]unix.SockFilter{load(unix.BPF_W, 12), tax, load(unix.BPF_W, 16), byX(unix.BPF_XOR), differs}, headerX...)
+	ipv4 = append(ipv4, loadPortX)
+	ipv6 := []unix.SockFilter{load(unix.BPF_W, 8), tax, load(unix.BPF_W, 24), byX(unix.BPF_XOR), differs}
+	for _, word := range []uint32{12, 16, 20} {
+		ipv6 = append(ipv6, load(unix.BPF_W, word), tax, load(unix.BPF_W, word+16), byX(unix.BPF_XOR), tax, loadDiffers, byX(unix.BPF_OR), differs)
+	}
+	ipv6 = append(ipv6, load(unix.BPF_H, 40))
+	ipv4 = append(ipv4, skip(uint32(len(ipv6))))
+
+	program := append([]unix.SockFilter{load(unix.BPF_B, 0), alu(unix.BPF_RSH, 4), equal(6, uint8(len(ipv4)), 0)}, append(ipv4, ipv6...)...)
+	places := []unix.SockFilter{{Code: unix.BPF_MISC | unix.BPF_TXA}}
+	for _, c := range p.private {
+		places = append(places, equal(uint32(c.port), 0, 1), unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(c.place)})
+	}
+	program = append(program, tax, loadDiffers, equal(0, 0, uint8(len(places))))
+	return append(program, places...)
+}
+
+// lock keeps whoever has a socket from attaching a program to it or its group
+// (SO_LOCK_FILTER, socket(7)). It cannot be undone.
+func lock(n int) error {
+	return os.NewSyscallError("setsockopt(SO_LOCK_FILTER)", unix.SetsockoptInt(n, unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1))
+}
+
+// maxPrivate is how many connections of ours to a port may be under way at once.
+const maxPrivate = 64
+
+// Connect connects to what a slot has on a side, so that only the worker there can accept
+// the connection, whatever share the side has. i is the place of the port in Sockets. It
+// blocks until the connection is in the queue, or ctx ends. The descriptor, which is close-on-exec
+// and does not block, is the caller's.
+func (s *Set) Connect(ctx context.Context, i, slot, side int) (int, error) {
+	n, to, err := s.beginPrivate(i, slot, side)
+	if err != nil {
+		return -1, fmt.Errorf("cannot connect to port %q: %w", s.Sockets[i].Text, err)
+	}
+	err = unix.Connect(n, to)
+	if errors.Is(err, unix.EINPROGRESS) {
+		err = connected(ctx, n)
+	}
+	s.endPrivate(i, n)
+	if err != nil {
+		unix.Close(n)
+		return -1, fmt.Errorf("cannot connect to port %q: %w", s.Sockets[i].Text, err)
+	}
+	return n, nil
+}
+
+// connected blocks until a socket is connected, or has failed to.
+func connected(ctx context.Context, n int) error {
+	const look = 20 * time.Millisecond
+	for {
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLOUT}}, int(look.Milliseconds()))
+		switch {
+		case ready > 0:
+			code, err := unix.GetsockoptInt(n, unix.SOL_SOCKET, unix.SO_ERROR)
+			if err == nil && code != 0 {
+				err = unix.Errno(code)
+			}
+			return err
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return os.NewSyscallError("poll", err)
+		case ctx.Err() != nil:
+			return errors.New("its queue takes no connection")
+		}
+	}
+}
+
+// beginPrivate makes a socket from which a connection goes to that slot and side.
+func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	socket := &s.Sockets[i]
+	switch {
+	case s.closed:
+		return -1, nil, errors.New("it is closed")
+	case !socket.Sided || slot >= socket.slots():
+		return -1, nil, fmt.Errorf("there is no socket of slot %d alone", slot)
+	case len(socket.split.private) >= maxPrivate:
+		return -1, nil, errors.New("too many of our own connections are under way")
+	}
+	addr := socket.bound
+	switch {
+	case addr.Addr() == netip.IPv4Unspecified():
+		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
+	case addr.Addr() == netip.IPv6Unspecified():
+		addr = netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
+	}
+	family := unix.AF_INET
+	if addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	if n, err = fd.Socket(family, unix.SOCK_STREAM); err != nil {
+		return -1, nil, err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(n)
+		}
+	}()
+	if to, err = sockaddr(addr); err != nil {
+		return n, nil, err
+	}
+	from, err := sockaddr(netip.AddrPortFrom(addr.Addr(), 0))
+	if err != nil {
+		return n, nil, err
+	}
+	if err := unix.SetNonblock(n, true); err != nil {
+		return n, nil, os.NewSyscallError("fcntl(O_NONBLOCK)", err)
+	}
+	if err := unix.Bind(n, from); err != nil {
+		return n, nil, os.NewSyscallError("bind", err)
+	}
+	port, err := boundPort(n)
+	if err != nil {
+		return n, nil, err
+	}
+	socket.split.private = append(socket.split.private, private{port, socket.place(slot, side), n})
+	if err := socket.steer(s.steeredOf(socket)); err != nil {
+		socket.split.forget(n)
+		return n, nil, err
+	}
+	return n, to, nil
+}
+
+// endPrivate is for a connection that has been made, or has not.
+func (s *Set) endPrivate(i, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	socket := &s.Sockets[i]
+	socket.split.forget(n)
+	if !s.closed {
+		_ = socket.steer(s.steeredOf(socket)) // what is left over is a place that nobody asks for
+	}
+}
+
+func (p *split) forget(n int) {
+	p.private = slices.DeleteFunc(p.private, func(c private) bool { return c.fd == n })
+}
+
+// boundPort is the port that a socket is bound to.
+func boundPort(n int) (uint16, error) {
+	sa, err := unix.Getsockname(n)
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return uint16(sa.Port), err
+	case *unix.SockaddrInet6:
+		return uint16(sa.Port), err
+	}
+	return 0, os.NewSyscallError("getsockname", err)
+}
+
+// Clear closes the connections that wait on a side which no worker has any more and which
+// gets none, and says how many there were. Their clients hear of it at once. It does not block.
+func (s *Set) Clear(side int) (closed int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		if s.closed || !socket.Sided {
+			continue
+		}
+		for _, n := range socket.from(0, side) {
+			for {
+				done, err := closeOne(n)
+				if err != nil {
+					return closed, fmt.Errorf("port %q: cannot close what nobody has accepted: %w", socket.Text, err)
+				}
+				if !done {
+					break
+				}
+				closed++
+			}
+		}
+	}
+	return closed, nil
+}
+
+// closeOne accepts and resets a connection, if one waits. Whoever was started by a worker and
+// has the socket, too, may take it before: then accept(2) would block, but for SO_RCVTIMEO.
+func closeOne(n int) (done bool, err error) {
+	if ready, err := waiting(n); ready == 0 || err != nil {
+		return false, err
+	}
+	if err := unix.SetsockoptTimeval(n, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 1000}); err != nil {
+		return false, os.NewSyscallError("setsockopt(SO_RCVTIMEO)", err)
+	}
+	conn, _, err := unix.Accept4(n, unix.SOCK_CLOEXEC)
+	_ = unix.SetsockoptTimeval(n, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR) {
+		return false, nil
+	}
+	if err != nil {
+		return false, os.NewSyscallError("accept", err)
+	}
+	_ = unix.SetsockoptLinger(conn, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	return true, os.NewSyscallError("close", unix.Close(conn))
+}

@@ -1,0 +1,201 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// bindSided binds a port with two sides.
+func bindSided(t *testing.T, slots int, text string) (*Set, *Socket) {
+	t.Helper()
+	specs := parse(t, []string{text}, nil)
+	specs[0].Reuseport, specs[0].Sided = true, true
+	set, err := Bind(t.Context(), specs, Options{Slots: slots})
+	require.NoError(t, err)
+	t.Cleanup(func() { set.Close() })
+	return set, &set.Sockets[0]
+}
+
+// on is how many wait on a side.
+func on(t *testing.T, set *Set, side int) int {
+	t.Helper()
+	n, err := set.Waiting(side)
+	require.NoError(t, err)
+	return n
+}
+
+// clear empties a side.
+func clearSide(t *testing.T, set *Set, side int) int {
+	t.Helper()
+	n, err := set.Clear(side)
+	require.NoError(t, err)
+	return n
+}
+
+func TestAllConnectionsGoToOneSide(t *testing.T) {
+	t.Parallel()
+	for _, text := range addresses(t) {
+		set, s := bindSided(t, 3, text)
+		require.Len(t, slots(*s), 7)
+		connectMany(t, localAddr(t, *s), 100)
+		assert.Equal(t, []int{100, 0}, []int{on(t, set, 0), on(t, set, 1)}, "%s: at first", text)
+		require.NoError(t, set.Split(1, All))
+		connectMany(t, localAddr(t, *s), 100)
+		assert.Equal(t, []int{100, 100}, []int{on(t, set, 0), on(t, set, 1)}, "%s: what waits stays", text)
+		require.NoError(t, set.Split(1, 0))
+		connectMany(t, localAddr(t, *s), 10)
+		assert.Equal(t, []int{110, 100}, []int{on(t, set, 0), on(t, set, 1)}, text)
+		for slot := range 3 {
+			n, err := s.queued(s.at(slot, 1))
+			require.NoError(t, err)
+			assert.InDelta(t, 33, n, 30, "%s: a side has all slots", text)
+		}
+		n, err := s.queued((*s.others)[0])
+		require.NoError(t, err)
+		assert.Zero(t, n, "nobody has that one")
+		assert.Equal(t, 110, clearSide(t, set, 0))
+		assert.Equal(t, 100, clearSide(t, set, 1))
+	}
+}
+
+func TestShareOfConnections(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	require.NoError(t, set.Split(1, All/20))
+	total := 0
+	for range 20 {
+		connectMany(t, s.Addr, 500)
+		total += clearSide(t, set, 1)
+		clearSide(t, set, 0)
+	}
+	assert.InDelta(t, 500, total, 120, "5 %% of 10,000") // 5.5 standard deviations
+}
+
+// acceptedFrom accepts what waits at a descriptor, and says from where it came.
+func acceptedFrom(t *testing.T, n int) string {
+	t.Helper()
+	conn, from, err := unix.Accept(n)
+	require.NoError(t, err)
+	unix.Close(conn)
+	return sockaddrText(from)
+}
+
+func sockaddrText(sa unix.Sockaddr) string {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return (&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}).String()
+	case *unix.SockaddrInet6:
+		return (&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}).String()
+	}
+	return ""
+}
+
+func TestPrivateConnectionReachesOneSlotOfOneSide(t *testing.T) {
+	t.Parallel()
+	for _, text := range append(addresses(t), "0.0.0.0:0") {
+		set, s := bindSided(t, 3, text)
+		for slot := range 3 {
+			for side := range Sides {
+				n, err := set.Connect(t.Context(), 0, slot, side)
+				require.NoError(t, err, text)
+				connectMany(t, localAddr(t, *s), 5) // to side 0
+				own, err := unix.Getsockname(n)
+				require.NoError(t, err)
+				waiting, err := s.queued(s.at(slot, side))
+				require.NoError(t, err)
+				if side == 1 {
+					assert.Equal(t, 1, waiting, "%s: slot %d of side %d", text, slot, side)
+				}
+				assert.Equal(t, sockaddrText(own), acceptedFrom(t, s.at(slot, side)), "%s: slot %d of side %d", text, slot, side)
+				assert.Zero(t, on(t, set, 1), text)
+				clearSide(t, set, 0)
+				unix.Close(n)
+			}
+		}
+	}
+}
+
+// Not even from the same address, while one of ours is on its way.
+func TestNobodyElseReachesTheOtherSide(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0")
+	n, _, err := set.beginPrivate(0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(n)
+	from, err := unix.Getsockname(n)
+	require.NoError(t, err)
+	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: from.(*unix.SockaddrInet4).Port}}
+	_, err = other.Dial("tcp", s.Addr.String())
+	assert.ErrorIs(t, err, unix.EADDRINUSE)
+	connectMany(t, s.Addr, 200)
+	assert.Equal(t, []int{200, 0}, []int{on(t, set, 0), on(t, set, 1)})
+	set.endPrivate(0, n)
+	assert.Empty(t, s.split.private)
+}
+
+func TestPrivateConnectionIsNotWaitedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	specs := parse(t, []string{"127.0.0.1:0,backlog=1"}, nil)
+	specs[0].Reuseport, specs[0].Sided = true, true
+	set, err := Bind(t.Context(), specs, Options{})
+	require.NoError(t, err)
+	defer set.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	for range 5 {
+		n, err := set.Connect(ctx, 0, 0, 1)
+		if err != nil {
+			assert.ErrorContains(t, err, "its queue takes no connection")
+			assert.Empty(t, set.Sockets[0].split.private)
+			return
+		}
+		defer unix.Close(n)
+	}
+	assert.Fail(t, "a full queue takes another connection")
+}
+
+func TestWorkerCannotChangeWhereConnectionsGo(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	program := steering(1)
+	for slot := range 2 {
+		for side := range Sides {
+			n := set.Table(slot, side, 0, 1, 2)[3]
+			err := unix.SetsockoptSockFprog(n, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+			assert.ErrorIs(t, err, unix.EPERM)
+			assert.ErrorIs(t, unix.SetsockoptInt(n, unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 0), unix.EPERM)
+			assert.NotEqual(t, (*s.others)[0], n, "the one that is not locked")
+		}
+	}
+	require.NoError(t, set.Split(1, All), "we can")
+	require.NoError(t, set.Grow(4))
+	require.NoError(t, set.Steer(4))
+	connectMany(t, s.Addr, 200)
+	assert.Equal(t, []int{0, 200}, []int{on(t, set, 0), on(t, set, 1)})
+	n, err := s.queued(s.at(3, 1))
+	require.NoError(t, err)
+	assert.Positive(t, n, "the new slots have both sides, too")
+}
+
+func TestClosedConnectionsAreHeardOf(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0")
+	conn, err := net.Dial("tcp", s.Addr.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	assert.Zero(t, clearSide(t, set, 1))
+	assert.Equal(t, 1, clearSide(t, set, 0))
+	_, err = conn.Read(make([]byte, 1))
+	assert.True(t, errors.Is(err, unix.ECONNRESET), "%v", err)
+	var timeout *unix.Timeval
+	timeout, err = unix.GetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO)
+	require.NoError(t, err)
+	assert.Zero(t, *timeout, "the next worker's accept(2) blocks as it expects")
+}

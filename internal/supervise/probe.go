@@ -1,0 +1,81 @@
+package supervise
+
+import (
+	"context"
+	"time"
+)
+
+// This file is how workers are asked whether they serve.
+
+// probed is the answer to Config.Probe: why a worker has not passed; nil: it has.
+type probed struct {
+	worker *worker
+	err    error
+}
+
+func (probed) message() {}
+
+// probeGrace is how long after its time the answer to a probe may come.
+const probeGrace = 5 * time.Second
+
+// probe asks a worker that has just been started.
+func (l *loop) probe(w *worker) {
+	if l.Proof.probe && l.Probe != nil {
+		l.ask(w, l.Proof.time-l.now.Sub(w.began), false)
+	}
+}
+
+// ask asks a worker, for no longer than that.
+func (l *loop) ask(w *worker, limit time.Duration, again bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	w.probing, w.noProbe = true, cancel
+	id, side := w.id(), w.side
+	go func() {
+		defer cancel()
+		l.mailBack(probed{w, l.Probe(ctx, id, side, again)})
+	}()
+}
+
+// endProbe is for a worker that need not answer any more.
+func (w *worker) endProbe() {
+	if w.noProbe != nil {
+		w.noProbe()
+	}
+	w.noProbe = nil
+}
+
+// watch asks the workers of a canary again.
+func (l *loop) watch() {
+	if !l.starting.canary() || l.ProbeInterval == 0 || l.Probe == nil {
+		return
+	}
+	for w := range l.starting.workers() {
+		if w.proven && !w.probing && l.due(w.probeAt) {
+			l.ask(w, l.Proof.time, true)
+		}
+	}
+}
+
+func (l *loop) onProbed(m probed) {
+	w := m.worker
+	if l.ending.stopping || w.noProbe == nil || l.find(w.process.Pid()) != w {
+		return // nobody waits for it any more
+	}
+	w.probing, w.noProbe = false, nil
+	w.probeAt = l.now.Add(l.ProbeInterval)
+	switch {
+	case m.err == nil:
+		w.ready = true
+	case !w.proven:
+		w.unfit = m.err.Error()
+	case w.role == starting && !l.inExcess(w) && l.starting.canary():
+		l.attemptFailed(Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Probe: m.err.Error()})
+	}
+}
+
+// saysUnfit gives a starting generation up of which a worker says that it is not fit.
+func (l *loop) saysUnfit(w *worker) {
+	if !l.ending.stopping && w.role == starting && !l.inExcess(w) && l.starting.in(w.slot) == w {
+		l.attemptFailed(Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Said: w.said, Unfit: true})
+	}
+}

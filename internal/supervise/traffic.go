@@ -1,0 +1,406 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// This file is which generation gets connections, where each has sockets of its own.
+
+// All is the share of all connections.
+const All = 10000
+
+// Traffic says where connections go when each generation has one of two sides, 0 and 1, of
+// the sockets. At first all go to side 0.
+type Traffic interface {
+	// Split has share of All new connections go to a side, and the others to the other
+	// one. It is called by the loop, and must not block.
+	Split(side, share int) error
+	// Drain blocks, outside the loop, until no connection waits on a side that gets none
+	// any more, or for so long as they may wait.
+	Drain(side int)
+	// Clear closes what waits on a side that gets none any more and has no worker, and
+	// says how many connections that were. It is called outside the loop, and blocks for a moment.
+	Clear(side int) int
+}
+
+// Step is a step of a canary: Share of All connections go to the new generation for so long.
+type Step struct {
+	Share int
+	For   time.Duration
+}
+
+type (
+	// Canary tells that a new generation gets a share of the connections, and the live one the others.
+	Canary struct {
+		Generation int
+		Share      int // of All
+		For        time.Duration
+	}
+	// RolledBack tells that the generation which stood by gets all connections again.
+	RolledBack struct {
+		Cause    string
+		From, To int // generations
+	}
+	// Promoted tells that somebody has asked to have an end to waiting: all connections
+	// go to the canary, or the generation that stands by is told to go.
+	Promoted struct {
+		Cause      string
+		Generation int
+	}
+	// StandbyOver tells that there is no way back any more to a generation before its time is over.
+	StandbyOver struct {
+		Generation int
+		Died       Worker // of it; Pid is 0 if another restart needs its sockets
+	}
+	// SideBusy tells that the generation that is wanted waits until those workers have
+	// gone, whose sockets it is to have.
+	SideBusy struct{ Workers []Worker }
+	// Cleared tells that connections were closed that no worker has accepted.
+	Cleared struct{ Connections int }
+	// SplitFailed tells that connections do not go where they are to.
+	SplitFailed struct{ Err error }
+)
+
+func (Canary) event()      {}
+func (RolledBack) event()  {}
+func (Promoted) event()    {}
+func (StandbyOver) event() {}
+func (SideBusy) event()    {}
+func (Cleared) event()     {}
+func (SplitFailed) event() {}
+
+type (
+	rollbackAsked struct {
+		cause string
+		reply chan<- Outcome
+	}
+	promoteAsked struct {
+		cause string
+		reply chan<- Outcome
+	}
+	drained struct{ side, serial int } // Traffic.Drain has returned
+	emptied struct{ side, closed int } // Traffic.Clear has
+)
+
+func (rollbackAsked) message() {}
+func (promoteAsked) message()  {}
+func (drained) message()       {}
+func (emptied) message()       {}
+
+// Rollback gives the generation that stands by all connections again, and tells the live one
+// to go; or it ends a canary, which has failed by that. It returns when that is done: the
+// outcome has the generation that serves, or why there is no way back.
+func (s *Supervisor) Rollback(ctx context.Context, cause string) Outcome {
+	reply := make(chan Outcome, 1)
+	return s.ask(ctx, rollbackAsked{cause, reply}, reply)
+}
+
+// Promote gives a canary all connections, or tells a generation that stands by to go, before
+// its time. It returns when the new generation is live, or has failed.
+func (s *Supervisor) Promote(ctx context.Context, cause string) Outcome {
+	reply := make(chan Outcome, 1)
+	return s.ask(ctx, promoteAsked{cause, reply}, reply)
+}
+
+func (s *Supervisor) ask(ctx context.Context, m message, reply <-chan Outcome) Outcome {
+	if err := s.post(ctx, m); err != nil {
+		return Outcome{Err: err}
+	}
+	return <-reply
+}
+
+// side is one of the two sides.
+type side struct {
+	taken    bool // a generation has it, or connections wait there yet
+	drained  bool // nobody waits there, since it gets no connections any more
+	draining bool
+	serial   int // of the last Drain
+	clearing bool
+}
+
+// sides is where connections go.
+type sides struct {
+	each [2]side
+	live int  // all go there, but for the canary's share
+	busy bool // SideBusy was told
+}
+
+// send has share of the connections go to a side.
+func (l *loop) send(to, share int) error {
+	if err := l.Traffic.Split(to, share); err != nil {
+		l.tell(SplitFailed{err})
+		return err
+	}
+	if share == All {
+		l.sides.live = to
+	}
+	return nil
+}
+
+// takeSide gives the generation that is to begin a side. While nothing is live it is the one
+// where clients wait. ok is false while the workers of the last generation are there that had it.
+func (l *loop) takeSide() (n int, ok bool) {
+	if l.Traffic == nil {
+		return 0, true
+	}
+	n = l.sides.live
+	if l.live != nil {
+		n = 1 - n
+		if l.sides.each[n].taken {
+			l.sideIsBusy(n)
+			return n, false
+		}
+	}
+	l.sides.each[n] = side{taken: true, serial: l.sides.each[n].serial}
+	l.sides.busy = false
+	return n, true
+}
+
+// sideIsBusy tells once who has the sockets that are wanted, if it has been told to go.
+func (l *loop) sideIsBusy(n int) {
+	there := list(l.workers(), func(w *worker) bool { return w.side == n && w.told != 0 })
+	if len(there) > 0 && !l.sides.busy {
+		l.sides.busy = true
+		l.tell(SideBusy{there})
+	}
+}
+
+// leaveSide has what waits on a side accepted by its workers, who are told to go then.
+func (l *loop) leaveSide(n int) {
+	s := &l.sides.each[n]
+	s.serial++
+	s.drained, s.draining = false, true
+	serial := s.serial
+	go func() {
+		l.Traffic.Drain(n)
+		l.mailBack(drained{n, serial})
+	}()
+}
+
+func (l *loop) onDrained(m drained) {
+	if s := &l.sides.each[m.side]; s.serial == m.serial {
+		s.drained, s.draining = true, false
+	}
+}
+
+// mailBack posts what has come of something outside the loop, which may be over by then.
+func (l *loop) mailBack(m message) {
+	select {
+	case l.mail <- m:
+	case <-l.done:
+	}
+}
+
+// waitsForQueue tells that a worker may not be told to go yet, as connections wait for it.
+func (l *loop) waitsForQueue(w *worker) bool {
+	return w.drains && !l.sides.each[w.side].drained
+}
+
+// release closes what waits on a side that has no worker any more, which is free then.
+func (l *loop) release() {
+	for n := range l.sides.each {
+		s := &l.sides.each[n]
+		if l.Traffic == nil || l.ending.stopping || !s.taken || s.clearing || n == l.sides.live || l.starting != nil && l.starting.side == n || l.hasWorkers(n) {
+			continue
+		}
+		s.clearing = true
+		go func() { l.mailBack(emptied{n, l.Traffic.Clear(n)}) }()
+	}
+}
+
+func (l *loop) hasWorkers(n int) bool {
+	for w := range l.workers() {
+		if w.side == n {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loop) onEmptied(m emptied) {
+	l.sides.each[m.side] = side{serial: l.sides.each[m.side].serial}
+	if m.closed > 0 {
+		l.tell(Cleared{m.closed})
+	}
+}
+
+// onTrial tells that the starting generation, which is whole, is not to get all connections
+// yet, and gives it as many as the canary's step says.
+func (l *loop) onTrial() bool {
+	g := l.starting
+	if l.Traffic == nil || l.live == nil || l.live.empty() {
+		return false
+	}
+	for g.step == 0 || l.due(g.stepEnds) {
+		if g.step >= len(l.Canary) {
+			return false
+		}
+		step := l.Canary[g.step]
+		g.step, g.stepEnds = g.step+1, l.now.Add(step.For)
+		if err := l.send(g.side, step.Share); err != nil {
+			l.attemptFailed(Failure{Worker: Worker{Generation: g.number}, Err: err})
+			return true
+		}
+		l.progressed(step.For)
+		l.tell(Canary{g.number, step.Share, step.For})
+	}
+	return true
+}
+
+// share is how much a generation gets.
+func (l *loop) share(g *generation) int {
+	switch {
+	case g == nil:
+		return 0
+	case g == l.live && l.starting.canary():
+		return All - l.Canary[l.starting.step-1].Share
+	case g == l.live:
+		return All
+	case g.canary():
+		return l.Canary[g.step-1].Share
+	}
+	return 0
+}
+
+// canary tells that a starting generation gets connections already.
+func (g *generation) canary() bool { return g != nil && g.step > 0 }
+
+// switchOver gives the starting generation all connections. The live one stands by.
+func (l *loop) switchOver() error {
+	if l.Traffic == nil {
+		return nil
+	}
+	if err := l.send(l.starting.side, All); err != nil || l.live == nil {
+		return err
+	}
+	l.standby, l.live = l.live, nil
+	l.standbyEnds = l.now.Add(max(l.KeepOld, l.settings.KillOldDelay))
+	for w := range l.standby.workers() {
+		w.role, w.drains = standby, true
+	}
+	l.leaveSide(l.standby.side)
+	return nil
+}
+
+// endStandby retires the generation that stands by when its time is over, or another one is
+// wanted, which is to have its sockets.
+func (l *loop) endStandby() {
+	g := l.standby
+	if g == nil || l.live == nil {
+		return
+	}
+	if l.wanted && !l.due(l.standbyEnds) {
+		l.endStandbyNow(Worker{})
+	}
+	if !l.due(l.standbyEnds) || !l.sides.each[g.side].drained || !l.live.intact(l.sizes.size) {
+		return
+	}
+	l.standby = nil
+	for w := range g.workers() {
+		l.leaves(w, retired)
+		w.retireAt = l.now
+	}
+}
+
+// endStandbyNow tells that there is no way back.
+func (l *loop) endStandbyNow(died Worker) {
+	if l.KeepOld > 0 && l.standbyEnds.After(l.now) {
+		l.tell(StandbyOver{l.standby.number, died})
+	}
+	l.standbyEnds = l.now
+}
+
+// standbyWorkerGone ends the way back: what is left may be too little to serve all.
+func (l *loop) standbyWorkerGone(w *worker) {
+	if l.standby != nil {
+		l.endStandbyNow(w.id())
+	}
+}
+
+// canGoBack tells that a whole generation stands by.
+func (l *loop) canGoBack() bool {
+	return l.standby != nil && !l.standby.empty() && l.standby.intact(len(l.standby.slots))
+}
+
+// canServe tells that some of the generation that stands by is there, which is more than nothing.
+func (l *loop) canServe() bool {
+	for w := range l.standby.workers() {
+		if !w.process.Ended() {
+			return true
+		}
+	}
+	return false
+}
+
+// goBack gives the generation that stands by all connections again.
+func (l *loop) goBack(cause string) error {
+	old := l.live
+	if err := l.send(l.standby.side, All); err != nil {
+		return err
+	}
+	l.live, l.standby = l.standby, nil
+	l.tell(RolledBack{cause, old.number, l.live.number})
+	for w := range l.live.workers() {
+		w.role, w.drains = live, false
+	}
+	for w := range old.workers() {
+		l.leaves(w, retired)
+		w.drains, w.retireAt = true, l.now
+	}
+	l.leaveSide(old.side)
+	l.restedAt = l.now
+	return nil
+}
+
+func (l *loop) onRollback(m rollbackAsked) {
+	switch {
+	case l.ending.stopping || l.ending.later != nil:
+		l.tell(Refused{m.cause})
+		m.reply <- Outcome{Err: ErrStopping}
+	case l.starting.canary():
+		l.attemptFailed(Failure{Worker: Worker{Generation: l.starting.number}, RolledBack: m.cause})
+		l.answer([]chan<- Outcome{m.reply}, Outcome{Generation: l.live.number})
+	case !l.canGoBack():
+		m.reply <- Outcome{Err: errors.New("there is no generation to go back to: " + l.noWay())}
+	default:
+		if err := l.goBack(m.cause); err != nil {
+			m.reply <- Outcome{Err: err}
+			return
+		}
+		l.answer([]chan<- Outcome{m.reply}, Outcome{Generation: l.live.number})
+	}
+}
+
+// noWay is why there is none.
+func (l *loop) noWay() string {
+	switch {
+	case l.Traffic == nil:
+		return "generations share their sockets (see --blue-green)"
+	case l.live == nil:
+		return "none is live"
+	case l.starting != nil:
+		return fmt.Sprintf("generation %d serves, and generation %d has had no connection yet", l.live.number, l.starting.number)
+	}
+	return fmt.Sprintf("generation %d serves, and none stands by", l.live.number)
+}
+
+func (l *loop) onPromote(m promoteAsked) {
+	switch {
+	case l.ending.stopping || l.ending.later != nil:
+		l.tell(Refused{m.cause})
+		m.reply <- Outcome{Err: ErrStopping}
+	case l.starting.canary():
+		l.tell(Promoted{m.cause, l.starting.number})
+		l.starting.step, l.starting.stepEnds = len(l.Canary), l.now
+		l.starting.waiting = append(l.starting.waiting, m.reply)
+	case l.standby != nil && l.live != nil:
+		l.tell(Promoted{m.cause, l.live.number})
+		l.standbyEnds = l.now
+		l.answer([]chan<- Outcome{m.reply}, Outcome{Generation: l.live.number})
+	default:
+		m.reply <- Outcome{Err: errors.New("there is no canary, and no old generation stands by")}
+	}
+}

@@ -1,0 +1,167 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// traffic is the sockets of a world whose generations have their own, and the clients.
+type traffic struct {
+	w         *world
+	side      int // share of all connections go there
+	share     int
+	waiting   [2]int  // connections that nobody has accepted
+	drained   [2]bool // since the side gets none
+	slow      time.Duration
+	failSplit error
+	unfit     bool         // probes fail
+	canaries  map[int]bool // generations that had a share
+	back      map[int]bool // those that somebody has gone back from
+	cleared   int          // connections
+}
+
+var errUnfit = errors.New("status 500")
+
+// of is the share of a side.
+func (x *traffic) of(side int) int {
+	if side == x.side {
+		return x.share
+	}
+	return All - x.share
+}
+
+// Split checks that none but proven workers come to get connections while others serve.
+func (x *traffic) Split(side, share int) error {
+	w := x.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x.failSplit != nil {
+		return x.failSplit
+	}
+	assert.True(w.t, share >= 0 && share <= All, "share %d", share)
+	before := [2]int{x.of(0), x.of(1)}
+	x.side, x.share = side, share
+	for n := range before {
+		if x.of(n) > 0 {
+			x.drained[n] = false
+		}
+		if before[n] > 0 || x.of(n) == 0 {
+			continue
+		}
+		for _, p := range w.alive() {
+			excess := p.id.Slot >= min(w.workers, w.steered) || w.shrunk[p.id.Slot]
+			beforeAll := w.gaveUp[p.id.Generation] && !x.canaries[p.id.Generation] // when nothing was live
+			if p.side == n && !excess && !beforeAll {
+				assert.True(w.t, w.proven[p.id.Pid], "%v gets connections, and has not proved itself", p.id)
+				assert.False(w.t, p.told(), "%v gets connections, and was told to go", p.id)
+			}
+		}
+	}
+	trace(w, "SPLIT %d %d", side, share)
+	return nil
+}
+
+func (x *traffic) Drain(side int) {
+	w := x.w
+	w.mu.Lock()
+	image := w.image
+	w.mu.Unlock()
+	<-time.After(x.slow)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.image != image || x.of(side) > 0 {
+		return
+	}
+	if slices.ContainsFunc(w.alive(), func(p *fakeProc) bool { return p.side == side }) {
+		x.waiting[side] = 0
+	}
+	x.drained[side] = true
+}
+
+func (x *traffic) Clear(side int) int {
+	w := x.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	assert.Zero(w.t, x.of(side), "side %d is cleared, and gets connections", side)
+	n := x.waiting[side]
+	x.waiting[side] = 0
+	x.cleared += n
+	return n
+}
+
+// connect is a client.
+func (x *traffic) connect() {
+	x.w.locked(func() {
+		for side := range x.waiting {
+			if x.of(side) > 0 {
+				x.waiting[side]++
+			}
+		}
+	})
+}
+
+// probe is Config.Probe.
+func (x *traffic) probe(ctx context.Context, _ Worker, _ int, again bool) error {
+	<-time.After(200 * time.Millisecond)
+	var unfit bool
+	x.w.locked(func() { unfit = x.unfit })
+	if unfit && !again {
+		<-ctx.Done() // tried until then
+	}
+	if unfit {
+		return errUnfit
+	}
+	return nil
+}
+
+// checkSpawn: a new generation gets no side that has connections while another one serves.
+func (x *traffic) checkSpawn(generation, side int) {
+	w := x.w
+	if x.of(side) == 0 {
+		assert.False(w.t, slices.ContainsFunc(w.alive(), func(p *fakeProc) bool {
+			return p.side == side && p.id.Generation != generation
+		}), "generation %d has the sockets of one that is there yet", generation)
+		return
+	}
+	for _, p := range w.alive() {
+		if p.side == side && w.listed(p) && !p.told() && p.id.Slot < w.workers {
+			assert.Equal(w.t, generation, p.id.Generation, "it gets the connections of %v", p.id)
+		}
+	}
+}
+
+// checkTold: nobody goes to whom connections come, or for whom they wait.
+func (x *traffic) checkTold(p *fakeProc) {
+	w := x.w
+	had := w.serves(p) || x.canaries[p.id.Generation]
+	if w.stopped || w.failed || !had || p.id.Slot >= w.workers || w.shrunk[p.id.Slot] {
+		return
+	}
+	assert.Zero(w.t, x.of(p.side), "%v is told to go, and gets connections", p.id)
+	assert.True(w.t, x.drained[p.side], "%v is told to go, and connections wait for it", p.id)
+}
+
+// checkWaiting: no connection waits where nobody is, in the end.
+func (x *traffic) checkWaiting() {
+	w := x.w
+	for side, n := range x.waiting {
+		there := slices.ContainsFunc(w.alive(), func(p *fakeProc) bool { return p.side == side && w.proven[p.id.Pid] })
+		assert.True(w.t, n == 0 || there, "%d connections wait on side %d, which has no worker", n, side)
+	}
+}
+
+// rollBack checks that it can be done exactly when the status says so.
+func (x *traffic) rollBack() Outcome {
+	w := x.w
+	s, err := w.sup.Status(w.t.Context())
+	can := err == nil && slices.ContainsFunc(s.Shares, func(s Share) bool { return s.CanGoBack }) || s.Phase == PhaseCanary
+	how := w.sup.Rollback(w.t.Context(), "test")
+	if err == nil && s.Phase != PhaseStopping && s.Phase != PhaseStopDelay && x.failSplit == nil {
+		assert.Equal(w.t, can, how.Err == nil, "%+v: %v", s, how.Err)
+	}
+	return how
+}

@@ -1,0 +1,294 @@
+package supervise
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// apart is a world whose generations have sockets of their own.
+func apart(t *testing.T, c Config, what func(*world, *traffic)) {
+	t.Helper()
+	t.Parallel()
+	simulate(t, c, func(w *world) { w.traffic = &traffic{slow: 500 * time.Millisecond} }, func(w *world) {
+		w.sleep(2 * time.Second)
+		what(w, w.traffic)
+	})
+}
+
+var steps = []Step{{All / 20, 10 * time.Second}, {All / 4, 20 * time.Second}}
+
+// shares are those of the two sides.
+func (x *traffic) shares() [2]int { return [2]int{x.of(0), x.of(1)} }
+
+func TestNewGenerationGetsNoConnectionUntilItIsProven(t *testing.T) {
+	apart(t, Config{}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(999 * time.Millisecond)
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		assert.Equal(t, 1, w.worker(2, 0).side)
+		w.sleep(time.Millisecond)
+		assert.Equal(t, [2]int{0, All}, x.shares())
+		w.sleep(499 * time.Millisecond)
+		assert.False(t, w.worker(1, 0).told(), "connections wait for it")
+		w.sleep(time.Millisecond)
+		assert.True(t, w.worker(1, 0).told())
+		w.goes()
+		w.restart()
+		w.sleep(time.Second)
+		assert.Equal(t, [2]int{All, 0}, x.shares(), "and back")
+	})
+}
+
+func TestCanary(t *testing.T) {
+	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+		assert.Empty(t, seen[Canary](w), "the first one gets all")
+		reply := w.restart()
+		w.sleep(time.Second)
+		assert.Equal(t, [2]int{All - All/20, All / 20}, x.shares())
+		s := w.status()
+		assert.Equal(t, PhaseCanary, s.Phase)
+		assert.Equal(t, 10*time.Second, s.Shares[1].Until.Sub(s.Now))
+		s.Shares[1].Until = time.Time{}
+		assert.Equal(t, []Share{{Generation: 1, Share: All - All/20}, {Generation: 2, Side: 1, Share: All / 20}}, s.Shares)
+		assert.Equal(t, StateCanary, s.Workers[1].State)
+		w.sleep(10 * time.Second)
+		assert.Equal(t, [2]int{All - All/4, All / 4}, x.shares())
+		w.sleep(20*time.Second - 1)
+		assert.ErrorIs(t, answered(reply), errSilence)
+		w.sleep(1)
+		assert.Equal(t, [2]int{0, All}, x.shares())
+		assert.NoError(t, answered(reply))
+		assert.Equal(t, []Canary{{2, All / 20, 10 * time.Second}, {2, All / 4, 20 * time.Second}}, seen[Canary](w))
+	})
+}
+
+func TestCanaryThatDiesSendsItsClientsBack(t *testing.T) {
+	apart(t, Config{Workers: 2, Canary: steps}, func(w *world, x *traffic) {
+		reply := w.restart()
+		w.sleep(3 * time.Second)
+		gone := w.worker(2, 1)
+		w.exit(gone, broken)
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		assert.EqualError(t, answered(reply), fmt.Sprintf("generation 2 failed with 5 %% of the connections: worker %d ended after 3s: exit code 3", gone.Pid()))
+		assert.Len(t, seen[GaveUp](w), 1, "clients are not tried on again")
+		assert.False(t, w.worker(2, 0).told(), "connections wait for it")
+		w.sleep(500 * time.Millisecond)
+		assert.Equal(t, retireSignal, w.worker(2, 0).signals[0])
+		w.sleep(time.Hour)
+		assert.Equal(t, 2, w.generation)
+	})
+}
+
+func TestProbesDecide(t *testing.T) {
+	apart(t, Config{Proof: Probed(5 * time.Second), Attempts: 1}, func(w *world, x *traffic) {
+		w.locked(func() { x.unfit = true })
+		reply := w.restart()
+		w.sleep(5 * time.Second)
+		assert.EqualError(t, answered(reply), "new worker 101 of generation 2 has not passed its probe within 5s: status 500")
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		w.goes()
+		w.locked(func() { x.unfit = false })
+		reply = w.restart()
+		w.sleep(999 * time.Millisecond)
+		assert.ErrorIs(t, answered(reply), errSilence, "it has to live for the interval, too")
+		w.sleep(time.Millisecond)
+		assert.NoError(t, answered(reply))
+	})
+}
+
+func TestCanaryIsAskedAgain(t *testing.T) {
+	apart(t, Config{Proof: Probed(5 * time.Second), Canary: steps, ProbeInterval: 2 * time.Second}, func(w *world, x *traffic) {
+		reply := w.restart()
+		w.sleep(7 * time.Second)
+		assert.ErrorIs(t, answered(reply), errSilence)
+		w.locked(func() { x.unfit = true })
+		w.sleep(2300 * time.Millisecond)
+		assert.EqualError(t, answered(reply), "generation 2 failed with 5 % of the connections: worker 101 did not pass its probe again: status 500")
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+	})
+}
+
+func TestWorkerThatSaysItIsNotFit(t *testing.T) {
+	apart(t, Config{Canary: steps, Attempts: 1}, func(w *world, x *traffic) {
+		for _, after := range []time.Duration{500 * time.Millisecond, 2 * time.Second} {
+			reply := w.restart()
+			w.sleep(after)
+			newest := w.procs[len(w.procs)-1]
+			w.sup.Notify(w.t.Context(), Notice{Pids: []int{newest.Pid()}, Abort: true})
+			w.sleep(time.Second)
+			assert.ErrorContains(t, answered(reply), "not fit to serve")
+			assert.Equal(t, [2]int{All, 0}, x.shares())
+			w.goes()
+		}
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{100}, Abort: true})
+		w.sleep(time.Second)
+		assert.Equal(t, []string{"1.0"}, w.served(), "the live one cannot have a release fail")
+	})
+}
+
+func TestRollback(t *testing.T) {
+	apart(t, Config{Workers: 2, KeepOld: time.Minute}, func(w *world, x *traffic) {
+		assert.EqualError(t, w.sup.Rollback(w.t.Context(), "test").Err, "there is no generation to go back to: generation 1 serves, and none stands by")
+		w.restart()
+		w.sleep(31 * time.Second)
+		assert.False(t, w.worker(1, 0).told())
+		shares := w.status().Shares
+		assert.Equal(t, []bool{true, false}, []bool{shares[0].CanGoBack, shares[1].CanGoBack})
+		assert.Equal(t, Outcome{Generation: 1}, w.sup.Rollback(w.t.Context(), "test"))
+		assert.Equal(t, [2]int{All, 0}, x.shares(), "at once")
+		assert.Equal(t, 1, w.status().Generation)
+		w.sleep(499 * time.Millisecond)
+		assert.False(t, w.worker(2, 0).told(), "connections wait for it")
+		w.sleep(time.Millisecond)
+		assert.True(t, w.worker(2, 0).told())
+		assert.False(t, w.worker(1, 0).told())
+		w.goes()
+		reply := w.restart()
+		w.sleep(time.Second)
+		assert.NoError(t, answered(reply))
+		w.sleep(time.Minute - 1)
+		assert.False(t, w.worker(1, 0).told())
+		w.sleep(1)
+		assert.True(t, w.worker(1, 0).told(), "its time is over")
+		assert.Error(t, w.sup.Rollback(w.t.Context(), "test").Err)
+	})
+}
+
+func TestRollbackEndsACanary(t *testing.T) {
+	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+		reply := w.restart()
+		w.sleep(500 * time.Millisecond)
+		assert.EqualError(t, w.sup.Rollback(w.t.Context(), "test").Err, "there is no generation to go back to: generation 1 serves, and generation 2 has had no connection yet")
+		w.sleep(time.Second)
+		assert.Equal(t, Outcome{Generation: 1}, w.sup.Rollback(w.t.Context(), "rollback asked for"))
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		w.sleep(1)
+		assert.EqualError(t, answered(reply), "generation 2 failed with 5 % of the connections: rollback asked for")
+	})
+}
+
+func TestPromote(t *testing.T) {
+	apart(t, Config{Canary: steps, KeepOld: time.Hour}, func(w *world, x *traffic) {
+		assert.Error(t, w.sup.Promote(w.t.Context(), "test").Err)
+		w.restart()
+		w.sleep(2 * time.Second)
+		assert.Equal(t, Outcome{Generation: 2}, w.sup.Promote(w.t.Context(), "test"))
+		assert.Equal(t, [2]int{0, All}, x.shares())
+		w.sleep(time.Minute)
+		assert.False(t, w.worker(1, 0).told())
+		assert.Equal(t, Outcome{Generation: 2}, w.sup.Promote(w.t.Context(), "test"))
+		w.sleep(1)
+		assert.True(t, w.worker(1, 0).told(), "it need not stand by any longer")
+	})
+}
+
+func TestGenerationThatStandsByServesWhenTheLiveOneIsGone(t *testing.T) {
+	apart(t, Config{Workers: 2, KeepOld: time.Hour}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(2, 0), broken)
+		w.exit(w.worker(2, 1), broken)
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		assert.Equal(t, []RolledBack{{"generation 2 is gone", 2, 1}}, seen[RolledBack](w))
+		w.sleep(time.Minute)
+		w.goes() // the one that was started for the first of them
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
+	})
+}
+
+func TestAnotherRestartEndsTheWayBack(t *testing.T) {
+	apart(t, Config{KeepOld: time.Hour}, func(w *world, _ *traffic) {
+		w.restart()
+		w.sleep(time.Minute)
+		w.restart()
+		assert.Equal(t, []StandbyOver{{Generation: 1}}, seen[StandbyOver](w))
+		w.sleep(time.Millisecond)
+		assert.True(t, w.worker(1, 0).told())
+		w.sleep(time.Minute)
+		assert.Equal(t, []SideBusy{{[]Worker{w.worker(1, 0).id}}}, seen[SideBusy](w), "its sockets are for the next one")
+		assert.Equal(t, 2, w.generation)
+		w.goes()
+		w.sleep(time.Second)
+		assert.Equal(t, []string{"2.0", "3.0"}, w.served())
+	})
+}
+
+func TestWorkerThatStoodByAndDied(t *testing.T) {
+	apart(t, Config{Workers: 2, KeepOld: time.Hour}, func(w *world, _ *traffic) {
+		w.restart()
+		w.sleep(time.Minute)
+		gone := w.worker(1, 1)
+		w.exit(gone, broken)
+		assert.Equal(t, []StandbyOver{{1, gone.id}}, seen[StandbyOver](w))
+		assert.True(t, w.worker(1, 0).told(), "half a generation is no way back")
+		assert.Error(t, w.sup.Rollback(w.t.Context(), "test").Err)
+	})
+}
+
+func TestLiveGenerationThatEndsWhileAnotherOneStarts(t *testing.T) {
+	apart(t, Config{Proof: Lived(5 * time.Second)}, func(w *world, x *traffic) {
+		w.sleep(5 * time.Second)
+		w.restart()
+		w.sleep(500 * time.Millisecond)
+		w.exit(w.worker(1, 0), broken)
+		x.connect()
+		assert.Equal(t, [2]int{All, 0}, x.shares(), "the other one is not proven")
+		w.sleep(500 * time.Millisecond)
+		assert.Equal(t, []string{"1.0", "2.0"}, w.lives(), "clients wait on its side")
+		w.sleep(4 * time.Second)
+		assert.Equal(t, [2]int{0, All}, x.shares())
+	})
+	t.Run("and is a canary", func(t *testing.T) {
+		apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+			reply := w.restart()
+			w.sleep(1500 * time.Millisecond)
+			w.exit(w.worker(1, 0), broken)
+			assert.Equal(t, [2]int{0, All}, x.shares(), "it is all that serves")
+			assert.NoError(t, answered(reply))
+		})
+	})
+}
+
+func TestWhatNobodyHasAcceptedIsClosed(t *testing.T) {
+	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(1500 * time.Millisecond)
+		x.connect()
+		w.exit(w.worker(2, 0), broken)
+		w.sleep(time.Millisecond)
+		assert.Equal(t, []Cleared{{1}}, seen[Cleared](w))
+		assert.Equal(t, 1, x.waiting[0])
+	})
+}
+
+func TestConnectionsThatCannotBeSent(t *testing.T) {
+	apart(t, Config{Attempts: 1}, func(w *world, x *traffic) {
+		w.locked(func() { x.failSplit = errUnfit })
+		reply := w.restart()
+		w.sleep(time.Second)
+		assert.ErrorIs(t, answered(reply), errUnfit)
+		assert.Equal(t, []string{"1.0"}, w.served())
+		require.True(t, w.worker(2, 0).told())
+	})
+}
+
+func TestCanaryInTheNextImage(t *testing.T) {
+	apart(t, Config{Canary: steps, KeepOld: time.Minute}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(2 * time.Second)
+		require.NoError(t, w.replaced())
+		assert.Equal(t, [2]int{All - All/20, All / 20}, x.shares())
+		w.sleep(29 * time.Second)
+		assert.Equal(t, [2]int{0, All}, x.shares())
+		require.NoError(t, w.replaced())
+		assert.True(t, slices.ContainsFunc(w.status().Shares, func(s Share) bool { return s.CanGoBack }))
+		assert.Equal(t, Outcome{Generation: 1}, w.sup.Rollback(w.t.Context(), "test"))
+		w.sleep(time.Second)
+		assert.True(t, w.worker(2, 0).told())
+	})
+}
