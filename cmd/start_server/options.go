@@ -14,6 +14,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
+//go:generate go test . -run=TestOptionsPageIsFresh -update
+
 // options is the command line. The tags drive parsing, the help, docs/options.md and what
 // a shell completes. A blank field begins a section, which all fields up to the next one
 // belong to. default-mask is the default as people read it; complete is what a shell may
@@ -24,7 +26,7 @@ type options struct {
 	Port           []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...]; or a socket that is open already: fd://N. Without HOST it is 0.0.0.0; an IPv6 address stands in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, ipv4, ipv6, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
 	Path           []string `long:"path" value-name:"PATH" complete:"file" description:"unix stream socket to bind: [LABEL@]PATH[,OPTION...]. OPTION: backlog=N, mode=OCTAL, owner=USER, group=GROUP, nonblock. Repeatable"`
 	Inherit        []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take all sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name. Repeatable"`
-	Backlog        string   `long:"backlog" value-name:"N" default-mask:"SOMAXCONN" description:"listen(2) backlog"`
+	Backlog        string   `long:"backlog" value-name:"N" default-mask:"SOMAXCONN" description:"backlog of the sockets, for listen(2)"`
 	Export         []string `long:"export" value-name:"NAME" complete:"export" default-mask:"SERVER_STARTER_PORT only" description:"tell the program of its sockets also in the way of systemd, einhorn, unicorn, puma, nginx or php-fpm. Repeatable, also as a comma list"`
 	Expand         bool     `long:"expand" description:"replace {fd:WHICH} and {port:WHICH} in the program's arguments by the descriptor and the port of a socket. WHICH is a label, a name in SERVER_STARTER_PORT, or the place among the sockets, from 0"`
 	FDStore        bool     `long:"fdstore" description:"have the service manager keep the sockets for the start_server that it starts after a crash: no connection that waits is lost. systemd needs FileDescriptorStoreMax= for it (Linux)"`
