@@ -103,15 +103,16 @@ type Link struct {
 
 var (
 	linkPattern = regexp.MustCompile(`\[([^\]]*)\]\(([^)\s]+)\)`)
-	codePattern = regexp.MustCompile("`([^`]+)`")
+	codePattern = regexp.MustCompile("`((?:[^`\n]|\n[^`\n])+)`") // in a paragraph
 )
 
-// Links are those of the page, in their order.
+// Links are those of the page, in their order. They may be broken over lines.
 func (p Page) Links() (all []Link) {
-	for i, line := range p.prose() {
-		for _, found := range linkPattern.FindAllStringSubmatch(codePattern.ReplaceAllString(line, "code"), -1) {
-			all = append(all, Link{Target: found[2], Line: i + 1})
-		}
+	text := codePattern.ReplaceAllStringFunc(strings.Join(p.prose(), "\n"), func(code string) string {
+		return strings.Repeat("\n", strings.Count(code, "\n"))
+	})
+	for _, at := range linkPattern.FindAllStringSubmatchIndex(text, -1) {
+		all = append(all, Link{Target: text[at[4]:at[5]], Line: 1 + strings.Count(text[:at[0]], "\n")})
 	}
 	return all
 }
@@ -158,10 +159,10 @@ type Code struct {
 
 // Codes are those in the text of the page, in their order.
 func (p Page) Codes() (all []Code) {
-	for i, line := range p.prose() {
-		for _, found := range codePattern.FindAllStringSubmatch(line, -1) {
-			all = append(all, Code{Text: strings.ReplaceAll(found[1], `\|`, "|"), Line: i + 1})
-		}
+	text := strings.Join(p.prose(), "\n")
+	for _, at := range codePattern.FindAllStringSubmatchIndex(text, -1) {
+		code := strings.ReplaceAll(text[at[2]:at[3]], `\|`, "|")
+		all = append(all, Code{Text: strings.ReplaceAll(code, "\n", " "), Line: 1 + strings.Count(text[:at[0]], "\n")})
 	}
 	return all
 }

@@ -18,7 +18,10 @@ const sample = "# A page\n" +
 	"```sh\n# Not a heading\n$ serve --a=\"b | c\" \\\n    --d # e\nrunuser -- /usr/bin/serve --f && serve -g > log\n```\n" +
 	"\n" +
 	"### [Linked](x.md)\n" +
-	"## Say hello world\n"
+	"## Say hello world\n" +
+	"Code `broken\n" +
+	"here` and [a link\n" +
+	"too](y.md).\n"
 
 func TestHeadingsHaveAnchors(t *testing.T) {
 	t.Parallel()
@@ -33,7 +36,7 @@ func TestHeadingsHaveAnchors(t *testing.T) {
 
 func TestLinksAreFoundOutsideCode(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, []Link{{"other.md#there", 8}, {"x.md", 22}}, New("p.md", sample).Links())
+	assert.Equal(t, []Link{{"other.md#there", 8}, {"x.md", 22}, {"y.md", 25}}, New("p.md", sample).Links())
 }
 
 func TestCommandsAreFoundAndSplit(t *testing.T) {
@@ -44,6 +47,14 @@ func TestCommandsAreFoundAndSplit(t *testing.T) {
 		{[]string{"-g"}, 19},
 		{[]string{"--it"}, 8},
 	}, New("p.md", sample).Commands("serve"))
+}
+
+func TestCodesAreFoundInTheText(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []Code{{"world", 7}, {"[not](this)", 8}, {"serve --it", 8}, {"serve … --more", 8}, {"broken here", 24}},
+		New("p.md", sample).Codes())
+	assert.Equal(t, []Code{{"a | b", 1}}, New("p.md", "| `a \\| b` | c |\n").Codes())
+	assert.Empty(t, New("p.md", "a ` b\n\nc ` d\n").Codes())
 }
 
 func TestContentsAreReplaced(t *testing.T) {
