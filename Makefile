@@ -11,12 +11,22 @@ PREFIX ?= /usr/local
 BIN ?= bin
 COMMANDS = start_server socketmaster einhyrningsins einhyrningsinsctl
 
+# Man pages, and where the shells look for completions: by the name of a command, but zsh,
+# to which the file itself says whose completions it has. Debian's own packages set ZSH to
+# share/zsh/vendor-completions.
+MAN1 = $(COMMANDS:%=man/%.1)
+MAN7 = man/start_server-control.7
+MANDIR ?= $(PREFIX)/share/man
+BASH ?= $(PREFIX)/share/bash-completion/completions
+FISH ?= $(PREFIX)/share/fish/vendor_completions.d
+ZSH ?= $(PREFIX)/share/zsh/site-functions
+
 # What --version names. Not by Go itself, which refuses to build in a clone that git
 # takes for another user's.
 COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 LDFLAGS = -s -w -X github.com/lestrrat/go-server-starter/internal/cmdline.commit=$(COMMIT)
 
-.PHONY: build install uninstall run test stress lint cross fuzz mutants bench clean
+.PHONY: build install uninstall man run test stress lint cross fuzz mutants bench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./examples/hello
@@ -24,11 +34,27 @@ build:
 # make, and then make install as root: that builds only what is not there.
 install:
 	@for c in $(COMMANDS); do [ -x $(BIN)/$$c ] || exec $(MAKE) build; done
-	install -d '$(DESTDIR)$(PREFIX)/bin'
+	for d in '$(PREFIX)/bin' '$(MANDIR)/man1' '$(MANDIR)/man7' '$(BASH)' '$(FISH)' '$(ZSH)'; do install -d "$(DESTDIR)$$d" || exit 1; done
 	install -m 755 $(COMMANDS:%=$(BIN)/%) '$(DESTDIR)$(PREFIX)/bin/'
+	install -m 644 $(MAN1) '$(DESTDIR)$(MANDIR)/man1/'
+	install -m 644 $(MAN7) '$(DESTDIR)$(MANDIR)/man7/'
+	install -m 644 completions/_start_server '$(DESTDIR)$(ZSH)/'
+	for c in $(COMMANDS); do \
+		install -m 644 completions/start_server.bash '$(DESTDIR)$(BASH)/'$$c && \
+		install -m 644 completions/start_server.fish '$(DESTDIR)$(FISH)/'$$c.fish || exit 1; \
+	done
 
 uninstall:
 	cd '$(DESTDIR)$(PREFIX)/bin' && rm -f $(COMMANDS)
+	for m in $(MAN1:man/%=man1/%) $(MAN7:man/%=man7/%); do rm -f '$(DESTDIR)$(MANDIR)/'$$m; done
+	for c in $(COMMANDS); do rm -f '$(DESTDIR)$(BASH)/'$$c '$(DESTDIR)$(FISH)/'$$c.fish; done
+	rm -f '$(DESTDIR)$(ZSH)/_start_server'
+
+# What is made of the options and of the pages, and kept here: the tables and the lists of
+# contents in docs, and the man pages. Tests tell when they are stale.
+man:
+	go generate ./cmd/start_server ./internal/pages
+	go run ./internal/pages/man . man
 
 run: build
 	@echo

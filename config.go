@@ -21,40 +21,6 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// MinInterval is the shortest Interval there is.
-const MinInterval = supervise.MinInterval
-
-// Proof is how a worker proves itself.
-type Proof = supervise.Proof
-
-// Lived is the proof of a worker that is still there after d, which is at least
-// MinInterval.
-func Lived(d time.Duration) Proof { return supervise.Lived(d) }
-
-// Notified is the proof of a worker that says that it is ready. One that has not
-// said so within d has failed.
-func Notified(d time.Duration) Proof { return supervise.Notified(d) }
-
-// Replace is how a new generation replaces the live one.
-type Replace = supervise.Replace
-
-var (
-	// AtOnce tells the old workers to go when all the new ones are proven.
-	AtOnce = supervise.AtOnce
-	// Beside tells no old worker to go: they stay until they end by themselves, or
-	// everything is stopped.
-	Beside = supervise.Beside
-)
-
-// Rolling replaces the workers slot by slot: each new one takes over as soon as
-// it is proven. There are at most surge processes, at least 1, beyond Workers. An
-// attempt that fails in the middle leaves those that are replaced, and the others,
-// serving.
-func Rolling(surge int) Replace { return supervise.Rolling(surge) }
-
-// MaxWorkers is the greatest number of workers there may be.
-const MaxWorkers = supervise.MaxWorkers
-
 // Config says what to run, on which sockets, and how to replace it. The fields
 // are named as the options of start_server; the zero value of each is its
 // default.
@@ -352,8 +318,8 @@ func (c *Config) life() supervise.Config {
 	return supervise.Config{
 		Workers:       c.Workers,
 		Interval:      c.Interval,
-		Proof:         c.Proof,
-		Replace:       c.Replace,
+		Proof:         c.Proof.how,
+		Replace:       c.Replace.how,
 		Attempts:      c.Attempts,
 		FirstAttempts: c.FirstAttempts,
 		FirstServes:   c.FirstServes,
@@ -417,7 +383,7 @@ func (c *Config) checkNumbers() error {
 	if c.Workers > 0 && c.Follow {
 		fault("to follow a worker goes without the number of workers, which is %d", c.Workers)
 	}
-	return errors.Join(append(faults, c.Replace.Check(c.Workers), c.Proof.Check())...)
+	return errors.Join(append(faults, c.Replace.how.Check(c.Workers), c.Proof.how.Check())...)
 }
 
 func (c *Config) checkEnv(env launch.Environ) error {

@@ -44,22 +44,8 @@ import (
 // Version is that of this module.
 const Version = "1.0.0"
 
-// Failure is why a worker, or the attempt to start one, has failed. Find it in an
-// error with [errors.As].
-type Failure = supervise.Failure
-
 // ErrStopping is what Restart returns once the Starter has been told to stop.
 var ErrStopping = supervise.ErrStopping
-
-// Status is how things stand, as Starter.Status and the control socket tell it;
-// docs/control.md says what is in it.
-type (
-	Status        = control.Status
-	WorkerStatus  = control.Worker
-	WorkerExit    = control.Exit
-	SocketStatus  = control.Socket
-	FailureStatus = control.Failure
-)
 
 // Starter is a superdaemon. Its methods may be called from any goroutine.
 type Starter struct {
@@ -141,7 +127,7 @@ func New(c Config) (*Starter, error) {
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: c.Release,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
-		Resizable: c.Workers > 0, Acknowledged: c.Proof.Notified(),
+		Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
 		Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
 	}
@@ -370,7 +356,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
 	notices, err := s.adoptNotices()
-	if err == nil && notices == nil && s.config.Proof.Notified() {
+	if err == nil && notices == nil && s.config.Proof.how.Notified() {
 		notices, err = notify.Listen(runAs != nil, s.notice)
 	}
 	if err != nil {
@@ -383,7 +369,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 		}
 		s.notices = notices
 	}
-	if s.config.Proof.Notified() {
+	if s.config.Proof.how.Notified() {
 		s.launcher.Notify = notices.Addr()
 	}
 	if s.launcher.Control == "" {
@@ -393,7 +379,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}
-	if s.config.Proof.Notified() {
+	if s.config.Proof.how.Notified() {
 		c.Ancestors = notify.Ancestors
 	}
 	server, err := control.Listen(s.launcher.Control, c)
@@ -452,7 +438,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()
-	if why := (*Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
+	if why := (*supervise.Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
 		s.out.Printf("giving up: %v", err)
 	}
 	s.out.Printf("exiting")
@@ -462,7 +448,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	err = errors.Join(err, s.open.run())
 	s.open = nil
 	s.out.Flush() // what was printed after the log was closed
-	return err
+	return withFailure(err)
 }
 
 // Restart replaces the running generation by a new one, as HUP does. It blocks until
@@ -474,12 +460,8 @@ func (s *Starter) Restart(ctx context.Context) error {
 	select {
 	case how := <-s.sup.Restart(ctx, "restart requested"):
 		s.reports.status.Flush()
-		return report.Explain(how.Err, s.out)
+		return withFailure(report.Explain(how.Err, s.out))
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
-
-// Status tells how things stand. It blocks while Run is not running, until ctx
-// ends; after Run the error is ErrStopping.
-func (s *Starter) Status(ctx context.Context) (Status, error) { return s.commands.Status(ctx) }

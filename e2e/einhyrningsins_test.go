@@ -269,6 +269,12 @@ func TestEinhyrningsinsctlTwoAtOnce(t *testing.T) {
 // where to type.
 func terminal(t *testing.T, dir string, args ...string) (d *daemon, keys *os.File) {
 	t.Helper()
+	return terminalWith(t, dir, nil, args...)
+}
+
+// terminalWith is terminal with another environment than ours.
+func terminalWith(t *testing.T, dir string, env []string, args ...string) (d *daemon, keys *os.File) {
+	t.Helper()
 	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { keys.Close() })
@@ -281,7 +287,7 @@ func terminal(t *testing.T, dir string, args ...string) (d *daemon, keys *os.Fil
 	defer screen.Close()
 	require.NoError(t, unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 200}))
 	c := exec.Command(args[0], args[1:]...)
-	c.Dir, c.Stdin, c.Stdout, c.Stderr = dir, screen, screen, screen
+	c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = dir, env, screen, screen, screen
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, c.Start())
 	d = &daemon{t: t, cmd: c, dir: dir, out: &output{}, gone: make(chan struct{})}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -190,13 +191,37 @@ func TestSocketsThatNobodyTakesAreToldOf(t *testing.T) {
 func TestMakeInstall(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
-	install := exec.Command(needs(t, "make"), "install", "BIN="+filepath.Join(dir, "bin"), "DESTDIR="+filepath.Join(dir, "dest"), "PREFIX=/usr", "COMMIT=c0ffee")
-	install.Dir = source
-	text, err := install.CombinedOutput()
-	require.NoError(t, err, "%s", text)
+	dest := filepath.Join(dir, "dest")
+	made := func(target string) {
+		t.Helper()
+		install := exec.Command(needs(t, "make"), target, "BIN="+filepath.Join(dir, "bin"), "DESTDIR="+dest, "PREFIX=/usr", "COMMIT=c0ffee")
+		install.Dir = source
+		text, err := install.CombinedOutput()
+		require.NoError(t, err, "%s", text)
+	}
+	made("install")
+	var want []string
 	for _, name := range []string{"start_server", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
-		code, printed := command(t, dir, filepath.Join(dir, "dest/usr/bin", name), "--version")
+		code, printed := command(t, dir, filepath.Join(dest, "usr/bin", name), "--version")
 		assert.Zero(t, code)
 		assert.Equal(t, name+" (go-server-starter) "+starter.Version+" (commit c0ffee)\n", printed)
+		want = append(want, "usr/bin/"+name, "usr/share/man/man1/"+name+".1",
+			"usr/share/bash-completion/completions/"+name, "usr/share/fish/vendor_completions.d/"+name+".fish")
 	}
+	want = append(want, "usr/share/man/man7/start_server-control.7", "usr/share/zsh/site-functions/_start_server")
+	assert.ElementsMatch(t, want, filesBelow(t, dest))
+	made("uninstall")
+	assert.Empty(t, filesBelow(t, dest))
+}
+
+// filesBelow are the files below a directory, by their names from there.
+func filesBelow(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			names = append(names, name)
+		}
+		return err
+	}))
+	return names
 }

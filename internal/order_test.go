@@ -23,14 +23,14 @@ const module = "github.com/lestrrat/go-server-starter"
 // lower storeys and none of its own. A package that is not there is not missed; one that
 // stands nowhere is a fault, so that whoever adds a room says where it belongs.
 var storeys = [][]string{
-	{"internal/text", "internal/lineedit", "listener", "bench/internal/protocol"},
+	{"internal/text", "internal/lineedit", "internal/pages", "listener", "bench/internal/protocol"},
 	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline"},
 	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/handover"},
 	{""}, // package starter
 	{
 		"cmd/start_server", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
-		"bench", "bench/worker", "e2e", "examples/hello", "internal",
+		"bench", "bench/worker", "e2e", "examples/hello", "internal", "internal/pages/man",
 	},
 }
 

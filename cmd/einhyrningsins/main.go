@@ -38,7 +38,7 @@ type options struct {
 	IPv6       bool     `short:"6" long:"ipv6-only" description:"bind IPv6 addresses only"`
 	Manual     bool     `short:"m" long:"manual" description:"each copy says by the control socket that it is ready, within 3 seconds, or is replaced; otherwise it has to live that long"`
 	DropEnv    []string `long:"drop-env-var" value-name:"VAR" description:"keep that variable from the program; repeatable"`
-	SocketPath string   `short:"d" long:"socket-path" value-name:"PATH" default:"/tmp/einhorn.sock" description:"control socket to make"`
+	SocketPath string   `short:"d" long:"socket-path" value-name:"PATH" complete:"socket" default:"/tmp/einhorn.sock" description:"control socket to make"`
 	Retries    int      `short:"r" long:"retries" value-name:"COUNT" default:"3" description:"give up after so many failed attempts in a row"`
 	Syslog     bool     `long:"syslog" description:"write all output to the syslog, by logger(1)"`
 	Verbose    bool     `short:"v" long:"verbose" description:"log more"`
@@ -67,8 +67,11 @@ func main() {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	args = cmdline.Rehearsing(args)
 	var o options
+	if cmdline.Completing() {
+		return cmdline.Complete(stdout, &o, args, nil)
+	}
+	args = cmdline.Rehearsing(args)
 	parser, command, err := cmdline.Parse(name, "[OPTIONS] [--] PROGRAM [ARGS]", &o, args)
 	switch {
 	case err != nil:

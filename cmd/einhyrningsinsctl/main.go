@@ -22,8 +22,8 @@ const name = "einhyrningsinsctl"
 
 // options is the command line. The tags drive parsing and help.
 type options struct {
-	SocketPath string   `short:"d" long:"socket-path" value-name:"PATH" default:"/tmp/einhorn.sock" description:"control socket of the master"`
-	Execute    []string `short:"e" long:"execute" value-name:"COMMAND" description:"carry out that command, and no shell"`
+	SocketPath string   `short:"d" long:"socket-path" value-name:"PATH" complete:"socket" default:"/tmp/einhorn.sock" description:"control socket of the master"`
+	Execute    []string `short:"e" long:"execute" value-name:"COMMAND" complete:"command" description:"carry out that command, and no shell"`
 	Help       bool     `short:"h" long:"help" description:"print this help"`
 	Version    bool     `long:"version" description:"print the version"`
 }
@@ -40,6 +40,9 @@ func main() {
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	var o options
+	if cmdline.Completing() {
+		return cmdline.Complete(stdout, &o, args, map[string]cmdline.Values{"command": commandNames})
+	}
 	parser, rest, err := cmdline.Parse(name, "[OPTIONS]", &o, args)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%q: commands stand behind -e; see %s --help", rest[0], name)
@@ -90,6 +93,14 @@ var commands = []command{
 	{"die", "stop all copies gracefully, and the master; done when they are gone", (*session).die},
 }
 
+// commandNames are what a shell completes behind -e.
+func commandNames(string) (names []string) {
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 func commandList() string {
 	list := ""
 	for _, c := range commands {
@@ -138,10 +149,7 @@ func (s *session) shell(stdin *os.File) (code int) {
 		return cmdline.Fail(s.stderr, name, cmdline.Error, err)
 	}
 	master.Close()
-	words := []string{"quit"}
-	for _, c := range commands {
-		words = append(words, c.name)
-	}
+	words := append(commandNames(""), "quit")
 	lines := lineedit.New(stdin, s.stdout, "> ", words)
 	if lines.Terminal() {
 		fmt.Fprintf(s.stdout, "This is the shell of %s.\nhelp tells what there is, Tab completes it, and Ctrl-D or quit leaves.\n", master.Who())

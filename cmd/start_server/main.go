@@ -43,13 +43,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if report != nil {
 		stderr = report
 	}
+	if cmdline.Completing() {
+		return cmdline.Complete(stdout, &options{}, args, completed)
+	}
 	args = cmdline.Rehearsing(args)
 	o, err := parse(args)
 	switch {
 	case o == nil:
 		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err, nil)))
 	case o.Help:
-		o.writeHelp(stdout)
+		writeHelp(stdout)
 		return exitOK
 	case o.Version:
 		fmt.Fprintln(stdout, cmdline.Version("start_server", starter.Version))

@@ -7,13 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/cmdline"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -95,7 +98,7 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--pid-file=p stop", "stop: there is no such program; did you mean --stop? See start_server --help"},
 		{"status", "status: there is no such program; did you mean --status? See start_server --help"},
 		{"--interval", "--interval: its value is missing"},
-		{"--s=1", "--s=1: ambiguous: --subreaper, --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help"},
+		{"--s=1", "--s=1: ambiguous: --subreaper, --signal-on-hup, --signal-on-term, --stop-delay, --surge, --status-file, --stop, --status; see start_server --help"},
 	} {
 		code, stdout, stderr := drive(strings.Fields(c.args)...)
 		assert.Equal(t, exitUsage, code, c.args)
@@ -181,13 +184,42 @@ func TestHelpFitsATerminalAndNamesEveryOption(t *testing.T) {
 	}
 	assert.Contains(t, help, "start_server [options] -- program [args...]")
 	assert.Contains(t, help, "Exit codes: ")
-	for _, option := range []string{
-		"port", "path", "dir", "interval", "signal-on-hup", "signal-on-term", "pid-file", "status-file", "envdir",
-		"enable-auto-restart", "auto-restart-interval", "kill-old-delay", "backlog", "log-file", "daemonize",
-		"restart", "stop", "help", "version", "kill-timeout", "timeout",
-	} {
-		assert.Regexp(t, `(?m)^\s+--`+regexp.QuoteMeta(option)+`\b`, help)
+	parser, err := cmdline.Parser("start_server", usage, &options{})
+	require.NoError(t, err)
+	for _, group := range parser.Groups() {
+		for _, option := range group.Options() {
+			assert.Regexp(t, `(?m)^  --`+regexp.QuoteMeta(option.LongName)+`\b`, help)
+		}
 	}
+}
+
+func TestHelpHasSectionsWithAnExampleEach(t *testing.T) {
+	t.Parallel()
+	_, help, _ := drive("--help")
+	var names []string
+	for _, s := range sections() {
+		names = append(names, s.name)
+		assert.Contains(t, help, "\n\n"+s.name+":\n  "+s.example+"\n\n  --")
+		assert.NotEmpty(t, s.options)
+		args := strings.Fields(s.example)
+		assert.Equal(t, "start_server", args[0])
+		o, err := parse(args[1:])
+		assert.NoError(t, err, s.example)
+		shown := slices.ContainsFunc(s.options, func(option reflect.StructField) bool {
+			return o.parser.FindOptionByLongName(option.Tag.Get("long")).IsSet()
+		})
+		assert.True(t, shown, "the example shows an option of the section: %s", s.example)
+	}
+	assert.Equal(t, []string{"Sockets", "Workers", "Restarts", "Readiness", "Files", "Client"}, names)
+}
+
+func TestShellCompletesExports(t *testing.T) {
+	t.Parallel()
+	cmd := command(t, "--export=systemd,p")
+	cmd.Env = append(cmd.Env, "GO_FLAGS_COMPLETION=1")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	assert.Equal(t, "--export=systemd,php-fpm\n--export=systemd,puma\n", string(out))
 }
 
 func TestHelpAndVersionComeBeforeAnyFault(t *testing.T) {

@@ -14,69 +14,81 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// options is the command line. The tags drive parsing and help.
+//go:generate go test . -run=TestOptionsPageIsFresh -update
+
+// options is the command line. The tags drive parsing, the help, docs/options.md and what
+// a shell completes. A blank field begins a section, which all fields up to the next one
+// belong to. default-mask is the default as people read it; complete is what a shell may
+// offer as the value, see cmdline.Complete.
 type options struct {
-	Port         []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP port with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...], or a socket that is open already, fd://N. Without a host 0.0.0.0; an IPv6 address in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, ipv4, ipv6, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
-	Path         []string `long:"path" value-name:"PATH" description:"unix stream socket to bind, [LABEL@]PATH[,OPTION...]. OPTION: backlog=N, mode=OCTAL, owner=USER, group=GROUP, nonblock; repeatable"`
-	Inherit      []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take all sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name; repeatable"`
-	Backlog      string   `long:"backlog" value-name:"N" description:"listen(2) backlog (default: SOMAXCONN)"`
-	Export       []string `long:"export" value-name:"NAME" description:"tell the program of its sockets in the way of systemd, einhorn, unicorn, puma, nginx or php-fpm, too; repeatable, also as a comma list"`
-	Expand       bool     `long:"expand" description:"put descriptors and ports in the place of {fd:WHICH} and {port:WHICH} in the program's arguments; WHICH is a label, a name in SERVER_STARTER_PORT, or a place among the sockets from 0"`
-	Dir          string   `long:"dir" value-name:"PATH" description:"working directory of the program, followed anew at every start of it"`
-	Interval     string   `long:"interval" value-name:"SECONDS" description:"a new worker that lives this long has started; also the least time between two attempts (default: 1, at least 0.1)"`
-	KillOldDelay string   `long:"kill-old-delay" value-name:"SECONDS" description:"wait between a new worker's success and the old workers' signal; also KILL_OLD_DELAY (default: 0, or 5 with --enable-auto-restart)"`
-	KillTimeout  string   `long:"kill-timeout" value-name:"SECONDS" description:"KILL a worker that is still there so long after it was told to go (default: never)"`
+	_ struct{} `section:"Sockets" example:"start_server --port=127.0.0.1:8080 --path=app.sock -- ./server"`
 
-	User          string   `long:"user" value-name:"USER" description:"run the program as that user, with its groups; ports are bound before"`
-	Group         string   `long:"group" value-name:"GROUP" description:"run the program in that group (default: the user's)"`
-	Umask         string   `long:"umask" value-name:"OCTAL" description:"umask of the program"`
-	Nice          string   `long:"nice" value-name:"N" description:"add N, from -20 to 19, to the program's niceness"`
-	Limit         []string `long:"limit" value-name:"NAME=SOFT[:HARD]" description:"resource limit of the program, by its name for prlimit(1): nofile, nproc, as, ...; a number or unlimited; repeatable (Linux)"`
-	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec gives the program more rights, by a set-user-ID bit or capabilities of a file (Linux)"`
-	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program; repeatable"`
-	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program but PATH and what start_server sets or reads"`
+	Port           []string `long:"port" value-name:"SPEC" description:"TCP port to bind, or UDP with a u: [LABEL@][HOST:][u]PORT[=FD][,OPTION...]; or a socket that is open already: fd://N. Without HOST it is 0.0.0.0; an IPv6 address stands in brackets; with =FD the program finds the socket at that descriptor. OPTION: backlog=N, reuseport, ipv4, ipv6, v6only=0, nodelay, defer-accept, fastopen=N, nonblock. Repeatable, also as a comma list"`
+	Path           []string `long:"path" value-name:"PATH" complete:"file" description:"unix stream socket to bind: [LABEL@]PATH[,OPTION...]. OPTION: backlog=N, mode=OCTAL, owner=USER, group=GROUP, nonblock. Repeatable"`
+	Inherit        []string `long:"inherit" value-name:"NAME" optional:"yes" optional-value:"*" description:"take all sockets that systemd passes by LISTEN_FDS, or with =NAME those of that name. Repeatable"`
+	Backlog        string   `long:"backlog" value-name:"N" default-mask:"SOMAXCONN" description:"backlog of the sockets, for listen(2)"`
+	Export         []string `long:"export" value-name:"NAME" complete:"export" default-mask:"SERVER_STARTER_PORT only" description:"tell the program of its sockets also in the way of systemd, einhorn, unicorn, puma, nginx or php-fpm. Repeatable, also as a comma list"`
+	Expand         bool     `long:"expand" description:"replace {fd:WHICH} and {port:WHICH} in the program's arguments by the descriptor and the port of a socket. WHICH is a label, a name in SERVER_STARTER_PORT, or the place among the sockets, from 0"`
+	FDStore        bool     `long:"fdstore" description:"have the service manager keep the sockets for the start_server that it starts after a crash: no connection that waits is lost. systemd needs FileDescriptorStoreMax= for it (Linux)"`
+	ReplaceOrphans bool     `long:"replace-orphans" description:"take the sockets over from workers that a killed start_server left behind, as listed in --status-file. These are told to go when the new workers serve (Linux)"`
+
+	_ struct{} `section:"Workers" example:"start_server --port=8080 --workers=4 --dir=/srv/app -- ./server"`
+
+	Workers       string   `long:"workers" value-name:"N" default-mask:"1" description:"number of processes in a generation. Each finds its number, from 0, in SERVER_STARTER_WORKER. TTIN adds one, TTOU takes one away"`
+	Dir           string   `long:"dir" value-name:"PATH" complete:"dir" description:"working directory of the program; looked up anew at every start of it"`
+	User          string   `long:"user" value-name:"USER" default-mask:"as start_server" description:"run the program as that user, with its groups. Ports are bound before"`
+	Group         string   `long:"group" value-name:"GROUP" default-mask:"the user's" description:"run the program in that group"`
+	Umask         string   `long:"umask" value-name:"OCTAL" default-mask:"as start_server" description:"umask of the program"`
+	Nice          string   `long:"nice" value-name:"N" default-mask:"0" description:"add N, from -20 to 19, to the program's niceness"`
+	Limit         []string `long:"limit" value-name:"NAME=SOFT[:HARD]" default-mask:"as start_server" description:"resource limit of the program. NAME is as in prlimit(1): nofile, nproc, as, ...; a limit is a number or unlimited. Repeatable (Linux)"`
+	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec gives the program more rights, be it by a set-user-ID bit or by capabilities of a file (Linux)"`
+	EnvDir        string   `long:"envdir" value-name:"DIR" complete:"dir" description:"directory whose files are variables for the program; read anew at every start of it. Also ENVDIR"`
+	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program. Repeatable"`
+	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program except PATH and those that start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
-	Subreaper     bool     `long:"subreaper" description:"adopt orphans of the program, wait for them, and pass USR1 and USR2 on, as it does as PID 1 (Linux)"`
+	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1 (Linux)"`
 
-	KillGroup bool   `long:"kill-group" description:"KILL its whole process group then; each worker leads one of its own. What it leaves behind there is told to go as it was"`
-	StopDelay string `long:"stop-delay" value-name:"SECONDS" description:"serve on so long after TERM before stopping (default: 0)"`
+	_ struct{} `section:"Restarts" example:"start_server --port=8080 --signal-on-hup=QUIT --kill-timeout=30 -- ./server"`
 
-	Ready        string `long:"ready" value-name:"HOW" description:"how a new worker proves that it has started: interval, by living so long, or notify, by READY=1 on NOTIFY_SOCKET as sd_notify(3) has it (default: interval)"`
-	ReadyTimeout string `long:"ready-timeout" value-name:"SECONDS" description:"a worker that has not said that it is ready by then has failed (default: 60)"`
-	Attempts     string `long:"attempts" value-name:"N" description:"give up after so many failed attempts in a row; 0 is never (default: 0)"`
-	Workers      string `long:"workers" value-name:"N" description:"run so many processes in a generation; each is told its number from 0 in SERVER_STARTER_WORKER. TTIN adds one, TTOU takes one away (default: 1)"`
+	SignalOnHUP         string `long:"signal-on-hup" value-name:"NAME" complete:"signal" default-mask:"TERM" description:"signal for old workers at a restart"`
+	SignalOnTERM        string `long:"signal-on-term" value-name:"NAME" complete:"signal" default-mask:"TERM" description:"signal for all workers when start_server gets TERM"`
+	KillOldDelay        string `long:"kill-old-delay" value-name:"SECONDS" default-mask:"0, or 5 with --enable-auto-restart" description:"time from the success of the new workers to the signal for the old ones. Also KILL_OLD_DELAY"`
+	KillTimeout         string `long:"kill-timeout" value-name:"SECONDS" default-mask:"never" description:"KILL a worker that is still there so long after it was told to go"`
+	KillGroup           bool   `long:"kill-group" description:"KILL the worker's whole process group then. What a worker leaves behind in its group is told to go as the worker was (Linux)"`
+	StopDelay           string `long:"stop-delay" value-name:"SECONDS" default-mask:"0" description:"serve on so long after TERM before stopping"`
+	Rolling             bool   `long:"rolling" description:"restart worker by worker: a new one that has proved itself replaces the old one of its number. Needs --workers"`
+	Surge               string `long:"surge" value-name:"K" default-mask:"1" description:"in a rolling restart run at most K processes beyond --workers"`
+	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time. Also ENABLE_AUTO_RESTART=1"`
+	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" default-mask:"360" description:"time from the last success to an automatic restart. Also AUTO_RESTART_INTERVAL"`
 
-	Rolling bool   `long:"rolling" description:"restart slot by slot: a worker that has proved itself takes over from the old one of its number, which is told to go; needs --workers"`
-	Surge   string `long:"surge" value-name:"K" description:"so many processes at most beyond --workers in a rolling restart (default: 1)"`
+	_ struct{} `section:"Readiness" example:"start_server --port=8080 --ready=notify --attempts=3 -- ./server"`
 
-	SignalOnHUP  string `long:"signal-on-hup" value-name:"NAME" description:"signal for old workers at a restart (default: TERM)"`
-	SignalOnTERM string `long:"signal-on-term" value-name:"NAME" description:"signal for all workers when start_server gets TERM (default: TERM)"`
+	Interval     string `long:"interval" value-name:"SECONDS" default-mask:"1; at least 0.1" description:"a new worker that lives so long has proved itself. Also the least time between two attempts"`
+	Ready        string `long:"ready" value-name:"HOW" complete:"interval notify" default-mask:"interval" description:"how a new worker proves itself: interval, by living so long; or notify, by READY=1 to NOTIFY_SOCKET, see sd_notify(3) (notify: Linux)"`
+	ReadyTimeout string `long:"ready-timeout" value-name:"SECONDS" default-mask:"60" description:"with --ready=notify: a new worker that is not ready by then has failed"`
+	Attempts     string `long:"attempts" value-name:"N" default-mask:"0, which is never" description:"give up after so many failed attempts in a row. The old workers serve on; without any start_server exits with 1"`
 
-	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time; also ENABLE_AUTO_RESTART=1"`
-	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" description:"time from the last success to an automatic restart; also AUTO_RESTART_INTERVAL (default: 360)"`
+	_ struct{} `section:"Files" example:"start_server --port=8080 --control=app.ctl --log-file=app.log -- ./server"`
 
-	FDStore        bool `long:"fdstore" description:"have the service manager keep the sockets, for the start_server that it starts when this one was killed: none is lost, nor a connection that waits. systemd needs FileDescriptorStoreMax= for that; see docs/systemd.md (Linux)"`
-	ReplaceOrphans bool `long:"replace-orphans" description:"take the sockets over from the workers that --status-file lists of a start_server that was killed, and tell those to go when the new ones serve; see docs/killed.md (Linux)"`
+	PidFile      string `long:"pid-file" value-name:"FILE" complete:"file" description:"file to hold the pid of start_server while it runs"`
+	StatusFile   string `long:"status-file" value-name:"FILE" complete:"file" description:"file to list the serving workers, a line GENERATION:PID each"`
+	Control      string `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
+	LogFile      string `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
+	PrefixOutput bool   `long:"prefix-output" description:"begin each line that the program writes with its pid: [4711] hello. The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
+	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
-	EnvDir       string `long:"envdir" value-name:"DIR" description:"directory whose files are variables for the program, read anew at every start of it; also ENVDIR"`
-	PidFile      string `long:"pid-file" value-name:"FILE" description:"file to hold the pid of start_server while it runs"`
-	StatusFile   string `long:"status-file" value-name:"FILE" description:"file to list the serving workers, a line GENERATION:PID each"`
-	Control      string `long:"control" value-name:"PATH" description:"control socket: to make, and for --restart, --stop and --status to use; see docs/control.md"`
-	LogFile      string `long:"log-file" value-name:"FILE" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
-	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" description:"run in the background, and return when the first worker has been started, or with =ready when it serves; if it fails before that all ends, by the first failure or that of --attempts, which is told; needs --log-file"`
-	PrefixOutput bool   `long:"prefix-output" description:"have each line that the program writes begin with its pid, as in [4711] hello. It writes to a pipe then, and cannot truncate the log or forge lines of start_server's"`
+	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`
 
-	Restart     bool   `long:"restart" description:"restart the start_server at --control, and return when the new generation serves; or the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
-	Drained     bool   `long:"drained" description:"--restart by --control waits until the old workers are gone, too"`
-	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets, and restart the workers. With a program the whole command line is the new one; without, the old one stays"`
-	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
+	Restart     bool   `long:"restart" description:"restart the workers of the start_server at --control, and return when the new generation serves. Or of the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
+	Drained     bool   `long:"drained" description:"--restart by --control also waits until the old workers are gone"`
 	Stop        bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
 	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
 	JSON        bool   `long:"json" description:"--status as JSON"`
-	Timeout     string `long:"timeout" value-name:"SECONDS" description:"how long --restart and --stop wait (default: for ever), and --status (default: 10)"`
-
-	Help    bool `long:"help" description:"print this help"`
-	Version bool `long:"version" description:"print the version"`
+	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
+	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
+	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --stop, --upgrade and --status wait"`
+	Help        bool   `long:"help" description:"print this help"`
+	Version     bool   `long:"version" description:"print the version"`
 
 	command []string
 	parser  *flags.Parser
@@ -85,25 +97,6 @@ type options struct {
 	upgrade bool     // --upgrade was given
 	line    []string // the whole command line, without what is only for --upgrade
 }
-
-const usage = "[options] -- program [args...]"
-
-const epilogue = `
-SECONDS may have a fraction or a unit: 2, 0.5, 300ms. NAME is a signal's name
-in any case, with or without SIG.
-
-Signals: HUP starts a new generation of the program beside the running one,
-which is told to go when the new one has started. TERM, INT and QUIT stop all
-workers (INT by TERM, QUIT by QUIT), and then start_server.
-
-Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
-            1  it failed: a port in use, a program that cannot be started, a
-               restart that failed, or that took longer than --timeout, no
-               start_server where one was to be asked
-            2  the command line is wrong; nothing was touched
-            3  --status: nothing serves
-            4  --status: whether something serves cannot be known
-`
 
 // parse reads the command line. The error names every fault, a line each. If options are
 // returned with it, starter.New may find more faults in them.
@@ -158,11 +151,6 @@ func (o *options) whenReady(c *starter.Config, letGo func()) {
 	if c.Attempts == 0 {
 		c.FirstAttempts = 1
 	}
-}
-
-func (o *options) writeHelp(w io.Writer) {
-	o.parser.WriteHelp(w)
-	fmt.Fprint(w, epilogue)
 }
 
 // spellOut writes options in full, for go-flags. Init scripts give them as Perl's

@@ -87,7 +87,7 @@ func ParseExports(lists []string) ([]Export, error) {
 			i := slices.IndexFunc(exports, known)
 			switch {
 			case i < 0:
-				faults = append(faults, fmt.Errorf("export %q: there are only %s", name, allNames()))
+				faults = append(faults, fmt.Errorf("export %q: there are only %s", name, strings.Join(ExportNames(), ", ")))
 			case slices.ContainsFunc(found, known):
 				faults = append(faults, fmt.Errorf("export %q: it is asked for twice", name))
 			default:
@@ -98,12 +98,13 @@ func ParseExports(lists []string) ([]Export, error) {
 	return found, errors.Join(faults...)
 }
 
-func allNames() string {
+// ExportNames are the names of all conventions.
+func ExportNames() []string {
 	var names []string
 	for _, e := range exports {
 		names = append(names, e.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // Check says why the convention cannot tell of the sockets, if it cannot. They need not

@@ -13,7 +13,7 @@ import (
 func ParseSignal(s string) (os.Signal, error) {
 	sig := signalNumber(strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(s)), "SIG"))
 	if sig == 0 {
-		return nil, fmt.Errorf("signal %q is not one of %s", s, strings.Join(names(), " "))
+		return nil, fmt.Errorf("signal %q is not one of %s", s, strings.Join(SignalNames(), " "))
 	}
 	return sig, nil
 }
@@ -32,7 +32,8 @@ func SignalName(sig os.Signal) string {
 // lastSignal is beyond every signal that has a name.
 const lastSignal = 64
 
-func names() []string {
+// SignalNames are the names of signals on this system, without SIG, sorted.
+func SignalNames() []string {
 	var list []string
 	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
 		if name := signalName(sig); name != "" {

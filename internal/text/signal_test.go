@@ -34,8 +34,8 @@ func TestUnknownSignalIsRefusedWithTheNamesThereAre(t *testing.T) {
 
 func TestEverySignalIsNamedAsItIsParsed(t *testing.T) {
 	t.Parallel()
-	require.Contains(t, names(), "TERM")
-	for _, name := range names() {
+	require.Contains(t, SignalNames(), "TERM")
+	for _, name := range SignalNames() {
 		sig, err := ParseSignal(name)
 		require.NoError(t, err)
 		assert.Equal(t, name, SignalName(sig))

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/pages"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the options into docs/options.md")
+
+const root = "../.." // of the repository
+
+// literal is a word of a description that stands for itself: --option, =VALUE, [FORM].
+var literal = regexp.MustCompile(`(^|[ (])(--[a-z-]+|[^ (]*[\[{=][^ ]*?)([.,;:)]*(?: |$))`)
+
+// row is an option's row in the table of its section.
+func row(option reflect.StructField) string {
+	meaning := option.Tag.Get("description")
+	meaning = strings.ToUpper(meaning[:1]) + meaning[1:]
+	meaning = strings.ReplaceAll(meaning, " ", "  ") // or two words in a row would share one
+	meaning = strings.ReplaceAll(literal.ReplaceAllString(meaning, "$1`$2`$3"), "  ", " ")
+	return strings.Join([]string{
+		"| `" + spelling(option) + "`", strings.ReplaceAll(meaning, "|", `\|`), strings.TrimSpace(option.Tag.Get("default-mask") + " |"),
+	}, " | ")
+}
+
+// The tables of docs/options.md are made of the tags that the help is made of.
+func TestOptionsPageIsFresh(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(root, "docs/options.md")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	page := pages.New("docs/options.md", string(text))
+	for _, s := range sections() {
+		rows := []string{"| option | meaning | default |", "| --- | --- | --- |"}
+		for _, option := range s.options {
+			rows = append(rows, row(option))
+		}
+		var ok bool
+		page, ok = page.With("<!-- options of "+s.name+" -->", "<!-- end of options -->", rows)
+		require.True(t, ok, "docs/options.md has no place for the options of %s", s.name)
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(page.Text()), 0o644))
+		return
+	}
+	assert.True(t, page.Text() == string(text), "the options have changed: go generate ./... writes docs/options.md")
+}
+
+// notHere is what is only the fault of the system that the test runs on.
+var notHere = regexp.MustCompile(`^(user "app" is not known to this system|fdstore: there is no service manager .*)$`)
+
+// Every command line of the documentation is one that start_server takes.
+func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
+	t.Parallel()
+	all, err := pages.Read(root)
+	require.NoError(t, err)
+	count := 0
+	for _, page := range all {
+		for _, c := range page.Commands("start_server") {
+			count++
+			o, err := parse(c.Args)
+			if !assert.NoError(t, err, "%s:%d: start_server %q", page.Path, c.Line, c.Args) || len(o.command) == 0 || o.isClient() {
+				continue
+			}
+			if _, err = starter.New(o.config(io.Discard)); err != nil {
+				for fault := range strings.SplitSeq(err.Error(), "\n") {
+					assert.Regexp(t, notHere, fault, "%s:%d: start_server %q", page.Path, c.Line, c.Args)
+				}
+			}
+		}
+	}
+	assert.Greater(t, count, 50, "they are found")
+}
+
+// The rows of docs/servers.md have what stands behind start_server --port=127.0.0.1:8080.
+func TestRowsOfTheServersPageAreTaken(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs/servers.md"))
+	require.NoError(t, err)
+	count := 0
+	for row := range strings.Lines(string(text)) {
+		cells := strings.Split(row, " | ")
+		if len(cells) != 5 || !strings.Contains(cells[2], "-- ") {
+			continue
+		}
+		count++
+		line := ""
+		for _, code := range pages.New("", cells[2]).Codes() {
+			line += code.Text + " "
+			if strings.Contains(code.Text, "-- ") {
+				break // what follows is an explanation
+			}
+		}
+		o, err := parse(append([]string{"--port=127.0.0.1:8080"}, pages.Words(line)...))
+		if assert.NoError(t, err, row) {
+			assert.NotEmpty(t, o.command, row)
+		}
+	}
+	assert.Greater(t, count, 12, "they are found")
+}

@@ -1,0 +1,131 @@
+package starter
+
+import (
+	"context"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+)
+
+// Status is how things stand.
+type Status struct {
+	Name string // of the program
+	Pid  int
+	// State is starting (nothing serves), serving, refilling (fewer workers than wanted),
+	// restarting, draining (old workers are on their way out), stop delay or stopping.
+	State         string
+	Started       time.Time
+	Uptime        time.Duration
+	Generation    int            // the live one; 0: none
+	Starting      int            // the one that is starting; 0: none
+	WantedWorkers int            // of a generation
+	Restarts      int            // generations that went live after the first attempt
+	Version       string         // of the program
+	ImageSince    time.Time      // this image of the program runs
+	Upgrades      int            // images before it in this process
+	StopsAt       time.Time      // when the stop delay is over; zero: no stop was asked for
+	Workers       []WorkerStatus // in ascending order of generation and slot
+	Sockets       []SocketStatus // in the order given
+	Failure       *FailureStatus // of the last attempt; nil: it did not fail
+}
+
+// WorkerStatus is one worker process.
+type WorkerStatus struct {
+	Generation int
+	Slot       int // its number, from 0
+	Pid        int // 0: it is missing
+	// State is proving, live, old (serving until it is told to go), draining (told to go),
+	// stopping (as it says itself), failed (told to go, as its generation has failed) or
+	// missing (it has ended, and another one is to be started in its slot).
+	State      string
+	Age        time.Duration
+	ReadyAfter time.Duration // from its start until it had proved itself; 0: it has not yet
+	Restarts   int           // how many workers its slot had before
+	LastExit   *WorkerExit   // of its slot; nil: none has ended
+	NextTry    time.Duration // if it is missing: until one is started
+	Says       string        // its last STATUS line (sd_notify(3))
+}
+
+// WorkerExit is how a worker ended.
+type WorkerExit struct {
+	Pid    int
+	Status int    // raw, as of wait(2)
+	Text   string // the same in words: exit code 1
+	At     time.Time
+	Lived  time.Duration
+}
+
+// SocketStatus is a socket of the workers.
+type SocketStatus struct {
+	Name    string // as in SERVER_STARTER_PORT
+	Network string // tcp, udp or unix
+	Address string
+	FD      int // in the workers
+	// Waiting is the connections that no worker has accepted yet; on unix sockets 1 if there
+	// are any. WaitingFor is for how long none was accepted, as far as somebody has looked.
+	Waiting    int
+	WaitingFor time.Duration
+}
+
+// FailureStatus is an attempt to start a generation that failed.
+type FailureStatus struct {
+	Generation int
+	Reason     string
+	At         time.Time
+	GivenUp    bool     // no other attempt followed
+	Log        []string // the last lines of the log file since it began
+}
+
+// Status tells how things stand. It blocks while Run is not running, until ctx
+// ends; after Run the error is ErrStopping.
+func (s *Starter) Status(ctx context.Context) (Status, error) {
+	now, err := s.commands.Status(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	return statusOf(now), nil
+}
+
+// statusOf is a status as the control socket tells it, with times of Go.
+func statusOf(now control.Status) Status {
+	s := Status{
+		Name: now.Name, Pid: now.Pid, State: string(now.State), Started: now.Started, Uptime: seconds(now.Uptime),
+		Generation: now.Generation, Starting: now.Starting, WantedWorkers: now.WantedWorkers, Restarts: now.Restarts,
+		Version: now.Version, ImageSince: now.ImageSince, Upgrades: now.Upgrades,
+	}
+	if now.StopsAt != nil {
+		s.StopsAt = *now.StopsAt
+	}
+	for _, w := range now.Workers {
+		s.Workers = append(s.Workers, workerStatusOf(w))
+	}
+	for _, socket := range now.Sockets {
+		s.Sockets = append(s.Sockets, SocketStatus{
+			Name: socket.Name, Network: socket.Network, Address: socket.Address, FD: socket.FD,
+			Waiting: socket.Waiting, WaitingFor: seconds(socket.WaitingFor),
+		})
+	}
+	if f := now.Failure; f != nil {
+		s.Failure = &FailureStatus{Generation: f.Generation, Reason: f.Reason, At: f.At, GivenUp: f.GivenUp, Log: f.Log}
+	}
+	return s
+}
+
+func workerStatusOf(w control.Worker) WorkerStatus {
+	s := WorkerStatus{
+		Generation: w.Generation, Slot: w.Slot, Pid: w.Pid, State: string(w.State), Age: seconds(w.Age),
+		Restarts: w.Restarts, Says: w.Says,
+	}
+	if w.ReadyAfter != nil {
+		s.ReadyAfter = seconds(*w.ReadyAfter)
+	}
+	if w.NextTry != nil {
+		s.NextTry = seconds(*w.NextTry)
+	}
+	if e := w.LastExit; e != nil {
+		s.LastExit = &WorkerExit{Pid: e.Pid, Status: e.Status, Text: e.Text, At: e.At, Lived: seconds(e.Lived)}
+	}
+	return s
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
