@@ -9,7 +9,7 @@ FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 # Where make install puts the commands; packages stage them below DESTDIR.
 PREFIX ?= /usr/local
 BIN ?= bin
-COMMANDS = start_server socketmaster einhyrningsins einhyrningsinsctl
+COMMANDS = start_server start_server_probe socketmaster einhyrningsins einhyrningsinsctl
 
 # What --version names. Not by Go itself, which refuses to build in a clone that git
 # takes for another user's.
