@@ -84,7 +84,8 @@ func (c *Checker) timeout() time.Duration { return cmp.Or(c.Timeout, defaultTime
 
 // Pass blocks until all probes have passed, once each, or ctx ends: the error then says
 // why the last try of each that has not passed failed. When ctx ends by its deadline while
-// this process was stopped there is one more try, within Timeout.
+// this process was stopped there is one more try, which takes Timeout and 3 seconds at
+// most.
 func (c *Checker) Pass(ctx context.Context, t Target) error {
 	return c.each(ctx, func(ctx context.Context, p *Probe) error {
 		var last error // of a try that came to its end
@@ -99,11 +100,9 @@ func (c *Checker) Pass(ctx context.Context, t Target) error {
 			}
 			pause(ctx, tryPause-time.Since(began))
 		}
-		limit := c.timeout() + overtime + slept
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(began) > limit && c.all.Err() == nil {
-			ctx, done := c.within(context.WithoutCancel(ctx))
-			defer done()
-			return c.try(ctx, p, t, &began)
+		longest := c.timeout() + overtime + slept
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(began) > longest && c.all.Err() == nil {
+			return c.lastTry(ctx, p, t, longest)
 		}
 		switch {
 		case last != nil:
@@ -113,6 +112,20 @@ func (c *Checker) Pass(ctx context.Context, t Target) error {
 		}
 		return p.fault("%s", p.late(time.Since(began)))
 	})
+}
+
+// lastTry is a try after ctx has ended. It blocks for the time that a try may take.
+func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target, longest time.Duration) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), longest)
+	defer done()
+	ctx, end := c.within(ctx)
+	defer end()
+	var began time.Time
+	err := c.try(ctx, p, t, &began)
+	if err != nil && ctx.Err() != nil {
+		return p.fault("%s", p.late(longest))
+	}
+	return err
 }
 
 // Still tries all probes once, and one that fails a second time at once. It blocks until

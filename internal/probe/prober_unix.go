@@ -24,7 +24,7 @@ import (
 const program = "start_server_probe"
 
 const (
-	startTime  = 5 * time.Second        // until it is executed
+	startTime  = 10 * time.Second       // until it says that it is there
 	startPause = 100 * time.Millisecond // between the starts of processes that fail
 	endTime    = 2 * time.Second        // until it ends by itself
 	killTime   = time.Second            // until it is gone when it was killed
@@ -50,8 +50,8 @@ type prober struct {
 	status  int // raw, when it is gone
 }
 
-// prober returns the process that runs, or starts one. It blocks until that is executed,
-// or ctx ends.
+// prober returns the process that runs, or starts one. It blocks until that is there, or
+// ctx ends.
 func (c *Checker) prober(ctx context.Context) (*prober, error) {
 	select {
 	case c.starts <- struct{}{}:
@@ -148,7 +148,8 @@ func beside() string {
 	return path
 }
 
-// start starts a process. Its socket is its stdin.
+// start starts a process, and blocks until that says that it is there: on a busy machine
+// this takes longer than many a try. Its socket is its stdin.
 func (c *Checker) start(ctx context.Context) (*prober, error) {
 	start, err := c.program()
 	if err != nil {
@@ -174,7 +175,8 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 		stderr = c.Stderr()
 	}
 	start.Files = []int{theirs, stderr, stderr}
-	ctx, done := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("not executed within %v", startTime))
+	late := fmt.Errorf("not there within %v", startTime)
+	ctx, done := context.WithTimeoutCause(ctx, startTime, late)
 	defer done()
 	began := time.Now()
 	process, err := proc.StartContext(ctx, start)
@@ -184,11 +186,27 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 	}
 	p := &prober{
 		process: process, conn: conn, started: began, sending: make(chan struct{}, 1),
-		broken: make(chan struct{}), gone: make(chan struct{}), asked: map[uint32]chan wire.Answer{},
+		broken: make(chan struct{}), gone: make(chan struct{}),
 	}
+	hello := make(chan wire.Answer, 1)
+	p.asked = map[uint32]chan wire.Answer{wire.Hello: hello}
 	go p.wait()
 	go p.read()
-	return p, nil
+	select {
+	case <-hello:
+		return p, nil
+	case <-p.broken:
+		err = p.why
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+		if errors.Is(err, late) {
+			err = fmt.Errorf("%s was %w", program, late)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending.Go(p.end)
+	return nil, err
 }
 
 // connection is a socket for Go's poller.
@@ -219,41 +237,29 @@ func (p *prober) isBroken() bool {
 	}
 }
 
-// fail has all requests fail, and kills the process. It does not block.
+// fail has all requests fail. It closes the socket, by which the process ends with all that
+// it does. It does not block.
 func (p *prober) fail(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.why != nil {
-		return
-	}
-	p.why = why
-	close(p.broken)
-	p.conn.Close()
-	p.kill()
-}
-
-// kill needs mu.
-func (p *prober) kill() {
-	if !p.waited && !p.process.Ended() {
-		_ = p.process.Signal(os.Kill)
-	}
-}
-
-// end closes the socket, by which the process ends with all that it does. It blocks until
-// it is gone, and kills it after 2 seconds.
-func (p *prober) end() {
-	p.mu.Lock()
 	if p.why == nil {
-		p.why = ErrClosed
+		p.why = why
 		close(p.broken)
 		p.conn.Close()
 	}
-	p.mu.Unlock()
+}
+
+// end has the process end, and kills it after 2 seconds: its commands then may live on. It
+// blocks until it is gone.
+func (p *prober) end() {
+	p.fail(ErrClosed)
 	if p.goneWithin(endTime) {
 		return
 	}
 	p.mu.Lock()
-	p.kill()
+	if !p.waited && !p.process.Ended() {
+		_ = p.process.Signal(os.Kill)
+	}
 	p.mu.Unlock()
 	p.goneWithin(killTime)
 }

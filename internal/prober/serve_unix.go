@@ -36,6 +36,7 @@ func Serve(stdin *os.File, agent string) error {
 	stdin.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &server{conn: unixConn, agent: agent, tries: map[uint32]context.CancelFunc{}}
+	s.answer(wire.Hello, wire.Answer{Result: wire.Passed})
 	err = s.serve(ctx)
 	cancel()
 	s.all.Wait()

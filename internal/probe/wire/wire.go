@@ -62,6 +62,9 @@ const (
 	Late   Result = "late" // the time was over
 )
 
+// Hello is the ID of the first answer, which comes unasked: the process is there.
+const Hello = 0
+
 // Answer tells how a try went. Each request has one, but for Cancel.
 type Answer struct {
 	ID     uint32
