@@ -24,12 +24,12 @@ const module = "github.com/lestrrat/go-server-starter"
 // stands nowhere is a fault, so that whoever adds a room says where it belongs.
 var storeys = [][]string{
 	{"internal/text", "internal/lineedit", "internal/pages", "listener", "bench/internal/protocol"},
-	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals"},
-	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline"},
-	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/handover"},
+	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals", "internal/probe/wire"},
+	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline", "internal/prober"},
+	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/handover", "internal/probe"},
 	{""}, // package starter
 	{
-		"cmd/start_server", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
+		"cmd/start_server", "cmd/start_server_probe", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
 		"bench", "bench/worker", "e2e", "examples/hello", "internal", "internal/pages/man",
 	},
 }

@@ -51,3 +51,9 @@ func join(sockets []Socket, separator string, call func(Socket) string) string {
 	}
 	return strings.Join(words, separator)
 }
+
+// Probe tells a command that probes a worker of its connections to it, in the form of
+// SERVER_STARTER_PORT.
+func Probe(connections []Socket) string {
+	return "SERVER_STARTER_PROBE=" + join(connections, ";", func(s Socket) string { return s.Name + "=" + strconv.Itoa(s.FD) })
+}

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package prober
+
+import "syscall"
+
+// attributes has a command lead a process group.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
