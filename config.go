@@ -16,6 +16,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/probe"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -82,6 +83,31 @@ type Config struct {
 	// Interval, or [Notified]. A notice is READY=1 on the socket named by NOTIFY_SOCKET
 	// (sd_notify(3)) from the worker or a descendant of it. Linux only.
 	Proof Proof
+	// Probes are asked of each new worker with [Probed]: http://NAME/path and https://NAME/path,
+	// which any answer of 200 to 399 passes, tcp://NAME, which a worker passes that accepts, and
+	// exec:COMMAND, which exit code 0 passes. NAME is a label, or a name in SERVER_STARTER_PORT.
+	// All but exec: need BlueGreen, as otherwise nobody knows which worker answers. A process of
+	// its own asks, start_server_probe. See docs/blue-green.md. Linux only.
+	Probes []string
+	// ProbeTimeout is how long a worker may take to pass one. 0: one second. It is tried again
+	// until the time of the proof is over.
+	ProbeTimeout time.Duration
+	// ProbeInterval is after how long a worker of a canary is asked again. 0: never.
+	ProbeInterval time.Duration
+	// ProbeCommand is the path of start_server_probe. "": it stands beside our own executable, or
+	// is in PATH.
+	ProbeCommand string
+	// BlueGreen gives each TCP port two sets of sockets (SO_REUSEPORT): a new generation has the
+	// one that no client reaches until it has proved itself. With Workers each worker has
+	// a socket of its own, as with the option reuseport. Linux only.
+	BlueGreen bool
+	// Canary are the steps in which a proven generation comes to get all connections. Until then
+	// it fails, and the restart with it, if a worker ends, does not pass a probe again, or says
+	// ABORT=1 as sd_notify(3) says READY=1. It needs BlueGreen.
+	Canary []CanaryStep
+	// KeepOld is how long the old generation stands by without connections, for Rollback. It
+	// needs BlueGreen.
+	KeepOld time.Duration
 	// Attempts is how many attempts in a row may fail before a restart is
 	// given up and the old generation, if there is one, serves on; without
 	// one Run returns an error. 0: any number.
@@ -266,6 +292,7 @@ func (c *Config) complete() {
 type plan struct {
 	specs   []socket.Spec
 	program launch.Program
+	probes  []probe.Probe
 	env     launch.Environ // of the workers, but for what changes from one to the next
 }
 
@@ -281,13 +308,18 @@ func (c *Config) check() (plan, error) {
 	}
 	runAs, nobody := proc.LookupCredential(c.User, c.Group)
 	limits, beyond := proc.ParseLimits(c.Limits)
-	p := plan{specs, c.program(exports, runAs, limits), c.baseEnv(exports, runAs)}
+	c.sides(specs)
+	p := plan{specs: specs, program: c.program(exports, runAs, limits), env: c.baseEnv(exports, runAs)}
 	bound := socket.Plan(specs)
 	if wrong != nil || unknown != nil { // which is all there is to be said of them
 		p.program.Expand, p.program.Exports, bound = false, nil, nil
 	}
+	var unasked error
+	if p.probes, unasked = c.probes(bound); wrong != nil {
+		unasked = nil
+	}
 	faults := []error{
-		c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
+		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
 		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env),
 	}
 	return p, errors.Join(faults...)

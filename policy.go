@@ -12,7 +12,7 @@ const MinInterval = supervise.MinInterval
 // MaxWorkers is the greatest number of workers there may be: 10000.
 const MaxWorkers = supervise.MaxWorkers
 
-// Proof is how a worker proves itself: [Lived] or [Notified]. The zero value is Lived, for
+// Proof is how a worker proves itself: [Lived], [Notified] or [Probed]. The zero value is Lived, for
 // the Interval of the Config.
 type Proof struct{ how supervise.Proof }
 
@@ -23,6 +23,10 @@ func Lived(d time.Duration) Proof { return Proof{supervise.Lived(d)} }
 // Notified is the proof of a worker that says that it is ready. One that has not
 // said so within d has failed.
 func Notified(d time.Duration) Proof { return Proof{supervise.Notified(d)} }
+
+// Probed is the proof of a worker that has passed all Probes of the Config within d, and has
+// lived for its Interval.
+func Probed(d time.Duration) Proof { return Proof{supervise.Probed(d)} }
 
 // Replace is how a new generation replaces the live one: [AtOnce], which is the zero value,
 // [Beside] or [Rolling].

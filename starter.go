@@ -32,6 +32,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/probe"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
@@ -57,7 +58,8 @@ type Starter struct {
 	launcher *launch.Spawner
 	commands *command.Commands
 	reports  reports
-	notices  *notify.Listener // nil: workers are not asked to say that they are ready
+	checker  atomic.Pointer[probe.Checker] // nil: workers are not asked whether they serve
+	notices  *notify.Listener              // nil: workers are not asked to say that they are ready
 
 	mu   sync.Mutex
 	open undo // what Listen has opened; nil: nothing
@@ -122,12 +124,14 @@ func New(c Config) (*Starter, error) {
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
+	s.apart(&life)
 	life.Observers = s.observers()
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: c.Release,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
+		Waiting: func(side int) int { n, _ := s.launcher.Sockets.Waiting(side); return n },
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
 		Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
 	}
@@ -316,7 +320,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	s.made.add(s.launcher.Sockets.Abandon)
 	s.bound(left)
 	s.launcher.Warn()
-	return nil
+	return s.openChecker(open)
 }
 
 // openFiles opens the log, and then the status file: not before the ports are ours, as
@@ -356,7 +360,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
 	notices, err := s.adoptNotices()
-	if err == nil && notices == nil && s.config.Proof.how.Notified() {
+	if err == nil && notices == nil && s.config.listens() {
 		notices, err = notify.Listen(runAs != nil, s.notice)
 	}
 	if err != nil {
@@ -369,7 +373,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 		}
 		s.notices = notices
 	}
-	if s.config.Proof.how.Notified() {
+	if s.config.listens() {
 		s.launcher.Notify = notices.Addr()
 	}
 	if s.launcher.Control == "" {

@@ -12,7 +12,7 @@ type Status struct {
 	Name string // of the program
 	Pid  int
 	// State is starting (nothing serves), serving, refilling (fewer workers than wanted),
-	// restarting, draining (old workers are on their way out), stop delay or stopping.
+	// restarting, canary (a new generation gets a part of the connections), draining (old workers are on their way out), stop delay or stopping.
 	State         string
 	Started       time.Time
 	Uptime        time.Duration
@@ -26,6 +26,7 @@ type Status struct {
 	StopsAt       time.Time      // when the stop delay is over; zero: no stop was asked for
 	Workers       []WorkerStatus // in ascending order of generation and slot
 	Sockets       []SocketStatus // in the order given
+	Traffic       []Traffic      // of each generation, the newest last; with BlueGreen only
 	Failure       *FailureStatus // of the last attempt; nil: it did not fail
 }
 
@@ -34,7 +35,8 @@ type WorkerStatus struct {
 	Generation int
 	Slot       int // its number, from 0
 	Pid        int // 0: it is missing
-	// State is proving, live, old (serving until it is told to go), draining (told to go),
+	// State is proving, canary (it gets a part of the connections), live, standby (it gets none,
+	// and Rollback would give it all), old (serving until it is told to go), draining (told to go),
 	// stopping (as it says itself), failed (told to go, as its generation has failed) or
 	// missing (it has ended, and another one is to be started in its slot).
 	State      string
@@ -44,6 +46,15 @@ type WorkerStatus struct {
 	LastExit   *WorkerExit   // of its slot; nil: none has ended
 	NextTry    time.Duration // if it is missing: until one is started
 	Says       string        // its last STATUS line (sd_notify(3))
+}
+
+// Traffic is what a generation gets of the connections, with BlueGreen.
+type Traffic struct {
+	Generation  int
+	Percent     float64       // of new connections
+	Waiting     int           // connections that no worker has accepted yet
+	TimeLeft    time.Duration // of a canary's step, or for which an old generation stands by; 0: neither
+	CanRollBack bool          // it stands by, and Rollback would give it all connections
 }
 
 // WorkerExit is how a worker ended.
@@ -104,6 +115,13 @@ func statusOf(now control.Status) Status {
 			Name: socket.Name, Network: socket.Network, Address: socket.Address, FD: socket.FD,
 			Waiting: socket.Waiting, WaitingFor: seconds(socket.WaitingFor),
 		})
+	}
+	for _, g := range now.Traffic {
+		t := Traffic{Generation: g.Generation, Percent: g.Percent, Waiting: g.Waiting, CanRollBack: g.CanRollBack}
+		if g.SecondsLeft != nil {
+			t.TimeLeft = seconds(*g.SecondsLeft)
+		}
+		s.Traffic = append(s.Traffic, t)
 	}
 	if f := now.Failure; f != nil {
 		s.Failure = &FailureStatus{Generation: f.Generation, Reason: f.Reason, At: f.At, GivenUp: f.GivenUp, Log: f.Log}

@@ -115,6 +115,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate, f *supervise.Frozen, processes []supervise.Process) (err error) {
 	var release undo
 	defer func() { _ = release.run() }()
+	release.add(s.endChecker())
 	stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()

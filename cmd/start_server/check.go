@@ -88,8 +88,9 @@ func (o *options) check() error {
 	f.number("backlog", o.Backlog, 1, math.MaxInt32, &c.Backlog)
 	f.number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
 	f.number("workers", o.Workers, 1, starter.MaxWorkers, &c.Workers)
+	o.checkBlueGreen(&f)
 	rolling := o.checkRolling(&f)
-	return errors.Join(append(f, rolling, o.checkClient())...)
+	return errors.Join(append(f, rolling, o.checkClient(), o.checkDaemon())...)
 }
 
 func (o *options) checkTimes(f *faults) {
@@ -113,8 +114,8 @@ const defaultReadyTimeout = time.Minute
 // checkProof checks --ready and --ready-timeout.
 func (o *options) checkProof(f *faults) {
 	timeout := defaultReadyTimeout
-	if f.positive("ready-timeout", o.ReadyTimeout, &timeout, "0 is too short for any worker") && o.Ready != "notify" {
-		f.add("ready-timeout", errors.New("it goes with --ready=notify only"))
+	if f.positive("ready-timeout", o.ReadyTimeout, &timeout, "0 is too short for any worker") && o.Ready != "notify" && o.Ready != "probe" {
+		f.add("ready-timeout", errors.New("it goes with --ready=notify or probe only"))
 	}
 	if timeout == 0 {
 		timeout = defaultReadyTimeout // or the library would report the fault again
@@ -123,9 +124,72 @@ func (o *options) checkProof(f *faults) {
 	case "", "interval":
 	case "notify":
 		o.set.Proof = starter.Notified(timeout)
+	case "probe":
+		if len(o.Probe) == 0 {
+			f.add("ready", errors.New("probe needs --probe"))
+			return
+		}
+		o.set.Proof = starter.Probed(timeout)
 	default:
-		f.add("ready", fmt.Errorf("%q is neither interval nor notify", o.Ready))
+		f.add("ready", fmt.Errorf("%q is not interval, notify or probe", o.Ready))
 	}
+}
+
+// defaultProbeInterval is the default of --probe-interval, as the help says.
+const defaultProbeInterval = 5 * time.Second
+
+// checkBlueGreen checks --blue-green and what goes with it.
+func (o *options) checkBlueGreen(f *faults) {
+	c := &o.set
+	for _, with := range []struct {
+		option, needs string
+		given, is     bool
+	}{
+		{"canary", "--blue-green", o.Canary != "", o.BlueGreen},
+		{"keep-old", "--blue-green", o.KeepOld != "", o.BlueGreen},
+		{"probe", "--ready=probe", len(o.Probe) > 0, o.Ready == "probe"},
+		{"probe-timeout", "--ready=probe", o.ProbeTimeout != "", o.Ready == "probe"},
+		{"probe-interval", "--ready=probe and --canary", o.ProbeInterval != "", o.Ready == "probe" && o.Canary != ""},
+	} {
+		if with.given && !with.is {
+			f.add(with.option, fmt.Errorf("it goes with %s only", with.needs))
+		}
+	}
+	f.duration("keep-old", o.KeepOld, &c.KeepOld)
+	c.ProbeInterval = defaultProbeInterval
+	f.positive("probe-timeout", o.ProbeTimeout, &c.ProbeTimeout, "0 is too short for any worker")
+	f.positive("probe-interval", o.ProbeInterval, &c.ProbeInterval, "0 would ask without end")
+	for _, step := range strings.Split(o.Canary, ",") {
+		if o.Canary != "" {
+			o.addStep(f, strings.TrimSpace(step))
+		}
+	}
+	if !o.BlueGreen { // which has been said
+		c.Canary, c.KeepOld = nil, 0
+	}
+	if o.Ready != "probe" {
+		o.Probe = nil
+	}
+}
+
+// addStep reads SHARE:TIME, a step of the canary.
+func (o *options) addStep(f *faults, step string) {
+	share, lasts, ok := strings.Cut(step, ":")
+	percent, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(share), "%")), 64)
+	if !ok || err != nil || !(percent >= 0.01 && percent <= 99.99) {
+		f.add("canary", fmt.Errorf("%q is not SHARE:TIME, as in 5%%:30s, with a share from 0.01%% to 99.99%%", step))
+		return
+	}
+	var d time.Duration
+	if !f.positive("canary", lasts, &d, fmt.Sprintf("%q: 0 is no time", step)) || d == 0 {
+		return
+	}
+	steps := o.set.Canary
+	if n := len(steps); n > 0 && percent <= steps[n-1].Percent {
+		f.add("canary", fmt.Errorf("%q: the share is not more than the one before it", step))
+		return
+	}
+	o.set.Canary = append(steps, starter.CanaryStep{Percent: percent, For: d})
 }
 
 // checkRolling checks --rolling and --surge.
@@ -146,10 +210,10 @@ func (o *options) checkRolling(f *faults) error {
 	return nil
 }
 
-// checkClient checks --restart, --stop and --status, and --daemonize.
+// checkClient checks the options that ask another start_server.
 func (o *options) checkClient() error {
 	var asked []string
-	for name, is := range map[string]bool{"--restart": o.Restart, "--stop": o.Stop, "--status": o.Status, "--upgrade": o.upgrade} {
+	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--status": o.Status, "--upgrade": o.upgrade} {
 		if is {
 			asked = append(asked, name)
 		}
@@ -160,6 +224,8 @@ func (o *options) checkClient() error {
 		return fmt.Errorf("%s exclude each other", strings.Join(asked, " and "))
 	case o.Restart && o.Control == "" && (o.PidFile == "" || o.StatusFile == ""):
 		return errors.New("--restart needs --control, or --pid-file and --status-file")
+	case (o.Rollback || o.Promote) && o.Control == "":
+		return fmt.Errorf("%s needs --control", asked[0])
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
 	case o.Status && o.Control == "" && (o.JSON || o.PidFile == "" && o.StatusFile == ""):
@@ -177,7 +243,14 @@ func (o *options) checkClient() error {
 	case o.ReplaceOrphans && o.StatusFile == "" && !o.isClient():
 		return errors.New("--replace-orphans needs --status-file")
 	case o.Timeout != "" && len(asked) == 0:
-		return errors.New("--timeout goes with --restart, --stop, --status and --upgrade only")
+		return errors.New("--timeout goes with --restart, --rollback, --promote, --stop, --status and --upgrade only")
+	}
+	return nil
+}
+
+// checkDaemon checks --daemonize.
+func (o *options) checkDaemon() error {
+	switch {
 	case o.Daemonize != "" && o.Daemonize != "started" && o.Daemonize != "ready":
 		return fmt.Errorf("--daemonize: %q is neither started nor ready", o.Daemonize)
 	case o.Daemonize != "" && slices.ContainsFunc(o.Port, takesStdio):
@@ -198,4 +271,6 @@ func takesStdio(list string) bool {
 }
 
 // isClient tells whether the command asks another start_server.
-func (o *options) isClient() bool { return o.Restart || o.Stop || o.Status || o.upgrade }
+func (o *options) isClient() bool {
+	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Status || o.upgrade
+}

@@ -87,6 +87,16 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 	switch {
 	case o.Restart:
 		return a.Restart(ctx, stdout, o.Drained)
+	case o.Rollback || o.Promote:
+		command := "rollback"
+		if o.Promote {
+			command = "promote"
+		}
+		said, err := a.Ask(ctx, command)
+		if err == nil {
+			fmt.Fprintln(stdout, said)
+		}
+		return err
 	case o.Stop:
 		return a.Stop(ctx, "stop", stopping)
 	case o.JSON:

@@ -81,11 +81,23 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--json --restart --control=c", "--json goes with --status only"},
 		{"--drained --restart --pid-file=p --status-file=s", "--drained goes with --restart and --control only"},
 		{"--status --stop --control=c", "--status and --stop exclude each other"},
-		{"--timeout=1 -- x", "--timeout goes with --restart, --stop, --status and --upgrade only"},
+		{"--timeout=1 -- x", "--timeout goes with --restart, --rollback, --promote, --stop, --status and --upgrade only"},
 		{"--rolling -- x", "--rolling needs --workers"},
 		{"--rolling --workers=2 --surge=3 -- x", "--surge: 3 is more than there are workers, 2"},
 		{"--rolling --workers=2 --surge=0 -- x", `--surge: "0" is not a number from 1 to 10000`},
 		{"--workers=2 --surge=1 -- x", "--surge goes with --rolling only"},
+		{"--canary=5%:1 --port=0 -- x", "--canary: it goes with --blue-green only"},
+		{"--keep-old=5 --port=0 -- x", "--keep-old: it goes with --blue-green only"},
+		{"--blue-green --port=0 --canary=0%:1 -- x", `--canary: "0%:1" is not SHARE:TIME, as in 5%:30s, with a share from 0.01% to 99.99%`},
+		{"--blue-green --port=0 --canary=5%,10%:1 -- x", `--canary: "5%" is not SHARE:TIME, as in 5%:30s, with a share from 0.01% to 99.99%`},
+		{"--blue-green --port=0 --canary=5%:0 -- x", `--canary: "5%:0": 0 is no time`},
+		{"--blue-green --port=0 --canary=25%:9,5%:9 -- x", `--canary: "5%:9": the share is not more than the one before it`},
+		{"--blue-green --path=a -- x", "blue/green needs a TCP port: paths and UDP ports are shared by all generations"},
+		{"--blue-green --port=0 --rolling --workers=2 -- x", "blue/green goes without rolling restarts: a generation takes over as a whole"},
+		{"--probe=http://a/ --port=0 -- x", "--probe: it goes with --ready=probe only"},
+		{"--ready=probe --port=a@0 -- x", "--ready: probe needs --probe"},
+		{"--rollback", "--rollback needs --control"},
+		{"--promote --restart --control=c", "--promote and --restart exclude each other"},
 		{"--daemonize -- x", "--daemonize needs --log-file"},
 		{"--nosuch -- x", "--nosuch: no such option; see start_server --help"},
 		{"-x -- x", "-x: no such option; see start_server --help"},
@@ -281,7 +293,7 @@ func TestDistance(t *testing.T) {
 func TestAmbiguousBeginningNamesWhatItMayBe(t *testing.T) {
 	t.Parallel()
 	_, err := parse(strings.Fields("--p=80 -- x"))
-	assert.ErrorContains(t, err, "ambiguous: --port, --path, --pid-file")
+	assert.ErrorContains(t, err, "ambiguous: --port, --path, --probe, --probe-timeout, --probe-interval, --pid-file")
 	_, err = parse(strings.Fields("--signal-on=TERM -- x"))
 	assert.ErrorContains(t, err, "ambiguous: --signal-on-hup, --signal-on-term")
 }

@@ -61,12 +61,19 @@ type options struct {
 	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time. Also ENABLE_AUTO_RESTART=1"`
 	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" default-mask:"360" description:"time from the last success to an automatic restart. Also AUTO_RESTART_INTERVAL"`
 
+	BlueGreen bool   `long:"blue-green" description:"give each TCP port two sets of sockets, so that no client reaches a new generation before it has proved itself, nor an old one that was told to go (Linux)"`
+	Canary    string `long:"canary" value-name:"SHARE:TIME[,SHARE:TIME...]" default-mask:"none: all at once" description:"with --blue-green: a new generation that has proved itself gets that share of the connections for that time, as in 5%:30s,25%:1m, and then all. If a worker fails meanwhile, its clients go to the old generation again, and the restart has failed"`
+	KeepOld   string `long:"keep-old" value-name:"SECONDS" default-mask:"0" description:"with --blue-green: the old generation stands by for so long, without connections, for --rollback"`
+
 	_ struct{} `section:"Readiness" example:"start_server --port=8080 --ready=notify --attempts=3 -- ./server"`
 
-	Interval     string `long:"interval" value-name:"SECONDS" default-mask:"1; at least 0.1" description:"a new worker that lives so long has proved itself. Also the least time between two attempts"`
-	Ready        string `long:"ready" value-name:"HOW" complete:"interval notify" default-mask:"interval" description:"how a new worker proves itself: interval, by living so long; or notify, by READY=1 to NOTIFY_SOCKET, see sd_notify(3) (notify: Linux)"`
-	ReadyTimeout string `long:"ready-timeout" value-name:"SECONDS" default-mask:"60" description:"with --ready=notify: a new worker that is not ready by then has failed"`
-	Attempts     string `long:"attempts" value-name:"N" default-mask:"0, which is never" description:"give up after so many failed attempts in a row. The old workers serve on; without any start_server exits with 1"`
+	Interval      string   `long:"interval" value-name:"SECONDS" default-mask:"1; at least 0.1" description:"a new worker that lives so long has proved itself. Also the least time between two attempts"`
+	Ready         string   `long:"ready" value-name:"HOW" complete:"interval notify probe" default-mask:"interval" description:"how a new worker proves itself: interval, by living so long; notify, by READY=1 to NOTIFY_SOCKET, see sd_notify(3); or probe, by passing every --probe and living for --interval (notify and probe: Linux)"`
+	Probe         []string `long:"probe" value-name:"URL" description:"with --ready=probe: what is asked of each new worker. http://NAME/path or https://NAME/path, any answer of 200 to 399; tcp://NAME, it accepts; exec:COMMAND, exit code 0. NAME is a label of a port, or its name in SERVER_STARTER_PORT. All but exec: need --blue-green. Repeatable"`
+	ProbeTimeout  string   `long:"probe-timeout" value-name:"SECONDS" default-mask:"1" description:"time for one try of a probe; it is tried until --ready-timeout"`
+	ProbeInterval string   `long:"probe-interval" value-name:"SECONDS" default-mask:"5" description:"time from one probe to the next of a worker of a --canary"`
+	ReadyTimeout  string   `long:"ready-timeout" value-name:"SECONDS" default-mask:"60" description:"with --ready=notify or probe: a new worker that is not ready by then has failed"`
+	Attempts      string   `long:"attempts" value-name:"N" default-mask:"0, which is never" description:"give up after so many failed attempts in a row. The old workers serve on; without any start_server exits with 1"`
 
 	_ struct{} `section:"Files" example:"start_server --port=8080 --control=app.ctl --log-file=app.log -- ./server"`
 
@@ -81,12 +88,14 @@ type options struct {
 
 	Restart     bool   `long:"restart" description:"restart the workers of the start_server at --control, and return when the new generation serves. Or of the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
 	Drained     bool   `long:"drained" description:"--restart by --control also waits until the old workers are gone"`
+	Rollback    bool   `long:"rollback" description:"have the start_server at --control give all connections to the old generation again, which stands by (--keep-old), or end a canary"`
+	Promote     bool   `long:"promote" description:"have the start_server at --control give a canary all connections now, or the old generation stand by no longer"`
 	Stop        bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
 	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
 	JSON        bool   `long:"json" description:"--status as JSON"`
 	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
 	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
-	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --stop, --upgrade and --status wait"`
+	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --upgrade and --status wait"`
 	Help        bool   `long:"help" description:"print this help"`
 	Version     bool   `long:"version" description:"print the version"`
 
@@ -129,6 +138,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
 	c.KillGroup = o.KillGroup
+	c.BlueGreen, c.Probes = o.BlueGreen, o.Probe
 	c.FDStore, c.ReplaceOrphans = o.FDStore, o.ReplaceOrphans && o.StatusFile != ""
 	c.Control = o.Control
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile

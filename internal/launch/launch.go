@@ -53,7 +53,7 @@ func (s *Spawner) spawn(ctx context.Context, generation, slot, side int) (*proc.
 	if err != nil {
 		return nil, settings, err
 	}
-	sockets := names(s.Sockets.Sockets)
+	sockets := Names(s.Sockets.Sockets)
 	args, err := s.Program.args(sockets)
 	if err != nil {
 		return nil, settings, err

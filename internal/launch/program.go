@@ -26,7 +26,7 @@ type Program struct {
 func (p *Program) Check(sockets []socket.Socket) error {
 	start := p.start(nil, nil, nil)
 	faults := []error{start.CheckPrepared()}
-	named := names(sockets)
+	named := Names(sockets)
 	for _, e := range p.Exports {
 		faults = append(faults, e.Check(named))
 	}
@@ -61,8 +61,8 @@ func (p *Program) args(sockets []fdenv.Socket) ([]string, error) {
 	return append([]string{p.Command[0]}, args...), err
 }
 
-// names are the sockets as workers are told of them.
-func names(sockets []socket.Socket) []fdenv.Socket {
+// Names are the sockets as workers are told of them.
+func Names(sockets []socket.Socket) []fdenv.Socket {
 	names := make([]fdenv.Socket, len(sockets))
 	for i, s := range sockets {
 		names[i] = fdenv.Socket{Name: s.Name, Label: s.Label, Addr: s.Addr, FD: s.FD}

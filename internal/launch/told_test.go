@@ -37,7 +37,7 @@ func TestWhatAWorkerIsTold(t *testing.T) {
 	} {
 		s := row.given
 		s.Sockets = named()
-		assert.Equal(t, append(always[:2:2], row.then...), s.told(names(s.Sockets.Sockets), 7, 2), name)
+		assert.Equal(t, append(always[:2:2], row.then...), s.told(Names(s.Sockets.Sockets), 7, 2), name)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestAWorkerWithoutSocketsIsToldSo(t *testing.T) {
 func TestArgumentsOfAWorker(t *testing.T) {
 	t.Parallel()
 	given := []string{"{fd:0}", "--fd={fd:web}", "{port:0}", "{fd:1}"}
-	sockets := names(named().Sockets)
+	sockets := Names(named().Sockets)
 	for name, row := range map[string]struct {
 		program Program
 		then    []string

@@ -11,6 +11,15 @@ func Inherited(fd int, label string) Spec {
 	return Spec{Text: fmt.Sprintf("fd://%d", fd), Label: label, Pin: -1, Taken: true, Source: fd}
 }
 
+// IsTCP tells that it is, or will be, a TCP socket.
+func (s *Spec) IsTCP() bool {
+	if s.Taken {
+		found, err := inspect(s.Source)
+		return err == nil && found.tcp
+	}
+	return !s.UDP && s.Path == ""
+}
+
 // inherited describes the socket at a descriptor.
 type inherited struct {
 	name   string // of the socket, as SERVER_STARTER_PORT has it
