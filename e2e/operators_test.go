@@ -194,7 +194,7 @@ func TestMakeInstall(t *testing.T) {
 	install.Dir = source
 	text, err := install.CombinedOutput()
 	require.NoError(t, err, "%s", text)
-	for _, name := range []string{"start_server", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
+	for _, name := range []string{"start_server", "start_server_probe", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
 		code, printed := command(t, dir, filepath.Join(dir, "dest/usr/bin", name), "--version")
 		assert.Zero(t, code)
 		assert.Equal(t, name+" (go-server-starter) "+starter.Version+" (commit c0ffee)\n", printed)

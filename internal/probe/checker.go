@@ -122,7 +122,7 @@ func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target, longest time.
 	defer end()
 	var began time.Time
 	err := c.try(ctx, p, t, &began)
-	if err != nil && ctx.Err() != nil {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return p.fault("%s", p.late(longest))
 	}
 	return err
