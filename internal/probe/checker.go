@@ -245,9 +245,16 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// maxText bounds what is told of a probe's text, in characters. A command may be long.
+const maxText = 200
+
 // fault is why the probe has failed.
 func (p *Probe) fault(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", text.Line(p.Text), fmt.Errorf(format, args...))
+	shown := text.Line(p.Text)
+	if begin := fmt.Sprintf("%.*s", maxText, shown); begin != shown {
+		shown = begin + "…"
+	}
+	return fmt.Errorf("%s: %w", shown, fmt.Errorf(format, args...))
 }
 
 // late says that something has not come in time.

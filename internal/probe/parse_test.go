@@ -84,6 +84,7 @@ func TestWhatIsNoProbe(t *testing.T) {
 		require.Error(t, err, text)
 		assert.True(t, strings.HasSuffix(err.Error(), ": "+want), "%q is not %q", err, want)
 		assert.NotContains(t, err.Error(), "\n")
+		assert.Less(t, len(err.Error()), 400)
 	}
 	_, err := Parse([]string{"tcp://web"}, nil, true)
 	assert.EqualError(t, err, `probe "tcp://web": no socket is called "web"; there is none with a name`)

@@ -56,6 +56,7 @@ func play(role string) {
 	}
 	switch role {
 	case "dies before":
+		fmt.Fprintln(os.Stderr, "why it dies")
 		syscall.Exit(3)
 	case "mute":
 		waitForEOF(conn)
@@ -330,6 +331,20 @@ func TestWhyItCannotBeStarted(t *testing.T) {
 	assert.Equal(t, `program "/no/such/file": no such file or directory`, why(func(c *Checker) { c.Command = "/no/such/file" }))
 	assert.Equal(t, "working directory: stat /no/such/dir: no such file or directory", why(func(c *Checker) { c.Dir = "/no/such/dir" }))
 	assert.Equal(t, "envdir is gone", why(func(c *Checker) { c.Env = func() ([]string, error) { return nil, fmt.Errorf("envdir is gone") } }))
+}
+
+// TestWhatItSaysGoesToTheLog: and it has no stdout of its own.
+func TestWhatItSaysGoesToTheLog(t *testing.T) {
+	t.Parallel()
+	log, err := os.CreateTemp(t.TempDir(), "")
+	require.NoError(t, err)
+	defer log.Close()
+	c, _ := playing(t, "dies before", "exec:true")
+	c.Stderr = func() int { return int(log.Fd()) }
+	assert.Error(t, c.Still(t.Context(), reachable))
+	text, err := os.ReadFile(log.Name())
+	require.NoError(t, err)
+	assert.Equal(t, "why it dies\nwhy it dies\n", string(text))
 }
 
 // TestACommandIsNotRunWithoutItsConnections: and what was opened before is closed.
