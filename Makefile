@@ -97,6 +97,8 @@ fuzz:
 	go test -run='^$$' -fuzz=FuzzRequest -fuzztime=100000x ./internal/control
 	go test -run='^$$' -fuzz=FuzzExpand -fuzztime=30000x ./internal/fdenv
 	go test -run='^$$' -fuzz=FuzzInstructions -fuzztime=100000x ./internal/trampoline
+	go test -run='^$$' -fuzz=FuzzParse -fuzztime=50000x ./internal/probe
+	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=50000x ./internal/probe/wire
 	go test -run='^$$' -fuzz=FuzzMessage -fuzztime=100000x ./internal/control
 
 # What the tests of a package do not see when its code is changed: an operator turned

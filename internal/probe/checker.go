@@ -122,7 +122,7 @@ func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target, longest time.
 	defer end()
 	var began time.Time
 	err := c.try(ctx, p, t, &began)
-	if err != nil && ctx.Err() != nil {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return p.fault("%s", p.late(longest))
 	}
 	return err
@@ -245,9 +245,16 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// maxText bounds what is told of a probe's text, in characters. A command may be long.
+const maxText = 200
+
 // fault is why the probe has failed.
 func (p *Probe) fault(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", text.Line(p.Text), fmt.Errorf(format, args...))
+	shown := text.Line(p.Text)
+	if begin := fmt.Sprintf("%.*s", maxText, shown); begin != shown {
+		shown = begin + "…"
+	}
+	return fmt.Errorf("%s: %w", shown, fmt.Errorf(format, args...))
 }
 
 // late says that something has not come in time.

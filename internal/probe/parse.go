@@ -46,7 +46,7 @@ func Parse(urls []string, sockets []fdenv.Socket, private bool) ([]Probe, error)
 			err = errors.New("it is given twice")
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("probe %q: %w", text, err))
+			faults = append(faults, fmt.Errorf("probe %.*q: %w", maxText, text, err))
 			continue
 		}
 		given[text] = true

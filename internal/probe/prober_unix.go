@@ -164,10 +164,10 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(theirs)
 	_ = fd.RefuseRights(ours) // before Linux 6.16 the reader may be held up, and nobody else
 	conn, err := connection(ours)
 	if err != nil {
+		unix.Close(theirs)
 		return nil, err
 	}
 	stderr := 2
@@ -180,6 +180,7 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 	defer done()
 	began := time.Now()
 	process, err := proc.StartContext(ctx, start)
+	unix.Close(theirs) // or its end would not be seen
 	if err != nil {
 		conn.Close()
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -35,7 +37,8 @@ func execute(ctx context.Context, r *wire.Request, connections []*os.File) wire.
 	}
 	var output lastLine
 	command := exec.CommandContext(ctx, shell, "-c", r.Command)
-	command.Env = append(os.Environ(), r.Env...)
+	stale := func(pair string) bool { return strings.HasPrefix(pair, "SERVER_STARTER_PROBE=") }
+	command.Env = append(slices.DeleteFunc(os.Environ(), stale), r.Env...)
 	command.ExtraFiles = connections
 	command.Stdout, command.Stderr = &output, &output
 	command.SysProcAttr = attributes()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/probe"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -58,6 +60,42 @@ func TestACommandHasConnections(t *testing.T) {
 	assert.Equal(t, "ping\n", <-heard)
 }
 
+// TestACommandWithoutConnections: what tells of others is not there either.
+func TestACommandWithoutConnections(t *testing.T) {
+	t.Parallel()
+	addr := listen(t).Addr()
+	c := checker(t, addr)
+	env := c.Env
+	c.Env = func() ([]string, error) {
+		all, err := env()
+		return append(all, "SERVER_STARTER_PROBE=8080=3", "OTHER=kept"), err
+	}
+	var err error
+	c.Probes, err = probe.Parse([]string{`exec:test "${SERVER_STARTER_PROBE-none}$OTHER" = nonekept`}, c.Sockets, false)
+	require.NoError(t, err)
+	assert.NoError(t, c.Still(t.Context(), probe.Target{}))
+}
+
+// TestCommandsRunAsTheWorkersUser: and where the workers run.
+func TestCommandsRunAsTheWorkersUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root")
+	}
+	const nobody = 65534
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Skip("no /proc on this system")
+	}
+	c := checker(t, listen(t).Addr(), `exec:test "$(id -u) $(pwd)" = "65534 `+dir+`"`)
+	c.Command, c.Dir = filepath.Join(dir, "start_server_probe"), dir
+	c.Credential = &proc.Credential{UID: nobody, GID: nobody, Groups: []int{nobody}}
+	require.NoError(t, os.WriteFile(c.Command, self, 0o755))
+	assert.NoError(t, c.Still(t.Context(), target(c.Sockets[0].Addr)))
+}
+
 // TestACommandThatDoesNotEndIsKilled: with all that is in its process group.
 func TestACommandThatDoesNotEndIsKilled(t *testing.T) {
 	t.Parallel()
@@ -94,6 +132,11 @@ func gone(t *testing.T, file string) {
 	for _, word := range strings.Fields(string(text)) {
 		pid, err := strconv.Atoi(word)
 		require.NoError(t, err)
+		t.Cleanup(func() { // if it is there against all expectations
+			if t.Failed() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		})
 		require.Eventually(t, func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH || zombie(pid) }, time.Minute, time.Millisecond, "process %d", pid)
 	}
 }

@@ -110,7 +110,7 @@ func DecodeRequest(payload []byte) (r Request, err error) {
 	case HTTP, HTTPS, Exec, Cancel:
 		return r, nil
 	}
-	return r, fmt.Errorf("kind %q is not known", r.Kind)
+	return r, fmt.Errorf("kind %.20q is not known", r.Kind)
 }
 
 // Encode returns the frame of an answer. A reason beyond MaxReason is cut.
@@ -136,7 +136,7 @@ func DecodeAnswer(payload []byte) (a Answer, err error) {
 	case len(a.Reason) > MaxReason:
 		return a, fmt.Errorf("a reason of %d bytes is too long", len(a.Reason))
 	case a.Result != Passed && a.Result != Failed && a.Result != Late:
-		return a, fmt.Errorf("result %q is not known", a.Result)
+		return a, fmt.Errorf("result %.20q is not known", a.Result)
 	}
 	return a, nil
 }

@@ -1,0 +1,50 @@
+package probe
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// TestAcceptedByTheWorker: a connection in the queue is not enough.
+func TestAcceptedByTheWorker(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	addr := ln.Addr().(*net.TCPAddr)
+	c := &Checker{Sockets: []fdenv.Socket{{Label: "web", Addr: addr}}, Timeout: 100 * time.Millisecond}
+	c.Probes, err = Parse([]string{"tcp://web"}, c.Sockets, true)
+	require.NoError(t, err)
+	target := Target{Connect: func(context.Context, int) (int, error) {
+		n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		require.NoError(t, err)
+		return n, unix.Connect(n, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: addr.Port})
+	}}
+	assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: it was not accepted within 0.1s")
+	c = &Checker{Sockets: c.Sockets, Probes: c.Probes, Timeout: time.Minute}
+	passed := make(chan error)
+	go func() { passed <- c.Pass(t.Context(), target) }()
+	for range 3 { // two have been left by those tries
+		conn, err := ln.Accept()
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	assert.NoError(t, <-passed)
+	require.NoError(t, ln.Close())
+	assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: refused")
+}
+
+// TestALongCommandIsNotToldInFull: a reason is a line.
+func TestALongCommandIsNotToldInFull(t *testing.T) {
+	t.Parallel()
+	p := &Probe{Text: "exec:a\n" + strings.Repeat("é", 1000)}
+	assert.EqualError(t, p.fault("refused"), "exec:a?"+strings.Repeat("é", maxText-7)+"…: refused")
+}
