@@ -9,6 +9,8 @@ FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 # Where make install puts the commands; packages stage them below DESTDIR.
 PREFIX ?= /usr/local
 BIN ?= bin
+# Called by start_server, and by nobody else.
+CALLED = start_server_probe
 COMMANDS = start_server start_server_probe socketmaster einhyrningsins einhyrningsinsctl
 
 # Man pages, and where the shells look for completions: by the name of a command, but zsh,
@@ -26,7 +28,7 @@ ZSH ?= $(PREFIX)/share/zsh/site-functions
 COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 LDFLAGS = -s -w -X github.com/lestrrat/go-server-starter/internal/cmdline.commit=$(COMMIT)
 
-.PHONY: build install uninstall man run test stress lint cross fuzz mutants bench clean
+.PHONY: build install uninstall man run vet unit release-check test stress lint cross fuzz mutants bench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./examples/hello
@@ -39,7 +41,7 @@ install:
 	install -m 644 $(MAN1) '$(DESTDIR)$(MANDIR)/man1/'
 	install -m 644 $(MAN7) '$(DESTDIR)$(MANDIR)/man7/'
 	install -m 644 completions/_start_server '$(DESTDIR)$(ZSH)/'
-	for c in $(COMMANDS); do \
+	for c in $(filter-out $(CALLED),$(COMMANDS)); do \
 		install -m 644 completions/start_server.bash '$(DESTDIR)$(BASH)/'$$c && \
 		install -m 644 completions/start_server.fish '$(DESTDIR)$(FISH)/'$$c.fish || exit 1; \
 	done
@@ -77,6 +79,18 @@ test:
 stress:
 	./e2e/install-servers
 	./e2e/stress
+
+# What runs on any system, macOS and Windows too.
+vet:
+	go vet ./...
+
+unit:
+	go test . ./cmd/... ./internal/... ./listener
+
+# That a tag is the version of this module, and that Changes has the date of it.
+release-check:
+	@grep -q '^const Version = "$(TAG:v%=%)"$$' starter.go || { echo "$(TAG) is not the Version in starter.go"; exit 1; }
+	@grep -Eq '^$(subst .,\.,$(TAG:v%=%)), [0-9]{4}-[0-9]{2}-[0-9]{2}$$' Changes || { echo "Changes has no date for $(TAG)"; exit 1; }
 
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }

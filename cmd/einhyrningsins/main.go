@@ -52,12 +52,13 @@ USR2 when the new ones are ready. TERM and INT send TERM to all copies, and end
 when they are gone. TTIN and TTOU are a copy more and one less.
 einhyrningsinsctl does the same, and tells how it went.
 
-The program finds its sockets by EINHORN_FD_COUNT and EINHORN_FD_0 and so on, and
-the control socket by EINHORN_SOCK_PATH, where with -m it writes a line
+The program finds its sockets by EINHORN_FD_COUNT and EINHORN_FD_0 and so on,
+and the control socket by EINHORN_SOCK_PATH, where with -m it writes a line
 {"command":"worker:ack","pid":N} when it is ready.
 
 Exit codes: 0  stopped as asked
-            1  it failed: a port or a control socket in use, copies that do not start
+            1  it failed: a port or a control socket in use, copies that do not
+               start
             2  the command line is wrong; nothing was touched
 `
 

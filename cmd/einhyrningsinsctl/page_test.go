@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
@@ -23,4 +25,14 @@ func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 		}
 	}
 	assert.Positive(t, count, "they are found")
+}
+
+func TestHelpFitsATerminal(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	assert.Zero(t, run([]string{"--help"}, nil, &out, io.Discard))
+	assert.Contains(t, out.String(), "Exit codes")
+	for line := range strings.Lines(out.String()) {
+		assert.LessOrEqual(t, len(strings.TrimSuffix(line, "\n")), 80, line)
+	}
 }

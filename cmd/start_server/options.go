@@ -95,7 +95,7 @@ type options struct {
 	JSON        bool   `long:"json" description:"--status as JSON"`
 	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
 	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
-	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --upgrade and --status wait"`
+	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --upgrade and --status wait; 0 is the default"`
 	Help        bool   `long:"help" description:"print this help"`
 	Version     bool   `long:"version" description:"print the version"`
 

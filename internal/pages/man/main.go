@@ -79,7 +79,7 @@ func released(root string) (string, error) {
 	}
 	found := datePattern.FindSubmatch(text)
 	if found == nil {
-		return "", fmt.Errorf("Changes has no date for %s", starter.Version)
+		return "", fmt.Errorf("no date for %s in Changes", starter.Version)
 	}
 	return string(found[1]), nil
 }
