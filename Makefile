@@ -16,7 +16,7 @@ COMMANDS = start_server start_server_probe socketmaster einhyrningsins einhyrnin
 # Man pages, and where the shells look for completions: by the name of a command, but zsh,
 # to which the file itself says whose completions it has. Debian's own packages set ZSH to
 # share/zsh/vendor-completions.
-MAN1 = $(COMMANDS:%=man/%.1)
+MAN1 = $(patsubst %,man/%.1,$(filter-out $(CALLED),$(COMMANDS)))
 MAN7 = man/start_server-control.7
 MANDIR ?= $(PREFIX)/share/man
 BASH ?= $(PREFIX)/share/bash-completion/completions

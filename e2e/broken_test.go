@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,12 +17,19 @@ import (
 
 // release is a server that loads one file, and how that is broken.
 type release struct {
-	needs   string // a Perl module
+	needs   func(t *testing.T) // nil: its program alone
 	file    string
 	content func(t *testing.T) string
 	broken  string // what it begins with when it cannot be loaded
 	options []string
 	program []string
+	network string // of its clients, "" for tcp
+	port    string // of start_server, "" for @ADDR@
+}
+
+// perl has a test skipped without a Perl module.
+func perl(module string) func(t *testing.T) {
+	return func(t *testing.T) { t.Helper(); needsPerl(t, module) }
 }
 
 // releases are the servers of the README's table that load an application, each by the
@@ -35,40 +44,58 @@ func releases() map[string]release {
 	}
 	rack, wsgi := inTestdata("config.ru"), inTestdata("application.py")
 	return map[string]release{
-		"Starlet":  {"Plack::Handler::Starlet", "app.psgi", psgi, "die 'broken';", nil, []string{"plackup", "-E", "deployment", "-s", "Starlet", "--max-workers=2", "app.psgi"}},
-		"Starman":  {"Net::Server::SS::PreFork", "app.psgi", psgi, "die 'broken';", quit, []string{"starman", "--preload-app", "--workers=2", "app.psgi"}},
-		"Twiggy":   {"Twiggy::Server::SS", "app.psgi", psgi, "die 'broken';", quit, []string{"twiggy", "app.psgi"}},
-		"unicorn":  {"", "config.ru", rack, "raise 'broken'\n", append([]string{"--export=unicorn"}, quit...), []string{"unicorn", "-E", "none", "-c", "unicorn.rb", "config.ru"}},
-		"puma":     {"", "config.ru", rack, "raise 'broken'\n", []string{"--export=puma", "--ready=notify"}, []string{"puma", "-e", "production", "-b", "tcp://@ADDR@", "config.ru"}},
-		"gunicorn": {"", "application.py", wsgi, "raise Exception('broken')\n", []string{"--export=systemd", "--ready=notify"}, []string{"gunicorn", "--preload", "application:app"}},
-		"uWSGI":    {"", "application.py", wsgi, "raise Exception('broken')\n", hup, []string{"uwsgi_python3", "--master", "--exit-on-reload", "--need-app", "--http-socket=fd://{fd:0}", "--wsgi-file=application.py", "--callable=app"}},
+		"Starlet":  {perl("Plack::Handler::Starlet"), "app.psgi", psgi, "die 'broken';", nil, []string{"plackup", "-E", "deployment", "-s", "Starlet", "--max-workers=2", "app.psgi"}, "", ""},
+		"Starman":  {perl("Net::Server::SS::PreFork"), "app.psgi", psgi, "die 'broken';", quit, []string{"starman", "--preload-app", "--workers=2", "app.psgi"}, "", ""},
+		"Twiggy":   {perl("Twiggy::Server::SS"), "app.psgi", psgi, "die 'broken';", quit, []string{"twiggy", "app.psgi"}, "", ""},
+		"unicorn":  {nil, "config.ru", rack, "raise 'broken'\n", append([]string{"--export=unicorn"}, quit...), []string{"unicorn", "-E", "none", "-c", "unicorn.rb", "config.ru"}, "", ""},
+		"puma":     {nil, "config.ru", rack, "raise 'broken'\n", []string{"--export=puma", "--ready=notify"}, []string{"puma", "-e", "production", "-b", "tcp://@ADDR@", "config.ru"}, "", ""},
+		"gunicorn": {nil, "application.py", wsgi, "raise Exception('broken')\n", []string{"--export=systemd", "--ready=notify"}, []string{"gunicorn", "--preload", "application:app"}, "", ""},
+		"uWSGI":    {nil, "application.py", wsgi, "raise Exception('broken')\n", hup, []string{"uwsgi_python3", "--master", "--exit-on-reload", "--need-app", "--http-socket=fd://{fd:0}", "--wsgi-file=application.py", "--callable=app"}, "", ""},
 	}
+}
+
+// isPatient has it wait from now on until a new worker ends: these do not say that they are
+// ready. By an interval, one that fails slowly on a busy machine would be taken.
+func (d *daemon) isPatient() {
+	d.t.Helper()
+	if d.saysReady() {
+		return
+	}
+	args := append([]string{"--upgrade", "--keep-workers", "--ready=notify", "--ready-timeout=300"}, d.cmd.Args[1:]...)
+	code, printed := command(d.t, d.dir, ours, args...)
+	require.Zero(d.t, code, printed)
 }
 
 // A release that cannot be loaded is a failed attempt, and the old one serves on.
 func TestBrokenReleaseIsKeptOut(t *testing.T) {
-	for name, r := range releases() {
+	all := releases()
+	maps.Copy(all, moreReleases())
+	for name, r := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if r.needs != "" {
-				needsPerl(t, r.needs)
+			if r.needs != nil {
+				r.needs(t)
 			}
 			program := append([]string{needs(t, r.program[0])}, r.program[1:]...)
-			addr := "127.0.0.1:" + freePort(t)
+			port := freePort(t)
+			addr := "127.0.0.1:" + port
+			here := strings.NewReplacer("@ADDR@", addr, "@PORT@", port)
 			for i := range program {
-				program[i] = strings.ReplaceAll(program[i], "@ADDR@", addr)
+				program[i] = here.Replace(program[i])
 			}
-			content := r.content(t)
-			// Longer than it takes to fail on a busy machine, where it does not say that it is ready.
-			d := launch(t, addr, map[string]string{r.file: content, "unicorn.rb": "preload_app true\n"}, append([]string{"--interval=6"}, r.options...), program...)
-			d.answers(1, "tcp", addr)
+			spec := here.Replace(cmp.Or(r.port, "@ADDR@"))
+			network := cmp.Or(r.network, "tcp")
+			content := here.Replace(r.content(t))
+			d := launch(t, spec, map[string]string{r.file: content, "unicorn.rb": "preload_app true\n", "index.txt": "hello from generation 1\n"}, append([]string{"--control=ctl", booted}, r.options...), program...)
+			d.answers(1, network, addr)
 			d.isLive(1)
+			d.isPatient()
 
 			require.NoError(t, os.WriteFile(filepath.Join(d.dir, r.file), []byte(r.broken+content), 0o644))
 			d.signal(syscall.SIGHUP)
 			d.sees(1, `^new worker \d+ seems to have failed to start, exit status:\d+`)
 			require.NotContains(t, d.out.String(), "new worker is now running")
-			d.answers(1, "tcp", addr)
+			d.answers(1, network, addr)
 			require.Equal(t, fmt.Sprintf("1:%d\n", d.worker(1)), d.file("status"))
 			d.stop()
 		})

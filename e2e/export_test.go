@@ -85,6 +85,20 @@ func testdata(t *testing.T, name string) string {
 
 func inTestdata(name string) string { return filepath.Join(source, "e2e", "testdata", name) }
 
+// deployInto is the deployment of releases: each is a directory in dir with files of its
+// own, and to the last one the symlink current points.
+func deployInto(t *testing.T, dir string, files func(generation string) map[string]string) func(generation int) {
+	return func(generation int) {
+		release := "release-" + strconv.Itoa(generation)
+		require.NoError(t, os.Mkdir(filepath.Join(dir, release), 0o755))
+		for name, text := range files(strconv.Itoa(generation)) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, release, name), []byte(text), 0o644))
+		}
+		require.NoError(t, os.Symlink(release, filepath.Join(dir, "next")))
+		require.NoError(t, os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "current")))
+	}
+}
+
 // Each restart is the deployment of a release: a directory with the configuration
 // of nginx, to which a symlink is pointed. So none of them shares its pid file with
 // another, either, which an old nginx removes as it leaves.
@@ -97,14 +111,9 @@ func restartNginx(t *testing.T) {
 	nginx, port := needs(t, "/usr/sbin/nginx"), freePort(t)
 	addr := "127.0.0.1:" + port
 	dir, conf := tempDir(t), testdata(t, "nginx.conf")
-	deploy := func(generation int) {
-		release := "release-" + strconv.Itoa(generation)
-		require.NoError(t, os.Mkdir(filepath.Join(dir, release), 0o755))
-		text := strings.NewReplacer("@ADDR@", addr, "@GENERATION@", strconv.Itoa(generation)).Replace(conf)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, release, "nginx.conf"), []byte(text), 0o644))
-		require.NoError(t, os.Symlink(release, filepath.Join(dir, "next")))
-		require.NoError(t, os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "current")))
-	}
+	deploy := deployInto(t, dir, func(generation string) map[string]string {
+		return map[string]string{"nginx.conf": strings.NewReplacer("@ADDR@", addr, "@GENERATION@", generation).Replace(conf)}
+	})
 	deploy(1)
 	d := launch(t, addr, nil, []string{"--export=nginx", "--dir=" + filepath.Join(dir, "current"), "--interval=0.5",
 		"--signal-on-hup=QUIT", "--signal-on-term=QUIT"},

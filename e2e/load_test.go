@@ -125,8 +125,11 @@ type staleError struct{ error }
 
 func (c *client) try(path string) (string, error) {
 	network, exchange := c.network, c.exchange
-	if network == fastCGI {
+	switch network {
+	case fastCGI:
 		network, exchange = "tcp", c.exchangeFastCGI
+	case datagrams:
+		exchange = c.exchangeDatagram
 	}
 	if c.conn == nil {
 		conn, err := net.DialTimeout(network, c.addr, deadline)
