@@ -23,7 +23,7 @@ type release struct {
 	program []string
 }
 
-// releases are the servers of the README's table that load an application, each by the
+// releases are the servers of docs/servers.md that load an application, each by the
 // command line that stands there: some begin to serve before they have, unless they are
 // told otherwise.
 func releases() map[string]release {
