@@ -32,7 +32,7 @@ func perl(module string) func(t *testing.T) {
 	return func(t *testing.T) { t.Helper(); needsPerl(t, module) }
 }
 
-// releases are the servers of the README's table that load an application, each by the
+// releases are the servers of docs/servers.md that load an application, each by the
 // command line that stands there: some begin to serve before they have, unless they are
 // told otherwise.
 func releases() map[string]release {

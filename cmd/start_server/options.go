@@ -81,7 +81,7 @@ type options struct {
 	StatusFile   string `long:"status-file" value-name:"FILE" complete:"file" description:"file to list the serving workers, a line GENERATION:PID each"`
 	Control      string `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
 	LogFile      string `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
-	PrefixOutput bool   `long:"prefix-output" description:"begin each line that the program writes with its pid: [4711] hello. The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
+	PrefixOutput bool   `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
 	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
 	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the options into docs/options.md"
 const root = "../.." // of the repository
 
 // literal is a word of a description that stands for itself: --option, =VALUE, [FORM].
-var literal = regexp.MustCompile(`(^|[ (])(--[a-z-]+|[^ (]*[\[{=][^ ]*?)([.,;:)]*(?: |$))`)
+var literal = regexp.MustCompile(`(^|[ (])(--[a-z-]+|[^ ("]*[\[{=][^ "]*?)([.,;:)]*(?: |$))`)
 
 // row is an option's row in the table of its section.
 func row(option reflect.StructField) string {
