@@ -30,10 +30,10 @@ func (l *loop) onSpawned(m spawned) {
 	w.process, w.began = m.process, l.now
 	l.settings = m.settings
 	l.slots[w.slot].starts++
-	if !w.serves { // what may come again and again is no progress
+	if !w.serves && w.role != heir { // what may come again and again is no progress
 		l.progressed(0)
 	}
-	l.tell(Started{w.id(), w.serves})
+	l.tell(Started{Worker: w.id(), Refill: w.serves, Heir: w.succeeds && !w.serves})
 	for _, sig := range w.missed {
 		l.signal(w, sig)
 	}
@@ -52,9 +52,9 @@ func (l *loop) onExit(m exited) {
 	w := m.worker
 	lived := l.now.Sub(w.began)
 	l.slots[w.slot].ended = &Exit{Pid: w.process.Pid(), Status: m.status, At: l.now, Lived: lived}
-	if w.role != starting || l.ending.stopping || l.inExcess(w) {
-		heir := l.starting != nil && w.number != l.starting.number
-		old := w.role != live || l.inExcess(w) || heir && !l.Follow
+	if w.role != starting && w.role != heir || l.ending.stopping || l.inExcess(w) {
+		follows := l.starting != nil && w.number != l.starting.number
+		old := w.role != live || l.inExcess(w) || follows && !l.Follow
 		l.tell(Died{
 			Worker: w.id(), Status: m.status, Lived: lived, Stop: l.ending.stopping,
 			Old: old, Replaced: w.role == live && !l.inExcess(w) && !l.ending.stopping && !l.Follow,
@@ -73,6 +73,9 @@ func (l *loop) inExcess(w *worker) bool { return w.role == excess || w.slot >= l
 // gone drops a worker that ended, or never came to be.
 func (l *loop) gone(w *worker, why Failure) {
 	w.endProbe()
+	if l.ending.stopping && l.renewal.heir == w {
+		l.renewal.heir = nil
+	}
 	l.starting.remove(w)
 	l.live.remove(w)
 	l.standby.remove(w)
@@ -86,6 +89,8 @@ func (l *loop) gone(w *worker, why Failure) {
 		l.liveWorkerGone(w, why)
 	case w.role == standby:
 		l.standbyWorkerGone(w)
+	case w.role == heir:
+		l.heirGone(w, why)
 	}
 	if why.Err == nil {
 		l.last = why
@@ -211,6 +216,7 @@ func (l *loop) liveWorkerGone(w *worker, why Failure) {
 		pause, slow := l.slots[w.slot].wait(l.now, l.Interval)
 		l.tell(RefillFailed{why, pause, slow})
 	}
+	l.heirFills(w.slot)
 	if !l.live.anyProven() && l.canServe() && l.goBack(fmt.Sprintf("generation %d is gone", w.number)) == nil {
 		return
 	}

@@ -42,6 +42,7 @@ type (
 	Started struct {
 		Worker
 		Refill bool // it fills a slot of the live generation
+		Heir   bool // it is to have the slot of a worker of the live generation that is there
 	}
 	// Proven is a worker that has proved itself.
 	Proven struct {

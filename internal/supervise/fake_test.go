@@ -33,6 +33,8 @@ type world struct {
 	wentLive  map[int]bool
 	liveGen   int          // the newest generation that went live
 	back      bool         // it is gone, and what it has replaced is live again
+	heirs     map[int]bool // pids of successors
+	memory    map[int]int64
 	placed    map[int]bool // pids that took a slot over, or were started to refill one
 	inFlight  int          // spawns that have not returned
 	workers   int          // wanted in a generation
@@ -107,7 +109,7 @@ func (p *fakeProc) Signal(sig os.Signal) error {
 		assert.NotContains(p.w.t, p.signals, sig, "invariant 5: %v signalled again", p.id)
 	}
 	p.signals = append(p.signals, sig)
-	if sig == retireSignal {
+	if sig == retireSignal || sig == hungSignal {
 		p.w.checkRetire(p)
 		p.w.checkSteered(p)
 		if p.w.traffic != nil {
@@ -122,6 +124,7 @@ const (
 	retireSignal fakeSignal = "retire"
 	abortSignal  fakeSignal = "abort"
 	stopSignal   fakeSignal = "stop"
+	hungSignal   fakeSignal = "hung"
 	otherStop    fakeSignal = "stop, too"
 	otherSignal  fakeSignal = "other" // one that is passed on
 )
@@ -193,6 +196,9 @@ func (w *world) Hear(e Event) {
 		if e.Refill {
 			w.placed[e.Pid] = true
 		}
+		w.heirs[e.Pid] = e.Heir
+	case Renewed:
+		w.placed[e.Pid] = true
 	case TookOver:
 		w.placed[e.Pid] = true
 	case Proven:
@@ -234,7 +240,7 @@ func (w *world) Hear(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, heard: map[int]bool{}, hurried: make(chan struct{}), result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, heirs: map[int]bool{}, memory: map[int]int64{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, heard: map[int]bool{}, hurried: make(chan struct{}), result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}
@@ -254,7 +260,7 @@ func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 			c.Traffic, c.Probe = w.traffic, w.traffic.probe
 		}
 		c.Spawner, c.Observers = w, []Observer{w}
-		c.RetireSignal, c.AbortSignal = retireSignal, abortSignal
+		c.RetireSignal, c.AbortSignal, c.HungSignal, c.Measure = retireSignal, abortSignal, hungSignal, w.measure
 		if c.Interval == 0 {
 			c.Interval = time.Second
 		}

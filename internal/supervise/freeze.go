@@ -94,6 +94,11 @@ type FrozenWorker struct {
 	KillAt   time.Time
 	Side     int
 	Drains   bool
+	AliveAt  time.Time
+	Hung     bool
+	First    int64 // memory
+	Large    bool
+	Unwell   bool // it was told
 }
 
 // Where a worker is.
@@ -102,6 +107,7 @@ const (
 	inLive
 	inStarting
 	inStandby
+	inHeir
 )
 
 // FrozenSlot is what is remembered of a slot.
@@ -259,6 +265,8 @@ func (l *loop) frozen() (*Frozen, []Process) {
 			frozen.In = inStarting
 		case l.standby.in(w.slot):
 			frozen.In = inStandby
+		case l.renewal.heir:
+			frozen.In = inHeir
 		}
 		f.Workers, processes = append(f.Workers, frozen), append(processes, w.process)
 	}
@@ -278,6 +286,7 @@ func (w *worker) frozen() FrozenWorker {
 		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
 		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
 		Side: w.side, Drains: w.drains,
+		AliveAt: w.health.aliveAt, Hung: w.health.hung, First: w.health.first, Large: w.health.large, Unwell: w.health.told,
 	}
 }
 
@@ -332,6 +341,8 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 			l.live.slots[w.slot] = w
 		case inStarting:
 			l.starting.slots[w.slot] = w
+		case inHeir:
+			l.renewal.heir = w
 		case inStandby:
 			l.standby.slots[w.slot] = w
 		default:
@@ -381,6 +392,6 @@ func (f *FrozenWorker) thawed(p Process) *worker {
 		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
 		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
 		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
-		side: f.Side, drains: f.Drains,
+		side: f.Side, drains: f.Drains, health: health{f.AliveAt, f.Hung, f.First, f.Large, f.Unwell},
 	}
 }

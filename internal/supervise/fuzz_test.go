@@ -23,6 +23,7 @@ const (
 	twoFirst                           = 2 << 19 // attempts
 	sided, oneStep, twoSteps           = 1 << 21, 1 << 22, 2 << 22
 	keepsOld, probes, drainsSlowly     = 1 << 24, 1 << 25, 1 << 26
+	watches, ages, weighs              = 1 << 27, 1 << 28, 1 << 29
 )
 
 // configured is what the options of FuzzLoop mean.
@@ -48,6 +49,15 @@ func configured(options uint32) (c Config, prepare func(*world)) {
 		if is(probes) {
 			c.Proof, c.ProbeInterval = Probed(3*time.Second), time.Second
 		}
+	}
+	if is(watches) {
+		c.Watchdog, c.ProbeLive = 4*time.Second, is(probes)
+	}
+	if is(ages) {
+		c.MaxAge, c.AgeSpread = 9*time.Second, 0.2
+	}
+	if is(weighs) {
+		c.MaxMemory = 1000
 	}
 	if is(killsLate) {
 		c.KillTimeout = 3 * time.Second
@@ -113,6 +123,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint32(twoWorkers|sided|twoSteps|keepsOld), []byte{0xa2, 0x00, 0xa2, 0x03, 0x01, 0x72, 0x00, 0xa2, 0x13, 0x72, 0x00, 0xa2, 0x03, 0x23, 0x22, 0x13, 0x72, 0x05})
 	f.Add(uint32(sided|probes|keepsOld|drainsSlowly), []byte{0xa2, 0x53, 0x00, 0xf2, 0x03, 0xf2, 0x53, 0xf2, 0xa2, 0x01, 0xa2, 0x05, 0x0f, 0x92, 0x13})
 	f.Add(uint32(threeWorkers|sided|oneStep|drainsSlowly|killsLate), []byte{0xa2, 0x00, 0xa2, 0x03, 0x33, 0x0f, 0xa2, 0x00, 0xf2, 0x01, 0x01, 0x01, 0xf2, 0x0b, 0x0c})
+	f.Add(uint32(twoWorkers|watches|ages|weighs|killsLate), []byte{0xa2, 0x63, 0xf2, 0x83, 0xf2, 0xf2, 0x73, 0x73, 0xf2, 0xf2, 0x00, 0x83, 0xf2, 0x05, 0xf2, 0x0f, 0xf2})
 	f.Fuzz(func(t *testing.T, options uint32, script []byte) {
 		if len(script) > 64 {
 			return
@@ -150,6 +161,8 @@ func (w *world) play(event byte, n int) {
 			w.stop()
 		case n >= 13 && w.stopped: // by another signal
 			w.sup.Stop(w.t.Context(), "test", []os.Signal{otherStop, os.Kill}[n-13], 0)
+		case n >= 6 && n <= 8:
+			w.playHealth(n)
 		case n < 6 && w.traffic != nil:
 			w.playTraffic(n)
 		case n == 14 && w.sup.config.Follow: // otherwise it drops what was asked for
@@ -194,6 +207,7 @@ func (w *world) play(event byte, n int) {
 	case 14:
 		w.locked(func() {}) // what the loop's goroutine may call meanwhile
 		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)
+		synctest.Wait()
 		w.checkStatus()
 	case 15:
 		if err := w.replaced(); err != nil && !w.leaves { // which is not while they are waited for
@@ -204,6 +218,33 @@ func (w *world) play(event byte, n int) {
 			w.stopAfter(time.Duration(n-8) * time.Second)
 		}
 	}
+}
+
+func (w *world) playHealth(n int) {
+	for i, p := range w.alive() {
+		switch {
+		case n == 6:
+			w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Alive: true})
+		case n == 7 && i == 0: // it grows
+			w.locked(func() { w.memory[p.Pid()] += 800 })
+		case n == 8: // every other one is alive
+			if i%2 == 0 {
+				w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Alive: true})
+			}
+		}
+	}
+}
+
+// measure is Renewal.Measure.
+func (w *world) measure(pids []int) map[int]int64 {
+	<-time.After(50 * time.Millisecond)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	memory := map[int]int64{}
+	for _, pid := range pids {
+		memory[pid] = 100 + w.memory[pid]
+	}
+	return memory
 }
 
 func (w *world) playTraffic(n int) {
@@ -286,6 +327,7 @@ func (w *world) checkRestarted() {
 	if w.traffic != nil {
 		w.locked(func() { w.traffic.unfit = false })
 	}
+	w.locked(func() { clear(w.memory) })
 	for range 120 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
 		for _, p := range w.alive() {
 			w.ready(p)

@@ -14,6 +14,15 @@ func (w *world) checkRetire(p *fakeProc) {
 	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
 		return // what is proven of an attempt that failed
 	}
+	if w.renews() && p.id.Generation == w.liveGen {
+		succeeded := slices.ContainsFunc(w.procs, func(q *fakeProc) bool {
+			return q != p && q.id.Slot == p.id.Slot && w.listed(q) && !q.told() && w.proven[q.id.Pid]
+		})
+		if succeeded || p.id.Slot < w.workers {
+			assert.True(w.t, succeeded || w.shrunk[p.id.Slot], "%v is told to go, and its slot is empty", p.id)
+			return
+		}
+	}
 	if w.sup.config.Replace.surge > 0 || w.back {
 		w.checkReplaced(p)
 		return
@@ -36,6 +45,12 @@ func (w *world) checkRetire(p *fakeProc) {
 	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
 }
 
+// renews tells that workers are replaced between restarts.
+func (w *world) renews() bool {
+	c := w.sup.config
+	return c.Watchdog > 0 || c.MaxAge > 0 || c.MaxMemory > 0 || c.ProbeLive
+}
+
 // checkReplaced is invariant 1 when the live workers may be of several generations:
 // another one serves in that slot, and one in every other.
 func (w *world) checkReplaced(p *fakeProc) {
@@ -45,7 +60,7 @@ func (w *world) checkReplaced(p *fakeProc) {
 			holders[q.id.Slot] = true
 		}
 	}
-	if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] {
+	if p.id.Generation > w.liveGen && !w.placed[p.id.Pid] && !(w.traffic != nil && w.traffic.back[p.id.Generation]) {
 		assert.True(w.t, w.shrunk[p.id.Slot], "invariant 1: %v is starting", p.id)
 		return // it is in excess before it has served
 	}
@@ -88,7 +103,7 @@ func (w *world) listed(p *fakeProc) bool { return !p.gone && w.serves(p) }
 
 // serves tells that a process is or was of those that serve.
 func (w *world) serves(p *fakeProc) bool {
-	return w.wentLive[p.id.Generation] || w.placed[p.id.Pid]
+	return w.wentLive[p.id.Generation] && !w.heirs[p.id.Pid] || w.placed[p.id.Pid]
 }
 
 // told tells that it was told to go.
@@ -110,7 +125,7 @@ func (w *world) checkSurge(slot int) {
 		}
 	}
 	surge := w.sup.config.Replace.surge
-	if surge > 0 && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
+	if surge > 0 && !w.renews() && holder != nil && !holder.gone && !holder.told() && !w.shrunk[slot] {
 		workers := max(w.workers, w.steered)
 		if time.Now().Equal(w.steeredAt) {
 			workers = max(workers, w.steeredFrom) // the loop may not know yet

@@ -115,6 +115,7 @@ type loop struct {
 	slots   []record // of each slot that there has been
 	sizes   sizes
 	sides   sides
+	renewal renewal
 	notices notices
 	ending  ending
 }
@@ -246,7 +247,7 @@ func (l *loop) handle(m message) {
 	case exited:
 		l.onExit(m)
 	case heard:
-		m.worker.heard = true
+		m.worker.heard = m.worker.hearing // unless it has said that it is alive
 	case steered:
 		l.onSteered(m)
 	case snapshotAsked:
@@ -262,6 +263,8 @@ func (l *loop) handle(m message) {
 		l.onRollback(m)
 	case promoteAsked:
 		l.onPromote(m)
+	case measured:
+		l.onMeasured(m)
 	case probed:
 		l.onProbed(m)
 	case drained:
@@ -302,6 +305,9 @@ func (l *loop) workers() iter.Seq[*worker] {
 			if !yield(w) {
 				return
 			}
+		}
+		if w := l.renewal.heir; w != nil && !yield(w) {
+			return
 		}
 		for _, g := range []*generation{l.standby, l.live, l.starting} {
 			for w := range g.workers() {

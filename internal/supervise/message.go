@@ -39,6 +39,7 @@ type (
 		Pids     []int // the sender, its parent, and so on
 		Ready    bool
 		Stopping bool
+		Alive    bool    // it says so, see Renewal
 		Abort    bool    // it is not fit to serve: a new generation has failed by that
 		Status   *string // nil: nothing is said of it
 

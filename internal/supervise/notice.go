@@ -29,6 +29,9 @@ func (l *loop) onNotice(n Notice) {
 		}
 		n.answer(true)
 		w.ready, w.stopping = w.ready || n.Ready, w.stopping || n.Stopping
+		if n.Alive || n.Ready {
+			w.saysAlive(l.now)
+		}
 		if n.Status != nil {
 			w.said = *n.Status
 			l.says(w)

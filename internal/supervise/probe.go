@@ -44,14 +44,19 @@ func (w *worker) endProbe() {
 	w.noProbe = nil
 }
 
-// watch asks the workers of a canary again.
+// watch asks the workers of a canary again, and with ProbeLive the live ones.
 func (l *loop) watch() {
-	if !l.starting.canary() || l.ProbeInterval == 0 || l.Probe == nil {
+	if l.ProbeInterval == 0 || l.Probe == nil {
 		return
 	}
-	for w := range l.starting.workers() {
-		if w.proven && !w.probing && l.due(w.probeAt) {
-			l.ask(w, l.Proof.time, true)
+	for _, g := range []*generation{l.starting, l.live} {
+		if g == l.live && !l.ProbeLive || g == l.starting && !g.canary() {
+			continue
+		}
+		for w := range g.workers() {
+			if w.proven && !w.probing && !w.health.hung && l.due(w.probeAt) {
+				l.ask(w, l.Proof.time, true)
+			}
 		}
 	}
 }
@@ -68,6 +73,9 @@ func (l *loop) onProbed(m probed) {
 		w.ready = true
 	case !w.proven:
 		w.unfit = m.err.Error()
+	case w.role == live && l.ProbeLive:
+		w.health.hung = true
+		l.tell(Hung{Worker: w.id(), Probe: m.err.Error()})
 	case w.role == starting && !l.inExcess(w) && l.starting.canary():
 		l.attemptFailed(Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Probe: m.err.Error()})
 	}

@@ -28,6 +28,7 @@ func (l *loop) settle() {
 		l.watch()
 		l.steer()
 		l.shrink()
+		l.renew()
 		l.endStandby()
 		l.retire()
 		l.autoRestart()
@@ -72,7 +73,8 @@ func (l *loop) grow() {
 // prove marks the workers that have proved themselves, and gives up those that have
 // not in time.
 func (l *loop) prove() {
-	for _, g := range []*generation{l.starting, l.live} {
+	heirs := &generation{slots: []*worker{l.renewal.heir}}
+	for _, g := range []*generation{l.starting, l.live, heirs} {
 		for w := range g.workers() {
 			if w.slot >= l.sizes.size || w.process == nil || w.proven || w.told&toAbort != 0 {
 				continue
@@ -80,6 +82,7 @@ func (l *loop) prove() {
 			switch {
 			case l.hasProved(w):
 				w.proven, w.after = true, l.now.Sub(w.began)
+				w.hearing, w.heard = false, false
 				l.slots[w.slot].failures = 0
 				l.tell(Proven{w.id(), w.after, l.Proof.notice || l.Proof.probe})
 			case l.isLate(w):
@@ -114,16 +117,8 @@ func (l *loop) isLate(w *worker) bool {
 		return false
 	case l.CatchUp == nil || w.heard:
 		return true
-	case !w.hearing:
-		w.hearing = true
-		go func() {
-			l.CatchUp()
-			select {
-			case l.mail <- heard{w}:
-			case <-l.done:
-			}
-		}()
 	}
+	l.hear(w)
 	return false
 }
 
@@ -136,6 +131,11 @@ func (l *loop) late(w *worker) {
 		return
 	}
 	w.endProbe()
+	if w.role == heir {
+		l.heirGone(w, why)
+		l.leaves(w, failed)
+		return
+	}
 	l.resizeFailed(w, why)
 	l.tell(NotReady{why, l.AbortSignal})
 	l.signalOnce(w, toAbort, l.AbortSignal)

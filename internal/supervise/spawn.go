@@ -122,9 +122,14 @@ func (l *loop) spawn(g *generation, slot int) {
 	g.slots[slot] = w
 	l.slots[slot].last = l.now
 	l.attempts.last = l.now
+	l.start(w)
+}
+
+// start starts a worker in the background.
+func (l *loop) start(w *worker) {
 	l.pending++
 	go func() {
-		process, settings, err := l.Spawner.Spawn(w.number, slot, w.side)
+		process, settings, err := l.Spawner.Spawn(w.number, w.slot, w.side)
 		l.mail <- spawned{w, process, settings, err}
 	}()
 }

@@ -121,6 +121,9 @@ type Config struct {
 	Probe func(ctx context.Context, w Worker, side int, again bool) error
 	// ProbeInterval is from one question to the next in a canary. 0: there is no other.
 	ProbeInterval time.Duration
+
+	// Renewal is when workers are replaced between restarts. The zero value is never.
+	Renewal
 }
 
 // Supervisor runs generations of workers. Its methods may be called from any

@@ -171,6 +171,9 @@ func (l *loop) sideIsBusy(n int) {
 // leaveSide has what waits on a side accepted by its workers, who are told to go then.
 func (l *loop) leaveSide(n int) {
 	s := &l.sides.each[n]
+	for _, w := range l.leaving {
+		w.drains = w.drains || w.side == n && w.told == 0
+	}
 	s.serial++
 	s.drained, s.draining = false, true
 	serial := s.serial

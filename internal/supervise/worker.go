@@ -20,6 +20,7 @@ const (
 	failed               // of an attempt that failed; told to go
 	excess               // one too many since there are to be fewer; told to go
 	standby              // of the generation that stands by, which has no connections and can be live again
+	heir                 // started to have the slot of a live one
 )
 
 // worker is one process, from the decision to spawn it until its exit.
@@ -31,15 +32,17 @@ type worker struct {
 	serves   bool    // it is or was of the live generation, so clients may be served by it
 	process  Process // nil while it is being spawned
 	began    time.Time
-	ready    bool          // it has said so
-	hearing  bool          // what it has said is being read, as its time is over
-	heard    bool          // and has been
-	stopping bool          // it has said that it is
-	proven   bool          // after
-	drains   bool          // it is told to go when nobody waits on its side
-	probing  bool          // it is being asked
-	probeAt  time.Time     // and is asked again then
-	unfit    string        // why it has failed its probes
+	ready    bool      // it has said so
+	hearing  bool      // what it has said is being read, as its time is over
+	heard    bool      // and has been
+	stopping bool      // it has said that it is
+	proven   bool      // after
+	succeeds bool      // it was started to have the slot of a live one
+	drains   bool      // it is told to go when nobody waits on its side
+	probing  bool      // it is being asked
+	probeAt  time.Time // and is asked again then
+	unfit    string    // why it has failed its probes
+	health   health
 	noProbe  func()        // ends the question; nil: it never was asked
 	after    time.Duration // from its start
 	said     string        // its last STATUS line

@@ -1,0 +1,295 @@
+package supervise
+
+import (
+	"hash/maphash"
+	"os"
+	"time"
+)
+
+// This file is how a live worker is replaced that hangs, has grown too large, or is old: by a
+// successor in its slot, which proves itself first. There is one at a time.
+
+// Renewal is when workers are replaced between restarts. It goes without Follow.
+type Renewal struct {
+	// Watchdog is how long a worker may be silent that has said that it is alive, or
+	// that it is ready. 0: for ever.
+	Watchdog time.Duration
+	// HungSignal is sent to a worker that hangs, when its successor is proven, and KILL after
+	// KillTimeout, or ten seconds if there is none.
+	HungSignal os.Signal
+	// ProbeLive has live workers probed every ProbeInterval: one that does not pass hangs.
+	ProbeLive bool
+
+	// MaxAge is how old a worker may become, and AgeSpread which part of that it may be more or
+	// less, so that not all are renewed at once. 0: as old as it likes.
+	MaxAge    time.Duration
+	AgeSpread float64
+
+	// MaxMemory is how much memory a worker may have with its descendants, in bytes, as Measure
+	// says. 0: as much as it likes.
+	MaxMemory int64
+	// Measure says how much each process has; one that is not there is left out. It is called
+	// outside the loop, every few seconds if there is a MaxMemory, and blocks for a moment.
+	Measure func(pids []int) map[int]int64
+}
+
+const (
+	measurePause = 5 * time.Second
+	// hungKill is KillTimeout for a worker that hangs, if there is none.
+	hungKill = 10 * time.Second
+)
+
+type (
+	// Hung tells that a live worker hangs: it was silent for so long, or its probe has failed.
+	// A successor is started.
+	Hung struct {
+		Worker
+		Silent time.Duration
+		Probe  string
+	}
+	// TooOld tells that a live worker is to be replaced for its age.
+	TooOld struct {
+		Worker
+		Age time.Duration
+	}
+	// TooLarge tells that a live worker is to be replaced for its memory; or, with Since, that it is
+	// over the limit since its start, and would be again.
+	TooLarge struct {
+		Worker
+		Memory, Limit int64
+		Since         bool
+	}
+	// Renewed tells that the successor of a live worker has its slot.
+	Renewed struct {
+		Worker
+		Old    Worker        // Pid is 0 if it has ended before
+		Signal os.Signal     // that it is sent
+		Delay  time.Duration // until then
+	}
+	// RenewalFailed tells that a successor has failed. The old worker stays until one has not.
+	RenewalFailed struct {
+		Failure
+		Pause time.Duration // until the next one, at least
+	}
+)
+
+func (Hung) event()          {}
+func (TooOld) event()        {}
+func (TooLarge) event()      {}
+func (Renewed) event()       {}
+func (RenewalFailed) event() {}
+
+// measured is the answer to Renewal.Measure.
+type measured struct{ memory map[int]int64 }
+
+func (measured) message() {}
+
+// renewal is the one that is under way, and what leads to one.
+type renewal struct {
+	heir      *worker // nil: there is none
+	pace              // of heirs
+	measuring bool
+	measureAt time.Time
+}
+
+// health is what is known of how a live worker does.
+type health struct {
+	aliveAt time.Time // when it has said so last, or that it is ready; zero: it never has
+	hung    bool
+	first   int64 // its memory when it was measured first
+	large   bool
+	told    bool // TooOld, TooLarge or Hung was
+}
+
+// renew has a live worker replaced that is to be, when nothing else is under way.
+func (l *loop) renew() {
+	if l.Follow || l.live == nil {
+		return
+	}
+	l.lookForHung()
+	l.measure()
+	if l.renewal.heir != nil && !l.succeeded() {
+		return
+	}
+	if l.starting != nil || l.wanted || l.freezing != nil || l.ending.later != nil || !l.live.whole(l.sizes.size, 0) {
+		return
+	}
+	if old := l.unwell(); old != nil && l.due(l.renewal.next(l.Interval)) && l.due(l.slots[old.slot].next(l.Interval)) {
+		l.renewal.last, l.slots[old.slot].last = l.now, l.now
+		heir := &worker{number: l.live.number, slot: old.slot, side: l.live.side, role: heir, succeeds: true}
+		l.renewal.heir = heir
+		l.start(heir)
+	}
+}
+
+// unwell is the worker that is to be replaced first, which it tells; nil: there is none.
+func (l *loop) unwell() *worker {
+	var large, old *worker
+	for w := range l.live.workers() {
+		switch {
+		case !w.proven || w.slot >= l.sizes.size:
+		case w.health.hung:
+			return w
+		case w.health.large && large == nil:
+			large = w
+		case l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w))) && old == nil:
+			old = w
+		}
+	}
+	if large != nil {
+		return large
+	}
+	if old != nil && !old.health.told {
+		old.health.told = true
+		l.tell(TooOld{old.id(), l.now.Sub(old.began)})
+	}
+	return old
+}
+
+var ageSeed = maphash.MakeSeed()
+
+// ageOf is how old a worker may become.
+func (l *loop) ageOf(w *worker) time.Duration {
+	part := float64(maphash.Comparable(ageSeed, w.id())) / (1 << 64) // from 0 to 1
+	return time.Duration(float64(l.MaxAge) * (1 + l.AgeSpread*(2*part-1)))
+}
+
+// succeeded has the heir take over when it is proven, and gives it up when there is no use
+// for it any more. It tells that there is none any more.
+func (l *loop) succeeded() bool {
+	next := l.renewal.heir
+	old := l.live.in(next.slot)
+	switch {
+	case !l.isHeir(next) || next.slot >= l.sizes.size || l.starting != nil && !next.proven:
+		l.renewal.heir = nil
+		l.leaves(next, failed)
+	case next.proven && !next.process.Ended():
+		l.renewal.heir, l.renewal.failures = nil, 0
+		l.inherits(next, old)
+	}
+	return l.renewal.heir == nil
+}
+
+// isHeir tells that a worker is of the live generation, which may be another one by now.
+func (l *loop) isHeir(w *worker) bool { return w.number == l.live.number && w.side == l.live.side }
+
+// inherits gives a worker the slot of an old one, which is told to go.
+func (l *loop) inherits(next, old *worker) {
+	l.live.slots[next.slot] = next
+	next.role, next.serves = live, true
+	renewed := Renewed{Worker: next.id()}
+	if old == nil {
+		l.tell(renewed)
+		return
+	}
+	l.leaves(old, retired)
+	renewed.Old, renewed.Signal, renewed.Delay = old.id(), l.RetireSignal, l.settings.KillOldDelay
+	old.retireAt = l.now.Add(renewed.Delay)
+	if !old.health.hung {
+		l.tell(renewed)
+		return
+	}
+	renewed.Signal, renewed.Delay = l.HungSignal, 0
+	l.tell(renewed)
+	l.signalOnce(old, toRetire, l.HungSignal)
+	if old.killAt.IsZero() {
+		old.killAt = l.now.Add(hungKill)
+	}
+}
+
+// heirGone is for a successor that has failed before it had the slot.
+func (l *loop) heirGone(w *worker, why Failure) {
+	if l.renewal.heir != w {
+		return
+	}
+	l.renewal.heir = nil
+	l.renewal.failures++
+	pause, _ := l.renewal.wait(l.now, l.Interval)
+	l.tell(RenewalFailed{why, pause})
+}
+
+// heirFills gives an empty slot to the successor that is started for it, if there is one.
+func (l *loop) heirFills(slot int) {
+	if next := l.renewal.heir; next != nil && next.slot == slot && l.live != nil && l.isHeir(next) && slot < len(l.live.slots) && l.live.slots[slot] == nil {
+		l.renewal.heir = nil
+		l.live.slots[slot] = next
+		next.role, next.serves = live, true
+		if next.process != nil {
+			l.tell(Renewed{Worker: next.id()})
+		}
+	}
+}
+
+// saysAlive notes that a worker has said that it is alive.
+func (w *worker) saysAlive(now time.Time) {
+	w.health.aliveAt = now
+	w.hearing, w.heard = false, false
+}
+
+// lookForHung finds live workers that were silent for too long, after all that they have said
+// was heard: a superdaemon that was paused has both to see at once.
+func (l *loop) lookForHung() {
+	if l.Watchdog == 0 {
+		return
+	}
+	for w := range l.live.workers() {
+		h := &w.health
+		if !w.proven || h.hung || h.aliveAt.IsZero() || !l.due(h.aliveAt.Add(l.Watchdog)) {
+			continue
+		}
+		if l.CatchUp != nil && !w.heard {
+			l.hear(w)
+			continue
+		}
+		h.hung = true
+		l.tell(Hung{Worker: w.id(), Silent: l.now.Sub(h.aliveAt)})
+	}
+}
+
+// hear has all heard that a worker has said so far.
+func (l *loop) hear(w *worker) {
+	if w.hearing {
+		return
+	}
+	w.hearing = true
+	go func() {
+		l.CatchUp()
+		l.mailBack(heard{w})
+	}()
+}
+
+// measure has the memory of live workers measured.
+func (l *loop) measure() {
+	r := &l.renewal
+	if l.MaxMemory == 0 || r.measuring || !l.due(r.measureAt) {
+		return
+	}
+	var pids []int
+	for w := range l.live.workers() {
+		if w.proven {
+			pids = append(pids, w.process.Pid())
+		}
+	}
+	r.measuring = true
+	go func() { l.mailBack(measured{l.Measure(pids)}) }()
+}
+
+func (l *loop) onMeasured(m measured) {
+	l.renewal.measuring, l.renewal.measureAt = false, l.now.Add(measurePause)
+	for w := range l.live.workers() {
+		memory, known := m.memory[w.id().Pid]
+		if !known || !w.proven {
+			continue
+		}
+		h := &w.health
+		if h.first == 0 {
+			h.first = max(memory, 1)
+		}
+		since := h.first > l.MaxMemory && memory < 2*h.first // the next one would have as much
+		if memory <= l.MaxMemory || h.told && (since || h.large) {
+			continue
+		}
+		h.large, h.told = !since, true
+		l.tell(TooLarge{w.id(), memory, l.MaxMemory, since})
+	}
+}

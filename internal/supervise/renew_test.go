@@ -1,0 +1,203 @@
+package supervise
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// alive has a process say that it is alive.
+func (w *world) isAlive(p *fakeProc) {
+	w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Alive: true})
+	w.sleep(1)
+}
+
+var watched = Config{Workers: 2, Renewal: Renewal{Watchdog: 10 * time.Second}}
+
+func TestHungWorkerIsReplacedByAProvenOne(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung, other := w.worker(1, 0), w.worker(1, 1)
+		w.isAlive(hung)
+		for range 5 {
+			w.sleep(2 * time.Second)
+			w.isAlive(other)
+		}
+		require.Len(t, seen[Hung](w), 1)
+		assert.Equal(t, hung.id, seen[Hung](w)[0].Worker)
+		assert.False(t, hung.told(), "its successor is not proven")
+		w.sleep(time.Second)
+		assert.Equal(t, hungSignal, hung.signals[0])
+		w.sleep(10 * time.Second)
+		assert.Len(t, hung.signals, 2, "KILL follows, although there is no KillTimeout")
+		w.goes()
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
+		assert.Equal(t, 1, w.status().Generation, "it is no restart")
+		assert.Zero(t, w.status().Restarts)
+	})
+}
+
+func TestWorkerThatHasNeverSaidThatItIsAliveDoesNotHang(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(time.Hour)
+		assert.Empty(t, seen[Hung](w))
+		w.ready(w.worker(1, 0)) // this is a word of life, too
+		w.sleep(11 * time.Second)
+		assert.Len(t, seen[Hung](w), 1)
+	})
+}
+
+func TestHungWorkersAreReplacedOneByOne(t *testing.T) {
+	t.Parallel()
+	c := watched
+	c.Workers = 4
+	simulate(t, c, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		for _, p := range w.alive() {
+			w.isAlive(p)
+		}
+		w.sleep(10 * time.Second)
+		assert.Len(t, seen[Hung](w), 4)
+		for n := range 4 {
+			assert.Len(t, w.procs, 5+n, "one successor at a time")
+			w.sleep(time.Second)
+		}
+		assert.Len(t, seen[Renewed](w), 4)
+	})
+}
+
+// The superdaemon that was paused hears first what was said meanwhile.
+func TestPauseOfTheSuperdaemonMakesNobodyHang(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, func(w *world) {
+		w.catchUp = func() {
+			for _, p := range w.alive() {
+				w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Alive: true})
+			}
+		}
+	}, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.isAlive(w.worker(1, 0))
+		w.sleep(time.Hour)
+		assert.Empty(t, seen[Hung](w))
+	})
+}
+
+func TestSuccessorThatFails(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung := w.worker(1, 0)
+		w.isAlive(hung)
+		w.sleep(10 * time.Second)
+		w.exit(w.worker(1, 0), broken)
+		failed := seen[RenewalFailed](w)
+		require.Len(t, failed, 1)
+		assert.Equal(t, time.Second, failed[0].Pause.Round(time.Millisecond))
+		assert.False(t, hung.told(), "it is all that there is")
+		assert.Equal(t, []string{"1.0", "1.1"}, w.served())
+		w.sleep(3 * time.Second)
+		assert.True(t, hung.told(), "the next one has not failed")
+	})
+}
+
+func TestSuccessorFillsTheSlotOfOneThatEnds(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung := w.worker(1, 0)
+		w.isAlive(hung)
+		w.sleep(10 * time.Second)
+		w.exit(hung, broken)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives(), "no third one is started")
+		w.sleep(time.Hour)
+		assert.Len(t, w.procs, 3)
+		assert.Equal(t, Worker{}, seen[Renewed](w)[0].Old)
+	})
+}
+
+func TestRestartComesBeforeRenewal(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.isAlive(w.worker(1, 0))
+		w.sleep(10*time.Second + 500*time.Millisecond)
+		successor := w.worker(1, 0)
+		w.restart()
+		w.sleep(time.Millisecond)
+		assert.True(t, successor.told(), "there is no use for it")
+		w.sleep(2 * time.Second)
+		assert.Equal(t, 2, w.status().Generation)
+		assert.Empty(t, seen[Renewed](w))
+	})
+}
+
+func TestOldWorkersAreRenewed(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2, Renewal: Renewal{MaxAge: time.Hour, AgeSpread: 0.1}}, nil, func(w *world) {
+		w.sleep(54 * time.Minute)
+		assert.Empty(t, seen[TooOld](w))
+		w.sleep(13 * time.Minute)
+		assert.Len(t, seen[Renewed](w), 2)
+		assert.Equal(t, retireSignal, w.procs[0].signals[0])
+		w.goes()
+		w.sleep(40 * time.Minute)
+		assert.Len(t, w.procs, 4)
+	})
+}
+
+func TestLargeWorkersAreRenewed(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2, Renewal: Renewal{MaxMemory: 1000}}, nil, func(w *world) {
+		w.sleep(time.Minute)
+		large := w.worker(1, 1)
+		w.locked(func() { w.memory[large.Pid()] = 5000 })
+		w.sleep(7 * time.Second)
+		assert.Equal(t, []TooLarge{{large.id, 5100, 1000, false}}, seen[TooLarge](w))
+		assert.Equal(t, retireSignal, large.signals[0])
+		assert.Len(t, w.procs, 3)
+	})
+}
+
+func TestWorkerThatIsTooLargeFromTheStartIsToldOnce(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Renewal: Renewal{MaxMemory: 50}}, nil, func(w *world) {
+		w.sleep(time.Hour)
+		assert.Equal(t, []TooLarge{{w.worker(1, 0).id, 100, 50, true}}, seen[TooLarge](w))
+		assert.Len(t, w.procs, 1)
+		w.locked(func() { w.memory[100] = 500 })
+		w.sleep(10 * time.Second)
+		assert.Len(t, w.procs, 2, "it has grown since")
+	})
+}
+
+func TestLiveWorkerThatFailsItsProbeHangs(t *testing.T) {
+	c := Config{Proof: Probed(5 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true}}
+	apart(t, c, func(w *world, x *traffic) {
+		w.sleep(time.Minute)
+		w.locked(func() { x.unfit = true })
+		w.sleep(2500 * time.Millisecond)
+		assert.Equal(t, []Hung{{w.procs[0].id, 0, "status 500"}}, seen[Hung](w))
+		w.locked(func() { x.unfit = false })
+		w.sleep(6 * time.Second)
+		assert.Equal(t, hungSignal, w.procs[0].signals[0])
+	})
+}
+
+func TestHungWorkerInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung := w.worker(1, 0)
+		w.isAlive(hung)
+		w.sleep(10*time.Second + 100*time.Millisecond)
+		require.NoError(t, w.replaced())
+		w.sleep(900 * time.Millisecond)
+		assert.Equal(t, hungSignal, hung.signals[0])
+		assert.Len(t, w.procs, 3)
+	})
+}
