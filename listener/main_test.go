@@ -35,7 +35,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Unsetenv(ServerStarterEnvVarName)
 	os.Unsetenv(generationEnvVarName)
-	os.Unsetenv("NOTIFY_SOCKET")
+	for _, name := range []string{labelsEnvVarName, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		os.Unsetenv(name)
+	}
 	// The goroutine that passes signals on starts with the first Notify: not
 	// in the bubble of a synctest.
 	c := make(chan os.Signal, 1)
