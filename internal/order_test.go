@@ -30,7 +30,7 @@ var storeys = [][]string{
 	{""}, // package starter
 	{
 		"cmd/start_server", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
-		"bench", "bench/worker", "e2e", "examples/hello", "internal",
+		"bench", "bench/worker", "e2e", "examples/hello", "examples/events", "examples/streams", "examples/websocket", "internal",
 	},
 }
 

@@ -118,6 +118,7 @@ func TestServeSaysReadyOnceWhenAllListenersAccept(t *testing.T) {
 	}
 	cancel()
 	require.NoError(t, <-served)
+	require.Contains(t, s.hears(t), "STOPPING=1\n")
 	s.hearsNoMore(t)
 }
 
