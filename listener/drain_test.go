@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,9 +52,13 @@ type bubble struct {
 }
 
 func serve(t *testing.T, srv *http.Server) *bubble {
+	return serveBy(t, func(ctx context.Context, ln net.Listener) error { return Serve(ctx, srv, ln) })
+}
+
+func serveBy(t *testing.T, serve func(context.Context, net.Listener) error) *bubble {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &bubble{t, newPipeListener(), cancel, make(chan error, 1)}
-	go func() { b.result <- Serve(ctx, srv, b) }()
+	go func() { b.result <- serve(ctx, b) }()
 	synctest.Wait()
 	return b
 }
@@ -69,6 +75,30 @@ func (b *bubble) returns(after time.Duration) error {
 	return err
 }
 
+// descriptor is an end of a pipe that can be asked whether it is closed, as the connections
+// of a network can.
+type descriptor struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *descriptor) Close() error { c.closed.Store(true); return c.Conn.Close() }
+
+func (c *descriptor) SyscallConn() (syscall.RawConn, error) { return raw{c}, nil }
+
+type raw struct{ *descriptor }
+
+func (r raw) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
+func (r raw) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
+
+func (r raw) Control(f func(uintptr)) error {
+	if r.closed.Load() {
+		return net.ErrClosed
+	}
+	f(0)
+	return nil
+}
+
 type client struct {
 	t    *testing.T
 	conn net.Conn
@@ -77,6 +107,11 @@ type client struct {
 
 func (b *bubble) dial() *client {
 	ours, theirs := net.Pipe()
+	return b.connect(ours, &descriptor{Conn: theirs})
+}
+
+// connect has the server accept theirs.
+func (b *bubble) connect(ours, theirs net.Conn) *client {
 	b.conns <- theirs
 	synctest.Wait()
 	b.Cleanup(func() { ours.Close() })

@@ -37,7 +37,8 @@ func notify(text, what string) error {
 
 // program is what the superdaemon is told of: all the servers of a process together.
 type program struct {
-	notify func(text, what string) error
+	notify   func(text, what string) error
+	notified func() bool // somebody is
 
 	mu      sync.Mutex
 	servers map[*drainer]*member
@@ -51,7 +52,7 @@ type program struct {
 type member struct{ accepts, drains bool }
 
 // this is the process that this is.
-var this = &program{notify: notify}
+var this = &program{notify: notify, notified: func() bool { return os.Getenv("NOTIFY_SOCKET") != "" }}
 
 func (p *program) join(d *drainer) {
 	p.mu.Lock()
@@ -71,7 +72,7 @@ func (p *program) accepts(d *drainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servers[d].accepts = true
-	if p.watched != nil {
+	if p.watched != nil || !p.notified() {
 		return
 	}
 	every, err := watchdogPause()
@@ -97,7 +98,7 @@ func (p *program) drains(d *drainer) {
 		}
 		accepted = accepted || m.accepts
 	}
-	if accepted && p.tells == nil {
+	if accepted && p.tells == nil && p.notified() {
 		p.tells, p.told = make(chan struct{}), make(chan struct{})
 		go p.tell(d, p.tells, p.told)
 	}

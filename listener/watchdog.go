@@ -74,7 +74,7 @@ type acceptor struct {
 	net.Listener
 	inside atomic.Bool
 	turns  atomic.Int64
-	seen   int64 // turns at the last call of moves
+	seen   int64 // turns at the last call of moves; -1: it was inside
 }
 
 // follow puts an acceptor in front of each listener.
@@ -94,10 +94,15 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	return a.Listener.Accept()
 }
 
-// moves tells whether the loop waits for a connection, or has done so since the last call.
+// moves tells whether the loop waits for a connection, or was not seen at the same turn by
+// the last call: it may well do something else for a moment.
 func (a *acceptor) moves() bool {
 	turns := a.turns.Load()
-	moved := a.inside.Load() || turns != a.seen
+	if a.inside.Load() {
+		a.seen = -1
+		return true
+	}
+	moved := turns != a.seen
 	a.seen = turns
 	return moved
 }
