@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"maps"
@@ -70,8 +71,8 @@ func newDrainer(s *Server) *drainer {
 		connState:   srv.ConnState,
 		connContext: srv.ConnContext,
 		timeout:     s.DrainTimeout,
-		newGrace:    grace(s.NewGrace, defaultNewGrace),
-		idleGrace:   grace(s.IdleGrace, defaultIdleGrace),
+		newGrace:    cmp.Or(s.NewGrace, defaultNewGrace),
+		idleGrace:   cmp.Or(s.IdleGrace, defaultIdleGrace),
 		conns:       make(map[net.Conn]*connection),
 		hijacked:    hijacked{counted: s.DrainTimeout > 0 || s.TellHijacked != nil, tell: s.TellHijacked},
 	}

@@ -124,14 +124,6 @@ func (s *Server) run(ctx context.Context, addr string, listeners []net.Listener,
 	return cmp.Or(failure, err)
 }
 
-// grace is a duration of a Server: 0 stands for the usual one, a negative one for none.
-func grace(given, usual time.Duration) time.Duration {
-	if given == 0 {
-		return usual
-	}
-	return max(given, 0)
-}
-
 // drain returns when no connection is left, or when the timeout is over and the rest was
 // closed.
 func (d *drainer) drain() error {

@@ -74,7 +74,7 @@ type acceptor struct {
 	net.Listener
 	inside atomic.Bool
 	turns  atomic.Int64
-	seen   int64 // turns at the last call of moves; -1: it was inside
+	seen   int64 // turns when a call of moves has found it outside
 }
 
 // follow puts an acceptor in front of each listener.
@@ -94,14 +94,13 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	return a.Listener.Accept()
 }
 
-// moves tells whether the loop waits for a connection, or was not seen at the same turn by
-// the last call: it may well do something else for a moment.
+// moves tells whether the loop waits for a connection, or the last call did not find it
+// elsewhere in the same turn: it may well do something else for a moment.
 func (a *acceptor) moves() bool {
-	turns := a.turns.Load()
 	if a.inside.Load() {
-		a.seen = -1
 		return true
 	}
+	turns := a.turns.Load()
 	moved := turns != a.seen
 	a.seen = turns
 	return moved
