@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -121,6 +122,24 @@ func TestServeSaysReadyOnceWhenAllListenersAccept(t *testing.T) {
 	require.NoError(t, <-served)
 	require.Regexp(t, "^STOPPING=1\nSTATUS=draining, 0 requests", s.hears(t)) // a connection may be there still
 	s.hearsNoMore(t)
+}
+
+func TestServeFeedsTheWatchdog(t *testing.T) {
+	s := superiorAt(t, socketPath(t))
+	t.Setenv("WATCHDOG_USEC", "20000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, &http.Server{}, ln) }()
+	require.Equal(t, "READY=1", s.hears(t))
+	for range 3 {
+		require.Equal(t, "WATCHDOG=1", s.hears(t))
+	}
+	cancel()
+	require.NoError(t, <-served)
 }
 
 func TestServeGoesOnWhenReadyCannotBeSaid(t *testing.T) {
