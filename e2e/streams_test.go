@@ -162,7 +162,7 @@ func TestTwentyRestartsOfStreams(t *testing.T) {
 	const restarts, unary, streams = 20, 4, 20
 	addr := "127.0.0.1:" + freePort(t)
 	d := start(t, ours, "--port=rpc@"+addr, "--interval=0.1", "--ready=notify", "--status-file=status", "--",
-		example(t, "streams"), "-label=rpc", "-every=10ms")
+		example(t, "streams"), "-label=rpc", "-every=50ms")
 	d.isReady(1)
 	c := startCalls(t, addr, unary, streams)
 	for generation := 2; generation <= restarts+1; generation++ {
