@@ -12,8 +12,15 @@
 //
 // it serves the inherited socket, or of several those that Addr names, and no
 // connection is lost when start_server replaces it. Servers that do not speak
-// HTTP call [ListenAll], or [Listen] for one address, and [ListenPackets] or
-// [ListenPacket] for UDP.
+// HTTP call [ListenAll], or [Listen] for one address or [ListenNamed] for a label, and
+// [ListenPackets] or [ListenPacket] for UDP.
+//
+// # The drain
+//
+// At SIGTERM a server drains: it accepts no more, serves what it has, and ends. Handlers
+// that last learn of that by [DrainingContext], other parts of the program by [Draining]. A
+// [Server] has limits for the drain, and waits for hijacked connections, such as
+// websockets. docs/drain.md of the module shows each kind of server.
 //
 // # Descriptors
 //

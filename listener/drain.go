@@ -1,38 +1,48 @@
 package listener
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// newGrace is how long a connection may take to send its first request,
-	// counted from the start of the drain. http.Server.Shutdown has the same.
-	newGrace = 5 * time.Second
-
-	// idleGrace is how long a kept-alive connection may take to send one more
-	// request, and how long a request may run before Shutdown is called.
-	idleGrace = time.Second
-
-	drainPoll = 10 * time.Millisecond
+	drainPoll    = 10 * time.Millisecond
+	shutdownPoll = 100 * time.Millisecond // from the call of Shutdown on
 )
 
 // drainer follows the connections of a server until Shutdown drops nothing: until each
 // connection left has a request inside the handler.
 type drainer struct {
 	srv         *http.Server
+	program     *program
 	handler     http.Handler
+	health      http.Handler
+	baseContext func(net.Listener) context.Context
 	connState   func(net.Conn, http.ConnState)
 	connContext func(context.Context, net.Conn) context.Context
-	draining    atomic.Bool
 
-	mu    sync.Mutex
-	began time.Time
-	conns map[net.Conn]*connection
+	timeout, newGrace, idleGrace time.Duration
+
+	acceptors []*acceptor
+	accepting atomic.Int64
+	ill       bool // the last answer of health was bad
+
+	draining context.Context // done from begin on
+	announce context.CancelCauseFunc
+
+	mu       sync.Mutex
+	began    time.Time
+	conns    map[net.Conn]*connection
+	hijacked hijacked
 }
 
 // connection is guarded by drainer.mu, but for the atomic fields.
@@ -46,20 +56,50 @@ type connection struct {
 
 type connectionKey struct{}
 
-// newDrainer puts itself into the hooks of srv, in front of the user's.
-func newDrainer(srv *http.Server) *drainer {
+// newDrainer puts itself into the hooks of the server, in front of the user's.
+func newDrainer(s *Server) *drainer {
+	srv := s.HTTP
+	if srv == nil {
+		srv = &http.Server{}
+	}
 	d := &drainer{
 		srv:         srv,
+		program:     s.program,
 		handler:     srv.Handler,
+		health:      s.Health,
+		baseContext: srv.BaseContext,
 		connState:   srv.ConnState,
 		connContext: srv.ConnContext,
+		timeout:     s.DrainTimeout,
+		newGrace:    cmp.Or(s.NewGrace, defaultNewGrace),
+		idleGrace:   cmp.Or(s.IdleGrace, defaultIdleGrace),
 		conns:       make(map[net.Conn]*connection),
+		hijacked:    hijacked{counted: s.DrainTimeout > 0 || s.TellHijacked != nil, tell: s.TellHijacked},
+	}
+	if d.program == nil {
+		d.program = this
 	}
 	if d.handler == nil {
 		d.handler = http.DefaultServeMux
 	}
-	srv.Handler, srv.ConnState, srv.ConnContext = d, d.changed, d.accepted
+	d.draining, d.announce = context.WithCancelCause(context.Background())
+	srv.Handler, srv.BaseContext, srv.ConnState, srv.ConnContext = d, d.begun, d.changed, d.accepted
 	return d
+}
+
+// begun is called when the server begins to accept on a listener.
+func (d *drainer) begun(ln net.Listener) context.Context {
+	ctx := context.Background()
+	if a, ok := ln.(*acceptor); ok {
+		ln = a.Listener
+	}
+	if d.baseContext != nil {
+		ctx = d.baseContext(ln)
+	}
+	if d.accepting.Add(1) == int64(len(d.acceptors)) {
+		d.program.accepts(d)
+	}
+	return context.WithValue(ctx, drainerKey{}, d)
 }
 
 // accepted is called by the goroutine that accepts, before it goes on.
@@ -82,13 +122,19 @@ func (d *drainer) changed(conn net.Conn, state http.ConnState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch state {
-	case http.StateClosed, http.StateHijacked:
+	case http.StateHijacked:
+		d.hijacked.add(conn, time.Now())
+		fallthrough
+	case http.StateClosed:
 		delete(d.conns, conn)
 		return
 	}
 	c, ok := d.conns[conn]
 	if !ok {
 		return
+	}
+	if c.state == http.StateNew && speaksHTTP2(conn) {
+		c.http2.Store(true)
 	}
 	c.state, c.since = state, time.Now()
 	if c.cut && state == http.StateActive {
@@ -108,26 +154,20 @@ func (d *drainer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.handling.Add(1)
 	defer c.handling.Add(-1)
 	// A proxied upgrade would answer with two Connection headers.
-	if d.draining.Load() && r.Header.Get("Upgrade") == "" {
+	if d.draining.Err() != nil && r.Header.Get("Upgrade") == "" {
 		w.Header().Set("Connection", "close")
 	}
 	d.handler.ServeHTTP(w, r)
 }
 
+// begin tells of the drain all that ask.
 func (d *drainer) begin() {
 	d.mu.Lock()
 	d.began = time.Now()
 	d.mu.Unlock()
-	d.draining.Store(true)
-}
-
-// wait returns when Shutdown may be called.
-func (d *drainer) wait() {
-	poll := time.NewTicker(drainPoll)
-	defer poll.Stop()
-	for !d.settled(time.Now()) {
-		<-poll.C
-	}
+	d.announce(ErrDraining)
+	announce()
+	d.program.drains(d)
 }
 
 // settled reports whether every connection left has a request inside the handler. It cuts
@@ -140,7 +180,7 @@ func (d *drainer) settled(now time.Time) bool {
 		if c.http2.Load() {
 			continue // Shutdown ends these in good order, by GOAWAY
 		}
-		if c.handling.Load() > 0 && now.Sub(d.began) >= idleGrace {
+		if c.handling.Load() > 0 && now.Sub(d.began) >= d.idleGrace {
 			continue
 		}
 		settled = false
@@ -161,9 +201,67 @@ func (d *drainer) overdue(c *connection, now time.Time) bool {
 	}
 	switch c.state {
 	case http.StateNew:
-		return waited >= newGrace
+		return waited >= d.newGrace
 	case http.StateIdle:
-		return waited >= idleGrace
+		return waited >= d.idleGrace
 	}
 	return false
+}
+
+// tally is what is left of a drain.
+type tally struct{ requests, hijacked, idle int }
+
+func (t tally) String() string {
+	said := count(t.requests, "request")
+	if t.hijacked > 0 {
+		said += ", " + count(t.hijacked, "hijacked connection")
+	}
+	if t.idle > 0 {
+		said += ", " + count(t.idle, "idle connection")
+	}
+	return said
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
+}
+
+func (t tally) plus(other tally) tally {
+	return tally{t.requests + other.requests, t.hijacked + other.hijacked, t.idle + other.idle}
+}
+
+// tally counts what is left.
+func (d *drainer) tally() tally {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := tally{hijacked: d.hijacked.open()}
+	for _, c := range d.conns {
+		if n := int(c.handling.Load()); n > 0 {
+			t.requests += n
+		} else {
+			t.idle++
+		}
+	}
+	return t
+}
+
+// cut closes all connections. A TLS connection would first wait for its peer to read the
+// notice of that: so what is below it is closed.
+func (d *drainer) cut() {
+	d.mu.Lock()
+	left := slices.AppendSeq(slices.Collect(maps.Keys(d.conns)), maps.Keys(d.hijacked.conns))
+	d.mu.Unlock()
+	for _, conn := range left {
+		underlying(conn).Close()
+	}
+	d.srv.Close()
+}
+
+// speaksHTTP2 tells whether a connection has agreed to do so by TLS.
+func speaksHTTP2(conn net.Conn) bool {
+	c, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
 }

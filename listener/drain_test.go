@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,9 +52,13 @@ type bubble struct {
 }
 
 func serve(t *testing.T, srv *http.Server) *bubble {
+	return serveBy(t, func(ctx context.Context, ln net.Listener) error { return Serve(ctx, srv, ln) })
+}
+
+func serveBy(t *testing.T, serve func(context.Context, net.Listener) error) *bubble {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &bubble{t, newPipeListener(), cancel, make(chan error, 1)}
-	go func() { b.result <- Serve(ctx, srv, b) }()
+	go func() { b.result <- serve(ctx, b) }()
 	synctest.Wait()
 	return b
 }
@@ -69,6 +75,30 @@ func (b *bubble) returns(after time.Duration) error {
 	return err
 }
 
+// descriptor is an end of a pipe that can be asked whether it is closed, as the connections
+// of a network can.
+type descriptor struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (c *descriptor) Close() error { c.closed.Store(true); return c.Conn.Close() }
+
+func (c *descriptor) SyscallConn() (syscall.RawConn, error) { return raw{c}, nil }
+
+type raw struct{ *descriptor }
+
+func (r raw) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
+func (r raw) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
+
+func (r raw) Control(f func(uintptr)) error {
+	if r.closed.Load() {
+		return net.ErrClosed
+	}
+	f(0)
+	return nil
+}
+
 type client struct {
 	t    *testing.T
 	conn net.Conn
@@ -77,6 +107,11 @@ type client struct {
 
 func (b *bubble) dial() *client {
 	ours, theirs := net.Pipe()
+	return b.connect(ours, &descriptor{Conn: theirs})
+}
+
+// connect has the server accept theirs.
+func (b *bubble) connect(ours, theirs net.Conn) *client {
 	b.conns <- theirs
 	synctest.Wait()
 	b.Cleanup(func() { ours.Close() })
@@ -132,7 +167,7 @@ func TestDrain(t *testing.T) {
 		b := serve(t, server())
 		c := b.dial()
 		b.begin()
-		time.Sleep(newGrace - time.Millisecond)
+		time.Sleep(defaultNewGrace - time.Millisecond)
 		c.send(request)
 		require.True(t, c.receive("hello"))
 		require.NoError(t, b.returns(0))
@@ -142,7 +177,7 @@ func TestDrain(t *testing.T) {
 		c := b.dial()
 		c.send(request[:10])
 		b.begin()
-		time.Sleep(newGrace - time.Millisecond)
+		time.Sleep(defaultNewGrace - time.Millisecond)
 		c.send(request[10:])
 		require.True(t, c.receive("hello"))
 		require.NoError(t, b.returns(0))
@@ -151,7 +186,7 @@ func TestDrain(t *testing.T) {
 		b := serve(t, server())
 		b.dial()
 		b.begin()
-		require.NoError(t, b.returns(newGrace))
+		require.NoError(t, b.returns(defaultNewGrace))
 	})
 	inBubble(t, "a kept-alive connection that sends another request", func(t *testing.T) {
 		b := serve(t, server())
@@ -160,7 +195,7 @@ func TestDrain(t *testing.T) {
 		require.False(t, c.receive("hello"))
 		time.Sleep(time.Hour)
 		b.begin()
-		time.Sleep(idleGrace - time.Millisecond)
+		time.Sleep(defaultIdleGrace - time.Millisecond)
 		c.send(request)
 		require.True(t, c.receive("hello"))
 		require.NoError(t, b.returns(0))
@@ -171,7 +206,7 @@ func TestDrain(t *testing.T) {
 		c.send(request)
 		require.False(t, c.receive("hello"))
 		b.begin()
-		require.NoError(t, b.returns(idleGrace))
+		require.NoError(t, b.returns(defaultIdleGrace))
 		_, err := c.r.ReadByte()
 		require.ErrorIs(t, err, io.EOF)
 	})
@@ -216,13 +251,13 @@ func TestDrainLongRequest(t *testing.T) {
 		start := time.Now()
 		b.begin()
 		require.True(t, c.receive("bye"))
-		require.InDelta(t, idleGrace.Seconds(), time.Since(start).Seconds(), 0.1)
+		require.InDelta(t, defaultIdleGrace.Seconds(), time.Since(start).Seconds(), 0.1)
 		require.NoError(t, b.returns(0))
 	})
 	inBubble(t, "a kept-alive request that ends after the start of the drain", func(t *testing.T) {
 		srv := server()
 		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(idleGrace / 2)
+			time.Sleep(defaultIdleGrace / 2)
 			hello(w, nil)
 		})
 		b := serve(t, srv)
@@ -230,7 +265,7 @@ func TestDrainLongRequest(t *testing.T) {
 		c.send(request)
 		b.begin()
 		require.False(t, c.receive("hello"), "nobody had told it yet")
-		time.Sleep(idleGrace - time.Millisecond)
+		time.Sleep(defaultIdleGrace - time.Millisecond)
 		c.send(request)
 		require.True(t, c.receive("hello"))
 		require.NoError(t, b.returns(0))
@@ -254,7 +289,7 @@ func TestServeKeepsHooks(t *testing.T) {
 		c.send(request)
 		require.False(t, c.receive("mine"))
 		b.begin()
-		require.NoError(t, b.returns(idleGrace))
+		require.NoError(t, b.returns(defaultIdleGrace))
 		require.Equal(t, []http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateClosed}, states)
 	})
 }
@@ -290,12 +325,14 @@ func TestServeListenerFails(t *testing.T) {
 func TestCutIsUndone(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "a connection that becomes active when it was cut", func(t *testing.T) {
-		d := newDrainer(server())
+		d := newDrainer(&Server{HTTP: server()})
 		ours, theirs := net.Pipe()
 		defer ours.Close()
 		d.accepted(context.Background(), theirs)
+		d.program.join(d)
+		defer d.program.leave(d)
 		d.begin()
-		require.False(t, d.settled(time.Now().Add(newGrace)))
+		require.False(t, d.settled(time.Now().Add(defaultNewGrace)))
 		_, err := theirs.Read(make([]byte, 1))
 		require.ErrorContains(t, err, "timeout")
 

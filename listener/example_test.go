@@ -2,7 +2,6 @@ package listener_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -28,24 +27,17 @@ func ExampleServe() {
 	// Output: drained
 }
 
-// For TLS, wrap the listeners.
-func ExampleServe_tls() {
-	cert, err := tls.LoadX509KeyPair("cert.pem", "key.pem")
-	if err != nil {
+// A server on all sockets that start_server was given.
+func ExampleServe_all() {
+	listeners, err := listener.ListenAll()
+	if err != nil && !errors.Is(err, listener.ErrNoListeningTarget) {
 		log.Fatal(err)
 	}
-	ln, err := listener.Listen("tcp", ":8443")
-	if err != nil {
-		log.Fatal(err)
-	}
-	config := &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		NextProtos:   []string{"h2", "http/1.1"},
-	}
-	err = listener.Serve(context.Background(), &http.Server{}, tls.NewListener(ln, config))
-	if err != nil {
-		log.Fatal(err)
-	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()                                 // only to end the example
+	srv := &http.Server{Addr: "127.0.0.1:0"} // for a program that runs alone
+	fmt.Println(listener.Serve(ctx, srv, listeners...))
+	// Output: <nil>
 }
 
 func ExamplePorts() {
@@ -100,4 +92,100 @@ func ExampleListenPacket() {
 	defer conn.Close()
 	fmt.Println("generation", listener.Generation(), "on", conn.LocalAddr().Network())
 	// Output: generation 0 on udp
+}
+
+// A server of one address.
+func ExampleListen() {
+	ln, err := listener.Listen("tcp", "127.0.0.1:0") // under start_server: a port that it has
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	fmt.Println(ln.Addr().Network())
+	// Output: tcp
+}
+
+func ExampleListenPackets() {
+	conns, err := listener.ListenPackets()
+	for _, conn := range conns {
+		defer conn.Close()
+	}
+	fmt.Println(len(conns), err)
+	// Output: 0 no listening target
+}
+
+// Two servers of a program find their sockets by label, whatever ports these have:
+//
+//	start_server --port=web@8080,admin@127.0.0.1:9090 -- ./program
+func ExampleListenNamed() {
+	for _, label := range []string{"web", "admin"} {
+		listeners, err := listener.ListenNamed(label)
+		if errors.Is(err, listener.ErrNoListeningTarget) {
+			fmt.Println("alone: bind for", label)
+			continue
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		go listener.Serve(context.Background(), &http.Server{}, listeners...)
+	}
+	// Output:
+	// alone: bind for web
+	// alone: bind for admin
+}
+
+// start_server --port=dns@u53 -- ./program
+func ExampleListenPacketsNamed() {
+	_, err := listener.ListenPacketsNamed("dns")
+	fmt.Println(err)
+	// Output: listen by label "dns": no listening target
+}
+
+// A single socket may be taken at any time, and again.
+func ExampleTCPListener() {
+	os.Setenv(listener.ServerStarterEnvVarName, "127.0.0.1:8080=1000000000")
+	defer os.Unsetenv(listener.ServerStarterEnvVarName)
+
+	ports, err := listener.Ports()
+	if err != nil {
+		log.Fatal(err)
+	}
+	web := ports[0].(listener.TCPListener)
+	fmt.Println(web.Addr, web.Port, web)
+	_, err = web.Listen() // there is no such descriptor here
+	fmt.Println("failed:", err != nil)
+	// Output:
+	// 127.0.0.1 8080 127.0.0.1:8080=1000000000
+	// failed: true
+}
+
+func ExampleUnixListener() {
+	os.Setenv(listener.ServerStarterEnvVarName, "/run/app.sock=3")
+	defer os.Unsetenv(listener.ServerStarterEnvVarName)
+
+	ports, err := listener.Ports()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ports[0].(listener.UnixListener).Path, "of", listener.GetPortsSpecification())
+	// Output: /run/app.sock of /run/app.sock=3
+}
+
+// The first start after a release migrates; the following ones need not.
+func ExampleGeneration() {
+	if n := listener.Generation(); n > 1 {
+		fmt.Println("restarted", n-1, "times")
+	} else {
+		fmt.Println("the first, or run alone")
+	}
+	// Output: the first, or run alone
+}
+
+// A server that does not use Serve says itself that it is ready.
+func ExampleReady() {
+	if err := listener.Ready(); err != nil {
+		log.Print(err) // whoever waits will act; there is no need to end for it
+	}
+	fmt.Println("serving")
+	// Output: serving
 }

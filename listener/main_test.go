@@ -22,6 +22,7 @@ var helpers = map[string]func() error{
 	"all":    helpAll,
 	"serve":  helpServe,
 	"serial": helpSerial,
+	"told":   helpTold,
 }
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Unsetenv(ServerStarterEnvVarName)
 	os.Unsetenv(generationEnvVarName)
-	os.Unsetenv("NOTIFY_SOCKET")
+	for _, name := range []string{labelsEnvVarName, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		os.Unsetenv(name)
+	}
 	// The goroutine that passes signals on starts with the first Notify: not
 	// in the bubble of a synctest.
 	c := make(chan os.Signal, 1)
@@ -88,6 +91,31 @@ func helpSerial() error {
 	})}
 	srv.RegisterOnShutdown(func() { fmt.Println("draining") })
 	return serveAloud(srv)
+}
+
+// helpTold is a server whose program hears of the drain outside of requests.
+func helpTold() error {
+	ctx, cancel := DrainingContext(context.Background())
+	defer cancel()
+	select {
+	case <-Draining():
+		fmt.Println("too early")
+	default:
+	}
+	heard := make(chan struct{})
+	go func() {
+		<-Draining()
+		<-ctx.Done()
+		fmt.Println("told:", context.Cause(ctx))
+		close(heard)
+	}()
+	srv := &http.Server{Handler: http.HandlerFunc(hello)}
+	if err := serveAloud(srv); err != nil {
+		return err
+	}
+	<-heard
+	<-Draining() // it stays closed
+	return nil
 }
 
 // serveAloud prints "serving" when it begins to accept: SIGTERM is caught from

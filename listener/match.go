@@ -17,6 +17,13 @@ const (
 	datagram
 )
 
+func (k kind) String() string {
+	if k == datagram {
+		return "datagram"
+	}
+	return "stream"
+}
+
 // socket is what the kernel says of an inherited descriptor.
 type socket struct {
 	kind kind

@@ -146,20 +146,19 @@ func parseEntry(entry string) (Listener, error) {
 	if name == "" {
 		return nil, errors.New("no name before the =")
 	}
-	// 31 bits: a descriptor is an int of C.
-	fd, err := strconv.ParseUint(number, 10, 31)
+	fd, err := parseDescriptor(number)
 	if err != nil {
-		return nil, fmt.Errorf("bad descriptor: %w", err)
+		return nil, err
 	}
 	host, digits, ok := splitName(name)
 	if !ok {
-		return UnixListener{Path: name, fd: uintptr(fd)}, nil
+		return UnixListener{Path: name, fd: fd}, nil
 	}
 	port, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil {
 		return nil, fmt.Errorf("bad port: %w", err)
 	}
-	return TCPListener{Addr: host, Port: int(port), fd: uintptr(fd)}, nil
+	return TCPListener{Addr: host, Port: int(port), fd: fd}, nil
 }
 
 // splitName takes PORT, HOST:PORT or [ADDR]:PORT apart. Any other name is a

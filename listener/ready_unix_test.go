@@ -11,7 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -107,10 +108,11 @@ func TestServeSaysReadyOnceWhenAllListenersAccept(t *testing.T) {
 	}}
 	served := make(chan error, 1)
 	go func() { served <- Serve(ctx, srv, listeners...) }()
-	<-began
-	<-began
+	first, second := <-began, <-began
 	s.hearsNoMore(t) // of the third nothing is known
-	<-began
+	for _, ln := range []net.Listener{first, second, <-began} {
+		require.True(t, slices.Contains(listeners, ln), "what Serve was given")
+	}
 	require.Equal(t, "READY=1", s.hears(t))
 	for _, ln := range listeners {
 		v := visitor{network: "tcp", addr: ln.Addr().String()}
@@ -118,7 +120,26 @@ func TestServeSaysReadyOnceWhenAllListenersAccept(t *testing.T) {
 	}
 	cancel()
 	require.NoError(t, <-served)
+	require.Regexp(t, "^STOPPING=1\nSTATUS=draining, 0 requests", s.hears(t)) // a connection may be there still
 	s.hearsNoMore(t)
+}
+
+func TestServeFeedsTheWatchdog(t *testing.T) {
+	s := superiorAt(t, socketPath(t))
+	t.Setenv("WATCHDOG_USEC", "20000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, &http.Server{}, ln) }()
+	require.Equal(t, "READY=1", s.hears(t))
+	for range 3 {
+		require.Equal(t, "WATCHDOG=1", s.hears(t))
+	}
+	cancel()
+	require.NoError(t, <-served)
 }
 
 func TestServeGoesOnWhenReadyCannotBeSaid(t *testing.T) {
@@ -135,14 +156,6 @@ func TestServeGoesOnWhenReadyCannotBeSaid(t *testing.T) {
 	require.NoError(t, v.visit())
 	cancel()
 	require.NoError(t, <-served)
-}
-
-// lines is where a log goes, line by line.
-type lines chan string
-
-func (l lines) Write(p []byte) (int, error) {
-	l <- strings.TrimSuffix(string(p), "\n")
-	return len(p), nil
 }
 
 func TestServeThatCannotServeDoesNotSayReady(t *testing.T) {

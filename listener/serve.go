@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -29,13 +26,20 @@ const wakeInterval = 100 * time.Millisecond
 //
 // Draining loses no connection that was accepted. The listeners are closed
 // first; connections yet to come wait in the shared queue for another
-// generation. Responses then say "Connection: close". A new connection has 5
-// seconds to send the header of its first request, and one that is kept alive
-// 1 second for that of its next; each request that comes in time is served to
-// its end. There is no limit for a request that is being served: srv's timeouts
-// or start_server's kill timeout, if any, set one. A request that takes longer
-// than a second hears of the drain through srv.RegisterOnShutdown. Hijacked
-// connections are not waited for. Further SIGTERMs while draining do nothing.
+// generation. Responses then say "Connection: close", and HTTP/2 connections get a
+// GOAWAY. A new connection has 5 seconds to send the header of its first request, and
+// one that is kept alive 1 second for that of its next; each request that comes in time
+// is served to its end. There is no limit for a request that is being served: srv's
+// timeouts or start_server's kill timeout, if any, set one. Handlers hear of the drain at
+// once by [DrainingContext]. Hijacked connections are not waited for; a [Server] waits for
+// them, and has other limits. Further SIGTERMs while draining do nothing.
+//
+// While it drains it tells the superdaemon, if NOTIFY_SOCKET is set: STOPPING=1, and
+// STATUS=draining, 12 requests, at once and when that has changed, once a second at most;
+// start_server --status shows it. If WATCHDOG_USEC is set, and WATCHDOG_PID is this process
+// or is not set (sd_watchdog_enabled(3)), it says WATCHDOG=1 at half that time, unless the
+// loop that accepts connections is stuck, or the [Server] has a Health handler that is. Of
+// several servers in a process all have to drain, or be well, for that.
 //
 // Serve owns srv from the call on: it replaces, and calls, its Handler,
 // ConnState, ConnContext and BaseContext, and shuts it down at the end, so srv
@@ -46,41 +50,7 @@ const wakeInterval = 100 * time.Millisecond
 // fails while serving, all are drained before the error is returned;
 // http.ErrServerClosed is such an error if srv was shut down by someone else.
 func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) error {
-	terminated := make(chan os.Signal, 1)
-	signal.Notify(terminated, syscall.SIGTERM)
-	defer signal.Stop(terminated)
-
-	if len(listeners) == 0 {
-		var err error
-		if listeners, err = defaultListeners(srv.Addr); err != nil {
-			return err
-		}
-	}
-	d := newDrainer(srv)
-	sayReady(srv, len(listeners))
-	served := make(chan error, len(listeners))
-	for _, ln := range listeners {
-		go func() { served <- srv.Serve(ln) }()
-	}
-
-	var failure error
-	serving := len(listeners)
-	select {
-	case <-terminated:
-	case <-ctx.Done():
-	case failure = <-served:
-		serving--
-	}
-
-	// Not yet srv.Shutdown: once it begins, net/http drops a request whose header is
-	// still being read.
-	d.begin()
-	closeAll(listeners, served, serving)
-	d.wait() // every accepted connection is known to d by now
-	if err := srv.Shutdown(context.Background()); err != nil && failure == nil {
-		return err
-	}
-	return failure
+	return (&Server{HTTP: srv}).Serve(ctx, listeners...)
 }
 
 // closeAll closes the listeners and waits until none of the n that are still
@@ -113,10 +83,7 @@ func closeAll(listeners []net.Listener, served <-chan error, n int) {
 // defaultListeners are those to serve on if none are given.
 func defaultListeners(addr string) ([]net.Listener, error) {
 	network := "tcp"
-	switch {
-	case addr == "":
-		addr = ":http"
-	case strings.Contains(addr, "/"): // which no host and port have
+	if strings.Contains(addr, "/") { // which no host and port have
 		network = "unix"
 	}
 	if spec := GetPortsSpecification(); spec != "" {

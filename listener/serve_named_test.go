@@ -3,6 +3,7 @@
 package listener
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 // addresses are where what Serve takes without listeners is bound.
 func addresses(t *testing.T, addr string) ([]string, error) {
 	t.Helper()
-	listeners, err := defaultListeners(addr)
+	listeners, err := defaultListeners(cmp.Or(addr, ":http"))
 	var bound []string
 	for _, ln := range listeners {
 		bound = append(bound, ln.Addr().String())

@@ -101,6 +101,16 @@ func TestServeFlagCleared(t *testing.T) {
 	}
 }
 
+func TestDrainingIsToldToThoseOutsideOfRequests(t *testing.T) {
+	t.Parallel()
+	file, addr := listenTCP(t, "127.0.0.1:0")
+	p := start(t, "told", fmt.Sprintf("127.0.0.1:%d=3", addr.Port), file)
+	p.expect(t, "serving")
+	require.NoError(t, p.Signal(syscall.SIGTERM))
+	p.expect(t, "told: the server drains")
+	require.Empty(t, p.ended(t))
+}
+
 func TestServeNothingToServe(t *testing.T) {
 	udp, _ := listenUDP(t, "127.0.0.1:0")
 	t.Setenv(ServerStarterEnvVarName, entry("8080", udp))

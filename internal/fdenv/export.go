@@ -129,9 +129,9 @@ func (e Export) Owns(variable string) bool {
 	})
 }
 
-// ForUs tells whether a variable is about the superdaemon's own descriptors, those of
-// systemd's socket activation.
-func ForUs(variable string) bool { return systemd.Owns(variable) }
+// ForUs tells whether a variable is about the superdaemon's own descriptors: those of
+// systemd's socket activation, and the labels that one above us gave.
+func ForUs(variable string) bool { return systemd.Owns(variable) || variable == labels }
 
 func anything([]Socket) error { return nil }
 

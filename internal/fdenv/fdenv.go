@@ -5,6 +5,7 @@ package fdenv
 import (
 	"cmp"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,14 +28,22 @@ type Worker struct {
 	Slot    int    // the worker's, from 0
 }
 
+// labels is our own variable: LABEL=FD joined by semicolons, of the sockets that have one.
+const labels = "SERVER_STARTER_LABELS"
+
 // ServerStarter is the variables of Server::Starter (its documentation, "ENVIRONMENT
 // VARIABLES"). The sockets are NAME=FD joined by semicolons; the variable is set even if
-// there are none. The generation counts every attempt.
+// there are none. The generation counts every attempt. The labels are told if there are any.
 func ServerStarter(sockets []Socket, generation int) []string {
-	return []string{
-		"SERVER_STARTER_PORT=" + join(sockets, ";", func(s Socket) string { return s.Name + "=" + strconv.Itoa(s.FD) }),
+	told := []string{
+		"SERVER_STARTER_PORT=" + join(sockets, ";", func(s Socket) string { return s.Name + "=" + descriptor(s) }),
 		"SERVER_STARTER_GENERATION=" + strconv.Itoa(generation),
 	}
+	labelled := slices.DeleteFunc(slices.Clone(sockets), func(s Socket) bool { return s.Label == "" })
+	if len(labelled) > 0 {
+		told = append(told, labels+"="+join(labelled, ";", func(s Socket) string { return s.Label + "=" + descriptor(s) }))
+	}
+	return told
 }
 
 // Slot tells a worker its slot, from 0, in our own variable and in einhorn's.

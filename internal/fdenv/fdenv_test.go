@@ -17,6 +17,15 @@ func TestSocketsAreToldInTheirOrder(t *testing.T) {
 	}, env)
 }
 
+func TestLabelsAreToldOfTheSocketsThatHaveOne(t *testing.T) {
+	t.Parallel()
+	env := ServerStarter([]Socket{
+		{Name: "18801", Label: "web", FD: 4}, {Name: "18802", FD: 5}, {Name: "/run/x.sock", Label: "admin", FD: 10},
+	}, 1)
+	assert.Contains(t, env, "SERVER_STARTER_LABELS=web=4;admin=10")
+	assert.True(t, ForUs("SERVER_STARTER_LABELS"), "those of a superdaemon above are not for workers")
+}
+
 func TestWhatAWorkerIsToldOfEinhorn(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []string{"EINHORN_MASTER_PID=77", "EINHORN_SOCK_PATH=/run/ctl"}, EinhornAck(77, "/run/ctl"))

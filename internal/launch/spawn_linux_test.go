@@ -83,6 +83,7 @@ func TestWorkerGetsWhatItIsTold(t *testing.T) {
 		"env EINHORN_CHILD_INDEX=0",
 		"env NOTIFY_SOCKET=stale", // for who makes the environment to leave out
 		"env SERVER_STARTER_GENERATION=5",
+		"env SERVER_STARTER_LABELS=web=3",
 		fmt.Sprintf("env SERVER_STARTER_PORT=%s=3;%s=7", set.Sockets[0].Name, set.Sockets[1].Name),
 		"env SERVER_STARTER_WORKER=0",
 		"fd 3 " + link(table[3]),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
@@ -19,7 +20,7 @@ import (
 func TestWhatAWorkerIsTold(t *testing.T) {
 	t.Parallel()
 	master := fmt.Sprintf("EINHORN_MASTER_PID=%d", os.Getpid())
-	always := Environ{"SERVER_STARTER_PORT=8080=3;/run/a.sock=4", "SERVER_STARTER_GENERATION=7"}
+	always := Environ{"SERVER_STARTER_PORT=8080=3;/run/a.sock=4", "SERVER_STARTER_GENERATION=7", "SERVER_STARTER_LABELS=web=3"}
 	for name, row := range map[string]struct {
 		given *Spawner
 		then  []string // beside what it always is
@@ -37,7 +38,7 @@ func TestWhatAWorkerIsTold(t *testing.T) {
 	} {
 		s := row.given
 		s.Sockets = named()
-		assert.Equal(t, append(always[:2:2], row.then...), s.told(Names(s.Sockets.Sockets), 7, 2), name)
+		assert.Equal(t, append(slices.Clip(always), row.then...), s.told(Names(s.Sockets.Sockets), 7, 2), name)
 	}
 }
 
