@@ -28,7 +28,7 @@ ZSH ?= $(PREFIX)/share/zsh/site-functions
 COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 LDFLAGS = -s -w -X github.com/lestrrat/go-server-starter/internal/cmdline.commit=$(COMMIT)
 
-.PHONY: build install uninstall man run vet unit release-check test stress lint cross fuzz mutants bench clean
+.PHONY: build install uninstall man run vet unit release-check test stress lint cross fuzz mutants bench clean packages check-packages
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./examples/hello
@@ -132,5 +132,14 @@ mutants:
 bench:
 	go run ./bench
 
+# Packages, tarballs, SBOMs and their checksums, in dist: packaging/contents says what is in
+# them. check-packages builds them twice, compares, and installs and removes them in a root of
+# its own.
+packages:
+	COMMIT='$(COMMIT)' ./packaging/build dist
+
+check-packages:
+	./packaging/check
+
 clean:
-	rm -rf bin
+	rm -rf bin dist

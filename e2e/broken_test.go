@@ -23,8 +23,9 @@ type release struct {
 	broken  string // what it begins with when it cannot be loaded
 	options []string
 	program []string
-	network string // of its clients, "" for tcp
-	port    string // of start_server, "" for @ADDR@
+	network string            // of its clients, "" for tcp
+	port    string            // of start_server, "" for @ADDR@
+	others  map[string]string // files that are not broken
 }
 
 // perl has a test skipped without a Perl module.
@@ -44,13 +45,13 @@ func releases() map[string]release {
 	}
 	rack, wsgi := inTestdata("config.ru"), inTestdata("application.py")
 	return map[string]release{
-		"Starlet":  {perl("Plack::Handler::Starlet"), "app.psgi", psgi, "die 'broken';", nil, []string{"plackup", "-E", "deployment", "-s", "Starlet", "--max-workers=2", "app.psgi"}, "", ""},
-		"Starman":  {perl("Net::Server::SS::PreFork"), "app.psgi", psgi, "die 'broken';", quit, []string{"starman", "--preload-app", "--workers=2", "app.psgi"}, "", ""},
-		"Twiggy":   {perl("Twiggy::Server::SS"), "app.psgi", psgi, "die 'broken';", quit, []string{"twiggy", "app.psgi"}, "", ""},
-		"unicorn":  {nil, "config.ru", rack, "raise 'broken'\n", append([]string{"--export=unicorn"}, quit...), []string{"unicorn", "-E", "none", "-c", "unicorn.rb", "config.ru"}, "", ""},
-		"puma":     {nil, "config.ru", rack, "raise 'broken'\n", []string{"--export=puma", "--ready=notify"}, []string{"puma", "-e", "production", "-b", "tcp://@ADDR@", "config.ru"}, "", ""},
-		"gunicorn": {nil, "application.py", wsgi, "raise Exception('broken')\n", []string{"--export=systemd", "--ready=notify"}, []string{"gunicorn", "--preload", "application:app"}, "", ""},
-		"uWSGI":    {nil, "application.py", wsgi, "raise Exception('broken')\n", hup, []string{"uwsgi_python3", "--master", "--exit-on-reload", "--need-app", "--http-socket=fd://{fd:0}", "--wsgi-file=application.py", "--callable=app"}, "", ""},
+		"Starlet":  {perl("Plack::Handler::Starlet"), "app.psgi", psgi, "die 'broken';", nil, []string{"plackup", "-E", "deployment", "-s", "Starlet", "--max-workers=2", "app.psgi"}, "", "", nil},
+		"Starman":  {perl("Net::Server::SS::PreFork"), "app.psgi", psgi, "die 'broken';", quit, []string{"starman", "--preload-app", "--workers=2", "app.psgi"}, "", "", nil},
+		"Twiggy":   {perl("Twiggy::Server::SS"), "app.psgi", psgi, "die 'broken';", quit, []string{"twiggy", "app.psgi"}, "", "", nil},
+		"unicorn":  {nil, "config.ru", rack, "raise 'broken'\n", append([]string{"--export=unicorn"}, quit...), []string{"unicorn", "-E", "none", "-c", "unicorn.rb", "config.ru"}, "", "", nil},
+		"puma":     {nil, "config.ru", rack, "raise 'broken'\n", []string{"--export=puma", "--ready=notify"}, []string{"puma", "-e", "production", "-b", "tcp://@ADDR@", "config.ru"}, "", "", nil},
+		"gunicorn": {nil, "application.py", wsgi, "raise Exception('broken')\n", []string{"--export=systemd", "--ready=notify"}, []string{"gunicorn", "--preload", "application:app"}, "", "", nil},
+		"uWSGI":    {nil, "application.py", wsgi, "raise Exception('broken')\n", hup, []string{"uwsgi_python3", "--master", "--exit-on-reload", "--need-app", "--http-socket=fd://{fd:0}", "--wsgi-file=application.py", "--callable=app"}, "", "", nil},
 	}
 }
 
@@ -69,7 +70,7 @@ func (d *daemon) isPatient() {
 // A release that cannot be loaded is a failed attempt, and the old one serves on.
 func TestBrokenReleaseIsKeptOut(t *testing.T) {
 	all := releases()
-	maps.Copy(all, moreReleases())
+	maps.Copy(all, moreReleases(t))
 	for name, r := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +87,9 @@ func TestBrokenReleaseIsKeptOut(t *testing.T) {
 			spec := here.Replace(cmp.Or(r.port, "@ADDR@"))
 			network := cmp.Or(r.network, "tcp")
 			content := here.Replace(r.content(t))
-			d := launch(t, spec, map[string]string{r.file: content, "unicorn.rb": "preload_app true\n", "index.txt": "hello from generation 1\n"}, append([]string{"--control=ctl", booted}, r.options...), program...)
+			files := map[string]string{r.file: content, "unicorn.rb": "preload_app true\n"}
+			maps.Copy(files, r.others)
+			d := launch(t, spec, files, append([]string{"--control=ctl", booted}, r.options...), program...)
 			d.answers(1, network, addr)
 			d.isLive(1)
 			d.isPatient()

@@ -12,7 +12,7 @@ import (
 )
 
 // moreReleases are those of TestMoreServers, each by its command line there.
-func moreReleases() map[string]release {
+func moreReleases(t *testing.T) map[string]release {
 	inTestdata := func(name string) func(t *testing.T) string {
 		return func(t *testing.T) string { return testdata(t, name) }
 	}
@@ -27,15 +27,18 @@ func moreReleases() map[string]release {
 	mojo := func(options []string, words ...string) release {
 		return release{needs: perl("Mojolicious"), file: "mojo.pl", content: inTestdata("mojo.pl"), broken: "die 'broken';", options: append(options, quitTwice...), program: words}
 	}
+	waitress := program("waitress", "waitress_server.py", broken, []string{"--signal-on-hup=INT", "--signal-on-term=INT"}, "waitress_server.py")
+	waitress.others = map[string]string{"application.py": testdata(t, "application.py")}
 	return map[string]release{
 		"node":                {file: "node_server.js", content: inTestdata("node_server.js"), broken: "throw 'broken';", program: []string{"node", "node_server.js"}},
 		"uvicorn":             program("uvicorn", "asgi.py", broken, expand, "-m", "uvicorn", "--fd={fd:0}", "asgi:app"),
 		"hypercorn":           program("hypercorn", "asgi.py", broken, expand, "-m", "hypercorn", "--bind", "fd://{fd:0}", "asgi:app"),
 		"daphne":              program("daphne", "asgi.py", broken, expand, "-m", "daphne", "--fd={fd:0}", "asgi:app"),
 		"aiohttp":             program("aiohttp", "aiohttp_server.py", broken, nil, "aiohttp_server.py"),
-		"lighttpd":            {file: "lighttpd.conf", content: inTestdata("lighttpd.conf"), broken: "broken\n", options: []string{"--export=systemd"}, program: []string{"/usr/sbin/lighttpd", "-D", "-f", "lighttpd.conf"}},
+		"lighttpd":            {file: "lighttpd.conf", content: inTestdata("lighttpd.conf"), broken: "broken\n", options: []string{"--export=systemd"}, program: []string{"/usr/sbin/lighttpd", "-D", "-f", "lighttpd.conf"}, others: map[string]string{"index.txt": "hello from generation 1\n"}},
 		"UDP in Python":       {file: "datagrams.py", content: inTestdata("datagrams.py"), broken: broken, program: []string{debianPython, "datagrams.py"}, network: datagrams, port: "127.0.0.1:u@PORT@"},
 		"Java":                {file: "Server.class", content: serverClass, broken: "broken", program: []string{"java", "-cp", ".", "Server"}, port: "@ADDR@=0"},
+		"waitress":            waitress,
 		"Mojolicious prefork": mojo(nil, "sh", "-c", preforkOfItsOwn, "mojo.pl"),
 		"hypnotoad":           mojo(nil, "hypnotoad", "-f", "mojo.pl"),
 		"Mojolicious daemon":  mojo(expand, "perl", "mojo.pl", "daemon", "-l", "http://127.0.0.1?fd={fd:0}"),
