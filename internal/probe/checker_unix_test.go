@@ -180,16 +180,17 @@ func TestStillTriesTwice(t *testing.T) {
 
 func TestTriesWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
+	const atOnce = 16
 	synctest.Test(t, func(t *testing.T) {
 		c := accepting(t, func() (bool, error) { return true, nil }, "web")
 		var began []time.Duration
 		target := worker(&began, 500*time.Millisecond, nil)
 		var all sync.WaitGroup
-		for range 2*tryTurns + 1 {
+		for range 2*atOnce + 1 {
 			all.Go(func() { assert.NoError(t, c.Still(t.Context(), target)) })
 		}
 		all.Wait()
-		want := slices.Concat(slices.Repeat([]time.Duration{0}, tryTurns), slices.Repeat([]time.Duration{500 * time.Millisecond}, tryTurns), []time.Duration{time.Second})
+		want := slices.Concat(slices.Repeat([]time.Duration{0}, atOnce), slices.Repeat([]time.Duration{500 * time.Millisecond}, atOnce), []time.Duration{time.Second})
 		assert.Equal(t, want, began)
 	})
 }

@@ -126,7 +126,7 @@ func (c *Checker) program() (proc.Command, error) {
 	}
 	if path == "" {
 		found, err := exec.LookPath(program)
-		if err != nil || !filepath.IsAbs(found) {
+		if err != nil { // also of one in a relative directory
 			return proc.Command{}, fmt.Errorf("%s is neither beside start_server nor in PATH: install it, it comes with start_server", program)
 		}
 		path = found

@@ -61,6 +61,8 @@ func play(role string) {
 	case "mute":
 		waitForEOF(conn)
 		return
+	case "slow":
+		time.Sleep(overtime + 300*time.Millisecond)
 	}
 	hello := wire.Answer{Result: wire.Passed}
 	_, _ = conn.Write(hello.Encode())
@@ -302,6 +304,15 @@ func TestOneThatIsMuteHoldsNobodyUp(t *testing.T) {
 	gone(t, pids())
 }
 
+// TestTheTimeOfATryBeginsWithTheProcess: which may take longer to be there.
+func TestTheTimeOfATryBeginsWithTheProcess(t *testing.T) {
+	t.Parallel()
+	c, pids := playing(t, "slow", "exec:true")
+	c.Timeout = 100 * time.Millisecond
+	require.NoError(t, c.Pass(t.Context(), reachable))
+	assert.Len(t, pids(), 1)
+}
+
 // TestWhatTakesNothingHoldsNobodyUp: requests do not fit into the socket any more.
 func TestWhatTakesNothingHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
@@ -391,11 +402,12 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		require.NoError(t, err)
 		return len(files)
 	}
-	roles := []string{"fine", "killed", "dies before", "garbage", "late"}
+	roles := []string{"fine", "killed", "dies before", "garbage"}
 	before := 0
 	for i := range 3 {
 		for _, role := range roles {
-			c, pids := playing(t, role, "exec:true", "http://web/")
+			c, pids := playing(t, role, "exec:true", "http://web/", "tcp://web")
+			c.Accepted = func(int) (bool, error) { return true, nil }
 			_ = c.Still(t.Context(), reachable)
 			c.Close()
 			gone(t, pids())

@@ -103,5 +103,5 @@ func (l *lastLine) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.end()
-	return cut(text.Line(string(l.last)))
+	return cut(string(l.last))
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,7 +16,6 @@ import (
 	"syscall"
 
 	"github.com/lestrrat/go-server-starter/internal/probe/wire"
-	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 const (
@@ -71,8 +69,7 @@ func client(conn net.Conn) *http.Client {
 					return nil, errClosed
 				}
 			},
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}},
-			TLSHandshakeTimeout:    0, // the request's context has the time of all
+			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
@@ -108,7 +105,7 @@ func whyNoAnswer(ctx context.Context, err error) wire.Answer {
 	if strings.Contains(reason, "server closed idle connection") { // before anything was asked
 		return failed("%v", errClosed)
 	}
-	return failed("%s", cut(text.Line(strings.TrimPrefix(reason, "net/http: "))))
+	return failed("%s", cut(strings.TrimPrefix(reason, "net/http: ")))
 }
 
 // firstLine is the first line of a body that is not empty, as far as that comes in time.
@@ -117,16 +114,16 @@ func firstLine(body io.Reader) string {
 	n, _ := io.ReadFull(body, begin)
 	for line := range bytes.Lines(begin[:n]) {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			return cut(text.Line(string(line)))
+			return cut(string(line))
 		}
 	}
 	return ""
 }
 
-// cut cuts a text that is too long, between characters.
+// cut cuts a text that is too long, between characters. start_server makes it printable.
 func cut(s string) string {
 	if len(s) <= maxLine {
 		return s
 	}
-	return fmt.Sprint(strings.ToValidUTF8(s[:maxLine], ""), "…")
+	return strings.ToValidUTF8(s[:maxLine], "") + "…"
 }

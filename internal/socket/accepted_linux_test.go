@@ -16,6 +16,7 @@ var reached = map[string]struct{ network, listen, connect string }{
 	"IPv4":                        {"tcp4", "127.0.0.1:0", "127.0.0.1"},
 	"IPv6":                        {"tcp6", "[::1]:0", "::1"},
 	"all of IPv4":                 {"tcp4", "0.0.0.0:0", "127.0.0.1"},
+	"IPv4, by mapped IPv4":        {"tcp4", "127.0.0.1:0", "::ffff:127.0.0.1"},
 	"all of both, over IPv4":      {"tcp", "[::]:0", "127.0.0.1"},
 	"all of both, over IPv6":      {"tcp", "[::]:0", "::1"},
 	"all of both, by mapped IPv4": {"tcp", "[::]:0", "::ffff:127.0.0.1"},
@@ -36,6 +37,9 @@ func connect(t *testing.T, ln net.Listener, host string) int {
 	n, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { unix.Close(n) })
+	if ip.Is4() { // so that the two ends have different addresses
+		require.NoError(t, unix.Bind(n, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 2}}))
+	}
 	require.NoError(t, unix.Connect(n, to))
 	return n
 }
@@ -126,6 +130,11 @@ func TestAcceptedOfWhatIsNoConnection(t *testing.T) {
 	assert.Error(t, err)
 	_, err = readInode(addr("127.0.0.1:1"), addr("127.0.0.1:2"))
 	assert.ErrorIs(t, err, errUnknown)
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	_, err = askInode(ln.Addr().(*net.TCPAddr).AddrPort(), addr("127.0.0.1:2"))
+	assert.ErrorIs(t, err, errUnknown, "the kernel tells of the listening socket in its place")
 }
 
 // TestALongQueueIsNotTakenForAccepted: what does not fit is not a connection yet.
