@@ -23,9 +23,9 @@ type CanaryStep struct {
 	For     time.Duration
 }
 
-// listens tells that workers may say how they get on: that they are ready, or in a canary that
-// they are not fit.
-func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 }
+// listens tells that workers may say how they get on: that they are ready, in a canary that
+// they are not fit, or that they are alive.
+func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }
 
 // shareOf is a percentage as the loop has it.
 func shareOf(percent float64) int { return int(math.Round(percent * supervise.All / 100)) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -114,6 +115,22 @@ type Config struct {
 	Attempts int
 	// FirstAttempts is Attempts until a generation has been live. 0: there is no difference.
 	FirstAttempts int
+
+	// Watchdog is how long a worker may be silent that has said that it is alive, by WATCHDOG=1 as
+	// sd_notify(3) has it, or that it is ready. One that hangs gets a successor, and when that
+	// has proved itself ABRT, and KILL after KillTimeout, or 10 s. Workers are told of it by
+	// WATCHDOG_USEC and WATCHDOG_PID. Linux only. 0: for ever.
+	Watchdog time.Duration
+	// ProbeLive has live workers asked again, too, every ProbeInterval: one that does not pass
+	// hangs, as with Watchdog.
+	ProbeLive bool
+	// MaxAge is how old a worker may become before a successor replaces it, and AgeSpread which
+	// part of that, from 0 to 1, it may be more or less. 0: as old as it likes.
+	MaxAge    time.Duration
+	AgeSpread float64
+	// MaxMemory is how many bytes a worker may have with its descendants (PSS, or RSS where that
+	// cannot be read) before a successor replaces it. It is looked at every five seconds. Linux only. 0: any number.
+	MaxMemory int64
 
 	// Workers is how many processes there are in a generation. Each is told
 	// its number, from 0, in SERVER_STARTER_WORKER and EINHORN_CHILD_INDEX.
@@ -359,6 +376,10 @@ func (c *Config) life() supervise.Config {
 		RetireSignal:  c.SignalOnHUP,
 		AbortSignal:   syscall.SIGTERM,
 		KillTimeout:   c.KillTimeout,
+		Renewal: supervise.Renewal{
+			Watchdog: c.Watchdog, HungSignal: syscall.SIGABRT, ProbeLive: c.ProbeLive,
+			MaxAge: c.MaxAge, AgeSpread: c.AgeSpread, MaxMemory: c.MaxMemory, Measure: proc.Memory,
+		},
 	}
 }
 
@@ -386,6 +407,8 @@ func (c *Config) checkTimes() error {
 		{"auto-restart interval", c.AutoRestartInterval},
 		{"kill timeout", c.KillTimeout},
 		{"stop delay", c.StopDelay},
+		{"watchdog time", c.Watchdog},
+		{"max age", c.MaxAge},
 	} {
 		if t.is < 0 {
 			faults = append(faults, fmt.Errorf("%s %v is negative", t.name, t.is))
@@ -411,6 +434,21 @@ func (c *Config) checkNumbers() error {
 	}
 	if c.Workers < 0 || c.Workers > MaxWorkers {
 		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)
+	}
+	if c.MaxMemory < 0 {
+		fault("max memory %d is negative", c.MaxMemory)
+	}
+	if !(c.AgeSpread >= 0 && c.AgeSpread <= 1) {
+		fault("age spread %v is not from 0 to 1", c.AgeSpread)
+	}
+	if renews := c.Watchdog > 0 || c.ProbeLive || c.MaxAge > 0 || c.MaxMemory > 0; renews && c.Follow {
+		fault("to follow a worker goes without replacing it")
+	}
+	if (c.Watchdog > 0 || c.MaxMemory > 0) && runtime.GOOS != "linux" {
+		fault("the watchdog and the limit of memory are for Linux only")
+	}
+	if c.ProbeLive && (!c.Proof.how.Probed() || c.ProbeInterval == 0) {
+		fault("live workers are probed only with probes and an interval for them")
 	}
 	if c.Workers > 0 && c.Follow {
 		fault("to follow a worker goes without the number of workers, which is %d", c.Workers)

@@ -113,7 +113,7 @@ func New(c Config) (*Starter, error) {
 	if s.handed, err = handover.Claim(c.Name); err != nil {
 		return nil, errors.Join(err, handover.Back(err, nil))
 	}
-	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput}
+	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput, Watchdog: c.Watchdog}
 	life := c.life()
 	life.Spawner = s.launcher
 	life.Hurry = s.launcher.Hurry

@@ -89,6 +89,7 @@ func (o *options) check() error {
 	f.number("attempts", o.Attempts, 0, math.MaxInt32, &c.Attempts)
 	f.number("workers", o.Workers, 1, starter.MaxWorkers, &c.Workers)
 	o.checkBlueGreen(&f)
+	o.checkRenewal(&f)
 	rolling := o.checkRolling(&f)
 	return errors.Join(append(f, rolling, o.checkClient(), o.checkDaemon())...)
 }
@@ -135,6 +136,28 @@ func (o *options) checkProof(f *faults) {
 	}
 }
 
+// checkRenewal checks what has workers replaced between restarts.
+func (o *options) checkRenewal(f *faults) {
+	c := &o.set
+	f.positive("watchdog", o.Watchdog, &c.Watchdog, "0 would take every worker for hung")
+	if o.MaxRSS != "" {
+		size, err := text.ParseSize(o.MaxRSS)
+		f.add("max-rss", err)
+		c.MaxMemory = size
+	}
+	age, spread, spreads := strings.Cut(strings.ReplaceAll(o.MaxAge, "±", "+-"), "+-")
+	f.positive("max-age", age, &c.MaxAge, "0 would replace workers without end")
+	if !spreads {
+		return
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(spread, "%"), 64)
+	if err != nil || !(percent >= 0 && percent <= 100) || age == "" {
+		f.add("max-age", fmt.Errorf("%q is not SECONDS+-PERCENT, as in 3600+-10%%", o.MaxAge))
+		return
+	}
+	c.AgeSpread = percent / 100
+}
+
 // defaultProbeInterval is the default of --probe-interval, as the help says.
 const defaultProbeInterval = 5 * time.Second
 
@@ -149,7 +172,7 @@ func (o *options) checkBlueGreen(f *faults) {
 		{"keep-old", "--blue-green", o.KeepOld != "", o.BlueGreen},
 		{"probe", "--ready=probe", len(o.Probe) > 0, o.Ready == "probe"},
 		{"probe-timeout", "--ready=probe", o.ProbeTimeout != "", o.Ready == "probe"},
-		{"probe-interval", "--ready=probe and --canary", o.ProbeInterval != "", o.Ready == "probe" && o.Canary != ""},
+		{"probe-interval", "--ready=probe", o.ProbeInterval != "", o.Ready == "probe"},
 	} {
 		if with.given && !with.is {
 			f.add(with.option, fmt.Errorf("it goes with %s only", with.needs))
@@ -158,7 +181,7 @@ func (o *options) checkBlueGreen(f *faults) {
 	f.duration("keep-old", o.KeepOld, &c.KeepOld)
 	c.ProbeInterval = defaultProbeInterval
 	f.positive("probe-timeout", o.ProbeTimeout, &c.ProbeTimeout, "0 is too short for any worker")
-	f.positive("probe-interval", o.ProbeInterval, &c.ProbeInterval, "0 would ask without end")
+	c.ProbeLive = f.positive("probe-interval", o.ProbeInterval, &c.ProbeInterval, "0 would ask without end") && c.ProbeInterval > 0 && o.Ready == "probe"
 	for _, step := range strings.Split(o.Canary, ",") {
 		if o.Canary != "" {
 			o.addStep(f, strings.TrimSpace(step))

@@ -48,6 +48,10 @@ type options struct {
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
 	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1 (Linux)"`
 
+	Watchdog string `long:"watchdog" value-name:"SECONDS" default-mask:"off" description:"a worker that has said WATCHDOG=1 or READY=1 to NOTIFY_SOCKET and then is silent for so long hangs: when a successor has proved itself it gets ABRT, and KILL after --kill-timeout or 10 seconds. Workers find the time in WATCHDOG_USEC, see sd_watchdog_enabled(3) (Linux)"`
+	MaxRSS   string `long:"max-rss" value-name:"SIZE" default-mask:"no limit" description:"replace a worker that has more memory with its descendants, one at a time, when a successor has proved itself. SIZE is in bytes, or with K, M or G: 512M (Linux)"`
+	MaxAge   string `long:"max-age" value-name:"SECONDS[+-PERCENT]" default-mask:"no limit" description:"replace a worker that is older, one at a time, when a successor has proved itself. With 3600+-10% each worker has a limit of its own within 10 per cent"`
+
 	_ struct{} `section:"Restarts" example:"start_server --port=8080 --signal-on-hup=QUIT --kill-timeout=30 -- ./server"`
 
 	SignalOnHUP         string `long:"signal-on-hup" value-name:"NAME" complete:"signal" default-mask:"TERM" description:"signal for old workers at a restart"`
@@ -71,7 +75,7 @@ type options struct {
 	Ready         string   `long:"ready" value-name:"HOW" complete:"interval notify probe" default-mask:"interval" description:"how a new worker proves itself: interval, by living so long; notify, by READY=1 to NOTIFY_SOCKET, see sd_notify(3); or probe, by passing every --probe and living for --interval (notify and probe: Linux)"`
 	Probe         []string `long:"probe" value-name:"URL" description:"with --ready=probe: what is asked of each new worker. http://NAME/path or https://NAME/path, any answer of 200 to 399; tcp://NAME, it accepts; exec:COMMAND, exit code 0. NAME is a label of a port, or its name in SERVER_STARTER_PORT. All but exec: need --blue-green. Repeatable"`
 	ProbeTimeout  string   `long:"probe-timeout" value-name:"SECONDS" default-mask:"1" description:"time for one try of a probe; it is tried until --ready-timeout"`
-	ProbeInterval string   `long:"probe-interval" value-name:"SECONDS" default-mask:"5" description:"time from one probe to the next of a worker of a --canary"`
+	ProbeInterval string   `long:"probe-interval" value-name:"SECONDS" default-mask:"5 in a --canary, never later" description:"time from one probe to the next of a worker that has passed. If it is given, live workers are probed, too: one that does not pass hangs, and is replaced as with --watchdog"`
 	ReadyTimeout  string   `long:"ready-timeout" value-name:"SECONDS" default-mask:"60" description:"with --ready=notify or probe: a new worker that is not ready by then has failed"`
 	Attempts      string   `long:"attempts" value-name:"N" default-mask:"0, which is never" description:"give up after so many failed attempts in a row. The old workers serve on; without any start_server exits with 1"`
 

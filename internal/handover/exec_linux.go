@@ -100,7 +100,7 @@ func (c *Candidate) rehearse(first string, limit time.Duration) error {
 		command.Files[n] = n
 	}
 	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
-		command.PidVariable = "LISTEN_PID"
+		command.PidVariables = []string{"LISTEN_PID"}
 	}
 	command.Env = append(os.Environ(), variable+"="+message{rehearse, len(command.Files), nil, ""}.String())
 	command.Files = append(command.Files, c.memory)

@@ -2,8 +2,10 @@ package launch
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -23,7 +25,10 @@ type Spawner struct {
 	Out     *output.Output
 	Prefix  bool   // what workers write goes by way of Out, a line at a time
 	Notify  string // the address of the notify socket; "": there is none
-	Control string // the path of the control socket; "": there is none
+	// Watchdog is how long workers may be silent, as they are told (sd_watchdog_enabled(3)); 0:
+	// they are not asked to say that they are alive. It needs Notify.
+	Watchdog time.Duration
+	Control  string // the path of the control socket; "": there is none
 
 	unsteered sync.Once // it was said that the system cannot steer
 	bounds    bounds
@@ -63,7 +68,7 @@ func (s *Spawner) spawn(ctx context.Context, generation, slot, side int) (*proc.
 	}
 	stdout, stderr := s.Out.Descriptors()
 	files := s.Sockets.Table(slot, side, 0, stdout, stderr)
-	p, err := s.start(ctx, s.Program.start(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
+	p, err := s.start(ctx, s.command(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
 	if err != nil {
 		return nil, settings, err
 	}
@@ -74,6 +79,15 @@ func (s *Spawner) spawn(ctx context.Context, generation, slot, side int) (*proc.
 		return nil, settings, err
 	}
 	return p, settings, nil
+}
+
+// command is how a worker is started.
+func (s *Spawner) command(args, env []string, files []int) proc.Command {
+	c := s.Program.start(args, env, files)
+	if s.Watchdog > 0 {
+		c.PidVariables = append(c.PidVariables, "WATCHDOG_PID")
+	}
+	return c
 }
 
 // start starts a worker, whose output goes by way of us if it is to be prefixed.
@@ -110,6 +124,9 @@ func (s *Spawner) told(sockets []fdenv.Socket, generation, slot int) Environ {
 	}
 	if s.Notify != "" {
 		told = append(told, "NOTIFY_SOCKET="+s.Notify)
+		if s.Watchdog > 0 {
+			told = append(told, fmt.Sprintf("WATCHDOG_USEC=%d", s.Watchdog.Microseconds()))
+		}
 		if s.Control != "" {
 			told = append(told, fdenv.EinhornAck(os.Getpid(), s.Control)...)
 		}

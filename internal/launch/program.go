@@ -4,6 +4,7 @@ package launch
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/proc"
@@ -16,7 +17,7 @@ type Program struct {
 	Expand   bool     // {fd:WHICH} and {port:WHICH} in the arguments
 	Exports  []fdenv.Export
 	Numbered bool // each worker is told its slot
-	// Start is how it is started, without Args, Env, Files and PidVariable.
+	// Start is how it is started, without Args, Env, Files and PidVariables.
 	Start proc.Command
 }
 
@@ -45,8 +46,8 @@ func (p *Program) start(args, env []string, files []int) proc.Command {
 	c := p.Start
 	c.Args, c.Env, c.Files = args, env, files
 	for _, e := range p.Exports {
-		if c.PidVariable == "" {
-			c.PidVariable = e.OwnPID
+		if e.OwnPID != "" && !slices.Contains(c.PidVariables, e.OwnPID) {
+			c.PidVariables = append(c.PidVariables, e.OwnPID)
 		}
 	}
 	return c

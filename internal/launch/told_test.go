@@ -74,15 +74,15 @@ func TestVariableOfAWorkersOwnPid(t *testing.T) {
 	systemd := exports(t, "puma,systemd")
 	for _, row := range []struct {
 		program Program
-		then    string
+		then    []string
 	}{
-		{Program{}, ""},
-		{Program{Exports: systemd}, "LISTEN_PID"},
-		{Program{Exports: append(systemd, fdenv.Export{OwnPID: "ANOTHER"})}, "LISTEN_PID"},
-		{Program{Exports: systemd, Start: proc.Command{PidVariable: "MAIN_PID"}}, "MAIN_PID"},
+		{Program{}, nil},
+		{Program{Exports: systemd}, []string{"LISTEN_PID"}},
+		{Program{Exports: append(systemd, fdenv.Export{OwnPID: "ANOTHER"})}, []string{"LISTEN_PID", "ANOTHER"}},
+		{Program{Exports: systemd, Start: proc.Command{PidVariables: []string{"MAIN_PID"}}}, []string{"MAIN_PID", "LISTEN_PID"}},
 	} {
 		c := row.program.start([]string{"app"}, []string{"A=1"}, []int{0, 1, 2})
-		assert.Equal(t, row.then, c.PidVariable)
+		assert.Equal(t, row.then, c.PidVariables)
 		assert.Equal(t, []string{"app"}, c.Args)
 		assert.Equal(t, []string{"A=1"}, c.Env)
 		assert.Equal(t, []int{0, 1, 2}, c.Files)
@@ -96,7 +96,7 @@ func TestProgramsThatCannotBe(t *testing.T) {
 	sockets[1].FD = 7
 	p := Program{
 		Command: []string{"app", "{fd:9}"}, Expand: true, Exports: exports(t, "systemd"),
-		Start: proc.Command{PidVariable: "A=B"},
+		Start: proc.Command{PidVariables: []string{"A=B"}},
 	}
 	assert.EqualError(t, p.Check(sockets), `variable "A=B": a name holds no = and no NUL
 export "systemd": the sockets must be at descriptors from 3 on, in the order given, and "/run/a.sock" is at 7: do not pin it there

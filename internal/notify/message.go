@@ -22,6 +22,8 @@ func parse(datagram string) supervise.Notice {
 			m.Ready = m.Ready || value == "1"
 		case "STOPPING":
 			m.Stopping = m.Stopping || value == "1"
+		case "WATCHDOG":
+			m.Alive = m.Alive || value == "1"
 		case "ABORT":
 			m.Abort = m.Abort || value == "1"
 		case "STATUS":

@@ -41,7 +41,7 @@ func beReaper() {
 	children := 0
 	start := func(i int, name string) {
 		code := i%200 + 1
-		p, err := Start(Command{Args: []string{"/bin/sh", "-c", "exit " + strconv.Itoa(code)}, Files: []int{-1, 1, 2}, PidVariable: name})
+		p, err := Start(Command{Args: []string{"/bin/sh", "-c", "exit " + strconv.Itoa(code)}, Files: []int{-1, 1, 2}, PidVariables: named(name)})
 		if err != nil {
 			fmt.Println(err)
 			return

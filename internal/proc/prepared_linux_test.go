@@ -70,7 +70,7 @@ func output(t *testing.T, c Command) (string, int) {
 
 // prepared is a command that needs a trampoline, and nothing more of it.
 func prepared(args ...string) Command {
-	return Command{Args: args, PidVariable: "OWN_PID"}
+	return Command{Args: args, PidVariables: []string{"OWN_PID"}}
 }
 
 // field is the rest of the line that begins with name in a status file of /proc.
@@ -173,7 +173,7 @@ func TestPreparedChildHasItsTableAndNothingElse(t *testing.T) {
 		for _, direct := range []bool{true, false} {
 			c := Command{Args: []string{"/bin/sh", "-c", script}, Files: table, Env: []string{"FILE=" + path}}
 			if !direct {
-				c.PidVariable = "OWN_PID"
+				c.PidVariables = []string{"OWN_PID"}
 			}
 			p, err := Start(c)
 			require.NoError(t, err, name)
@@ -234,13 +234,13 @@ func TestPreparedSaysWhatDirectSays(t *testing.T) {
 		p, direct := Start(c)
 		if direct == nil { // what the shell makes of garbage
 			status := p.Wait()
-			c.PidVariable = "OWN_PID"
+			c.PidVariables = []string{"OWN_PID"}
 			p, err := Start(c)
 			require.NoError(t, err)
 			assert.Equal(t, status, p.Wait())
 			continue
 		}
-		c.PidVariable = "OWN_PID"
+		c.PidVariables = []string{"OWN_PID"}
 		_, err := Start(c)
 		assert.EqualError(t, err, direct.Error())
 	}
@@ -253,7 +253,7 @@ func TestWhatCannotBePreparedSaysSo(t *testing.T) {
 	t.Parallel()
 	mask := 0o1000
 	for want, c := range map[string]Command{
-		`variable "A=B": a name holds no = and no NUL`: {PidVariable: "A=B"},
+		`variable "A=B": a name holds no = and no NUL`: {PidVariables: []string{"A=B"}},
 		`umask 01000 is not from 0 to 0777`:            {Umask: &mask},
 		`nice 20 is not from -20 to 19`:                {Nice: 20},
 	} {
@@ -279,9 +279,9 @@ func TestForeignVariableMeansNothing(t *testing.T) {
 	_, err = unix.Write(pair[0], []byte("start_server trampoline 1, or not"))
 	require.NoError(t, err)
 	for _, value := range []string{"", "x", "3", "-1:7654321", "0:7654321", "1:7654321", "3:7654321", "4:7654321", "5:7654321", "99999999999999999999:1", "4:"} {
-		for _, pid := range []string{"", "OWN_PID"} {
+		for _, pids := range [][]string{nil, {"OWN_PID"}} {
 			c := asRole(t, "worker", "START_SERVER_TRAMPOLINE_FD="+value)
-			c.PidVariable = pid
+			c.PidVariables = pids
 			c.Files = []int{int(r.Fd()), pair[1]} // as 3 and 4
 			out, status := output(t, c)
 			assert.Zero(t, status)
@@ -300,7 +300,7 @@ func startTwice() {
 	signal.Ignore(syscall.SIGPIPE)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGUSR1)
 	for _, name := range []string{"", "OWN_PID"} {
-		c := Command{Args: []string{"/bin/cat", "/proc/self/status", "/proc/self/limits"}, Files: []int{-1, 1, 2}, PidVariable: name}
+		c := Command{Args: []string{"/bin/cat", "/proc/self/status", "/proc/self/limits"}, Files: []int{-1, 1, 2}, PidVariables: named(name)}
 		p, err := Start(c)
 		if err != nil {
 			fmt.Println(err)
@@ -454,10 +454,18 @@ func BenchmarkStart(b *testing.B) {
 	for name, variable := range map[string]string{"direct": "", "prepared": "OWN_PID"} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				p, err := Start(Command{Args: []string{"/bin/true"}, PidVariable: variable, Env: os.Environ(), Files: []int{-1, 1, 2}})
+				p, err := Start(Command{Args: []string{"/bin/true"}, PidVariables: named(variable), Env: os.Environ(), Files: []int{-1, 1, 2}})
 				require.NoError(b, err)
 				p.Wait()
 			}
 		})
 	}
+}
+
+// named is a list of the name, if there is one.
+func named(name string) []string {
+	if name == "" {
+		return nil
+	}
+	return []string{name}
 }

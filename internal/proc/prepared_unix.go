@@ -18,7 +18,7 @@ import (
 
 // prepared tells whether the command needs something that fork and exec cannot do.
 func (c *Command) prepared() bool {
-	return c.PidVariable != "" || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent ||
+	return len(c.PidVariables) > 0 || c.Umask != nil || c.Nice != 0 || c.Credential != nil || c.DieWithParent ||
 		len(c.Limits) > 0 || c.NoNewPrivs
 }
 
@@ -77,15 +77,15 @@ func (c *Command) startPrepared(ctx context.Context, paths []string) (*Process, 
 
 func (c *Command) job(paths []string) *trampoline.Job {
 	job := &trampoline.Job{
-		Paths:       paths,
-		Args:        c.Args,
-		Env:         c.Env,
-		Nice:        c.Nice,
-		Identity:    c.Credential.identity(),
-		Umask:       -1,
-		Dir:         c.Dir,
-		PidVariable: c.PidVariable,
-		NoNewPrivs:  c.NoNewPrivs,
+		Paths:        paths,
+		Args:         c.Args,
+		Env:          c.Env,
+		Nice:         c.Nice,
+		Identity:     c.Credential.identity(),
+		Umask:        -1,
+		Dir:          c.Dir,
+		PidVariables: c.PidVariables,
+		NoNewPrivs:   c.NoNewPrivs,
 	}
 	if c.apart() {
 		job.Identity.Apart = true
@@ -99,9 +99,11 @@ func (c *Command) job(paths []string) *trampoline.Job {
 	if c.DieWithParent {
 		job.Parent = os.Getpid()
 	}
-	if c.PidVariable != "" {
-		stale := func(pair string) bool { return strings.HasPrefix(pair, c.PidVariable+"=") }
-		job.Env = slices.DeleteFunc(slices.Clone(c.Env), stale)
+	if len(c.PidVariables) > 0 {
+		job.Env = slices.DeleteFunc(slices.Clone(c.Env), func(pair string) bool {
+			name, _, _ := strings.Cut(pair, "=")
+			return slices.Contains(c.PidVariables, name)
+		})
 	}
 	return job
 }

@@ -27,9 +27,9 @@ type Command struct {
 	// If one of these is set the process first runs this executable, for about a
 	// millisecond: see package trampoline.
 
-	PidVariable string // set to its own pid, whatever Env has; "": none
-	Umask       *int   // 0 to 0777; nil: ours
-	Nice        int    // added to our niceness, -20 to 19
+	PidVariables []string // set to its own pid, whatever Env has
+	Umask        *int     // 0 to 0777; nil: ours
+	Nice         int      // added to our niceness, -20 to 19
 	// Credential is the user that it runs, and enters Dir, as; nil: ours. Another user's
 	// program gets a session and a session keyring of its own, no capabilities to pass on,
 	// and no terminal that it could read from.
@@ -109,9 +109,12 @@ func (c *Command) CheckPrepared() error {
 	if !c.prepared() {
 		return nil
 	}
+	for _, name := range c.PidVariables {
+		if strings.ContainsAny(name, "=\x00") {
+			return fmt.Errorf("variable %q: a name holds no = and no NUL", name)
+		}
+	}
 	switch {
-	case strings.ContainsAny(c.PidVariable, "=\x00"):
-		return fmt.Errorf("variable %q: a name holds no = and no NUL", c.PidVariable)
 	case c.Umask != nil && (*c.Umask < 0 || *c.Umask > 0o777):
 		return fmt.Errorf("umask %#o is not from 0 to 0777", *c.Umask)
 	case c.Nice < -20 || c.Nice > 19:

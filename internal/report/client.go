@@ -52,6 +52,16 @@ func ClientEvent(e supervise.Event) control.Event {
 		return control.Event{Event: "promoted", Generation: e.Generation}
 	case supervise.StandbyOver:
 		return control.Event{Event: "standby-over", Generation: e.Generation}
+	case supervise.Hung:
+		return control.Event{Event: "hung", Worker: id(e.Worker), Seconds: e.Silent.Seconds(), Reason: e.Probe}
+	case supervise.TooOld:
+		return control.Event{Event: "too-old", Worker: id(e.Worker), Seconds: e.Age.Seconds()}
+	case supervise.TooLarge:
+		return control.Event{Event: "too-large", Worker: id(e.Worker)}
+	case supervise.Renewed:
+		return control.Event{Event: "renewed", Worker: id(e.Worker), Workers: ids(e.Old), Seconds: e.Delay.Seconds()}
+	case supervise.RenewalFailed:
+		return control.Event{Event: "renewal-failed", Worker: id(e.Worker), Reason: e.Error()}
 	case supervise.SideBusy:
 		return control.Event{Event: "waiting", Workers: ids(e.Workers...)}
 	case supervise.TookOver:

@@ -36,7 +36,7 @@ func (l *Log) Hear(e supervise.Event) {
 // Line is the log line of an event, "" if there is none. Operators grep for
 // these: they are the original's to the letter wherever it has the event.
 func Line(e supervise.Event, verbose bool) string {
-	return cmp.Or(requestLine(e), generationLine(e), trafficLine(e), workerLine(e, verbose))
+	return cmp.Or(requestLine(e), generationLine(e), trafficLine(e), renewalLine(e), workerLine(e, verbose))
 }
 
 // requestLine is about what was asked for.
@@ -134,6 +134,32 @@ func trafficLine(e supervise.Event) string {
 		return fmt.Sprintf("closed %s that no worker had accepted", text.Count(e.Connections, "connection"))
 	case supervise.SplitFailed:
 		return fmt.Sprintf("connections do not go where they are to: %v", e.Err)
+	}
+	return ""
+}
+
+// renewalLine is about a worker that is replaced between restarts.
+func renewalLine(e supervise.Event) string {
+	switch e := e.(type) {
+	case supervise.Hung:
+		if e.Probe != "" {
+			return fmt.Sprintf("worker %d in slot %d hangs, as it does not pass its probe: %s", e.Pid, e.Slot, text.Line(e.Probe))
+		}
+		return fmt.Sprintf("worker %d in slot %d hangs: it has not said for %s secs that it is alive", e.Pid, e.Slot, exactly(e.Silent))
+	case supervise.TooOld:
+		return fmt.Sprintf("worker %d in slot %d is %s secs old, and gets a successor", e.Pid, e.Slot, about(e.Age))
+	case supervise.TooLarge:
+		if e.Since {
+			return fmt.Sprintf("worker %d in slot %d has had %s of memory since its start, more than the limit of %s: it is not replaced, as the next one would have as much", e.Pid, e.Slot, text.Size(e.Memory), text.Size(e.Limit))
+		}
+		return fmt.Sprintf("worker %d in slot %d has %s of memory, more than the limit of %s, and gets a successor", e.Pid, e.Slot, text.Size(e.Memory), text.Size(e.Limit))
+	case supervise.Renewed:
+		if e.Old.Pid == 0 {
+			return fmt.Sprintf("new worker %d has slot %d", e.Pid, e.Slot)
+		}
+		return fmt.Sprintf("new worker %d has slot %d, sending %s to worker %d%s", e.Pid, e.Slot, text.SignalName(e.Signal), e.Old.Pid, sleeping(e.Delay, []supervise.Worker{e.Old}))
+	case supervise.RenewalFailed:
+		return fmt.Sprintf("%s: the old worker in slot %d stays, sleeping %s secs before the next successor", text.Line(e.Error()), e.Slot, about(e.Pause))
 	}
 	return ""
 }

@@ -29,12 +29,12 @@ type Job struct {
 	Umask    int       // -1: it stays
 	// Dir is the working directory; "": it stays. It is entered as the program's user:
 	// over NFS root may have fewer rights.
-	Dir         string
-	PidVariable string // set to our pid; "": none
-	NoNewPrivs  bool
-	Limits      []Limit
-	Closed      []int // descriptors to close on exec, besides the socket
-	Signals     Signals
+	Dir          string
+	PidVariables []string // set to our pid
+	NoNewPrivs   bool
+	Limits       []Limit
+	Closed       []int // descriptors to close on exec, besides the socket
+	Signals      Signals
 }
 
 // Identity is the IDs of a process.
@@ -131,7 +131,7 @@ func (j *Job) Encode() []byte {
 	b = putInt(b, j.Parent)
 	b = putInt(b, j.Umask)
 	b = putString(b, j.Dir)
-	b = putString(b, j.PidVariable)
+	b = putStrings(b, j.PidVariables)
 	b = putBool(b, j.NoNewPrivs)
 	b = putUint32(b, uint32(len(j.Limits)))
 	for _, l := range j.Limits {
@@ -165,7 +165,7 @@ func decodeBody(b []byte) (*Job, error) {
 	if d.bool() {
 		j.Identity = &Identity{UID: d.int(), GID: d.int(), Groups: d.ints(), NewGroups: d.bool(), Apart: d.bool()}
 	}
-	j.Parent, j.Umask, j.Dir, j.PidVariable, j.NoNewPrivs = d.int(), d.int(), d.string(), d.string(), d.bool()
+	j.Parent, j.Umask, j.Dir, j.PidVariables, j.NoNewPrivs = d.int(), d.int(), d.string(), d.strings(), d.bool()
 	for range d.count(24) {
 		j.Limits = append(j.Limits, Limit{d.int(), d.uint64(), d.uint64()})
 	}

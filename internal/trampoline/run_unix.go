@@ -159,8 +159,8 @@ func (j *Job) prepare() (Step, error) {
 			return StepDir, err
 		}
 	}
-	if j.PidVariable != "" {
-		j.Env = append(j.Env, j.PidVariable+"="+strconv.Itoa(syscall.Getpid()))
+	for _, name := range j.PidVariables {
+		j.Env = append(j.Env, name+"="+strconv.Itoa(syscall.Getpid()))
 	}
 	for _, fd := range j.Closed {
 		syscall.CloseOnExec(fd)

@@ -1,0 +1,72 @@
+package proc
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// Memory says how many bytes of memory each process has with all its descendants: their
+// proportional share (PSS, proc_pid_smaps(5)) where we may read it, what is resident (RSS)
+// otherwise. A process that is not there is left out. It reads a few files for each.
+func Memory(pids []int) map[int]int64 {
+	memory := make(map[int]int64, len(pids))
+	for _, pid := range pids {
+		if total := treeMemory(pid); total > 0 {
+			memory[pid] = total
+		}
+	}
+	return memory
+}
+
+// maxTree is how many descendants are looked at, at most.
+const maxTree = 10000
+
+func treeMemory(pid int) (total int64) {
+	tree := []int{pid}
+	for i := 0; i < len(tree) && i < maxTree; i++ {
+		total += memoryOf(tree[i])
+		for _, child := range sons(tree[i]) {
+			if !slices.Contains(tree, child) {
+				tree = append(tree, child)
+			}
+		}
+	}
+	return total
+}
+
+// memoryOf is that of one process; 0: it is not there.
+func memoryOf(pid int) int64 {
+	dir := "/proc/" + strconv.Itoa(pid)
+	if text, err := os.ReadFile(dir + "/smaps_rollup"); err == nil {
+		for line := range bytes.Lines(text) {
+			if rest, is := bytes.CutPrefix(line, []byte("Pss:")); is {
+				kb, _ := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB")))), 10, 64)
+				return kb << 10
+			}
+		}
+	}
+	text, err := os.ReadFile(dir + "/statm")
+	fields := bytes.Fields(text)
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// sons are the children of all threads of a process.
+func sons(pid int) (children []int) {
+	files, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		for _, field := range bytes.Fields(text) {
+			if n, err := strconv.Atoi(string(field)); err == nil {
+				children = append(children, n)
+			}
+		}
+	}
+	return children
+}
