@@ -77,6 +77,7 @@ func (s *Set) Abandon() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	var faults []error
+	s.unwatch()
 	for i, h := range s.held {
 		if h == nil {
 			faults = append(faults, s.Sockets[i].close())

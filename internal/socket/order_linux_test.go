@@ -91,3 +91,37 @@ func TestOrderOfTheGroupIsHandedOver(t *testing.T) {
 	require.NoError(t, next.Steer(4))
 	separates(t, next, &next.Sockets[0], 4)
 }
+
+// Whoever shuts a socket down is noticed at once, and connections wake nobody.
+func TestDeaf(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0")
+	deaf := make(chan bool)
+	look := func() {
+		go func() { deaf <- set.Deaf() }()
+	}
+	look()
+	connectMany(t, s.Addr, 50)
+	select {
+	case <-deaf:
+		require.Fail(t, "a connection has woken it")
+	default:
+	}
+	for range 2 {
+		require.NoError(t, unix.Shutdown(s.at(0, 1), unix.SHUT_RDWR))
+		assert.True(t, <-deaf)
+		revived, _, err := set.Revive()
+		require.NoError(t, err)
+		assert.Len(t, revived, 1)
+		look()
+	}
+	require.NoError(t, set.Grow(2))
+	require.NoError(t, unix.Shutdown(s.at(1, 0), unix.SHUT_RDWR))
+	assert.True(t, <-deaf)
+	look()
+	require.NoError(t, set.Close())
+	assert.False(t, <-deaf)
+	assert.False(t, set.Deaf())
+	none := &Set{}
+	assert.False(t, none.Deaf())
+}

@@ -1,9 +1,9 @@
 // Command release is a server whose releases can be bad. The file mood in its working
 // directory says how: 500 has it answer so, hang never, deaf accepts nothing; a good one
 // answers with its generation. USR1 has it do what the file order says: abort tells
-// start_server that it is not fit, sick has it answer 500 from then on, shutdown ends listening
-// for all that share its socket, again listens after that, and die is an end. It notes who
-// has asked it, a line GENERATION AGENT for each request, in the file asked.
+// start_server that it is not fit, sick has it answer 500 from then on, and shutdown ends
+// listening for all that share its socket. It notes who has asked it, a line GENERATION AGENT
+// for each request, in the file asked.
 package main
 
 import (
@@ -71,17 +71,12 @@ func obey(order string, sick *atomic.Bool) {
 		log.Printf("abort: %v", err)
 	case "sick":
 		sick.Store(true)
-	case "shutdown", "again":
+	case "shutdown":
 		ports := os.Getenv("SERVER_STARTER_PORT")
 		fd, err := strconv.Atoi(ports[strings.LastIndex(ports, "=")+1:])
 		if err == nil {
 			err = syscall.Shutdown(fd, syscall.SHUT_RDWR)
 		}
-		if err == nil && order == "again" {
-			err = syscall.Listen(fd, 128)
-		}
 		log.Printf("shutdown: %v", err)
-	case "die":
-		os.Exit(7)
 	}
 }
