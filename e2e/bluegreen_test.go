@@ -462,3 +462,33 @@ func TestBlueGreenBadInput(t *testing.T) {
 		assert.Equal(t, "start_server: "+want+"\n", printed, options)
 	}
 }
+
+// Whatever is asked for, at whatever moment, no client notices. STEPS may be set.
+func TestBlueGreenAnythingAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	d := startApart(t, addr, "--workers=2", "--canary=20%:0.2,60%:0.2", "--keep-old=0.7", "--probe-interval=0.1")
+	l := startLoad(t, "tcp", addr, 3, 3)
+	var asked []string
+	for range many(t, "STEPS", 20) {
+		what := []string{"--restart", "--rollback", "--promote", "--upgrade --keep-workers", "HUP", "TTIN", "TTOU"}[rand.N(7)]
+		asked = append(asked, what)
+		switch what {
+		case "HUP":
+			d.signal(syscall.SIGHUP)
+		case "TTIN":
+			d.signal(syscall.SIGTTIN)
+		case "TTOU":
+			d.signal(syscall.SIGTTOU)
+		default:
+			asking(t, d.dir, append(strings.Fields(what), "--control=ctl", "--timeout=20")...)
+		}
+		l.goesOn(int64(rand.N(150)))
+	}
+	l.goesOn(300)
+	l.stop()
+	assert.NotContains(t, d.out.String(), "no worker had accepted", "%v", asked)
+	assert.NotContains(t, d.out.String(), "died unexpectedly", "%v", asked)
+	d.stop()
+	d.runs()
+}
