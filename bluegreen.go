@@ -72,7 +72,7 @@ func (c *Config) checkBlueGreen(specs []socket.Spec) error {
 	}
 	sided := false
 	for _, s := range specs {
-		sided = sided || s.Sided
+		sided = sided || s.IsTCP()
 		if s.Taken && s.IsTCP() {
 			fault("socket %q: blue/green needs a second set of it, which cannot be made for a TCP socket that was passed to us", s.Text)
 		}

@@ -320,6 +320,9 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	s.made.add(s.launcher.Sockets.Abandon)
 	s.bound(left)
 	s.launcher.Warn()
+	if s.config.BlueGreen {
+		go s.reports.sockets.Watch()
+	}
 	return s.openChecker(open)
 }
 

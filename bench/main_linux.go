@@ -45,6 +45,7 @@ var experiments = []experiment{
 	{"many", (*bench).many},
 	{"load-keepalive", (*bench).loadKeepalive},
 	{"load-fresh", (*bench).loadFresh},
+	{"blue-green", (*bench).blueGreen},
 }
 
 func main() {

@@ -39,6 +39,8 @@ type setup struct {
 	asked    bool          // other processes may ask for a restart
 	workers  int           // in a generation, of ours only; 0: 1, without the option
 	surge    int           // of a rolling restart; 0: none
+	port     string        // options of each port, of ours only
+	options  []string      // more, of ours only
 }
 
 // usual is the setup of most experiments.
@@ -83,8 +85,9 @@ func (t tools) command(s subject, use setup, dir string, addresses []string) []s
 		command = append(command, "--rolling", fmt.Sprintf("--surge=%d", use.surge))
 	}
 	for _, address := range addresses {
-		command = append(command, "--port="+address)
+		command = append(command, "--port="+address+use.port)
 	}
+	command = append(command, use.options...)
 	return append(append(command, "--"), worker...)
 }
 

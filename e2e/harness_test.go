@@ -33,6 +33,7 @@ var (
 	hello  string // examples/hello
 	ein    string // einhyrningsins
 	einctl string // einhyrningsinsctl
+	moods  string // testdata/release
 	source string // the root of the repository
 )
 
@@ -66,7 +67,8 @@ func buildAndRun(m *testing.M) int {
 	}
 	ours, master, hello = filepath.Join(dir, "start_server"), filepath.Join(dir, "socketmaster"), filepath.Join(dir, "hello")
 	ein, einctl = filepath.Join(dir, "einhyrningsins"), filepath.Join(dir, "einhyrningsinsctl")
-	build := exec.Command("go", "build", "-o", dir, "./cmd/...", "./examples/hello")
+	moods = filepath.Join(dir, "release")
+	build := exec.Command("go", "build", "-o", dir, "./cmd/...", "./examples/hello", "./e2e/testdata/release")
 	build.Dir = source
 	if text, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, text)

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,13 +36,14 @@ type load struct {
 
 	mu     sync.Mutex
 	faults []error
+	heard  map[int]int // answers by the generation that they tell
 }
 
 // startLoad starts clients with a connection per request, and others that keep
 // theirs alive. network is tcp or unix.
 func startLoad(t *testing.T, network, addr string, fresh, keepAlive int) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{t: t, addr: addr, cancel: cancel}
+	l := &load{t: t, addr: addr, cancel: cancel, heard: map[int]int{}}
 	for range fresh {
 		l.clients.Go(func() { l.run(ctx, network, false) })
 	}
@@ -81,21 +84,30 @@ func (l *load) run(ctx context.Context, network string, keepAlive bool) {
 		case <-tick.C:
 		}
 		began := time.Now()
-		_, err := c.get("/")
+		body, err := c.get("/")
 		for took := int64(time.Since(began)); ; {
 			longest := l.longest.Load()
 			if took <= longest || l.longest.CompareAndSwap(longest, took) {
 				break
 			}
 		}
+		l.mu.Lock()
 		if err != nil {
-			l.mu.Lock()
 			l.faults = append(l.faults, err)
 			l.mu.Unlock()
 			continue
 		}
+		l.heard[generationOf(body)]++
+		l.mu.Unlock()
 		l.answered.Add(1)
 	}
+}
+
+// generationOf is the generation that an answer tells; 0: none.
+func generationOf(body string) int {
+	_, text, _ := strings.Cut(body, "generation ")
+	n, _ := strconv.Atoi(strings.TrimSpace(text))
+	return n
 }
 
 // client is an HTTP client that does nothing behind the test's back: net/http's

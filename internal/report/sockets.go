@@ -77,6 +77,14 @@ func (s *Sockets) Hear(e supervise.Event) {
 	}
 }
 
+// Watch has sockets listen again, as long as the set is open, as soon as a worker shuts one
+// down that a generation has for itself. It blocks until then.
+func (s *Sockets) Watch() {
+	for set := s.Set(); set.Deaf(); {
+		s.revive()
+	}
+}
+
 func (s *Sockets) stop() {
 	if s.timer != nil {
 		s.timer.Stop()

@@ -15,6 +15,7 @@ type Held struct {
 	Path     string
 	Dev, Ino uint64 // of its file
 	FDs      []int  // of slot 0, 1 and so on
+	Order    []int  // of the group, see split
 }
 
 // key tells whether two specifications ask for the same address.
@@ -76,6 +77,7 @@ func (s *Set) Abandon() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	var faults []error
+	s.unwatch()
 	for i, h := range s.held {
 		if h == nil {
 			faults = append(faults, s.Sockets[i].close())

@@ -26,6 +26,9 @@ func (s *Set) all() []*Held {
 			continue
 		}
 		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, FDs: append([]int{socket.fd}, *socket.others...)}
+		if socket.Sided {
+			h.Order = socket.split.order
+		}
 		if socket.file != nil {
 			h.Path, h.Dev, h.Ino = socket.file.File()
 		} else {
@@ -69,6 +72,9 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 			err = s.setName(addr)
 		}
 		*s.others = h.FDs[1:]
+		if s.Sided {
+			s.split.order = h.Order
+		}
 	}
 	if err == nil && s.Reuseport && !h.Slotted {
 		err = switchOn(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT")

@@ -53,10 +53,8 @@ func (s *Set) Revive() (revived, lost []string, err error) {
 		case socket.Addr.Network() == "unix":
 			lost = append(lost, socket.Name)
 		default:
-			for _, fd := range deaf {
-				if failed := socket.listen(fd, s.options); failed != nil {
-					return revived, lost, fmt.Errorf("port %q does not listen any more: %w", socket.Text, failed)
-				}
+			if failed := socket.revive(deaf, s.steeredOf(socket), s.options); failed != nil {
+				return revived, lost, fmt.Errorf("port %q does not listen any more: %w", socket.Text, failed)
 			}
 			revived = append(revived, socket.Name)
 		}

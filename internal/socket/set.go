@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 
@@ -38,8 +39,9 @@ type Set struct {
 	mu      sync.Mutex // guards what is done to sockets
 	options Options
 	closed  bool
-	gone    []*Held // of the last image, and not asked for any more
-	held    []*Held // of the last image, by socket; nil: it is a new one
+	gone    []*Held  // of the last image, and not asked for any more
+	held    []*Held  // of the last image, by socket; nil: it is a new one
+	watched *os.File // an epoll(7), see Deaf; nil: there is nothing to watch
 }
 
 // Options are what all sockets of a set share.
@@ -88,6 +90,9 @@ func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	set.sort(held)
 	if err == nil {
 		err = set.plug()
+	}
+	if err == nil {
+		err = set.watch()
 	}
 	if err != nil && len(o.Held) > 0 {
 		return nil, errors.Join(err, set.Abandon())
@@ -186,6 +191,7 @@ func (s *Set) Close() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	var faults []error
+	s.unwatch()
 	for i := range s.Sockets {
 		if s.options.KeepPaths {
 			s.Sockets[i].file = nil
@@ -193,6 +199,13 @@ func (s *Set) Close() error {
 		faults = append(faults, s.Sockets[i].close())
 	}
 	return errors.Join(faults...)
+}
+
+func (s *Set) unwatch() {
+	if s.watched != nil {
+		s.watched.Close()
+		s.watched = nil
+	}
 }
 
 // KeepPaths sets Options.KeepPaths.

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -20,12 +21,23 @@ const All = 10000
 type split struct {
 	side, share int // share of All go to side, the others to the other one
 	private     []private
+	// order is the group as the kernel has it, by the numbers of its sockets (see nth); nil:
+	// each is at its number. It changes when somebody ends listening on one by shutdown(2).
+	order []int
+}
+
+// place is where the group has the socket of that number.
+func (p *split) place(number int) int {
+	if place := slices.Index(p.order, number); place >= 0 {
+		return place
+	}
+	return number
 }
 
 // private is a connection of ours that is being made to one socket.
 type private struct {
 	port  uint16 // it comes from there, and from the address that it goes to
-	place int    // in the group
+	place int    // in the group, where it goes to
 	fd    int    // ours
 }
 
@@ -37,11 +49,16 @@ func (s *Socket) count(slots int) int {
 	return slots
 }
 
-// place is where the group has the socket of a slot and side.
-func (s *Socket) place(slot, side int) int {
+// nth counts the sockets of a port in the order in which they were made, from 0: it is
+// that of a slot and side.
+func (s *Socket) nth(slot, side int) int {
 	if !s.Sided {
 		return slot
 	}
+	return nth(slot, side)
+}
+
+func nth(slot, side int) int {
 	if n := Sides*slot + side; n > 0 {
 		return n + 1
 	}
@@ -61,7 +78,7 @@ func (s *Socket) at(slot, side int) int {
 	if !s.Reuseport || slot >= s.slots() {
 		slot = 0
 	}
-	if n := s.place(slot, side); n > 0 && n <= len(*s.others) && s.Reuseport {
+	if n := s.nth(slot, side); n > 0 && n <= len(*s.others) && s.Reuseport {
 		return (*s.others)[n-1]
 	}
 	return s.fd

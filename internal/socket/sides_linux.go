@@ -21,25 +21,38 @@ const random = 1<<32 - 0x1000 + 56
 // does, and the side at random; but a connection of ours goes where it is to.
 func (p *split) steering(n int) []unix.SockFilter {
 	program := append(p.apart(), hashing(n)...)
-	to := func(side int) []unix.SockFilter {
+	switch other := 1 - p.side; p.share {
+	case All:
+		return append(program, p.to(p.side, n)...)
+	case 0:
+		return append(program, p.to(other, n)...)
+	default:
+		keep, again := unix.SockFilter{Code: unix.BPF_ST, K: 1}, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: 1}
+		first := append([]unix.SockFilter{again}, p.to(p.side, n)...)
+		program = append(program, keep,
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: random}, alu(unix.BPF_MOD, All),
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: uint32(p.share), Jf: 1}, skip(uint32(len(first))))
+		return append(append(append(program, first...), again), p.to(other, n)...)
+	}
+}
+
+// to returns the place of the slot in A, of n, on a side.
+func (p *split) to(side, n int) []unix.SockFilter {
+	if p.order == nil {
 		return []unix.SockFilter{
 			alu(unix.BPF_MUL, Sides), alu(unix.BPF_ADD, uint32(side)),
 			equal(0, 1, 0), alu(unix.BPF_ADD, 1), retA,
 		}
 	}
-	switch other := 1 - p.side; p.share {
-	case All:
-		return append(program, to(p.side)...)
-	case 0:
-		return append(program, to(other)...)
-	default:
-		keep, again := unix.SockFilter{Code: unix.BPF_ST, K: 1}, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: 1}
-		first := append([]unix.SockFilter{again}, to(p.side)...)
-		program = append(program, keep,
-			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: random}, alu(unix.BPF_MOD, All),
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: uint32(p.share), Jt: uint8(len(first))})
-		return append(append(append(program, first...), again), to(other)...)
+	var table []unix.SockFilter
+	for slot := range n {
+		table = append(table, equal(uint32(slot), 0, 1), ret(p.place(nth(slot, side))))
 	}
+	return append(table, ret(p.place(nth(0, side))))
+}
+
+func ret(k int) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(k)}
 }
 
 // apart returns the place for a connection of ours: it comes from the address that it goes to,
@@ -63,7 +76,7 @@ func (p *split) apart() []unix.SockFilter {
 	program := append([]unix.SockFilter{load(unix.BPF_B, 0), alu(unix.BPF_RSH, 4), equal(6, uint8(len(ipv4)), 0)}, append(ipv4, ipv6...)...)
 	places := []unix.SockFilter{{Code: unix.BPF_MISC | unix.BPF_TXA}}
 	for _, c := range p.private {
-		places = append(places, equal(uint32(c.port), 0, 1), unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(c.place)})
+		places = append(places, equal(uint32(c.port), 0, 1), ret(c.place))
 	}
 	program = append(program, tax, loadDiffers, equal(0, 0, uint8(len(places))))
 	return append(program, places...)
@@ -132,7 +145,13 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, err erro
 	case len(socket.split.private) >= maxPrivate:
 		return -1, nil, errors.New("too many of our own connections are under way")
 	}
-	addr := socket.bound
+	return socket.private(socket.split.place(nth(slot, side)), s.steeredOf(socket))
+}
+
+// private makes a socket from which a connection goes to that place of the group, which
+// chooses among so many slots otherwise.
+func (s *Socket) private(place, slots int) (n int, to unix.Sockaddr, err error) {
+	addr := s.bound
 	switch {
 	case addr.Addr() == netip.IPv4Unspecified():
 		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
@@ -168,9 +187,9 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, err erro
 	if err != nil {
 		return n, nil, err
 	}
-	socket.split.private = append(socket.split.private, private{port, socket.place(slot, side), n})
-	if err := socket.steer(s.steeredOf(socket)); err != nil {
-		socket.split.forget(n)
+	s.split.private = append(s.split.private, private{port, place, n})
+	if err := s.steer(slots); err != nil {
+		s.split.forget(n)
 		return n, nil, err
 	}
 	return n, to, nil
@@ -240,8 +259,8 @@ func closeOne(n int) (done bool, err error) {
 	}
 	conn, _, err := unix.Accept4(n, unix.SOCK_CLOEXEC)
 	_ = unix.SetsockoptTimeval(n, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{})
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR) {
-		return false, nil
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.EINVAL) {
+		return false, nil // or somebody has shut it down
 	}
 	if err != nil {
 		return false, os.NewSyscallError("accept", err)

@@ -13,3 +13,8 @@ func lock(int) error { return errors.ErrUnsupported }
 func (s *Set) Connect(context.Context, int, int, int) (int, error) { return -1, errors.ErrUnsupported }
 
 func (s *Set) Clear(int) (int, error) { return 0, errors.ErrUnsupported }
+
+func (*Set) watch() error { return nil }
+
+// Deaf is for sides only.
+func (*Set) Deaf() bool { return false }

@@ -18,7 +18,7 @@ func (s *Set) Grow(n int) error {
 			return fmt.Errorf("port %q: cannot make a socket for slot %d: %w", socket.Text, socket.slots(), err)
 		}
 	}
-	return nil
+	return s.watch()
 }
 
 // Steer sends new connections and packets to the slots 0 to n-1 only, for sockets with

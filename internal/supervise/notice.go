@@ -28,7 +28,8 @@ func (l *loop) onNotice(n Notice) {
 			continue
 		}
 		n.answer(true)
-		w.ready, w.stopping = w.ready || n.Ready, w.stopping || n.Stopping
+		w.ready = w.ready || n.Ready && !l.Proof.probe // which decides alone
+		w.stopping = w.stopping || n.Stopping
 		if n.Alive || n.Ready {
 			w.saysAlive(l.now)
 		}

@@ -101,6 +101,20 @@ func TestProbesDecide(t *testing.T) {
 	})
 }
 
+// A program that says READY=1, as many do where there is NOTIFY_SOCKET, is asked all the same.
+func TestProbesDecideWhateverAWorkerSays(t *testing.T) {
+	apart(t, Config{Proof: Probed(5 * time.Second), Canary: steps, Attempts: 1}, func(w *world, x *traffic) {
+		w.locked(func() { x.unfit = true })
+		reply := w.restart()
+		w.sleep(500 * time.Millisecond)
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{w.worker(2, 0).Pid()}, Ready: true})
+		w.sleep(4 * time.Second)
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		w.sleep(time.Second)
+		assert.ErrorContains(t, answered(reply), "has not passed its probe")
+	})
+}
+
 func TestCanaryIsAskedAgain(t *testing.T) {
 	apart(t, Config{Proof: Probed(5 * time.Second), Canary: steps, ProbeInterval: 2 * time.Second}, func(w *world, x *traffic) {
 		reply := w.restart()

@@ -1,0 +1,127 @@
+package socket
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// separates tells that all sockets get what they are to get, and nobody what is not.
+func separates(t *testing.T, set *Set, s *Socket, n int) {
+	t.Helper()
+	for side := range Sides {
+		for slot := range n {
+			conn, err := set.Connect(t.Context(), 0, slot, side)
+			require.NoError(t, err)
+			unix.Close(conn)
+			waits, err := s.queued(s.at(slot, side))
+			require.NoError(t, err)
+			assert.Equal(t, 1, waits, "slot %d of side %d", slot, side)
+		}
+		assert.Equal(t, n, clearSide(t, set, side))
+	}
+	for side := range Sides {
+		require.NoError(t, set.Split(side, All))
+		connectMany(t, s.Addr, 100)
+		assert.Equal(t, 100, on(t, set, side), "side %d", side)
+		assert.Equal(t, 100, clearSide(t, set, side))
+		assert.Zero(t, clearSide(t, set, 1-side))
+	}
+	require.NoError(t, set.Split(1, All/2))
+	connectMany(t, s.Addr, 200)
+	assert.InDelta(t, 100, clearSide(t, set, 1), 36)
+	clearSide(t, set, 0)
+	waits, err := s.queued((*s.others)[0])
+	require.NoError(t, err)
+	assert.Zero(t, waits, "nobody has that one")
+}
+
+// Where the kernel has moved sockets, in whatever order they were shut down.
+func TestSidesAfterShutdown(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		set, s := bindSided(t, 3, "127.0.0.1:0")
+		for range 3 {
+			for _, number := range rand.Perm(len(s.files()))[:1+rand.IntN(4)] {
+				if number != 1 { // which no worker has
+					require.NoError(t, unix.Shutdown(s.files()[number], unix.SHUT_RDWR))
+				}
+			}
+			_, lost, err := set.Revive()
+			require.NoError(t, err)
+			assert.Empty(t, lost)
+			separates(t, set, s, 3)
+		}
+		for number, n := range s.files() {
+			port, err := boundPort(n)
+			require.NoError(t, err)
+			assert.Equal(t, s.bound.Port(), port, number)
+			size, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+			require.NoError(t, err)
+			assert.Less(t, size, mark)
+			defers, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
+			require.NoError(t, err)
+			assert.Zero(t, defers)
+		}
+	}
+}
+
+// The order is known to the next image, and holds for more slots.
+func TestOrderOfTheGroupIsHandedOver(t *testing.T) {
+	t.Parallel()
+	specs := parse(t, []string{"127.0.0.1:0"}, nil)
+	specs[0].Reuseport, specs[0].Sided = true, true
+	set, err := Bind(t.Context(), specs, Options{Slots: 2})
+	require.NoError(t, err)
+	require.NoError(t, unix.Shutdown(set.Sockets[0].fd, unix.SHUT_RDWR))
+	_, _, err = set.Revive()
+	require.NoError(t, err)
+	text, err := json.Marshal(set.Hand())
+	require.NoError(t, err)
+	var held []*Held
+	require.NoError(t, json.Unmarshal(text, &held))
+	next, err := Bind(t.Context(), specs, Options{Slots: 2, Held: held})
+	require.NoError(t, err)
+	defer next.Close()
+	require.NoError(t, next.Grow(4))
+	require.NoError(t, next.Steer(4))
+	separates(t, next, &next.Sockets[0], 4)
+}
+
+// Whoever shuts a socket down is noticed at once, and connections wake nobody.
+func TestDeaf(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0")
+	deaf := make(chan bool)
+	look := func() {
+		go func() { deaf <- set.Deaf() }()
+	}
+	look()
+	connectMany(t, s.Addr, 50)
+	select {
+	case <-deaf:
+		require.Fail(t, "a connection has woken it")
+	default:
+	}
+	for range 2 {
+		require.NoError(t, unix.Shutdown(s.at(0, 1), unix.SHUT_RDWR))
+		assert.True(t, <-deaf)
+		revived, _, err := set.Revive()
+		require.NoError(t, err)
+		assert.Len(t, revived, 1)
+		look()
+	}
+	require.NoError(t, set.Grow(2))
+	require.NoError(t, unix.Shutdown(s.at(1, 0), unix.SHUT_RDWR))
+	assert.True(t, <-deaf)
+	look()
+	require.NoError(t, set.Close())
+	assert.False(t, <-deaf)
+	assert.False(t, set.Deaf())
+	none := &Set{}
+	assert.False(t, none.Deaf())
+}
