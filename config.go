@@ -224,6 +224,13 @@ type Config struct {
 	// copied for 2 s, or for up to 10 s while more keeps coming; then the pipe is closed.
 	// Workers get no JOURNAL_STREAM.
 	PrefixOutput bool
+	// LogWorkers is PrefixOutput with the worker's generation and slot, and with stdout and
+	// stderr told apart, as in "[4711 generation:2 slot:0 stderr] hello". Each of the two is a
+	// pipe of its own, so that a line of one may come before an earlier line of the other.
+	LogWorkers bool
+	// LogFormat is what lines look like: those of this package and, with LogWorkers or
+	// PrefixOutput, those of the workers. "": LogPlain.
+	LogFormat LogFormat
 
 	// Release is the version of the program that uses this package, as Upgrade tells it. "":
 	// Version.
@@ -336,7 +343,7 @@ func (c *Config) check() (plan, error) {
 		unasked = nil
 	}
 	faults := []error{
-		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
+		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
 		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env),
 	}
 	return p, errors.Join(faults...)

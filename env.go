@@ -51,7 +51,7 @@ func (c *Config) managed() bool { return c.NotifyManager && os.Getenv("NOTIFY_SO
 // forUs tells that a variable is for us alone, and not for workers.
 func (c *Config) forUs(name string) bool {
 	// Our stderr is the journal's, but that of the workers is the log's.
-	return c.forManaged(name) || (c.LogFile != "" || c.PrefixOutput) && name == "JOURNAL_STREAM"
+	return c.forManaged(name) || (c.LogFile != "" || c.relays()) && name == "JOURNAL_STREAM"
 }
 
 // forManaged tells that a service manager talks to us by that variable.
@@ -130,7 +130,7 @@ func (s *Starter) envAndSettings() (launch.Environ, supervise.Settings, error) {
 	}
 	set, err := settings(env)
 	if err != nil {
-		s.out.Printf("envdir %s: %v: the default is used", s.config.EnvDir, err)
+		s.out.Warnf("envdir %s: %v: the default is used", s.config.EnvDir, err)
 	}
 	return env, set, nil
 }

@@ -113,7 +113,8 @@ func New(c Config) (*Starter, error) {
 	if s.handed, err = handover.Claim(c.Name); err != nil {
 		return nil, errors.Join(err, handover.Back(err, nil))
 	}
-	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Prefix: c.PrefixOutput, Watchdog: c.Watchdog}
+	s.out.SetForm(output.Form{Format: output.Format(c.LogFormat), Workers: c.LogWorkers}, os.Getenv("JOURNAL_STREAM"))
+	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Relay: c.relays(), Watchdog: c.Watchdog}
 	life := c.life()
 	life.Spawner = s.launcher
 	life.Hurry = s.launcher.Hurry
@@ -133,7 +134,7 @@ func New(c Config) (*Starter, error) {
 		Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
 		Waiting: func(side int) int { n, _ := s.launcher.Sockets.Waiting(side); return n },
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
-		Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
+		Reopen: s.reopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
 	}
 	return s, nil
 }
@@ -296,7 +297,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		return err
 	}
 	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
-		s.out.Printf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
+		s.out.Warnf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
 	}
 	left := s.survive(ctx)
 	if s.orphans != nil {
@@ -350,7 +351,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	open.add(func() error {
 		s.reports.status.File = nil
 		if err := status.Remove(); err != nil {
-			s.out.Printf("%v", err) // never fatal
+			s.out.Warnf("%v", err) // never fatal
 		}
 		return nil
 	})
@@ -446,7 +447,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	s.reports.manager.End(err)
 	s.reports.status.End()
 	if why := (*supervise.Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
-		s.out.Printf("giving up: %v", err)
+		s.out.Log(output.Entry{Level: output.Error, Text: fmt.Sprintf("giving up: %v", err)})
 	}
 	s.out.Printf("exiting")
 	err = report.Explain(err, s.out)

@@ -32,7 +32,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 	resize := func(by int) signals.Request {
 		return func(ctx context.Context, cause string) {
 			if _, err := s.sup.Resize(ctx, cause, supervise.Size{Change: by}); err != nil && !errors.Is(err, ErrStopping) && ctx.Err() == nil {
-				s.out.Printf("%s: ignored, as %v", cause, err)
+				s.out.Warnf("%s: ignored, as %v", cause, err)
 			}
 		}
 	}
@@ -65,6 +65,15 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 			table[sig] = signalWorkers(sig)
 		}
 	}
+	if own := table[syscall.SIGUSR1]; s.config.LogFile != "" {
+		forWorkers := s.inInitsPlace() && !s.config.Follow
+		table[syscall.SIGUSR1] = func(ctx context.Context, cause string) {
+			s.reopenOn(cause, forWorkers)
+			if forWorkers {
+				own(ctx, cause)
+			}
+		}
+	}
 	if s.config.UpgradeOnUSR1 {
 		table[syscall.SIGUSR1] = func(_ context.Context, cause string) { go s.upgradeOn(cause) }
 	}
@@ -75,7 +84,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 // as long as a rehearsal does.
 func (s *Starter) upgradeOn(cause string) {
 	if err := s.upgrade(context.Background(), cause, Image{}, nil); errors.Is(err, supervise.ErrFreezing) {
-		s.out.Printf("%s: ignored, as %v", cause, err)
+		s.out.Warnf("%s: ignored, as %v", cause, err)
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *Starter) upgrade(ctx context.Context, cause string, image Image, by *co
 	}
 	s.out.Printf("%s: can %s go on?", cause, text.Line(image.Executable))
 	if err = s.become(ctx, image, by); err != nil {
-		s.out.Printf("not upgraded: %s", text.Line(err.Error()))
+		s.out.Warnf("not upgraded: %s", text.Line(err.Error()))
 	}
 	return err
 }
@@ -266,7 +266,7 @@ func (s *Starter) succeed() {
 	s.reports.store.Sync()
 	h.Settled()
 	if h.Why != "" {
-		s.out.Printf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
+		s.out.Warnf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
 	} else {
 		s.out.Printf("this is %s now, in the place of %s; upgrade %d", s.self(), h.From.Version, s.upgrades)
 		for _, line := range s.config.changes(h.From.Args) {

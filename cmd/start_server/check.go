@@ -236,7 +236,7 @@ func (o *options) checkRolling(f *faults) error {
 // checkClient checks the options that ask another start_server.
 func (o *options) checkClient() error {
 	var asked []string
-	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--status": o.Status, "--upgrade": o.upgrade} {
+	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--reopen": o.Reopen, "--status": o.Status, "--upgrade": o.upgrade} {
 		if is {
 			asked = append(asked, name)
 		}
@@ -247,7 +247,7 @@ func (o *options) checkClient() error {
 		return fmt.Errorf("%s exclude each other", strings.Join(asked, " and "))
 	case o.Restart && o.Control == "" && (o.PidFile == "" || o.StatusFile == ""):
 		return errors.New("--restart needs --control, or --pid-file and --status-file")
-	case (o.Rollback || o.Promote) && o.Control == "":
+	case (o.Rollback || o.Promote || o.Reopen) && o.Control == "":
 		return fmt.Errorf("%s needs --control", asked[0])
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
@@ -266,7 +266,7 @@ func (o *options) checkClient() error {
 	case o.ReplaceOrphans && o.StatusFile == "" && !o.isClient():
 		return errors.New("--replace-orphans needs --status-file")
 	case o.Timeout != "" && len(asked) == 0:
-		return errors.New("--timeout goes with --restart, --rollback, --promote, --stop, --status and --upgrade only")
+		return errors.New("--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status and --upgrade only")
 	}
 	return nil
 }
@@ -295,5 +295,5 @@ func takesStdio(list string) bool {
 
 // isClient tells whether the command asks another start_server.
 func (o *options) isClient() bool {
-	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Status || o.upgrade
+	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Reopen || o.Status || o.upgrade
 }

@@ -87,12 +87,8 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 	switch {
 	case o.Restart:
 		return a.Restart(ctx, stdout, o.Drained)
-	case o.Rollback || o.Promote:
-		command := "rollback"
-		if o.Promote {
-			command = "promote"
-		}
-		said, err := a.Ask(ctx, command)
+	case o.Rollback || o.Promote || o.Reopen:
+		said, err := a.Ask(ctx, o.asked())
 		if err == nil {
 			fmt.Fprintln(stdout, said)
 		}
@@ -108,6 +104,17 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 		return errNotServing
 	}
 	return nil
+}
+
+// asked is the command of the control socket for an option that is nothing but that.
+func (o *options) asked() string {
+	switch {
+	case o.Rollback:
+		return "rollback"
+	case o.Promote:
+		return "promote"
+	}
+	return "reopen"
 }
 
 // lookAtFiles prints what the files say.

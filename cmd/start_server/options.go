@@ -86,6 +86,8 @@ type options struct {
 	Control      string `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
 	LogFile      string `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
 	PrefixOutput bool   `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
+	LogFormat    string `long:"log-format" value-name:"FORMAT" complete:"plain time json" default-mask:"plain" description:"what lines of the log look like: plain, Server::Starter's; time, after the time; json, an object a line"`
+	LogWorkers   bool   `long:"log-workers" description:"--prefix-output by pid, generation, slot and stream, in that format"`
 	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
 	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`
@@ -95,11 +97,12 @@ type options struct {
 	Rollback    bool   `long:"rollback" description:"have the start_server at --control give all connections to the old generation again, which stands by (--keep-old), or end a canary"`
 	Promote     bool   `long:"promote" description:"have the start_server at --control give a canary all connections now, or the old generation stand by no longer"`
 	Stop        bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
+	Reopen      bool   `long:"reopen" description:"have the start_server at --control open its log file anew by its path, as after logrotate has renamed it. USR1 does that, too"`
 	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
 	JSON        bool   `long:"json" description:"--status as JSON"`
 	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
 	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
-	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --upgrade and --status wait; 0 is the default"`
+	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --reopen, --upgrade and --status wait; 0 is the default"`
 	Help        bool   `long:"help" description:"print this help"`
 	Version     bool   `long:"version" description:"print the version"`
 
@@ -151,7 +154,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.HandleSignals = true
 	c.NotifyManager = true
 	c.RedirectOutput = o.LogFile != ""
-	c.PrefixOutput = o.PrefixOutput
+	c.PrefixOutput, c.LogWorkers, c.LogFormat = o.PrefixOutput, o.LogWorkers, starter.LogFormat(o.LogFormat)
 	return c
 }
 

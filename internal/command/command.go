@@ -32,6 +32,8 @@ type Commands struct {
 	Waiting func(side int) int
 	// Tail is the last lines of the log of a generation that has failed.
 	Tail func(generation int) []string
+	// Reopen opens the log file anew, and says what was done.
+	Reopen func(ctx context.Context, cause string) (said string, err error)
 	// Written blocks until the status file is what it is to be by now. Who has its answer may
 	// read the file next.
 	Written func()
@@ -68,6 +70,7 @@ func init() { // as help lists what it stands in
 		{"stop", "stop all workers, as TERM does; the connection ends when they are gone", false, (*Commands).stop},
 		{"workers", `change the number of workers to "workers"`, false, (*Commands).workers},
 		{"signal", `send "signal" to all workers, or to those in "slot"`, false, (*Commands).signal},
+		{"reopen", "open the log file anew by its path, as after it was renamed", false, (*Commands).reopen},
 		{"self-upgrade", "have the program \"executable\" go on in this process, with the command line \"args\" or the old one", false, (*Commands).selfUpgrade},
 		{"subscribe", "have every event from now on as a line of its own", false, (*Commands).subscribe},
 		{"worker:ack", "from a worker: it is ready", true, (*Commands).acknowledge},

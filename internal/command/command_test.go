@@ -20,6 +20,7 @@ var listed = []control.Command{
 	{Name: "stop", Help: "stop all workers, as TERM does; the connection ends when they are gone"},
 	{Name: "workers", Help: `change the number of workers to "workers"`},
 	{Name: "signal", Help: `send "signal" to all workers, or to those in "slot"`},
+	{Name: "reopen", Help: "open the log file anew by its path, as after it was renamed"},
 	{Name: "self-upgrade", Help: "have the program \"executable\" go on in this process, with the command line \"args\" or the old one"},
 	{Name: "subscribe", Help: "have every event from now on as a line of its own"},
 	{Name: "worker:ack", Help: "from a worker: it is ready"},

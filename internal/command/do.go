@@ -60,6 +60,15 @@ func (c *Commands) now(how supervise.Outcome, does string) control.Answer {
 	return a
 }
 
+// reopen answers when all that was printed before is in the old file.
+func (c *Commands) reopen(ctx context.Context, r request) control.Answer {
+	said, err := c.Reopen(ctx, r.cause)
+	if err != nil {
+		return failed(err)
+	}
+	return done("%s", said)
+}
+
 func (c *Commands) stop(ctx context.Context, r request) control.Answer {
 	c.Sup.Stop(ctx, r.cause, c.StopSignal, c.StopDelay)
 	return control.Answer{OK: true}

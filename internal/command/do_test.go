@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -230,4 +231,21 @@ func TestAcknowledge(t *testing.T) {
 		assert.Equal(t, control.Answer{OK: true}, h.c.Do(control.Peer{Pid: 101, Ancestors: []int{101}}, ack))
 		assert.Empty(t, heard[supervise.Proven](h), "nobody has asked for that")
 	})
+}
+
+func TestReopenSaysWhatWasDoneOrWhyNot(t *testing.T) {
+	t.Parallel()
+	var causes []string
+	err := error(nil)
+	c := &Commands{Reopen: func(_ context.Context, cause string) (string, error) {
+		causes = append(causes, cause)
+		return "100 % new", err
+	}}
+	request := control.Request{Command: "reopen"}
+	assert.Equal(t, control.Answer{OK: true, Message: "100 % new"}, c.Do(operator, request))
+	assert.Equal(t, []string{"reopen asked for by process 4711"}, causes)
+	err = errors.New("permission denied")
+	refused(t, "permission denied", c.Do(operator, request))
+	assert.False(t, c.Do(control.Peer{OfWorkers: true}, request).OK, "it is not for workers")
+	assert.Len(t, causes, 2)
 }

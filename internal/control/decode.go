@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 	"github.com/valyala/fastjson"
 )
 
@@ -73,7 +74,7 @@ func parseStrictly(line string) (*fastjson.Value, error) {
 func appendParsed(b raw, v *fastjson.Value) raw {
 	switch v.Type() {
 	case fastjson.TypeString:
-		return appendString(b, string(v.GetStringBytes()))
+		return text.AppendJSON(b, string(v.GetStringBytes()))
 	case fastjson.TypeArray:
 		return append(b, list(v.GetArray(), func(item *fastjson.Value) raw { return appendParsed(nil, item) })...)
 	case fastjson.TypeObject:
@@ -82,7 +83,7 @@ func appendParsed(b raw, v *fastjson.Value) raw {
 			if len(o.text) > 1 {
 				o.text = append(o.text, ',')
 			}
-			o.text = append(appendString(o.text, string(key)), ':')
+			o.text = append(text.AppendJSON(o.text, string(key)), ':')
 			o.text = appendParsed(o.text, member)
 		})
 		return append(b, o.json()...)

@@ -59,3 +59,15 @@ func Dup(n int) (int, error) {
 	}
 	return n, nil
 }
+
+// Replace makes n a duplicate of another descriptor, in one step: what is written to n goes
+// to the one file or to the other. n stays close-on-exec.
+func Replace(n, by int) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := unix.Dup2(by, n); err != nil {
+		return os.NewSyscallError("dup2", err)
+	}
+	unix.CloseOnExec(n)
+	return nil
+}

@@ -23,7 +23,7 @@ type Spawner struct {
 	Env     func() (Environ, supervise.Settings, error)
 	Sockets *socket.Set
 	Out     *output.Output
-	Prefix  bool   // what workers write goes by way of Out, a line at a time
+	Relay   bool   // what workers write goes by way of Out, a line at a time
 	Notify  string // the address of the notify socket; "": there is none
 	// Watchdog is how long workers may be silent, as they are told (sd_watchdog_enabled(3)); 0:
 	// they are not asked to say that they are alive. It needs Notify.
@@ -34,8 +34,10 @@ type Spawner struct {
 	bounds    bounds
 }
 
-// Begin notes where the log of a generation begins.
+// Begin has the generation write to the log file that is there by now, and notes where its log
+// begins.
 func (s *Spawner) Begin(generation int) error {
+	s.Out.Renew()
 	s.Out.Mark(generation)
 	return nil
 }
@@ -68,7 +70,8 @@ func (s *Spawner) spawn(ctx context.Context, generation, slot, side int) (*proc.
 	}
 	stdout, stderr := s.Out.Descriptors()
 	files := s.Sockets.Table(slot, side, 0, stdout, stderr)
-	p, err := s.start(ctx, s.command(args, env.With(s.told(sockets, generation, slot)...), files), stdout, stderr)
+	worker := output.Worker{Generation: generation, Slot: slot}
+	p, err := s.start(ctx, s.command(args, env.With(s.told(sockets, generation, slot)...), files), worker, stdout, stderr)
 	if err != nil {
 		return nil, settings, err
 	}
@@ -90,26 +93,29 @@ func (s *Spawner) command(args, env []string, files []int) proc.Command {
 	return c
 }
 
-// start starts a worker, whose output goes by way of us if it is to be prefixed.
-func (s *Spawner) start(ctx context.Context, c proc.Command, stdout, stderr int) (*proc.Process, error) {
-	if !s.Prefix {
+// start starts a worker, whose output goes by way of us if it is to be told of whom it is.
+func (s *Spawner) start(ctx context.Context, c proc.Command, w output.Worker, stdout, stderr int) (*proc.Process, error) {
+	if !s.Relay {
 		return proc.StartContext(ctx, c)
 	}
 	relay, err := s.Out.Relay()
 	if err != nil {
 		return nil, err
 	}
-	for fd, ours := range map[int]int{1: stdout, 2: stderr} {
-		if c.Files[fd] == ours { // no socket is pinned there
-			c.Files[fd] = relay.Descriptor()
-		}
+	pipe, errPipe := relay.Descriptors()
+	if c.Files[1] == stdout { // no socket is pinned there
+		c.Files[1] = pipe
+	}
+	if c.Files[2] == stderr {
+		c.Files[2] = errPipe
 	}
 	p, err := proc.StartContext(ctx, c)
 	if err != nil {
 		relay.Cancel()
 		return nil, err
 	}
-	relay.Begin(p.Pid())
+	w.Pid = p.Pid()
+	relay.Begin(w)
 	return p, nil
 }
 
@@ -139,7 +145,7 @@ func (s *Spawner) Warn() {
 	for _, e := range s.Program.Exports {
 		for _, socket := range s.Sockets.Sockets {
 			if e.Unlinks && socket.Addr.Network() == "unix" {
-				s.Out.Printf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
+				s.Out.Warnf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func showDescriptors() {
 // has written once it has ended.
 func (l *log) spawn(t *testing.T, s *Spawner, generation, slot int) (pid int, lines []string) {
 	t.Helper()
-	s.Out, s.Prefix = l.Output, true
+	s.Out, s.Relay = l.Output, true
 	p, _, err := s.Spawn(generation, slot, 0)
 	require.NoError(t, err)
 	require.Zero(t, p.Wait())
@@ -121,7 +121,7 @@ func TestSettingsAreThoseOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	program, env := worker(t, "show")
 	given := supervise.Settings{KillOldDelay: time.Second, AutoRestart: time.Minute}
-	s := &Spawner{Program: program, Sockets: &socket.Set{}, Out: newLog().Output, Prefix: true, Env: func() (Environ, supervise.Settings, error) {
+	s := &Spawner{Program: program, Sockets: &socket.Set{}, Out: newLog().Output, Relay: true, Env: func() (Environ, supervise.Settings, error) {
 		e, _, err := env()
 		return e, given, err
 	}}
@@ -162,7 +162,7 @@ func TestProgramThatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []bool{false, true} {
 		out := newLog()
-		s := &Spawner{Program: Program{Command: []string{"/nowhere/app"}}, Sockets: &socket.Set{}, Out: out.Output, Prefix: prefix,
+		s := &Spawner{Program: Program{Command: []string{"/nowhere/app"}}, Sockets: &socket.Set{}, Out: out.Output, Relay: prefix,
 			Env: func() (Environ, supervise.Settings, error) { return nil, supervise.Settings{}, nil }}
 		p, _, err := s.Spawn(1, 0, 0)
 		noProcess(t, p)
@@ -198,12 +198,13 @@ func limited(t *testing.T, role string, soft int) []string {
 	out := newLog()
 	relay, err := out.Relay()
 	require.NoError(t, err)
+	stdout, stderr := relay.Descriptors()
 	p, err := proc.Start(proc.Command{
 		Args: []string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -Sn %d; exec "$0"`, soft), self},
-		Env:  []string{roleVariable + "=" + role}, Files: []int{-1, relay.Descriptor(), relay.Descriptor()},
+		Env:  []string{roleVariable + "=" + role}, Files: []int{-1, stdout, stderr},
 	})
 	require.NoError(t, err)
-	relay.Begin(p.Pid())
+	relay.Begin(output.Worker{Pid: p.Pid()})
 	assert.Zero(t, p.Wait())
 	out.Wait()
 	return strings.Split(strings.TrimSuffix(strings.ReplaceAll(out.written(), fmt.Sprintf("[%d] ", p.Pid()), ""), "\n"), "\n")
@@ -248,7 +249,7 @@ func scarce() {
 	set, err := socket.Bind(context.Background(), specs, socket.Options{})
 	fmt.Println(err)
 	self, _ := os.Executable()
-	s := &Spawner{Program: Program{Command: []string{self}}, Sockets: set, Out: output.New(os.Stdout, "a test"), Prefix: true, Env: func() (Environ, supervise.Settings, error) {
+	s := &Spawner{Program: Program{Command: []string{self}}, Sockets: set, Out: output.New(os.Stdout, "a test"), Relay: true, Env: func() (Environ, supervise.Settings, error) {
 		return Environ{roleVariable + "=stay"}, supervise.Settings{}, nil
 	}}
 	time.AfterFunc(time.Hour, func() {}) // Go's poller is there by now in any superdaemon

@@ -1,9 +1,6 @@
 package output
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // What may wait to be written to a log that takes nothing.
 const (
@@ -32,17 +29,17 @@ func (b *bound) admit(size int) bool {
 	return true
 }
 
-// written takes back what admit counted. The result is a line about those that were left
-// out, once nothing waits any more, or "".
-func (b *bound) written(size int) string {
+// written takes back what admit counted. The result is how many lines were left out, once
+// nothing waits any more; otherwise 0.
+func (b *bound) written(size int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lines--
 	b.size -= size
-	if b.lines > 0 || b.left == 0 {
-		return ""
+	if b.lines > 0 {
+		return 0
 	}
 	left := b.left
 	b.left = 0
-	return fmt.Sprintf("%d lines were left out here, as the log took them too slowly\n", left)
+	return left
 }

@@ -25,6 +25,9 @@ type HeldCommand struct {
 type HeldRelay struct {
 	FD, Pid int
 	Part    string // of a line, that was read
+
+	Generation, Slot int // of the worker; both 0: an older image did not know
+	Stream           string
 }
 
 // HeldTail is where the log of a generation begins, and the last lines of one that has

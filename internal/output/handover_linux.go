@@ -37,7 +37,7 @@ func (o *Output) Adopt(h *Held) {
 // is no way back to that: a part of a line would be lost.
 func (o *Output) Follow(h *Held) {
 	for _, r := range h.Relays {
-		o.relays.follow(os.NewFile(uintptr(r.FD), "pipe from a worker"), r.Pid, r.Part)
+		o.relays.follow(os.NewFile(uintptr(r.FD), "pipe from a worker"), Worker{r.Generation, r.Slot, r.Pid, r.Stream}, r.Part)
 	}
 }
 
@@ -126,10 +126,12 @@ func (r *relays) hold() []HeldRelay {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var pipes []HeldRelay
-	for from, pid := range r.pipes {
+	for from, w := range r.pipes {
 		conn, err := from.SyscallConn()
 		if err == nil {
-			_ = conn.Control(func(n uintptr) { pipes = append(pipes, HeldRelay{int(n), pid, r.parts[from]}) })
+			_ = conn.Control(func(n uintptr) {
+				pipes = append(pipes, HeldRelay{int(n), w.Pid, r.parts[from], w.Generation, w.Slot, w.Stream})
+			})
 		}
 	}
 	return pipes
@@ -138,13 +140,13 @@ func (r *relays) hold() []HeldRelay {
 // release copies on.
 func (r *relays) release() {
 	r.mu.Lock()
-	parts, pids := r.parts, maps.Clone(r.pipes)
+	parts, workers := r.parts, maps.Clone(r.pipes)
 	r.held, r.parts = false, nil
 	for from := range r.pipes {
 		_ = from.SetReadDeadline(time.Time{})
 	}
 	r.mu.Unlock()
 	for from, part := range parts { // where copying has stopped by then
-		r.follow(from, pids[from], part)
+		r.follow(from, workers[from], part)
 	}
 }

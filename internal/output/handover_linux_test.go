@@ -27,10 +27,10 @@ func TestRelayThatCouldNotBeHeldGoesOn(t *testing.T) {
 
 	r, err := o.Relay()
 	require.NoError(t, err)
-	from := os.NewFile(uintptr(r.Descriptor()), "worker")
+	from := os.NewFile(uintptr(pipeOf(r)), "worker")
 	worker, err := dup(from)
 	require.NoError(t, err)
-	r.Begin(7)
+	r.Begin(Worker{Pid: 7})
 	_, err = worker.WriteString("first\n")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { // it was read
@@ -68,7 +68,7 @@ func TestLinesAreWholeOverAHandover(t *testing.T) {
 	require.NoError(t, err)
 	defer writes.Close()
 	out := New(&log, "a test")
-	out.relays.follow(reads, 7, "")
+	out.relays.follow(reads, Worker{Pid: 7}, "")
 	want := ""
 	for n := range 20 {
 		fmt.Fprintf(writes, "line %d\nbegun", n)

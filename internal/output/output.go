@@ -6,15 +6,19 @@ package output
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	words "github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Output is where everything goes that is written. Its methods may be called from any
 // goroutine, but Open and Close by one at a time.
 type Output struct {
 	name   string
+	form   Form
 	early  *lines
 	tail   tail
 	relays relays
@@ -32,6 +36,7 @@ type Output struct {
 type lines struct {
 	Queue
 	to    io.Writer
+	form  form
 	bound bound
 }
 
@@ -47,8 +52,9 @@ func (l *lines) print(text string, written func()) {
 			written()
 			return
 		}
-		if left := l.bound.written(len(text)); left != "" {
-			_ = fd.WriteAll(l.to, left)
+		if left := l.bound.written(len(text)); left > 0 {
+			said := Entry{Level: Warning, Event: "left-out", Text: fmt.Sprintf("%d lines were left out here, as the log took them too slowly", left)}
+			_ = fd.WriteAll(l.to, l.form.own(said, time.Now()))
 		}
 	})
 }
@@ -67,6 +73,14 @@ func New(early io.Writer, name string) *Output {
 	o := &Output{name: name, early: lines, log: lines}
 	o.relays.log = o
 	return o
+}
+
+// SetForm says what lines look like from now on. It comes before anything is printed. If the
+// early writer is the journal of systemd, as stream says, which is the value of
+// JOURNAL_STREAM, plain lines of our own begin with their level there.
+func (o *Output) SetForm(f Form, stream string) {
+	o.form = f
+	o.early.form = form{f, isJournal(o.early.to, stream)}
 }
 
 // Open opens the log that spec names, see [Check]: what is printed from now on goes
@@ -96,7 +110,7 @@ func (o *Output) Open(spec string, c Config) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.log, o.sink, o.restore, o.saved = &lines{to: sink.file}, sink, restore, saved
+	o.log, o.sink, o.restore, o.saved = &lines{to: sink.file, form: form{Form: o.form}}, sink, restore, saved
 	return nil
 }
 
@@ -127,22 +141,31 @@ func (o *Output) letGo() (log *lines, sink *sink, restore func()) {
 
 // Printf prints a line, in order. What could not be printed is replaced: some of it may be
 // others' words. It never blocks.
-func (o *Output) Printf(format string, args ...any) {
-	o.print(printable(fmt.Sprintf(format, args...))+"\n", nil)
+func (o *Output) Printf(format string, args ...any) { o.Log(Entry{Text: fmt.Sprintf(format, args...)}) }
+
+// Warnf is Printf for what should not be.
+func (o *Output) Warnf(format string, args ...any) {
+	o.Log(Entry{Level: Warning, Text: fmt.Sprintf(format, args...)})
 }
 
-// print prints text, and then calls written, unless it is nil.
-func (o *Output) print(text string, written func()) {
+// Log prints an entry, in order, as Printf does a line. It never blocks.
+func (o *Output) Log(e Entry) {
+	o.print(func(f form) string { return f.own(e, time.Now()) }, nil)
+}
+
+// print prints a text, as it is to look there, and then calls written, unless it is nil.
+func (o *Output) print(text func(form) string, written func()) {
 	o.mu.Lock() // what is printed before Close is in the queue by then
 	defer o.mu.Unlock()
-	o.log.print(text, written)
+	o.log.print(text(o.log.form), written)
 }
 
 // Now prints a line before it returns, so it may block: for when there is no loop yet
 // that must not be kept waiting, and no time to lose on a goroutine.
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
-	_ = fd.WriteAll(o.current().to, printable(fmt.Sprintf(format, args...))+"\n")
+	log := o.current()
+	_ = fd.WriteAll(log.to, log.form.own(Entry{Text: fmt.Sprintf(format, args...)}, time.Now()))
 }
 
 // Do has do called when what was printed before is written. Of several only one runs at
@@ -177,9 +200,22 @@ func (o *Output) Descriptors() (stdout, stderr int) {
 
 // commandEnded tells of a log command that has ended, or cannot be started again.
 func (o *Output) commandEnded(pid, status int, err error) {
-	if err != nil {
-		o.Printf("log command cannot be restarted: %v", err)
-		return
+	e := Entry{Level: Warning, Event: "log-command"}
+	switch {
+	case err != nil:
+		e.Text = fmt.Sprintf("log command cannot be restarted: %v", err)
+	default:
+		e.Worker, e.Status = &Worker{Pid: pid}, &status
+		e.Text = fmt.Sprintf("log command %d died unexpectedly with status:%s, restarting", pid, o.Status(status))
 	}
-	o.Printf("log command %d died unexpectedly with status:%d, restarting", pid, status)
+	o.Log(e)
+}
+
+// Status is a raw wait status as a line has it: the number alone in plain ones, as operators
+// grep for that, and with words in others.
+func (o *Output) Status(status int) string {
+	if o.form.Format == "" || o.form.Format == Plain {
+		return strconv.Itoa(status)
+	}
+	return fmt.Sprintf("%d (%s)", status, words.ExitStatus(status))
 }

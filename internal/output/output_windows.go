@@ -3,6 +3,7 @@ package output
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 )
@@ -30,3 +31,9 @@ func pipe() (r *os.File, w int, err error) {
 }
 
 func closePipe(int) {}
+
+func isJournal(io.Writer, string) bool { return false }
+
+func replaceLog(_, _ *os.File, _ int) error {
+	return fmt.Errorf("reopening the log: %w on Windows", errors.ErrUnsupported)
+}

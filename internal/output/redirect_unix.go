@@ -32,3 +32,18 @@ func redirect(f *os.File) (saved []int, restore func(), err error) {
 	}
 	return saved, restore, nil
 }
+
+// replaceLog makes the descriptor of log that of another file, and so many of our own stdout
+// and stderr.
+func replaceLog(log, file *os.File, redirected int) error {
+	by := int(file.Fd())
+	if err := fd.Replace(int(log.Fd()), by); err != nil {
+		return err
+	}
+	for std := 1; std <= redirected; std++ {
+		if err := unix.Dup2(by, std); err != nil {
+			return os.NewSyscallError("dup2", err)
+		}
+	}
+	return nil
+}

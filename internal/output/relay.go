@@ -2,25 +2,27 @@ package output
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
-// relays copy what workers write to the log, line by line, each with the pid of
-// the worker that has written it.
+// relays copy what workers write to the log, line by line, each with the worker that has
+// written it.
 type relays struct {
 	log    *Output
 	open   sync.WaitGroup // pipes that somebody may write to
 	copied atomic.Int64   // lines
 
 	mu    sync.Mutex
-	pipes map[*os.File]int    // that are open, and of which worker
+	pipes map[*os.File]Worker // that are open, and of which worker
 	held  bool                // nothing is copied
 	parts map[*os.File]string // of a line, that were read before it was
 }
@@ -28,40 +30,62 @@ type relays struct {
 // longestLine is how many bytes of a line are kept together.
 const longestLine = 64 << 10
 
-// Relay is a pipe for what one worker writes. It is copied to the log line by line, each
-// with the worker's pid before it, as in "[4711] hello"; a line of more than 64 KiB
-// becomes several. The worker waits while the log takes nothing.
+// Relay is a pipe for what one worker writes, or with [Form.Workers] a pipe for its stdout
+// and another one for its stderr. It is copied to the log line by line, each with the worker
+// before it, as in "[4711] hello"; a line of more than 64 KiB becomes several. The worker
+// waits while the log takes nothing.
 type Relay struct {
-	out  *Output
-	from *os.File
-	to   int
+	out   *Output
+	pipes []relayPipe // one, or that of stdout and that of stderr
 }
 
-// Relay makes a pipe for a worker that is about to be started. Begin or Cancel has to
+type relayPipe struct {
+	from   *os.File
+	to     int
+	stream string
+}
+
+// Relay makes the pipes for a worker that is about to be started. Begin or Cancel has to
 // follow.
 func (o *Output) Relay() (*Relay, error) {
-	from, to, err := pipe()
-	if err != nil {
-		return nil, err
+	r := &Relay{out: o}
+	streams := []string{""}
+	if o.form.Workers {
+		streams = []string{"stdout", "stderr"}
 	}
-	return &Relay{o, from, to}, nil
+	for _, stream := range streams {
+		from, to, err := pipe()
+		if err != nil {
+			r.Cancel()
+			return nil, err
+		}
+		r.pipes = append(r.pipes, relayPipe{from, to, stream})
+	}
+	return r, nil
 }
 
-// Descriptor is what the worker is to have as its stdout and stderr. Begin and Cancel
-// close it.
-func (r *Relay) Descriptor() int { return r.to }
+// Descriptors are what the worker is to have as its stdout and stderr. Begin and Cancel
+// close them.
+func (r *Relay) Descriptors() (stdout, stderr int) {
+	return r.pipes[0].to, r.pipes[len(r.pipes)-1].to
+}
 
 // Begin has copied what the worker writes, which has been started, until nobody can write
-// to the pipe any more or [Output.Wait] closes it.
-func (r *Relay) Begin(pid int) {
-	closePipe(r.to)
-	r.out.relays.follow(r.from, pid, "")
+// to the pipes any more or [Output.Wait] closes them.
+func (r *Relay) Begin(w Worker) {
+	for _, p := range r.pipes {
+		closePipe(p.to)
+		w.Stream = p.stream
+		r.out.relays.follow(p.from, w, "")
+	}
 }
 
 // Cancel is for a worker that could not be started.
 func (r *Relay) Cancel() {
-	closePipe(r.to)
-	r.from.Close()
+	for _, p := range r.pipes {
+		closePipe(p.to)
+		p.from.Close()
+	}
 }
 
 // Wait blocks until all is copied that workers have written. After the last worker has
@@ -73,17 +97,17 @@ func (o *Output) Wait() { o.relays.wait() }
 // follow copies what comes from a pipe until nobody can write to it any more, or
 // wait closes it.
 // begun is the beginning of a line that was read before.
-func (r *relays) follow(from *os.File, pid int, begun string) {
+func (r *relays) follow(from *os.File, of Worker, begun string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pipes == nil {
-		r.pipes = map[*os.File]int{}
+		r.pipes = map[*os.File]Worker{}
 	}
-	r.pipes[from] = pid
+	r.pipes[from] = of
 	r.open.Go(func() {
 		for part := begun; ; {
 			var stopped bool
-			if part, stopped = r.copy(from, pid, part); r.ends(from, part, stopped) {
+			if part, stopped = r.copy(from, of, part); r.ends(from, part, stopped) {
 				return
 			}
 		}
@@ -109,32 +133,51 @@ func (r *relays) ends(from *os.File, part string, stopped bool) bool {
 
 // copy copies lines until the end, or until they are held; part is then what there is of
 // the next one.
-func (r *relays) copy(from io.Reader, pid int, begun string) (part string, held bool) {
+func (r *relays) copy(from io.Reader, of Worker, begun string) (part string, held bool) {
 	in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(begun), from), longestLine)
-	prefix := fmt.Sprintf("[%d] ", pid)
+	var rest []byte // of a line that was cut in the middle of a character
 	for {
 		line, err := in.ReadSlice('\n')
+		if len(rest) > 0 {
+			line = append(rest, line...)
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return string(line), true
 		}
-		if len(line) > 0 {
-			r.write(prefix, line)
+		rest = nil
+		cut := err == bufio.ErrBufferFull
+		if cut {
+			whole := wholeRunes(line)
+			line, rest = line[:whole], slices.Clone(line[whole:])
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if len(line) > 0 {
+			r.write(of, line, cut)
+		}
+		if err != nil && !cut {
 			return "", false
 		}
 	}
 }
 
-// write prints a line whole, and waits until that is done: a worker that writes more
-// than the log takes has to wait, too.
-func (r *relays) write(prefix string, line []byte) {
-	text := prefix + string(line)
-	if text[len(text)-1] != '\n' {
-		text += "\n"
+// wholeRunes is how long a text is without a character of UTF-8 that is not all there.
+func wholeRunes(text []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
+		if last := text[len(text)-n:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return len(text) - n
+			}
+			break
+		}
 	}
+	return len(text)
+}
+
+// write prints a line whole, or with cut a part of one that goes on, and waits until that is
+// done: a worker that writes more than the log takes has to wait, too.
+func (r *relays) write(of Worker, line []byte, cut bool) {
+	line = bytes.TrimSuffix(line, []byte("\n"))
 	done := make(chan struct{})
-	r.log.print(text, func() { close(done) })
+	r.log.print(func(f form) string { return f.relayed(of, line, cut, time.Now()) }, func() { close(done) })
 	<-done
 	r.copied.Add(1)
 }

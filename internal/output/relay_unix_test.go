@@ -20,8 +20,14 @@ import (
 func relayed(text string) string {
 	var log lockedBuffer
 	r := &New(&log, "a test").relays
-	r.copy(strings.NewReader(text), 7, "")
+	r.copy(strings.NewReader(text), Worker{Pid: 7}, "")
 	return log.String()
+}
+
+// pipeOf is the descriptor of a worker that has one pipe.
+func pipeOf(r *Relay) int {
+	stdout, _ := r.Descriptors()
+	return stdout
 }
 
 func TestEachLineBeginsWithThePid(t *testing.T) {
@@ -62,15 +68,15 @@ func TestRelayIsAPipeOfOneWorker(t *testing.T) {
 	o := New(&log, "a test")
 	r, err := o.Relay()
 	require.NoError(t, err)
-	worker, err := unix.FcntlInt(uintptr(r.Descriptor()), unix.F_DUPFD_CLOEXEC, 3)
+	worker, err := unix.FcntlInt(uintptr(pipeOf(r)), unix.F_DUPFD_CLOEXEC, 3)
 	require.NoError(t, err)
-	flags, err := unix.FcntlInt(uintptr(r.Descriptor()), unix.F_GETFD, 0)
+	flags, err := unix.FcntlInt(uintptr(pipeOf(r)), unix.F_GETFD, 0)
 	require.NoError(t, err)
 	assert.NotZero(t, flags&unix.FD_CLOEXEC)
 	flags, err = unix.FcntlInt(uintptr(worker), unix.F_GETFL, 0)
 	require.NoError(t, err)
 	assert.Zero(t, flags&unix.O_NONBLOCK, "a worker need not know how to wait")
-	r.Begin(4711)
+	r.Begin(Worker{Pid: 4711})
 	_, err = unix.Write(worker, []byte("hello\nwor"))
 	require.NoError(t, err)
 	require.NoError(t, unix.Close(worker))
@@ -85,13 +91,13 @@ func TestRelayOfAWorkerThatCouldNotBeStarted(t *testing.T) {
 		o := New(&lockedBuffer{}, "a test")
 		r, err := o.Relay()
 		require.NoError(t, err)
-		worker, err := unix.FcntlInt(uintptr(r.Descriptor()), unix.F_DUPFD_CLOEXEC, 3)
+		worker, err := unix.FcntlInt(uintptr(pipeOf(r)), unix.F_DUPFD_CLOEXEC, 3)
 		require.NoError(t, err)
 		defer unix.Close(worker)
 		r.Cancel()
 		_, err = unix.Write(worker, []byte("hello"))
 		assert.ErrorIs(t, err, unix.EPIPE, "nobody reads")
-		assert.ErrorIs(t, r.from.Close(), os.ErrClosed)
+		assert.ErrorIs(t, r.pipes[0].from.Close(), os.ErrClosed)
 		began := time.Now()
 		o.Wait()
 		assert.Zero(t, time.Since(began))
@@ -106,7 +112,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	for pid := range writers {
 		from, to, err := os.Pipe()
 		require.NoError(t, err)
-		r.follow(from, pid, "")
+		r.follow(from, Worker{Pid: pid}, "")
 		go func() {
 			defer to.Close()
 			for i := range lines {
@@ -138,7 +144,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	defer to.Close()
-	r.follow(from, 7, "")
+	r.follow(from, Worker{Pid: 7}, "")
 	io.WriteString(to, "last words")
 	began := time.Now()
 	r.wait()
@@ -151,7 +157,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.
 func (r *relays) follows(text string) {
-	r.open.Go(func() { r.copy(strings.NewReader(text), 7, "") })
+	r.open.Go(func() { r.copy(strings.NewReader(text), Worker{Pid: 7}, "") })
 }
 
 func TestSlowLogIsWaitedForAsLongAsItGetsOn(t *testing.T) {
@@ -183,7 +189,7 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 		log := &slowLog{stuck: make(chan struct{})}
 		r := &New(log, "a test").relays
 		text := strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
-		r.open.Go(func() { r.copy(text, 7, "") })
+		r.open.Go(func() { r.copy(text, Worker{Pid: 7}, "") })
 		began := time.Now()
 		r.wait()
 		assert.Equal(t, FlushTime, time.Since(began))

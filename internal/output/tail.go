@@ -79,6 +79,16 @@ func (t *tail) open(path string, log *os.File) error {
 	return nil
 }
 
+// reopen has another file read. What is before from in there was written by others. If it can be
+// written only nothing is quoted.
+func (t *tail) reopen(path string, log *os.File, from int64) {
+	t.close()
+	_ = t.open(path, log)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begin = from
+}
+
 func (t *tail) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -32,6 +32,6 @@ func Refused(out *output.Output) func(why string, more int) {
 		if more > 0 {
 			line += fmt.Sprintf(", and %d more since the last such line", more)
 		}
-		out.Printf("%s", line)
+		out.Warnf("%s", line)
 	}
 }

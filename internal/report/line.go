@@ -1,6 +1,3 @@
-// Package report is who hears of what the loop does: the log, the clients of the
-// control socket, the status file and the service manager. Each is a
-// supervise.Observer in a file of its own, and knows nothing but the events.
 package report
 
 import (
@@ -10,33 +7,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Log writes a line for each event to the output.
-type Log struct {
-	Out *output.Output
-	// Verbose has it tell, too, of workers that have lived long enough and of what
-	// workers say of themselves.
-	Verbose bool
-}
-
-// Hear writes the line of an event.
-func (l *Log) Hear(e supervise.Event) {
-	if failed, ok := e.(supervise.AttemptFailed); ok {
-		l.Out.Keep(failed.Generation) // before the line that tells of it
-	}
-	if line := Line(e, l.Verbose); line != "" {
-		l.Out.Printf("%s", line)
-	}
-}
-
 // Line is the log line of an event, "" if there is none. Operators grep for
 // these: they are the original's to the letter wherever it has the event.
-func Line(e supervise.Event, verbose bool) string {
-	return cmp.Or(requestLine(e), generationLine(e), trafficLine(e), renewalLine(e), workerLine(e, verbose))
+func Line(e supervise.Event, verbose bool) string { return line(e, verbose, strconv.Itoa) }
+
+// line is Line with wait statuses as status has them.
+func line(e supervise.Event, verbose bool, status func(int) string) string {
+	return cmp.Or(requestLine(e), generationLine(e, status), trafficLine(e), renewalLine(e), workerLine(e, verbose, status))
 }
 
 // requestLine is about what was asked for.
@@ -74,10 +55,10 @@ func requestLine(e supervise.Event) string {
 
 // generationLine is about what becomes of a generation, or of the live one's workers
 // together.
-func generationLine(e supervise.Event) string {
+func generationLine(e supervise.Event, status func(int) string) string {
 	switch e := e.(type) {
 	case supervise.AttemptFailed:
-		return failureLine(e)
+		return failureLine(e, status)
 	case supervise.GaveUp:
 		if !e.Serving {
 			return "" // whoever has started us says it
@@ -165,7 +146,7 @@ func renewalLine(e supervise.Event) string {
 }
 
 // workerLine is about one worker.
-func workerLine(e supervise.Event, verbose bool) string {
+func workerLine(e supervise.Event, verbose bool, status func(int) string) string {
 	switch e := e.(type) {
 	case supervise.Started:
 		return fmt.Sprintf("starting new worker %d", e.Pid)
@@ -196,11 +177,11 @@ func workerLine(e supervise.Event, verbose bool) string {
 	case supervise.Died:
 		switch {
 		case e.Old && !e.Stop:
-			return fmt.Sprintf("old worker %d died, status:%d", e.Pid, e.Status)
+			return fmt.Sprintf("old worker %d died, status:%s", e.Pid, status(e.Status))
 		case e.Replaced:
-			return fmt.Sprintf("worker %d died unexpectedly with status:%d, restarting", e.Pid, e.Status)
+			return fmt.Sprintf("worker %d died unexpectedly with status:%s, restarting", e.Pid, status(e.Status))
 		}
-		return fmt.Sprintf("worker %d died, status:%d", e.Pid, e.Status)
+		return fmt.Sprintf("worker %d died, status:%s", e.Pid, status(e.Status))
 	case supervise.Killed:
 		return fmt.Sprintf("worker %d is still there %s secs after it was told to go, sending KILL", e.Pid, text.Seconds(e.After))
 	case supervise.LeftBehind:
@@ -250,8 +231,8 @@ func refillLine(e supervise.RefillFailed) string {
 	return strings.Join(lines, "\n")
 }
 
-func failureLine(e supervise.AttemptFailed) string {
-	line := fmt.Sprintf("new worker %d seems to have failed to start, exit status:%d", e.Pid, e.Status)
+func failureLine(e supervise.AttemptFailed, status func(int) string) string {
+	line := fmt.Sprintf("new worker %d seems to have failed to start, exit status:%s", e.Pid, status(e.Status))
 	switch {
 	case e.Share > 0 && e.Err == nil:
 		line = e.Failure.Error() + ": its clients go to the old one again"

@@ -39,16 +39,16 @@ func (p *Paths) look() {
 	p.waiting.Store(false)
 	for _, path := range p.Lost() {
 		if p.isNews(path) {
-			p.Out.Printf("%s was removed: new connections to it fail until %s is restarted", path, p.Name)
+			p.Out.Warnf("%s was removed: new connections to it fail until %s is restarted", path, p.Name)
 		}
 	}
 	switch lost, err := p.Renew(); {
 	case err != nil:
 		if p.isNews(err.Error()) {
-			p.Out.Printf("the control socket was removed, and could not be made anew: %v", err)
+			p.Out.Warnf("the control socket was removed, and could not be made anew: %v", err)
 		}
 	case lost:
-		p.Out.Printf("the control socket was removed: it was made anew")
+		p.Out.Warnf("the control socket was removed: it was made anew")
 	}
 }
 

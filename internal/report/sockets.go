@@ -98,10 +98,10 @@ func (s *Sockets) revive() {
 	s.mu.Unlock()
 	revived, lost, err := s.Set().Revive()
 	for _, name := range revived {
-		s.Out.Printf("a worker has shut down the listening socket %s, which all workers share: listening again", name)
+		s.Out.Warnf("a worker has shut down the listening socket %s, which all workers share: listening again", name)
 	}
 	if err != nil {
-		s.Out.Printf("%v", err)
+		s.Out.Warnf("%v", err)
 	}
 	for _, name := range lost {
 		s.mu.Lock()
@@ -112,7 +112,7 @@ func (s *Sockets) revive() {
 		s.lost[name] = true
 		s.mu.Unlock()
 		if !told {
-			s.Out.Printf("a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew", name)
+			s.Out.Warnf("a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew", name)
 		}
 	}
 }
@@ -195,7 +195,7 @@ func (s *Sockets) tell(w waiting) {
 	s.queues[w.Name] = q
 	s.mu.Unlock()
 	if !told {
-		s.Out.Printf("nobody accepts on %s: %s %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
+		s.Out.Warnf("nobody accepts on %s: %s %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
 			w.Name, text.Count(w.Waiting, "connection"), text.Verb(w.Waiting, "waits", "wait"), text.Seconds(w.For.Round(time.Second)), w.FD)
 	}
 }
@@ -218,5 +218,5 @@ func (s *Sockets) lookForTaken(generation int) {
 	if n := len(sockets); n > 1 {
 		ours = fmt.Sprintf("the %d sockets are ours: the server has to take them from SERVER_STARTER_PORT or descriptors %d and so on", n, sockets[0].FD)
 	}
-	s.Out.Printf("%s, and bind none itself", ours)
+	s.Out.Warnf("%s, and bind none itself", ours)
 }

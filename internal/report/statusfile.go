@@ -76,7 +76,7 @@ func (s *StatusFile) attempt(do func() error) {
 		return
 	case s.pause == 0:
 		s.pause = statusRetry
-		s.Out.Printf("%v: trying again until it is right", err)
+		s.Out.Warnf("%v: trying again until it is right", err)
 	default:
 		s.pause = min(2*s.pause, maxStatusRetry)
 	}
