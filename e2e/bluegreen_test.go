@@ -158,12 +158,16 @@ func TestBlueGreenRestartsUnderLoad(t *testing.T) {
 	addr := "127.0.0.1:" + freePort(t)
 	d := startApart(t, addr)
 	l := startLoad(t, "tcp", addr, 3, 3)
-	n := many(t, "RESTARTS", 25)
+	n, files := many(t, "RESTARTS", 25), 0
 	for generation := 2; generation <= n+1; generation++ {
 		d.restarts()
 		assert.Equal(t, map[int]int{generation: 4}, flood(t, "tcp", addr, 4))
+		if generation == 2 {
+			files, _ = d.open()
+		}
 	}
 	l.goesOn(50)
+	eventually(t, func() bool { n, _ := d.open(); return n <= files }, func() string { n, _ := d.open(); return fmt.Sprintf("%d descriptors, and %d before", n, files) })
 	l.stop()
 	t.Logf("%d requests in %d restarts, none lost", l.answered.Load(), n)
 	d.isAll(n + 1)

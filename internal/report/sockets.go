@@ -78,12 +78,21 @@ func (s *Sockets) Hear(e supervise.Event) {
 }
 
 // Watch has sockets listen again, as long as the set is open, as soon as a worker shuts one
-// down that a generation has for itself. It blocks until then.
+// down that a generation has for itself; if that comes again and again, once a second at
+// most. It blocks until then.
 func (s *Sockets) Watch() {
-	for set := s.Set(); set.Deaf(); {
+	pause, last := revivePause, time.Now()
+	for set := s.Set(); set.Deaf(); last = time.Now() {
+		if pause = min(2*pause, time.Second); time.Since(last) > 10*time.Second {
+			pause = revivePause
+		}
 		s.revive()
+		time.Sleep(pause)
 	}
 }
+
+// revivePause is the least time between two that are shut down one after the other.
+const revivePause = time.Millisecond
 
 func (s *Sockets) stop() {
 	if s.timer != nil {

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ const mark = 28000
 // socket there answers with a segment size of its own. Workers do not see these connections,
 // which end before the first data that their sockets wait for meanwhile (TCP_DEFER_ACCEPT).
 // A place that does not answer at once, as one whose queue is full, is taken for one of those
-// that are left. It blocks for a moment.
+// that are left. It blocks for learnTime at most.
 func (s *Socket) learn(slots int) error {
 	all := s.files()
 	defers := make([]int, len(all))
@@ -33,8 +34,11 @@ func (s *Socket) learn(slots int) error {
 	for number := range all {
 		left[number] = true
 	}
-	for place := range order {
-		order[place] = s.ask(place, slots)
+	for end, place := time.Now().Add(learnTime), 0; place < len(order); place++ {
+		order[place] = -1
+		if time.Now().Before(end) {
+			order[place] = s.ask(place, slots)
+		}
 		if !left[order[place]] {
 			order[place] = -1 // it is not known
 		}
@@ -66,8 +70,12 @@ func firstOf(left map[int]bool) int {
 	return slices.Min(numbers)
 }
 
-// answerTime is how long, in milliseconds, a socket of this machine may take to answer.
-const answerTime = 50
+const (
+	// learnTime is how long the other methods of a Set may have to wait.
+	learnTime = 200 * time.Millisecond
+	// answerTime is how long, in milliseconds, a socket of this machine may take to answer.
+	answerTime = 20
+)
 
 // ask returns the number of the socket at a place; -1: it does not answer.
 func (s *Socket) ask(place, slots int) int {

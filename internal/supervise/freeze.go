@@ -203,7 +203,7 @@ func (l *loop) freeze() {
 		l.timer.Reset(0) // what was put off
 		return
 	}
-	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups > 0 {
+	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups != [2]int{} {
 		return
 	}
 	l.freezing = nil

@@ -47,6 +47,7 @@ func (cleared) message() {}
 // leftover is a group that is waited for: it is pending like a worker.
 type leftover struct {
 	of     Worker
+	side   int // whose sockets it may have yet
 	group  Leftovers
 	killAt time.Time // zero: it was killed
 }
@@ -57,7 +58,7 @@ func (l *loop) lookForLeftovers(w *worker) {
 		return
 	}
 	l.pending++
-	l.groups++
+	l.groups[w.side]++
 	go func() { l.mail <- left{w, l.Leftovers(w.process)} }()
 }
 
@@ -67,17 +68,17 @@ func (l *loop) onLeft(m left) {
 	w := m.worker
 	if m.group == nil {
 		l.pending--
-		l.groups--
+		l.groups[w.side]--
 		return
 	}
-	o := &leftover{of: w.id(), group: m.group}
+	o := &leftover{of: w.id(), side: w.side, group: m.group}
 	if w.told&toKill == 0 { // which goes to the whole group
 		sig := cmp.Or(w.sent, l.RetireSignal)
 		l.tell(LeftBehind{o.of, m.group.Pids(), sig})
 		l.signalLeftover(o, sig)
 		if l.KillTimeout == 0 {
 			l.pending--
-			l.groups--
+			l.groups[w.side]--
 			return
 		}
 		o.killAt = l.now.Add(l.KillTimeout)
@@ -94,7 +95,7 @@ func (l *loop) onLeft(m left) {
 
 func (l *loop) onCleared(m cleared) {
 	l.pending--
-	l.groups--
+	l.groups[m.left.side]--
 	l.leftovers = slices.DeleteFunc(l.leftovers, func(o *leftover) bool { return o == m.left })
 }
 

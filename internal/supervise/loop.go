@@ -109,7 +109,7 @@ type loop struct {
 	failure     *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	leftovers []*leftover
-	groups    int          // of workers that have ended, that are looked for or waited for
+	groups    [2]int       // of workers that have ended, that are looked for or waited for, by side
 	freezing  *freezeAsked // nil: nobody has asked for it
 
 	slots   []record // of each slot that there has been

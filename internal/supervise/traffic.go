@@ -202,11 +202,12 @@ func (l *loop) waitsForQueue(w *worker) bool {
 	return w.drains && !l.sides.each[w.side].drained
 }
 
-// release closes what waits on a side that has no worker any more, which is free then.
+// release closes what waits on a side that has no worker any more, nor what one has left
+// behind, which may accept yet. It is free then.
 func (l *loop) release() {
 	for n := range l.sides.each {
 		s := &l.sides.each[n]
-		if l.Traffic == nil || l.ending.stopping || !s.taken || s.clearing || n == l.sides.live || l.starting != nil && l.starting.side == n || l.hasWorkers(n) {
+		if l.Traffic == nil || l.ending.stopping || !s.taken || s.clearing || n == l.sides.live || l.starting != nil && l.starting.side == n || l.hasWorkers(n) || l.groups[n] > 0 {
 			continue
 		}
 		s.clearing = true

@@ -232,6 +232,25 @@ func TestAnotherRestartEndsTheWayBack(t *testing.T) {
 	})
 }
 
+// What a worker has left behind, its children, accept from its sockets as it did.
+func TestSideIsNotFreeBeforeWhatIsLeftBehindHasGone(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{KillTimeout: 10 * time.Second}, func(w *world) { w.traffic, w.leaves = &traffic{}, true }, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		w.sleep(2 * time.Second)
+		require.True(t, w.worker(1, 0).told())
+		w.exit(w.worker(1, 0), 0)
+		w.sleep(100 * time.Millisecond)
+		require.Len(t, w.groups, 1, "which goes in a second")
+		w.restart()
+		w.sleep(500 * time.Millisecond)
+		assert.Equal(t, 2, w.generation)
+		w.sleep(time.Second)
+		assert.Equal(t, 3, w.generation)
+	})
+}
+
 func TestWorkerThatStoodByAndDied(t *testing.T) {
 	apart(t, Config{Workers: 2, KeepOld: time.Hour}, func(w *world, _ *traffic) {
 		w.restart()
