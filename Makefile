@@ -9,7 +9,7 @@ FILES = --pid-file=bin/hello.pid --status-file=bin/hello.status
 # Where make install puts the commands; packages stage them below DESTDIR.
 PREFIX ?= /usr/local
 BIN ?= bin
-COMMANDS = start_server start_server_probe socketmaster einhyrningsins einhyrningsinsctl
+COMMANDS = start_server start_server_probe start_server_monitor socketmaster einhyrningsins einhyrningsinsctl
 
 # Man pages, and where the shells look for completions: by the name of a command, but zsh,
 # to which the file itself says whose completions it has. Debian's own packages set ZSH to
