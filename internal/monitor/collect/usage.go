@@ -9,7 +9,7 @@ import (
 
 const (
 	cpuPause = 900 * time.Millisecond // between two looks at a process
-	pssPause = 15 * time.Second       // between two that add up its memory, which costs more
+	pssPause = 30 * time.Second       // between two that add up its memory, which costs more
 	pssShare = 8                      // of the known processes, one in so many is added up at a time
 	pssNew   = 64                     // of those that are new, so many
 )
@@ -25,10 +25,9 @@ type usage struct {
 // process is one that is looked at.
 type process struct {
 	Process
-	used    time.Duration // CPU time
-	started uint64        // in ticks since the system's start: another one may get the pid
-	pssAt   time.Time
-	there   bool // in the sample that is being made
+	used  time.Duration // CPU time
+	pssAt time.Time
+	there bool // in the sample that is being made
 }
 
 // view is a copy for others.
@@ -79,12 +78,12 @@ func (u *usage) look(pid int, worker bool, since time.Duration) {
 	if p != nil && p.there {
 		return // a status that names it twice
 	}
-	used, started, ok := cpuTime(pid)
+	used, ok := cpuTime(pid)
 	if !ok {
 		return
 	}
-	if p == nil || p.started != started {
-		p = &process{started: started, Process: Process{worker: worker}}
+	if p == nil || used < p.used { // that is another one, by the same pid
+		p = &process{Process: Process{worker: worker}}
 		u.processes[pid] = p
 		since = 0 // how fast it is can be told the next time
 	}

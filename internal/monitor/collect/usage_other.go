@@ -8,8 +8,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// cpuTime cannot be had without /proc.
-func cpuTime(int) (used time.Duration, started uint64, ok bool) { return 0, 0, false }
+// cpuTime cannot be had here.
+func cpuTime(int) (used time.Duration, ok bool) { return 0, false }
 
 func memory(int) int64 { return 0 }
 

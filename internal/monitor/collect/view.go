@@ -17,8 +17,11 @@ func (m Moment) MarshalJSON() ([]byte, error) {
 	if m.IsZero() {
 		return []byte("null"), nil
 	}
-	return strconv.AppendFloat(nil, float64(m.UnixMilli())/1e3, 'f', -1, 64), nil
+	return strconv.AppendFloat(nil, m.Seconds(), 'f', -1, 64), nil
 }
+
+// Seconds are those since 1970.
+func (m Moment) Seconds() float64 { return float64(m.UnixMilli()) / 1e3 }
 
 // once sets the moment if it is not set yet.
 func (m *Moment) once(t time.Time) {

@@ -145,7 +145,7 @@ func (t teller) status(s *control.Status) {
 	for _, phase := range phases {
 		t.gauge(state, truth(s.State == phase), string(phase))
 	}
-	t.gauge(started, float64(s.Started.UnixMilli())/1e3)
+	t.gauge(started, collect.Moment{Time: s.Started}.Seconds())
 	t.counter(upgrades, float64(s.Upgrades))
 	t.gauge(generation, float64(s.Generation))
 	t.gauge(starting, float64(s.Starting))

@@ -2,13 +2,13 @@ package web
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/monitor/collect"
 )
@@ -45,7 +45,7 @@ type client struct {
 
 // NewHub is a Hub without clients.
 func NewHub() *Hub {
-	h := &Hub{epoch: strconv.FormatInt(time.Now().UnixNano(), 36), clients: map[*client]bool{}}
+	h := &Hub{epoch: rand.Text(), clients: map[*client]bool{}}
 	h.open, h.close = context.WithCancel(context.Background())
 	return h
 }

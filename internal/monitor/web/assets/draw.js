@@ -24,6 +24,9 @@ draw.duration = seconds => {
   return Math.floor(s / units[i][0]) + " " + units[i][1] + (rest ? " " + rest + " " + units[i + 1][1] : "");
 };
 
+// brief is one in words, of one unit.
+draw.brief = seconds => draw.duration(seconds).split(" ").slice(0, 2).join(" ");
+
 draw.bytes = n => n >= 1 << 30 ? (n / (1 << 30)).toFixed(1) + " GiB" : n >= 1 << 20 ? (n / (1 << 20)).toFixed(1) + " MiB" : Math.round(n / 1024) + " KiB";
 
 draw.clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], {hour12: false});
@@ -63,7 +66,7 @@ draw.bars = (d, now, span) => {
     const last = parts[parts.length - 1];
     const kind = last.kind === "failed" ? "failed" : g.gone !== null ? "gone" : last.kind;
     const since = kind === "gone" ? g.gone : last.from;
-    const label = draw.make("span", "", draw.names[kind] + " " + draw.duration(now - since));
+    const label = draw.make("span", "", draw.names[kind] + " " + draw.brief(now - since));
     label.title = g.reason ?? "";
     const name = draw.make("b", "", "gen " + g.generation);
     return draw.make("div", "row", "", name, track, label);
