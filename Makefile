@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 BIN ?= bin
 # Called by start_server, and by nobody else.
 CALLED = start_server_probe
-COMMANDS = start_server start_server_probe socketmaster einhyrningsins einhyrningsinsctl
+COMMANDS = start_server start_server_probe start_server_monitor socketmaster einhyrningsins einhyrningsinsctl
 
 # Man pages, and where the shells look for completions: by the name of a command, but zsh,
 # to which the file itself says whose completions it has. Debian's own packages set ZSH to

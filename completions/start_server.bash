@@ -1,6 +1,6 @@
-# bash completion of start_server, einhyrningsins, einhyrningsinsctl and socketmaster.
+# bash completion of start_server, start_server_monitor, einhyrningsins, einhyrningsinsctl and socketmaster.
 #
-# The first three are asked themselves, as go-flags has it: with GO_FLAGS_COMPLETION set
+# The first four are asked themselves, as go-flags has it: with GO_FLAGS_COMPLETION set
 # they print what the last argument may become, a line each.
 
 # _start_server_words sets words to those of the command line up to the cursor. In
@@ -63,5 +63,5 @@ _socketmaster() {
     esac
 }
 
-complete -o bashdefault -o default -F _start_server start_server einhyrningsins einhyrningsinsctl
+complete -o bashdefault -o default -F _start_server start_server start_server_monitor einhyrningsins einhyrningsinsctl
 complete -o bashdefault -o default -F _socketmaster socketmaster

@@ -1,6 +1,6 @@
-# fish completion of start_server, einhyrningsins, einhyrningsinsctl and socketmaster.
+# fish completion of start_server, start_server_monitor, einhyrningsins, einhyrningsinsctl and socketmaster.
 #
-# The first three are asked themselves, as go-flags has it: with GO_FLAGS_COMPLETION set
+# The first four are asked themselves, as go-flags has it: with GO_FLAGS_COMPLETION set
 # they print what the last argument may become, a line each, with what it means behind a #.
 
 function __start_server_has_program
@@ -16,7 +16,7 @@ function __start_server_complete
     env GO_FLAGS_COMPLETION=verbose $program $words[2..] 2>/dev/null | string replace -r ' +# ' \t
 end
 
-for command in start_server einhyrningsins einhyrningsinsctl
+for command in start_server start_server_monitor einhyrningsins einhyrningsinsctl
     complete -c $command -n 'not __start_server_has_program' -f -a '(__start_server_complete)'
 end
 

@@ -23,6 +23,7 @@ var byTheWall = map[string]string{
 	"internal/control/decode.go":        "time.UnixMilli(",
 	"internal/control/conversation.go":  "SetReadDeadline(time.Unix(1, 0))",
 	"internal/control/client.go":        "SetDeadline(time.Unix(1, 0))",
+	"internal/monitor/collect/view.go":  "m.UnixMilli()",
 	"internal/notify/place_linux.go":    "time.Since(info.ModTime()) > beingMade",
 	"internal/runfile/orphans_linux.go": "findOrphan(e.Pid, status.info.ModTime())",   // did it start before the file was written
 	"internal/runfile/status.go":        "s.info.ModTime().Equal(old.info.ModTime())", // is it the same file

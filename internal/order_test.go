@@ -26,10 +26,10 @@ var storeys = [][]string{
 	{"internal/text", "internal/lineedit", "internal/pages", "listener", "bench/internal/protocol"},
 	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals", "internal/probe/wire"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline", "internal/prober"},
-	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/handover", "internal/probe"},
-	{""}, // package starter
+	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/handover", "internal/probe", "internal/monitor/collect"},
+	{"", "internal/monitor/metrics", "internal/monitor/web"}, // "" is package starter
 	{
-		"cmd/start_server", "cmd/start_server_probe", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
+		"cmd/start_server", "cmd/start_server_probe", "cmd/start_server_monitor", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
 		"bench", "bench/worker", "e2e", "examples/hello", "examples/events", "examples/streams", "examples/websocket", "internal", "internal/pages/man", "packaging/sbom",
 	},
 }

@@ -26,6 +26,7 @@ var manuals = []manual{
 	{"socketmaster", "1", "docs/socketmaster.md"},
 	{"einhyrningsins", "1", "docs/einhyrningsins.md"},
 	{"einhyrningsinsctl", "1", "docs/einhyrningsinsctl.md"},
+	{"start_server_monitor", "1", "docs/monitor.md"},
 	{"start_server-control", "7", "docs/control.md"},
 }
 

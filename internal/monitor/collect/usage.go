@@ -1,0 +1,101 @@
+package collect
+
+import (
+	"math"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+)
+
+const (
+	cpuPause = 900 * time.Millisecond // between two looks at a process
+	pssPause = 30 * time.Second       // between two that add up its memory, which costs more
+	pssShare = 8                      // of the known processes, one in so many is added up at a time
+	pssNew   = 64                     // of those that are new, so many
+)
+
+// usage is what the processes of one superdaemon use.
+type usage struct {
+	processes map[int]*process
+	at        time.Time // of the last sample
+	total     CPU
+	drops     map[string]uint64 // by the name of the socket; it is not changed once it is here
+}
+
+// process is one that is looked at.
+type process struct {
+	Process
+	used  time.Duration // CPU time
+	pssAt time.Time
+	there bool // in the sample that is being made
+}
+
+// view is a copy for others.
+func (u *usage) view() (map[int]Process, CPU) {
+	all := make(map[int]Process, len(u.processes))
+	for pid, p := range u.processes {
+		all[pid] = p.Process
+	}
+	return all, u.total
+}
+
+// sample looks at the processes of a status, but not more often than cpuPause.
+func (u *usage) sample(s *control.Status, now time.Time) {
+	since := now.Sub(u.at)
+	if since < cpuPause {
+		return
+	}
+	u.at = now
+	for _, p := range u.processes {
+		p.there = false
+	}
+	u.look(s.Pid, false, since)
+	for _, w := range first(s.Workers, maxProcesses) {
+		u.look(w.Pid, true, since)
+	}
+	u.drops = drops(s)
+	known, fresh := len(u.processes)/pssShare+1, pssNew
+	for pid, p := range u.processes {
+		switch {
+		case !p.there:
+			delete(u.processes, pid)
+		case p.pssAt.IsZero() && fresh > 0:
+			fresh--
+			p.PSS, p.pssAt = memory(pid), now
+		case known > 0 && now.Sub(p.pssAt) >= pssPause:
+			known--
+			p.PSS, p.pssAt = memory(pid), now
+		}
+	}
+}
+
+// look adds up the CPU time of one process since the last look.
+func (u *usage) look(pid int, worker bool, since time.Duration) {
+	if pid <= 0 {
+		return
+	}
+	p := u.processes[pid]
+	if p != nil && p.there {
+		return // a status that names it twice
+	}
+	used, ok := cpuTime(pid)
+	if !ok {
+		return
+	}
+	if p == nil || used < p.used { // that is another one, by the same pid
+		p = &process{Process: Process{worker: worker}}
+		u.processes[pid] = p
+		since = 0 // how fast it is can be told the next time
+	}
+	p.there = true
+	more := max(0, used-p.used).Seconds()
+	p.used = used
+	if since > 0 {
+		p.CPU = math.Round(more/since.Seconds()*1000) / 1000
+	}
+	if worker {
+		u.total.Workers += more
+	} else {
+		u.total.Superdaemon += more
+	}
+}

@@ -1,0 +1,58 @@
+package collect
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+)
+
+func TestUsageOfThisProcess(t *testing.T) {
+	t.Parallel()
+	u := usage{processes: map[int]*process{}}
+	s := &control.Status{Pid: os.Getpid(), Workers: []control.Worker{{ID: control.ID{Pid: os.Getppid()}}, {ID: control.ID{Pid: os.Getppid()}}, {ID: control.ID{Pid: -1}}, {ID: control.ID{Pid: 1 << 40}}}}
+	now := time.Now()
+	u.sample(s, now)
+	first, total := u.view()
+	assert.Len(t, first, 2)
+	assert.Positive(t, first[os.Getpid()].PSS)
+	assert.Positive(t, total.Superdaemon)
+	for before, _ := cpuTime(os.Getpid()); ; {
+		if used, _ := cpuTime(os.Getpid()); used-before > 20*time.Millisecond {
+			break
+		}
+	}
+	u.sample(s, now.Add(time.Millisecond))
+	_, again := u.view()
+	assert.Equal(t, total, again, "it is too early for another look")
+	u.sample(s, now.Add(time.Second))
+	later, more := u.view()
+	assert.GreaterOrEqual(t, more.Superdaemon, total.Superdaemon+0.02)
+	assert.Positive(t, later[os.Getpid()].CPU)
+	s.Workers = nil
+	u.sample(s, now.Add(2*time.Second))
+	gone, last := u.view()
+	assert.Len(t, gone, 1)
+	assert.Equal(t, more.Workers, last.Workers, "what it had used stays")
+}
+
+func TestDropsOfUDPSockets(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{
+		kernelAddress(netip.MustParseAddrPort("127.0.0.1:53")): "53",
+		kernelAddress(netip.MustParseAddrPort("[::1]:8125")):   "8125",
+	}
+	all := map[string]uint64{}
+	addDrops(all, names, []byte(`   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  100: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 7
+  101: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1235 2 0000000000000000 5
+  102: 0100007F:0036 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1236 2 0000000000000000 9
+  103: 00000000000000000000000001000000:1FBD 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000  0  0 1237 2 0000000000000000 3
+`))
+	assert.Equal(t, map[string]uint64{"53": 12, "8125": 3}, all)
+	assert.Nil(t, drops(&control.Status{Pid: os.Getpid()}))
+}

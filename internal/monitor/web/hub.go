@@ -1,0 +1,140 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lestrrat/go-server-starter/internal/monitor/collect"
+)
+
+const (
+	maxClients = 1000 // that follow events
+	maxUnread  = 256  // messages that a client has not read; one more, and it is dropped
+)
+
+// message is one of the stream of events, as it is sent to every client.
+type message struct {
+	text []byte
+	seq  uint64 // of an event; 0: it is something else
+}
+
+// Hub passes on to the clients that follow what a Collector tells it. It never blocks: a
+// client that does not keep up is dropped, and comes again.
+type Hub struct {
+	epoch   string // of the numbers of events, which begin anew with each process
+	count   atomic.Int32
+	dropped atomic.Uint64
+	open    context.Context // ends when the Hub closes
+	close   context.CancelFunc
+
+	mu      sync.Mutex // guards what follows
+	clients map[*client]bool
+}
+
+// client is one that follows.
+type client struct {
+	messages chan message
+	slow     chan struct{} // closed when it is dropped
+}
+
+// NewHub is a Hub without clients.
+func NewHub() *Hub {
+	h := &Hub{epoch: rand.Text(), clients: map[*client]bool{}}
+	h.open, h.close = context.WithCancel(context.Background())
+	return h
+}
+
+// Close ends all streams. It does not block.
+func (h *Hub) Close() { h.close() }
+
+// closing has do called when the Hub closes, unless that is stopped before.
+func (h *Hub) closing(do func()) (stop func() bool) { return context.AfterFunc(h.open, do) }
+
+// Clients is how many follow, and how many were dropped as they did not keep up.
+func (h *Hub) Clients() (now int, dropped uint64) { return int(h.count.Load()), h.dropped.Load() }
+
+// Watched is for the Collector.
+func (h *Hub) Watched() bool { return h.count.Load() > 0 }
+
+// Changed is for the Collector.
+func (h *Hub) Changed(v collect.View) { h.send("superdaemon", v, 0) }
+
+// Forgotten is for the Collector.
+func (h *Hub) Forgotten(control string) { h.send("forgotten", control, 0) }
+
+// Happened is for the Collector.
+func (h *Hub) Happened(e collect.Event) { h.send("happened", e, e.Seq) }
+
+// send sends a message to all clients.
+func (h *Hub) send(kind string, v any, seq uint64) {
+	m := h.message(kind, v, seq)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.clients {
+		select {
+		case c.messages <- m:
+		default:
+			h.dropped.Add(1)
+			h.remove(c)
+			close(c.slow)
+		}
+	}
+}
+
+// message encodes one. JSON has no newline in it, which would end the message.
+func (h *Hub) message(kind string, v any, seq uint64) message {
+	text, err := json.Marshal(v)
+	if err != nil {
+		text = []byte("null")
+	}
+	id := ""
+	if seq > 0 {
+		id = fmt.Sprintf("id: %s-%d\n", h.epoch, seq)
+	}
+	return message{fmt.Appendf(nil, "%sevent: %s\ndata: %s\n\n", id, kind, text), seq}
+}
+
+// last is the number of the last event that a client has seen, by the header that a browser
+// sends when it connects again.
+func (h *Hub) last(id string) uint64 {
+	epoch, number, _ := strings.Cut(id, "-")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || epoch != h.epoch {
+		return 0
+	}
+	return seq
+}
+
+// join adds a client; nil: there are too many.
+func (h *Hub) join() *client {
+	c := &client{messages: make(chan message, maxUnread), slow: make(chan struct{})}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.clients) >= maxClients {
+		return nil
+	}
+	h.clients[c] = true
+	h.count.Add(1)
+	return c
+}
+
+// leave takes a client out.
+func (h *Hub) leave(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.remove(c)
+}
+
+// remove takes a client out that may be out already. The caller holds mu.
+func (h *Hub) remove(c *client) {
+	if h.clients[c] {
+		delete(h.clients, c)
+		h.count.Add(-1)
+	}
+}
