@@ -192,7 +192,8 @@ type Config struct {
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
 	// or "| command", or "syslog:TAG", which is logger(1) with that tag
 	// ("syslog:": Name). "": the log to Log, the workers' to our own. With
-	// it workers get no JOURNAL_STREAM.
+	// it workers get no JOURNAL_STREAM. A generation writes to the file that stands there
+	// when it begins, and then this package does, too; see Reopen.
 	LogFile string
 	// Name is what the log and clients of the control socket are told that this
 	// program is. "": start_server.
@@ -249,8 +250,8 @@ type Config struct {
 	// nil: nobody is told.
 	Serving func()
 	// HandleSignals makes Listen and Run catch HUP (restart), TERM, INT and QUIT
-	// (stop), and ignore PIPE, USR1 and USR2. As PID 1, and with Subreaper, USR1
-	// and USR2 are passed on to the workers, and all orphans are waited for that
+	// (stop), and USR1 (Reopen), and ignore PIPE and USR2. As PID 1, and with Subreaper,
+	// USR1 and USR2 are passed on to the workers, too, and all orphans are waited for that
 	// the process is given. With Workers set TTIN adds one and TTOU takes one away.
 	HandleSignals bool
 	// UpgradeOnUSR1 has Upgrade called with an empty Image at USR1, with HandleSignals, which

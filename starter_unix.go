@@ -65,19 +65,25 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 			table[sig] = signalWorkers(sig)
 		}
 	}
-	if own := table[syscall.SIGUSR1]; s.config.LogFile != "" {
-		forWorkers := s.inInitsPlace() && !s.config.Follow
-		table[syscall.SIGUSR1] = func(ctx context.Context, cause string) {
-			s.reopenOn(cause, forWorkers)
-			if forWorkers {
-				own(ctx, cause)
-			}
-		}
+	if s.config.LogFile != "" {
+		table[syscall.SIGUSR1] = s.reopening(table[syscall.SIGUSR1])
 	}
 	if s.config.UpgradeOnUSR1 {
 		table[syscall.SIGUSR1] = func(_ context.Context, cause string) { go s.upgradeOn(cause) }
 	}
 	return table
+}
+
+// reopening has the log file reopened, and what USR1 means otherwise done, too, if that is
+// for the workers.
+func (s *Starter) reopening(otherwise signals.Request) signals.Request {
+	forWorkers := s.inInitsPlace() && !s.config.Follow
+	return func(ctx context.Context, cause string) {
+		s.reopenOn(cause, forWorkers)
+		if forWorkers {
+			otherwise(ctx, cause)
+		}
+	}
 }
 
 // upgradeOn has the file of our own executable go on, with the same command line. It blocks

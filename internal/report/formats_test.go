@@ -71,7 +71,7 @@ func eventsInEachFormat() []row {
 		same(supervise.StopDelayed{Cause: "TERM", Delay: time.Second}, "TERM, serving on for 1 secs before stopping", `"level":"notice","event":"stop-delayed"`),
 		same(supervise.StopAsked{Cause: "TERM", Signal: term, Workers: both}, "TERM, sending TERM to all workers:11,12", `"level":"notice","event":"stopping","pids":[11,12],"signal":"TERM"`),
 		same(supervise.Killed{Worker: one, After: time.Second}, "worker 11 is still there 1 secs after it was told to go, sending KILL", `"level":"warning","event":"killed",`+worker11+`,"signal":"KILL"`),
-		same(supervise.Signalled{Cause: "USR1", Signal: syscall.SIGUSR1, Workers: both}, "USR1, sending USR1 to workers:11,12", `"level":"info","event":"signalled","pids":[11,12],"signal":"USR1"`),
+		same(supervise.Signalled{Cause: "asked for", Signal: syscall.SIGINT, Workers: both}, "asked for, sending INT to workers:11,12", `"level":"info","event":"signalled","pids":[11,12],"signal":"INT"`),
 		same(supervise.SignalFailed{Worker: one, Signal: term, Err: errors.New("gone")}, "cannot send TERM to worker 11: gone", `"level":"error","event":"signal-failed",`+worker11+`,"signal":"TERM"`),
 		same(supervise.LeftBehind{Worker: one, Pids: []int{21}, Signal: term}, "worker 11 has left processes of its group behind, sending TERM to them:21", `"level":"warning","event":"left-behind",`+worker11+`,"pids":[21],"signal":"TERM"`),
 		same(supervise.LeftKilled{Worker: one, After: time.Second}, "what worker 11 has left behind is still there 1 secs after it was told to go, sending KILL", `"level":"warning","event":"left-killed",`+worker11+`,"signal":"KILL"`),
