@@ -67,6 +67,34 @@ import (
 //	                     | all over               |                          |
 //	signal passed on     | to all, and drop what  | the same                 | to all
 //	                     | is wanted              |                          |
+//	a live worker hangs, | a successor in its slot| the successor is given   | -
+//	is too large or old  | starts; when proven it | up, unless it is proven  |
+//	                     | has the slot, and the  |                          |
+//	                     | old one is told to go  |                          |
+//
+// With Traffic a generation has one of two sides of the sockets, and a starting one is in
+// one of two states more: proving, without connections, or canary, with a share of them.
+// The last live one is standby until it is told to go.
+//
+//	event                | proving                | canary                   | standby is there
+//	---------------------+------------------------+--------------------------+-----------------
+//	all starting proven  | canary, if there are   | -                        | it was told to go
+//	                     | steps; else live       |                          | before: its side
+//	                     |                        |                          | was needed
+//	time is over         | failed: no client saw  | next step; after the     | its queue is
+//	                     | it                     | last one live, and the   | empty: it is told
+//	                     |                        | old one is standby       | to go
+//	one of its workers   | failed                 | all connections to the   | it is told to go:
+//	gone, unfit, or not  |                        | live one; failed, and    | no way back
+//	passing a probe      |                        | no other attempt         |
+//	live one gone        | its slots are refilled,| live at once             | live again
+//	                     | as clients wait there  |                          |
+//	rollback asked       | refuse                 | as if a worker had gone  | live again, the
+//	                     |                        |                          | other one retires
+//	promote asked        | refuse                 | live at once             | it is told to go
+//	restart asked        | wanted                 | wanted                   | it is told to go;
+//	                     |                        |                          | begin when its
+//	                     |                        |                          | side is free
 //
 // With FirstServes a generation is live, if nothing serves, as soon as one of its
 // workers is proven, and the others fill its slots.

@@ -1,0 +1,135 @@
+package starter
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/launch"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+)
+
+// This file is what can be said of a Config without a look at the system.
+
+func (c *Config) checkTimes() error {
+	var faults []error
+	for _, t := range []struct {
+		name string
+		is   time.Duration
+	}{
+		{"interval", c.Interval},
+		{"auto-restart interval", c.AutoRestartInterval},
+		{"kill timeout", c.KillTimeout},
+		{"stop delay", c.StopDelay},
+		{"watchdog time", c.Watchdog},
+		{"max age", c.MaxAge},
+	} {
+		if t.is < 0 {
+			faults = append(faults, fmt.Errorf("%s %v is negative", t.name, t.is))
+		}
+	}
+	if c.KillOldDelay != nil && *c.KillOldDelay < 0 {
+		faults = append(faults, fmt.Errorf("kill-old delay %v is negative", *c.KillOldDelay))
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) checkNumbers() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Backlog < 0 {
+		fault("backlog %d is negative", c.Backlog)
+	}
+	if c.Attempts < 0 {
+		fault("attempts %d is negative", c.Attempts)
+	}
+	if c.FirstAttempts < 0 {
+		fault("first attempts %d is negative", c.FirstAttempts)
+	}
+	if c.Workers < 0 || c.Workers > MaxWorkers {
+		fault("workers %d is not from 0 to %d", c.Workers, MaxWorkers)
+	}
+	if c.MaxMemory < 0 {
+		fault("max memory %d is negative", c.MaxMemory)
+	}
+	if !(c.AgeSpread >= 0 && c.AgeSpread <= 1) {
+		fault("age spread %v is not from 0 to 1", c.AgeSpread)
+	}
+	if renews := c.Watchdog > 0 || c.ProbeLive || c.MaxAge > 0 || c.MaxMemory > 0; renews && c.Follow {
+		fault("to follow a worker goes without replacing it")
+	}
+	if (c.Watchdog > 0 || c.MaxMemory > 0) && runtime.GOOS != "linux" {
+		fault("the watchdog and the limit of memory are for Linux only")
+	}
+	if c.ProbeLive && (!c.Proof.how.Probed() || c.ProbeInterval == 0) {
+		fault("live workers are probed only with probes and an interval for them")
+	}
+	if c.Workers > 0 && c.Follow {
+		fault("to follow a worker goes without the number of workers, which is %d", c.Workers)
+	}
+	return errors.Join(append(faults, c.Replace.how.Check(c.Workers), c.Proof.how.Check())...)
+}
+
+func (c *Config) checkEnv(env launch.Environ) error {
+	var faults []error
+	for _, pair := range env {
+		if strings.Contains(pair, "\x00") {
+			faults = append(faults, fmt.Errorf("variable %q holds a NUL, which no variable can", pair))
+		}
+	}
+	for _, name := range c.DropEnv {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			faults = append(faults, fmt.Errorf("drop-env %q is not the name of a variable", name))
+		}
+	}
+	_, err := settings(env)
+	return errors.Join(append(faults, err)...)
+}
+
+// checkPaths finds paths that are too long, and files that would be written over
+// each other.
+func (c *Config) checkPaths(specs []socket.Spec) error {
+	var faults []error
+	users := map[string]string{}
+	if err := fd.CheckPath(c.Control); err != nil {
+		faults = append(faults, fmt.Errorf("control socket %q: %w", c.Control, err))
+	}
+	add := func(what, path string) {
+		if path == "" {
+			return
+		}
+		path = filepath.Clean(path)
+		if other, taken := users[path]; taken {
+			faults = append(faults, fmt.Errorf("%s and %s are both %q", other, what, path))
+		}
+		users[path] = what
+	}
+	for _, spec := range specs {
+		add("socket", spec.Path)
+	}
+	add("pid file", c.PidFile)
+	add("status file", c.StatusFile)
+	add("control socket", c.Control)
+	add("log file", c.LogFile)
+	return errors.Join(faults...)
+}
+
+func (c *Config) checkCommand() error {
+	if len(c.Command) == 0 {
+		return errors.New("the server program is missing")
+	}
+	var faults []error
+	if strings.TrimSpace(c.Command[0]) == "" {
+		faults = append(faults, errors.New("the server program is empty"))
+	}
+	for _, arg := range c.Command {
+		if strings.Contains(arg, "\x00") {
+			faults = append(faults, fmt.Errorf("argument %q holds a NUL, which no argument can", arg))
+		}
+	}
+	return errors.Join(faults...)
+}
