@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -91,7 +90,7 @@ func TestPageOfTheMonitor(t *testing.T) {
 
 	b.click("Restart")
 	b.sees(`document.querySelector(".chip").textContent === "canary" && !!document.querySelector(".track .canary")`)
-	b.sees(`document.querySelector(".share").textContent.includes("gen 2 5 %")`)
+	b.sees(`document.querySelector(".share").textContent.includes("5 % · gen 2")`)
 	b.sees(`document.querySelectorAll(".worker.canary").length === 2`)
 	b.told("^restart: .*canary|^restart: .*connections")
 	b.value(`fetch("api/promote", {method: "POST", headers: {"Content-Type": "application/json", "X-Start-Server-Monitor": "1", "Authorization": "Bearer ` + monitorToken + `"}, body: JSON.stringify({control: [...page.cards.keys()][0]})})`)
@@ -191,42 +190,4 @@ func fetched(t *testing.T, url string) string {
 	text, err := io.ReadAll(answer.Body)
 	require.NoError(t, err)
 	return string(text)
-}
-
-// TestScreenshots makes the pictures of docs/img, if SCREENSHOTS says where to.
-func TestScreenshots(t *testing.T) {
-	to := os.Getenv("SCREENSHOTS")
-	if to == "" {
-		t.Skip("SCREENSHOTS says not where to put them")
-	}
-	b, dir := opens(t), tempDir(t)
-	_, release := released(t, dir, "api", "--workers=3")
-	released(t, dir, "shop", "--workers=4", "--blue-green", "--canary=10%:1h")
-	for range 2 {
-		code, printed := command(t, dir, ours, "--restart", "--control=api.ctl")
-		require.Zero(t, code, printed)
-	}
-	url := monitors(t, dir)
-	b.looks("light", 1080, 760, false)
-	b.visit(url)
-	b.sees(`document.querySelectorAll(".card").length === 2`)
-	b.sees(`(() => { const w = document.getElementById("window"); w.value = "300"; w.dispatchEvent(new Event("change")); return true; })()`)
-	code, printed := command(t, dir, ours, "--restart", "--control=api.ctl")
-	require.Zero(t, code, printed)
-	path := filepath.Join(dir, "broken")
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho 'reading config/database.yml'\necho 'no such database: shop_production'\nexit 3\n"), 0o755))
-	release(path)
-	command(t, dir, ours, "--restart", "--control=api.ctl")
-	go command(t, dir, ours, "--restart", "--control=shop.ctl", "--timeout=20")
-	b.sees(`document.querySelectorAll(".worker.canary").length === 4 && !!document.querySelector(".track .failed")`)
-	for name, looks := range map[string]func(){
-		"light": func() { b.looks("light", 1080, 760, false) },
-		"dark":  func() { b.looks("dark", 1080, 760, false) },
-		"phone": func() { b.looks("dark", 390, 800, true) },
-	} {
-		looks()
-		b.sees(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-		require.NoError(t, os.WriteFile(filepath.Join(to, "monitor-"+name+".png"), b.picture(), 0o644))
-	}
-	assert.Empty(t, strings.Join(b.complaints(), "\n"))
 }
