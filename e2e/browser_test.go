@@ -34,13 +34,12 @@ type browser struct {
 
 // devMessage is a message of the protocol.
 type devMessage struct {
-	ID        int             `json:"id,omitempty"`
-	Method    string          `json:"method,omitempty"`
-	Params    any             `json:"params,omitempty"`
-	Session   string          `json:"sessionId,omitempty"`
-	Result    json.RawMessage `json:"result,omitempty"`
-	Error     json.RawMessage `json:"error,omitempty"`
-	parameter json.RawMessage
+	ID      int             `json:"id,omitempty"`
+	Method  string          `json:"method,omitempty"`
+	Params  any             `json:"params,omitempty"`
+	Session string          `json:"sessionId,omitempty"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   json.RawMessage `json:"error,omitempty"`
 }
 
 // opens starts a browser, and skips the test if there is none.
@@ -101,7 +100,7 @@ func (b *browser) read(in io.Reader) {
 			delete(b.waits, m.ID)
 			wait <- m.devMessage
 		}
-		if m.Method == "Log.entryAdded" || m.Method == "Runtime.exceptionThrown" {
+		if m.Method == "Runtime.exceptionThrown" || m.Method == "Log.entryAdded" && strings.Contains(string(m.Params), `"level":"error"`) {
 			b.console = append(b.console, string(m.Params))
 		}
 		b.mu.Unlock()
@@ -147,7 +146,7 @@ func (b *browser) value(expression string) string {
 		}
 		ExceptionDetails json.RawMessage
 	}
-	b.do("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &v)
+	b.do("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true, "allowUnsafeEvalBlockedByCSP": false}, &v)
 	if v.ExceptionDetails != nil {
 		return "exception: " + v.Result.Description
 	}

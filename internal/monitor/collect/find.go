@@ -34,7 +34,9 @@ func expand(patterns []string) (paths map[string]bool, found []Found) {
 			return err != nil || info.Mode().Type() != fs.ModeSocket
 		})
 		for _, path := range matches {
-			paths[path] = paths[path]
+			if !paths[path] { // it may be named, too
+				paths[path] = false
+			}
 		}
 		found = append(found, Found{pattern, len(matches)})
 	}

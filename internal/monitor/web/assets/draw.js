@@ -111,7 +111,7 @@ draw.shares = d => {
   const bar = draw.make("div", "share");
   for (const t of all) {
     const newest = t.generation !== d.status.generation;
-    const e = draw.make("i", t.percent > 0 ? (newest ? "canary" : "live") : "standby", "gen " + t.generation + " " + t.percent + " %");
+    const e = draw.make("i", t.percent > 0 ? (newest ? "canary" : "live") : "standby", t.percent + " % · gen " + t.generation);
     e.style.flex = Math.max(t.percent, 0.01) + " 1 0";
     e.title = e.textContent + (t.seconds_left !== undefined ? ", for " + draw.duration(t.seconds_left) : "");
     bar.append(e);
