@@ -28,7 +28,7 @@ ZSH ?= $(PREFIX)/share/zsh/site-functions
 COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 LDFLAGS = -s -w -X github.com/lestrrat/go-server-starter/internal/cmdline.commit=$(COMMIT)
 
-.PHONY: build install uninstall man run vet unit release-check test stress lint cross fuzz mutants bench clean packages check-packages
+.PHONY: build install uninstall man run vet unit release-check test test-extra stress lint cross fuzz mutants bench clean packages check-packages
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o $(BIN)/ ./cmd/... ./examples/hello
@@ -73,6 +73,13 @@ run: build
 test:
 	./e2e/install-servers
 	go test -race -timeout=18m ./...
+
+# Tests of what takes hundreds of megabytes to install: a browser for the monitor's page,
+# Prometheus's own checks, Java. They are no part of make test, nor of .ci/run.
+EXTRA = TestPageOfTheMonitor|TestPolicyOfThePage|TestScreenshots|TestFilesForPrometheusAreChecked|TestMoreServers/Java|TestBrokenReleaseIsKeptOut/Java
+test-extra:
+	EXTRA=1 ./e2e/install-servers
+	go test -race -tags=extra -timeout=18m -run='$(EXTRA)' ./e2e
 
 # All of e2e again and again on a busy machine, for the test that fails by chance.
 # RUNS=20, BUSY=2 and RUN=. may be set: how often, beside how many busy loops, which.

@@ -71,6 +71,7 @@ func (d *daemon) isPatient() {
 func TestBrokenReleaseIsKeptOut(t *testing.T) {
 	all := releases()
 	maps.Copy(all, moreReleases(t))
+	maps.Copy(all, extraReleases)
 	for name, r := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,7 +37,6 @@ func moreReleases(t *testing.T) map[string]release {
 		"aiohttp":             program("aiohttp", "aiohttp_server.py", broken, nil, "aiohttp_server.py"),
 		"lighttpd":            {file: "lighttpd.conf", content: inTestdata("lighttpd.conf"), broken: "broken\n", options: []string{"--export=systemd"}, program: []string{"/usr/sbin/lighttpd", "-D", "-f", "lighttpd.conf"}, others: map[string]string{"index.txt": "hello from generation 1\n"}},
 		"UDP in Python":       {file: "datagrams.py", content: inTestdata("datagrams.py"), broken: broken, program: []string{debianPython, "datagrams.py"}, network: datagrams, port: "127.0.0.1:u@PORT@"},
-		"Java":                {file: "Server.class", content: serverClass, broken: "broken", program: []string{"java", "-cp", ".", "Server"}, port: "@ADDR@=0"},
 		"waitress":            waitress,
 		"Mojolicious prefork": mojo(nil, "sh", "-c", preforkOfItsOwn, "mojo.pl"),
 		"hypnotoad":           mojo(nil, "hypnotoad", "-f", "mojo.pl"),

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,7 @@ var quitTwice = []string{"--signal-on-hup=QUIT", "--signal-on-term=QUIT"}
 // show what a server of one's own has to do.
 func TestMoreServers(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]func(*testing.T){
+	all := map[string]func(*testing.T){
 		"node":                restartNode,
 		"uvicorn":             restartUvicorn,
 		"uvicorn workers":     restartUvicornWorkers,
@@ -38,18 +39,25 @@ func TestMoreServers(t *testing.T) {
 		"Mojolicious daemon":  restartMojoDaemon,
 		"lighttpd":            restartLighttpd,
 		"caddy":               restartCaddy,
-		"Java":                restartJava,
 		"listenfd":            restartListenFD,
 		"UDP in Go":           restartDatagramsInGo,
 		"UDP in Python":       restartDatagramsInPython,
 		"Feersum":             feersumCannot,
-	} {
+	}
+	maps.Copy(all, extraServers)
+	for name, test := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t)
 		})
 	}
 }
+
+// extraServers are those of the extra tests, see make test-extra, and extraReleases theirs.
+var (
+	extraServers  = map[string]func(*testing.T){}
+	extraReleases = map[string]release{}
+)
 
 func restartNode(t *testing.T) {
 	node, addr := needs(t, "node"), "127.0.0.1:"+freePort(t)
@@ -175,21 +183,6 @@ func restartCaddy(t *testing.T) {
 		return
 	}
 	d.losesNothing("tcp", addr, 4, 4)
-}
-
-func restartJava(t *testing.T) {
-	java, addr := needs(t, "java"), "127.0.0.1:"+freePort(t)
-	d := launch(t, addr+"=0", map[string]string{"Server.class": serverClass(t)}, []string{brief}, java, "-cp", ".", "Server")
-	d.losesNothing("tcp", addr, 4, 4)
-}
-
-// serverClass is testdata/Server.java, compiled.
-func serverClass(t *testing.T) string {
-	t.Helper()
-	dir := tempDir(t)
-	text, err := exec.Command(needs(t, "javac"), "-d", dir, inTestdata("Server.java")).CombinedOutput()
-	require.NoError(t, err, "%s", text)
-	return readFile(t, filepath.Join(dir, "Server.class"))
 }
 
 // Rust's crate listenfd reads what this program in C does.
