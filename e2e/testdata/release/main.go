@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/listener"
 )
@@ -52,7 +53,9 @@ func main() {
 		}
 	})
 	if err := listener.Serve(context.Background(), &http.Server{Handler: handler}); err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		time.Sleep(200 * time.Millisecond) // obey has something to say, too
+		os.Exit(1)
 	}
 }
 
