@@ -34,6 +34,8 @@ type Form struct {
 	Workers bool   // stdout and stderr of workers are told apart, and generation and slot are named
 }
 
+func (f Form) plain() bool { return f.Format == "" || f.Format == Plain }
+
 // Level says how much a line matters, by the numbers of syslog(3).
 type Level int
 
@@ -81,28 +83,27 @@ type form struct {
 	journal bool // it takes the level from the beginning of a line, see sd-daemon(3)
 }
 
+func (f form) bare() bool { return f.plain() && !f.journal }
+
 // stamp is RFC 3339 with milliseconds.
 const stamp = "2006-01-02T15:04:05.000Z07:00"
 
 // own is an entry as it is written.
 func (f form) own(e Entry, now time.Time) string {
+	if f.bare() {
+		return printable(e.Text) + "\n"
+	}
 	if e.Level == 0 {
 		e.Level = Info
 	}
-	before := ""
-	switch {
-	case f.Format == JSON:
+	before := fmt.Sprintf("<%d>", e.Level)
+	switch f.Format {
+	case JSON:
 		return e.json(now)
-	case f.Format == Time:
+	case Time:
 		before = now.Format(stamp) + " "
-	case f.journal:
-		before = fmt.Sprintf("<%d>", e.Level)
 	}
-	text := printable(e.Text) + "\n"
-	if before == "" {
-		return text
-	}
-	return before + strings.ReplaceAll(text[:len(text)-1], "\n", "\n"+before) + "\n"
+	return before + strings.ReplaceAll(printable(e.Text), "\n", "\n"+before) + "\n"
 }
 
 // printable is a line of our own, or some: what of it others have named cannot be printed

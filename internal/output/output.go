@@ -214,7 +214,7 @@ func (o *Output) commandEnded(pid, status int, err error) {
 // Status is a raw wait status as a line has it: the number alone in plain ones, as operators
 // grep for that, and with words in others.
 func (o *Output) Status(status int) string {
-	if o.form.Format == "" || o.form.Format == Plain {
+	if o.form.plain() {
 		return strconv.Itoa(status)
 	}
 	return fmt.Sprintf("%d (%s)", status, words.ExitStatus(status))

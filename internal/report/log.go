@@ -22,11 +22,13 @@ func (l *Log) Hear(e supervise.Event) {
 	if failed, ok := e.(supervise.AttemptFailed); ok {
 		l.Out.Keep(failed.Generation) // before the line that tells of it
 	}
-	if text := line(e, l.Verbose, l.Out.Status); text != "" {
-		entry := entryOf(e)
-		entry.Text = text
-		l.Out.Log(entry)
+	text := line(e, l.Verbose, l.Out.Status)
+	if text == "" {
+		return
 	}
+	entry := entryOf(e)
+	entry.Text = text
+	l.Out.Log(entry)
 }
 
 // entryOf is what there is to say of an event beside its text: what clients of the control
