@@ -82,8 +82,8 @@ func TestBlueGreenKeepsBrokenReleasesFromClients(t *testing.T) {
 			l := startLoad(t, "tcp", addr, 2, s.keepAlive)
 			for n, row := range []struct{ how, why string }{
 				{"500", `http://` + addr + `/: status 500: broken$`},
-				{"hang", `http://` + addr + `/: no answer within 0\.5s$`},
-				{"deaf", `http://` + addr + `/: no answer within 0\.5s$`},
+				{"hang", `http://` + addr + `/: no answer within 2s$`},
+				{"deaf", `http://` + addr + `/: no answer within 2s$`},
 				{"dies", `new worker \d+ of generation \d+ failed after \d\S*: killed by signal 9`},
 			} {
 				s.deploy(t, d.dir, row.how)
@@ -143,7 +143,7 @@ func (s *aServer) serve(t *testing.T, addr string) *daemon {
 	dir := tempDir(t)
 	s.deploy(t, dir, "")
 	line := func(bootTime time.Duration) []string {
-		options := []string{"--port=" + addr, "--dir=current", "--blue-green", "--ready=probe", "--probe=http://" + addr + "/", "--probe-timeout=0.5",
+		options := []string{"--port=" + addr, "--dir=current", "--blue-green", "--ready=probe", "--probe=http://" + addr + "/", "--probe-timeout=2",
 			fmt.Sprintf("--ready-timeout=%.1f", bootTime.Seconds()), "--interval=3", "--attempts=1", "--kill-timeout=2", "--kill-group",
 			"--control=ctl", "--status-file=status"}
 		return append(append(append(options, s.options...), "--"), program...)
