@@ -21,14 +21,14 @@ const probeGrace = 5 * time.Second
 // probe asks a worker that has just been started.
 func (l *loop) probe(w *worker) {
 	if l.Proof.probe && l.Probe != nil {
-		l.ask(w, l.Proof.time-l.now.Sub(w.began), false)
+		l.ask(w, l.Proof.time, false)
 	}
 }
 
 // ask asks a worker, for no longer than that.
 func (l *loop) ask(w *worker, limit time.Duration, again bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	w.probing, w.noProbe = true, cancel
+	w.probing, w.noProbe, w.askedAt = true, cancel, l.now
 	id, side := w.id(), w.side
 	go func() {
 		defer cancel()
@@ -42,6 +42,21 @@ func (w *worker) endProbe() {
 		w.noProbe()
 	}
 	w.noProbe = nil
+}
+
+// passes tells that a worker has passed its probes since it has lived for the interval. One
+// that has passed them before is asked once more: it may be on its way out.
+func (l *loop) passes(w *worker) bool {
+	if !w.ready || !l.due(w.began.Add(l.Interval)) || w.process.Ended() {
+		return false
+	}
+	if !w.passed {
+		w.ready = false
+		if !w.probing {
+			l.probe(w)
+		}
+	}
+	return w.passed
 }
 
 // watch asks the workers of a canary again, and with ProbeLive the live ones.
@@ -71,6 +86,7 @@ func (l *loop) onProbed(m probed) {
 	switch {
 	case m.err == nil:
 		w.ready = true
+		w.passed = w.passed || !l.now.Before(w.began.Add(l.Interval))
 	case !w.proven:
 		w.unfit = m.err.Error()
 	case w.role == live && l.ProbeLive:

@@ -98,7 +98,7 @@ func (l *loop) prove() {
 // hasProved asks the process, too: its exit may be on its way.
 func (l *loop) hasProved(w *worker) bool {
 	if l.Proof.probe {
-		return w.ready && l.due(w.began.Add(l.Interval)) && !w.process.Ended()
+		return l.passes(w)
 	}
 	if l.Proof.notice {
 		return w.ready && !w.process.Ended()
@@ -112,7 +112,7 @@ func (l *loop) hasProved(w *worker) bool {
 func (l *loop) isLate(w *worker) bool {
 	switch {
 	case l.Proof.probe:
-		return w.unfit != "" || !w.ready && l.due(w.began.Add(l.Proof.time+probeGrace))
+		return w.unfit != "" || w.probing && !w.ready && l.due(w.askedAt.Add(l.Proof.time+probeGrace))
 	case !l.Proof.notice || w.ready || !l.due(w.began.Add(l.Proof.time)):
 		return false
 	case l.CatchUp == nil || w.heard:

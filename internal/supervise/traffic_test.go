@@ -97,7 +97,20 @@ func TestProbesDecide(t *testing.T) {
 		w.sleep(999 * time.Millisecond)
 		assert.ErrorIs(t, answered(reply), errSilence, "it has to live for the interval, too")
 		w.sleep(time.Millisecond)
+		assert.ErrorIs(t, answered(reply), errSilence, "and is asked once more then")
+		w.sleep(200 * time.Millisecond)
 		assert.NoError(t, answered(reply))
+	})
+}
+
+func TestReleaseThatIsNotFitAnyMoreWhenItsIntervalIsOver(t *testing.T) {
+	apart(t, Config{Proof: Probed(5 * time.Second), Attempts: 1}, func(w *world, x *traffic) {
+		reply := w.restart()
+		w.sleep(500 * time.Millisecond)
+		w.locked(func() { x.unfit = true })
+		w.sleep(6 * time.Second)
+		assert.ErrorContains(t, answered(reply), "has not passed its probe")
+		assert.Equal(t, [2]int{All, 0}, x.shares())
 	})
 }
 

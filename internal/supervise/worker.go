@@ -40,6 +40,8 @@ type worker struct {
 	succeeds bool      // it was started to have the slot of a live one
 	drains   bool      // it is told to go when nobody waits on its side
 	probing  bool      // it is being asked
+	askedAt  time.Time // since then
+	passed   bool      // since it has lived for the interval
 	probeAt  time.Time // and is asked again then
 	unfit    string    // why it has failed its probes
 	health   health
