@@ -156,6 +156,7 @@ func TestGenerationBeginsInTheFileThatIsThere(t *testing.T) {
 	assert.Equal(t, "of others\n"+said+"no database\n", content(t, path))
 	assert.Equal(t, "old\n", content(t, path+".1"))
 	require.NoError(t, os.Rename(path, path+".2"))
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("of others\n", 50)), 0o644))
 	assert.True(t, reopened(o).Changed)
 	o.Printf("in the middle")
 	o.Keep(2)

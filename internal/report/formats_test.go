@@ -63,7 +63,7 @@ func eventsInEachFormat() []row {
 		same(supervise.Retiring{Workers: both, Signal: term}, "killing old workers", `"level":"info","event":"retiring","pids":[11,12],"signal":"TERM"`),
 		{supervise.Died{Worker: one, Status: 9, Replaced: true}, "worker 11 died unexpectedly with status:9, restarting", "worker 11 died unexpectedly with status:9 (killed by signal 9 (KILL)), restarting",
 			`"level":"warning","event":"exited",` + worker11 + `,"status":9,"exit":"killed by signal 9 (KILL)"`},
-		{supervise.Died{Worker: one, Old: true}, "old worker 11 died, status:0", "old worker 11 died, status:0 (exit code 0)", `"level":"info","event":"exited",` + worker11 + `,"status":0,"exit":"exit code 0"`},
+		{supervise.Died{Worker: one, Old: true, Replaced: true}, "old worker 11 died, status:0", "old worker 11 died, status:0 (exit code 0)", `"level":"info","event":"exited",` + worker11 + `,"status":0,"exit":"exit code 0"`},
 		{supervise.Died{Worker: one, Status: 15, Stop: true}, "worker 11 died, status:15", "worker 11 died, status:15 (killed by signal 15 (TERM))", `"level":"info","event":"exited",` + worker11 + `,"status":15,"exit":"killed by signal 15 (TERM)"`},
 		same(supervise.RefillFailed{Failure: nobody}, "cannot start a worker: no such file", `"level":"error","event":"refill-failed","generation":3,"slot":1`),
 		same(supervise.Resized{Cause: "TTIN", Workers: 3}, "TTIN, running 3 workers from now on", `"level":"notice","event":"resized"`),
