@@ -23,6 +23,7 @@ type Failure struct {
 	Unfit      bool          // it has said that it is not fit to serve, by ABORT=1
 	RolledBack string        // somebody has asked for a rollback, and who
 	Percent    float64       // of the connections, that its generation had got as a canary
+	Given      int           // so many connections, at least
 }
 
 func (f *Failure) Error() string { return f.internal().Error() }
@@ -38,7 +39,7 @@ func (f *Failure) internal() *supervise.Failure {
 	return &supervise.Failure{
 		Worker: supervise.Worker{Generation: f.Generation, Slot: f.Slot, Pid: f.Pid},
 		Status: f.Status, Lived: f.Lived, Said: f.Said, Late: f.Late, Last: f.Last, Err: f.Err,
-		Probe: f.Probe, Unfit: f.Unfit, RolledBack: f.RolledBack, Share: shareOf(f.Percent),
+		Probe: f.Probe, Unfit: f.Unfit, RolledBack: f.RolledBack, Share: shareOf(f.Percent), Given: f.Given,
 	}
 }
 
@@ -67,7 +68,7 @@ func (f *failed) As(target any) bool {
 		*found = &Failure{
 			Generation: w.Generation, Slot: w.Slot, Pid: w.Pid,
 			Status: w.Status, Lived: w.Lived, Said: w.Said, Late: w.Late, Last: w.Last, Err: w.Err,
-			Probe: w.Probe, Unfit: w.Unfit, RolledBack: w.RolledBack, Percent: percentOf(w.Share),
+			Probe: w.Probe, Unfit: w.Unfit, RolledBack: w.RolledBack, Percent: percentOf(w.Share), Given: w.Given,
 		}
 	}
 	return is

@@ -54,6 +54,7 @@ type Traffic struct {
 	Percent     float64       // of new connections
 	Waiting     int           // connections that no worker has accepted yet
 	TimeLeft    time.Duration // of a canary's step, or for which an old generation stands by; 0: neither
+	Given       int           // connections that a canary has got so far, at least
 	CanRollBack bool          // it stands by, and Rollback would give it all connections
 }
 
@@ -117,7 +118,7 @@ func statusOf(now control.Status) Status {
 		})
 	}
 	for _, g := range now.Traffic {
-		t := Traffic{Generation: g.Generation, Percent: g.Percent, Waiting: g.Waiting, CanRollBack: g.CanRollBack}
+		t := Traffic{Generation: g.Generation, Percent: g.Percent, Waiting: g.Waiting, Given: g.Given, CanRollBack: g.CanRollBack}
 		if g.SecondsLeft != nil {
 			t.TimeLeft = seconds(*g.SecondsLeft)
 		}

@@ -89,7 +89,7 @@ func TestAFailureIsFoundInAnError(t *testing.T) {
 	why := &supervise.Failure{}
 	fill(reflect.ValueOf(&why.Worker).Elem())
 	why.Status, why.Lived, why.Said, why.Late, why.Last, why.Err = 1<<8, time.Second, "x", true, true, cause
-	why.Probe, why.Unfit, why.RolledBack, why.Share = "y", true, "z", 525
+	why.Probe, why.Unfit, why.RolledBack, why.Share, why.Given = "y", true, "z", 525, 3
 	err := withFailure(fmt.Errorf("restart: %w", why))
 	assert.EqualError(t, err, "restart: "+why.Error())
 	var found *Failure

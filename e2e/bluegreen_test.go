@@ -199,7 +199,7 @@ func TestBlueGreenCanariesThatFail(t *testing.T) {
 			d.orders(victim, "sick")
 			why = fmt.Sprintf(`worker %d did not pass its probe again: http://%s/: status 500: broken`, victim, addr)
 		}
-		assert.Regexp(t, `(?m)^start_server: restart failed: generation \d+ failed with 30 % of the connections: `+why+`$`, printed())
+		assert.Regexp(t, `(?m)^start_server: restart failed: generation \d+ failed with 30 % of the connections, \d+ so far: `+why+`$`, printed())
 		l.goesOn(20)
 		for _, err := range l.end() {
 			switch generation % 3 {
@@ -330,7 +330,7 @@ func TestBlueGreenUpgrade(t *testing.T) {
 	canary = d.in("canary", 3, 2)
 	d.upgraded("--keep-workers")
 	d.orders(canary[1], "abort")
-	d.sees(1, `generation 3 failed with 20 % of the connections: worker \d+ says that it is not fit to serve`)
+	d.sees(1, `generation 3 failed with 20 % of the connections, \d+ so far: worker \d+ says that it is not fit to serve`)
 	assert.Equal(t, map[int]int{1: 40}, flood(t, "tcp", addr, 40))
 	d.isAll(1)
 	l.stop()

@@ -37,7 +37,7 @@ func everything() Answer {
 			StopsAt: pointer(at(1732161234001)),
 			Workers: []Worker{worker(1), worker(2)},
 			Sockets: []Socket{{Name: "[::1]:80", Network: "tcp", Address: nasty, FD: 3, Waiting: 1, WaitingFor: 0.5}, {Name: "a", Network: "unix", Address: "b", FD: 4, Waiting: 3, WaitingFor: 12.5}},
-			Traffic: []Traffic{{Generation: 3, Percent: 97.5, Waiting: 2, SecondsLeft: pointer(1.5), CanRollBack: true}, {Generation: 4, Percent: 2.5, Waiting: 1, SecondsLeft: pointer(0.5), CanRollBack: true}},
+			Traffic: []Traffic{{Generation: 3, Percent: 97.5, Waiting: 2, SecondsLeft: pointer(1.5), Given: 7, CanRollBack: true}, {Generation: 4, Percent: 2.5, Waiting: 1, SecondsLeft: pointer(0.5), Given: 7, CanRollBack: true}},
 			Failure: &Failure{Generation: 9, Reason: nasty, At: at(1732161234999), GivenUp: true, Log: []string{nasty}},
 		},
 		Commands: []Command{{nasty, nasty}, {"help", "what there is"}},

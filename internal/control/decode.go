@@ -188,7 +188,7 @@ func decodeStatus(v *fastjson.Value) *Status {
 	for _, t := range v.GetArray("traffic") {
 		s.Traffic = append(s.Traffic, Traffic{
 			Generation: t.GetInt("generation"), Percent: t.GetFloat64("percent"), Waiting: t.GetInt("waiting"),
-			SecondsLeft: seconds(t, "seconds_left"), CanRollBack: t.GetBool("can_roll_back"),
+			SecondsLeft: seconds(t, "seconds_left"), Given: t.GetInt("given"), CanRollBack: t.GetBool("can_roll_back"),
 		})
 	}
 	if f := v.Get("failure"); f != nil {

@@ -128,6 +128,7 @@ func (t Traffic) json() raw {
 	if t.SecondsLeft != nil {
 		o.set("seconds_left", *t.SecondsLeft)
 	}
+	o.setIf(t.Given > 0, "given", t.Given)
 	o.setIf(t.CanRollBack, "can_roll_back", true)
 	return o.json()
 }

@@ -106,6 +106,7 @@ type Traffic struct {
 	Percent     float64  // of new connections
 	Waiting     int      // connections that no worker has accepted
 	SecondsLeft *float64 // of a canary's step, or for which an old generation stands by; nil: it is neither
+	Given       int      // connections that a canary has got so far, at least
 	CanRollBack bool     // it stands by, and --rollback would give it all connections
 }
 

@@ -79,6 +79,9 @@ func writeTraffic(w io.Writer, traffic []control.Traffic) {
 		if g.SecondsLeft != nil {
 			left = age(*g.SecondsLeft)
 		}
+		if g.Given > 0 {
+			note = fmt.Sprintf("%s so far", text.Count(g.Given, "connection"))
+		}
 		if g.CanRollBack {
 			note = "stands by for --rollback"
 		}

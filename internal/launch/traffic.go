@@ -33,3 +33,6 @@ func (s *Spawner) Clear(side int) int {
 	s.steered(err)
 	return closed
 }
+
+// Count counts the connections to a side, see socket.Set.Count.
+func (s *Spawner) Count(side int) (counted func() int, stop func()) { return s.Sockets.Count(side) }

@@ -39,9 +39,10 @@ type Set struct {
 	mu      sync.Mutex // guards what is done to sockets
 	options Options
 	closed  bool
-	gone    []*Held  // of the last image, and not asked for any more
-	held    []*Held  // of the last image, by socket; nil: it is a new one
-	watched *os.File // an epoll(7), see Deaf; nil: there is nothing to watch
+	own     [Sides]int // connections of ours to each side, see Connect
+	gone    []*Held    // of the last image, and not asked for any more
+	held    []*Held    // of the last image, by socket; nil: it is a new one
+	watched *os.File   // an epoll(7), see Deaf; nil: there is nothing to watch
 }
 
 // Options are what all sockets of a set share.

@@ -104,7 +104,7 @@ func (s *Set) Connect(ctx context.Context, i, slot, side int) (int, error) {
 	if errors.Is(err, unix.EINPROGRESS) {
 		err = connected(ctx, n)
 	}
-	s.endPrivate(i, n)
+	s.endPrivate(i, n, side, err == nil)
 	if err != nil {
 		unix.Close(n)
 		return -1, fmt.Errorf("cannot connect to port %q: %w", s.Sockets[i].Text, err)
@@ -196,9 +196,12 @@ func (s *Socket) private(place, slots int) (n int, to unix.Sockaddr, err error) 
 }
 
 // endPrivate is for a connection that has been made, or has not.
-func (s *Set) endPrivate(i, n int) {
+func (s *Set) endPrivate(i, n, side int, made bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if made {
+		s.own[side]++
+	}
 	socket := &s.Sockets[i]
 	socket.split.forget(n)
 	if !s.closed {

@@ -136,7 +136,7 @@ func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	assert.ErrorIs(t, err, unix.EADDRINUSE)
 	connectMany(t, s.Addr, 200)
 	assert.Equal(t, []int{200, 0}, []int{on(t, set, 0), on(t, set, 1)})
-	set.endPrivate(0, n)
+	set.endPrivate(0, n, 1, false)
 	assert.Empty(t, s.split.private)
 }
 
@@ -198,4 +198,28 @@ func TestClosedConnectionsAreHeardOf(t *testing.T) {
 	timeout, err = unix.GetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO)
 	require.NoError(t, err)
 	assert.Zero(t, *timeout, "the next worker's accept(2) blocks as it expects")
+}
+
+func TestConnectionsToASideAreCounted(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	counted, stop := set.Count(0)
+	defer stop()
+	other, stopOther := set.Count(1)
+	defer stopOther()
+	for n := range 20 {
+		conn, err := net.Dial("tcp", s.Addr.String())
+		require.NoError(t, err)
+		defer conn.Close()
+		require.Eventually(t, func() bool { return counted() == n+1 }, 10*time.Second, time.Millisecond, "%d", n)
+	}
+	own, err := set.Connect(t.Context(), 0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(own)
+	require.NoError(t, set.Split(1, All))
+	conn, err := net.Dial("tcp", s.Addr.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.Eventually(t, func() bool { return other() == 1 }, 10*time.Second, time.Millisecond, "ours does not count")
+	assert.Equal(t, 20, counted())
 }

@@ -14,6 +14,8 @@ func (s *Set) Connect(context.Context, int, int, int) (int, error) { return -1, 
 
 func (s *Set) Clear(int) (int, error) { return 0, errors.ErrUnsupported }
 
+func (*Set) Count(int) (func() int, func()) { return func() int { return 0 }, func() {} }
+
 func (*Set) watch() error { return nil }
 
 // Deaf is for sides only.

@@ -101,7 +101,8 @@ func (l *loop) gone(w *worker, why Failure) {
 // unless it was the last attempt.
 func (l *loop) attemptFailed(why Failure) {
 	g := l.starting
-	why.Share = l.share(g)
+	why.Share, why.Given = l.share(g), l.given()
+	l.countNoMore()
 	l.starting = nil
 	for w := range g.workers() {
 		l.leaves(w, failed)

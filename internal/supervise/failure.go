@@ -21,6 +21,7 @@ type Failure struct {
 	Unfit      bool   // it has said so
 	RolledBack string // somebody has asked for that; "": nobody has
 	Share      int    // of All connections, that its generation had got as a canary
+	Given      int    // so many connections, at least
 }
 
 func (f *Failure) Error() string {
@@ -51,7 +52,7 @@ func (f *Failure) Error() string {
 
 // ofCanary is why a canary has failed.
 func (f *Failure) ofCanary() string {
-	begin := fmt.Sprintf("generation %d failed with %s of the connections: ", f.Generation, Percent(f.Share))
+	begin := fmt.Sprintf("generation %d failed with %s of the connections, %d so far: ", f.Generation, Percent(f.Share), f.Given)
 	switch {
 	case f.RolledBack != "":
 		return begin + f.RolledBack

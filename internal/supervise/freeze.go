@@ -26,6 +26,7 @@ type Frozen struct {
 	Restarts    int
 	Sides       []FrozenSide
 	LiveSide    int
+	Given       int            // connections that the canary has got
 	Last        FrozenFailure  // how the worker ended that did so last
 	Failure     *FrozenFailure // of the last attempt
 	FailedAt    time.Time
@@ -57,7 +58,7 @@ type FrozenFailure struct {
 	Err                   string
 	Probe, RolledBack     string
 	Unfit                 bool
-	Share                 int
+	Share, Given          int
 }
 
 // FrozenSide is one of the two sides of the sockets.
@@ -234,7 +235,7 @@ func (l *loop) frozen() (*Frozen, []Process) {
 		Began: l.began, Deadline: l.deadline, Settings: l.settings, Number: l.number, Wanted: l.wanted, Asked: l.asked,
 		Failures: l.attempts.failures, LastSpawn: l.attempts.last, RestedAt: l.restedAt, Restarts: l.restarts,
 		Last: frozenFailure(l.last), Starting: l.starting.frozen(), Live: l.live.frozen(),
-		Standby: l.standby.frozen(), StandbyEnds: l.standbyEnds, LiveSide: l.sides.live,
+		Standby: l.standby.frozen(), StandbyEnds: l.standbyEnds, LiveSide: l.sides.live, Given: l.given(),
 		Configured: l.Workers, Target: l.sizes.target, Size: l.sizes.size, Steered: l.sizes.steered,
 		StrangeAt: l.notices.strangeAt, Strange: l.notices.strange,
 	}
@@ -291,7 +292,7 @@ func (w *worker) frozen() FrozenWorker {
 }
 
 func frozenFailure(f Failure) FrozenFailure {
-	frozen := FrozenFailure{f.Generation, f.Slot, f.Pid, f.Status, f.Lived, f.Said, f.Late, f.Last, "", f.Probe, f.RolledBack, f.Unfit, f.Share}
+	frozen := FrozenFailure{f.Generation, f.Slot, f.Pid, f.Status, f.Lived, f.Said, f.Late, f.Last, "", f.Probe, f.RolledBack, f.Unfit, f.Share, f.Given}
 	if f.Err != nil {
 		frozen.Err = f.Err.Error()
 	}
@@ -300,7 +301,7 @@ func frozenFailure(f Failure) FrozenFailure {
 
 func (f FrozenFailure) thawed() Failure {
 	failure := Failure{Worker: Worker{f.Generation, f.Slot, f.Pid}, Status: f.Status, Lived: f.Lived, Said: f.Said, Late: f.Late, Last: f.Last,
-		Probe: f.Probe, RolledBack: f.RolledBack, Unfit: f.Unfit, Share: f.Share}
+		Probe: f.Probe, RolledBack: f.RolledBack, Unfit: f.Unfit, Share: f.Share, Given: f.Given}
 	if f.Err != "" {
 		failure.Err = errors.New(f.Err)
 	}
@@ -376,6 +377,8 @@ func (l *loop) thawSides(f *Frozen) {
 	if g := l.starting; g.canary() {
 		g.step = min(g.step, len(l.Canary))
 		to, share = g.side, l.share(g)
+		l.sides.before = f.Given
+		l.count()
 	}
 	_ = l.send(to, share) // which tells
 }

@@ -180,6 +180,7 @@ func newLoop(s *Supervisor) *loop {
 func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
+	defer l.countNoMore()
 	cancelled := ctx.Done()
 	if ctx.Err() != nil {
 		l.stop(toStop, stopSignal) // before anything was started

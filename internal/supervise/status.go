@@ -54,6 +54,7 @@ type Share struct {
 	Side       int
 	Share      int       // of All; 0: it is proving itself, or stands by
 	Until      time.Time // when its canary's step ends, or it stands by no longer; zero: there is no such time
+	Given      int       // connections that a canary has got so far, at least
 	CanGoBack  bool      // Rollback would give it all
 }
 
@@ -162,7 +163,7 @@ func (l *loop) shares() []Share {
 		case g == l.standby:
 			s.Until, s.CanGoBack = l.standbyEnds, l.canGoBack()
 		case g == l.starting && g.canary():
-			s.Until = g.stepEnds
+			s.Until, s.Given = g.stepEnds, l.given()
 		}
 		all = append(all, s)
 	}

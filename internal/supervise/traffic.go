@@ -24,6 +24,9 @@ type Traffic interface {
 	// Clear closes what waits on a side that gets none any more and has no worker, and
 	// says how many connections that were. It is called outside the loop, and blocks for a moment.
 	Clear(side int) int
+	// Count counts the connections that come to a side from now on, at least. It is called by the
+	// loop, and neither it nor what it returns may block. stop is called once.
+	Count(side int) (counted func() int, stop func())
 }
 
 // Step is a step of a canary: Share of All connections go to the new generation for so long.
@@ -124,8 +127,13 @@ type side struct {
 // sides is where connections go.
 type sides struct {
 	each [2]side
-	live int  // all go there, but for the canary's share
-	busy bool // SideBusy was told
+	live int // all go there, but for the canary's share
+	// counted is how many connections the canary has got since this image runs; nil: there is
+	// none. before are those of images before.
+	counted func() int
+	uncount func()
+	before  int
+	busy    bool // SideBusy was told
 }
 
 // send has share of the connections go to a side.
@@ -248,10 +256,34 @@ func (l *loop) onTrial() bool {
 			l.attemptFailed(Failure{Worker: Worker{Generation: g.number}, Err: err})
 			return true
 		}
+		l.count()
 		l.progressed(step.For)
 		l.tell(Canary{g.number, step.Share, step.For})
 	}
 	return true
+}
+
+// count counts the connections of a canary from now on.
+func (l *loop) count() {
+	if l.sides.counted == nil {
+		l.sides.counted, l.sides.uncount = l.Traffic.Count(l.starting.side)
+	}
+}
+
+// given is how many connections the canary has got.
+func (l *loop) given() int {
+	if l.sides.counted == nil {
+		return 0
+	}
+	return l.sides.before + l.sides.counted()
+}
+
+// countNoMore is for the end of a canary.
+func (l *loop) countNoMore() {
+	if l.sides.uncount != nil {
+		l.sides.uncount()
+	}
+	l.sides.counted, l.sides.uncount, l.sides.before = nil, nil, 0
 }
 
 // share is how much a generation gets.
@@ -277,8 +309,12 @@ func (l *loop) switchOver() error {
 	if l.Traffic == nil {
 		return nil
 	}
-	if err := l.send(l.starting.side, All); err != nil || l.live == nil {
+	if err := l.send(l.starting.side, All); err != nil {
 		return err
+	}
+	l.countNoMore()
+	if l.live == nil {
+		return nil
 	}
 	l.standby, l.live = l.live, nil
 	l.standbyEnds = l.now.Add(max(l.KeepOld, l.settings.KillOldDelay))

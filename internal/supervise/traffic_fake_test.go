@@ -22,6 +22,8 @@ type traffic struct {
 	canaries  map[int]bool // generations that had a share
 	back      map[int]bool // those that somebody has gone back from
 	cleared   int          // connections
+	got       [2]int       // connections to each side
+	counting  bool
 }
 
 var errUnfit = errors.New("status 500")
@@ -94,12 +96,21 @@ func (x *traffic) Clear(side int) int {
 	return n
 }
 
+// Count is told to stop before it is called again.
+func (x *traffic) Count(side int) (counted func() int, stop func()) {
+	assert.False(x.w.t, x.counting, "two count at once")
+	x.counting = true
+	began := x.got[side]
+	return func() int { return x.got[side] - began }, func() { x.counting = false }
+}
+
 // connect is a client.
 func (x *traffic) connect() {
 	x.w.locked(func() {
 		for side := range x.waiting {
 			if x.of(side) > 0 {
 				x.waiting[side]++
+				x.got[side]++
 			}
 		}
 	})

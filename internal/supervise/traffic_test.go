@@ -74,7 +74,7 @@ func TestCanaryThatDiesSendsItsClientsBack(t *testing.T) {
 		gone := w.worker(2, 1)
 		w.exit(gone, broken)
 		assert.Equal(t, [2]int{All, 0}, x.shares())
-		assert.EqualError(t, answered(reply), fmt.Sprintf("generation 2 failed with 5 %% of the connections: worker %d ended after 3s: exit code 3", gone.Pid()))
+		assert.EqualError(t, answered(reply), fmt.Sprintf("generation 2 failed with 5 %% of the connections, 0 so far: worker %d ended after 3s: exit code 3", gone.Pid()))
 		assert.Len(t, seen[GaveUp](w), 1, "clients are not tried on again")
 		assert.False(t, w.worker(2, 0).told(), "connections wait for it")
 		w.sleep(500 * time.Millisecond)
@@ -135,7 +135,7 @@ func TestCanaryIsAskedAgain(t *testing.T) {
 		assert.ErrorIs(t, answered(reply), errSilence)
 		w.locked(func() { x.unfit = true })
 		w.sleep(2300 * time.Millisecond)
-		assert.EqualError(t, answered(reply), "generation 2 failed with 5 % of the connections: worker 101 did not pass its probe again: status 500")
+		assert.EqualError(t, answered(reply), "generation 2 failed with 5 % of the connections, 0 so far: worker 101 did not pass its probe again: status 500")
 		assert.Equal(t, [2]int{All, 0}, x.shares())
 	})
 }
@@ -195,7 +195,7 @@ func TestRollbackEndsACanary(t *testing.T) {
 		assert.Equal(t, Outcome{Generation: 1}, w.sup.Rollback(w.t.Context(), "rollback asked for"))
 		assert.Equal(t, [2]int{All, 0}, x.shares())
 		w.sleep(1)
-		assert.EqualError(t, answered(reply), "generation 2 failed with 5 % of the connections: rollback asked for")
+		assert.EqualError(t, answered(reply), "generation 2 failed with 5 % of the connections, 0 so far: rollback asked for")
 	})
 }
 
@@ -302,10 +302,12 @@ func TestLiveGenerationThatEndsWhileAnotherOneStarts(t *testing.T) {
 
 func TestWhatNobodyHasAcceptedIsClosed(t *testing.T) {
 	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
-		w.restart()
+		reply := w.restart()
 		w.sleep(1500 * time.Millisecond)
 		x.connect()
+		assert.Equal(t, 1, w.status().Shares[1].Given)
 		w.exit(w.worker(2, 0), broken)
+		assert.ErrorContains(t, answered(reply), "generation 2 failed with 5 % of the connections, 1 so far: ")
 		w.sleep(time.Millisecond)
 		assert.Equal(t, []Cleared{{1}}, seen[Cleared](w))
 		assert.Equal(t, 1, x.waiting[0])

@@ -120,7 +120,7 @@ var phrases = []struct{ class, phrase string }{
 	{ReasonLate, "was not ready after"},
 	{ReasonSignal, "signal"},
 	{ReasonExit, "exit code"},
-	{ReasonRollback, "of the connections: "},
+	{ReasonRollback, "of the connections, "},
 }
 
 // reason is the class of a failure's reason. What the worker has said of itself, which may

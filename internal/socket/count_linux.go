@@ -1,0 +1,56 @@
+package socket
+
+import (
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Count counts the connections that come to a side from now on, but for those that Connect
+// makes. Of several within the same few microseconds to one socket only one may count, so
+// there were at least as many. Each wakes this process. stop ends that, and neither blocks.
+func (s *Set) Count(side int) (counted func() int, stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	none := func() int { return 0 }
+	n, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil || s.closed {
+		return none, func() {}
+	}
+	_ = unix.SetNonblock(n, true) // for Go's poller
+	for i := range s.Sockets {
+		socket := &s.Sockets[i]
+		if !socket.Sided {
+			continue
+		}
+		for _, fd := range socket.from(0, side) {
+			_ = unix.EpollCtl(n, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)})
+		}
+	}
+	file := os.NewFile(uintptr(n), "count")
+	control, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return none, func() {}
+	}
+	var total atomic.Int64
+	own := s.own[side]
+	go func() {
+		_ = control.Read(func(epoll uintptr) bool {
+			events := make([]unix.EpollEvent, 16)
+			for {
+				n, err := unix.EpollWait(int(epoll), events, 0)
+				if n <= 0 || err != nil {
+					return false // until it is closed
+				}
+				total.Add(int64(n))
+			}
+		})
+	}()
+	return func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return max(0, int(total.Load())-(s.own[side]-own))
+	}, func() { file.Close() }
+}
