@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -15,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documentation is what packages have and make install does not install.
-const documentation = "share/doc/"
+// beyond is what packages have and make install does not install.
+var beyond = regexp.MustCompile(`^(/|share/doc/|share/start-server/)`)
 
 // packaged are the files that packaging/contents names below the prefix.
 func packaged(t *testing.T) (files []string) {
@@ -30,7 +31,7 @@ func packaged(t *testing.T) (files []string) {
 		}
 		require.Len(t, words, 3, line)
 		source, place := words[1], words[2]
-		if strings.HasPrefix(place, documentation) || strings.HasPrefix(place, "/") {
+		if beyond.MatchString(place) {
 			continue
 		}
 		found := []string{source}
