@@ -173,10 +173,16 @@ func (s *Starter) ask(ctx context.Context, w supervise.Worker, side int, again b
 	target.Connect = func(ctx context.Context, place int) (int, error) {
 		return s.launcher.Sockets.Connect(ctx, place, w.Slot, side)
 	}
+	c := s.checker.Load()
+	do := c.Pass
 	if again {
-		return s.checker.Load().Still(ctx, target)
+		do = c.Still
 	}
-	return s.checker.Load().Pass(ctx, target)
+	err := do(ctx, target)
+	if errors.Is(err, probe.ErrClosed) { // another image is to go on
+		return supervise.ErrNotAsked
+	}
+	return err
 }
 
 // apart tells the loop that each generation has sockets of its own.

@@ -11,6 +11,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // This file is what can be said of a Config without a look at the system.
@@ -61,6 +62,8 @@ func (c *Config) checkNumbers() error {
 	}
 	if renews := c.Watchdog > 0 || c.ProbeLive || c.MaxAge > 0 || c.MaxMemory > 0; renews && c.Follow {
 		fault("to follow a worker goes without replacing it")
+	} else if renews && c.Replace.how == supervise.Beside {
+		fault("old workers that stay go without replacing workers that hang, are old or too large")
 	}
 	if (c.Watchdog > 0 || c.MaxMemory > 0) && runtime.GOOS != "linux" {
 		fault("the watchdog and the limit of memory are for Linux only")

@@ -15,6 +15,7 @@ type Held struct {
 	Path     string
 	Dev, Ino uint64 // of its file
 	FDs      []int  // of slot 0, 1 and so on
+	Steered  int    // so many slots get connections; 0: it is not known
 	Order    []int  // of the group, see split
 }
 

@@ -25,7 +25,7 @@ func (s *Set) all() []*Held {
 		if socket.Taken || socket.fd < 0 {
 			continue
 		}
-		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, FDs: append([]int{socket.fd}, *socket.others...)}
+		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, Steered: s.options.steered, FDs: append([]int{socket.fd}, *socket.others...)}
 		if socket.Sided {
 			h.Order = socket.split.order
 		}

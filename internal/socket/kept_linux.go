@@ -152,7 +152,7 @@ func (s *Set) Resteer() {
 	defer s.mu.Unlock()
 	for i := range s.Sockets {
 		if socket := &s.Sockets[i]; socket.Reuseport && len(*socket.others) > 0 {
-			_ = socket.steer(s.options.steered) // where it cannot, the last one's holds
+			_ = socket.steer(s.steeredOf(socket)) // where it cannot, the last one's holds
 		}
 	}
 }

@@ -87,6 +87,11 @@ func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 			set.gone = append(set.gone, h)
 		}
 	}
+	for _, h := range held {
+		if h != nil && h.Slotted && h.Steered > 0 { // the loop changes that when there are more workers, or fewer
+			o.steered, set.options.steered = h.Steered, h.Steered
+		}
+	}
 	err := bindAll(ctx, set.Sockets, held, o)
 	set.sort(held)
 	if err == nil {

@@ -24,7 +24,7 @@ func (s *Socket) fill(slots int, o Options) error {
 	// The group is steered first, or sockets without a worker would get connections. A
 	// UDP group exists only with its second socket, and is steered then; a packet that
 	// comes in between waits there. An error is not reported here: Steer does that.
-	_ = s.steer(o.steered)
+	_ = s.steer(min(o.steered, max(1, s.slots())))
 	for 1+len(*s.others) < s.count(slots) {
 		fd, err := s.open(s.bound, true, o)
 		if err != nil {
@@ -35,7 +35,7 @@ func (s *Socket) fill(slots int, o Options) error {
 			s.split.order = append(s.split.order, len(*s.others))
 		}
 		if len(*s.others) == 1 {
-			_ = s.steer(o.steered)
+			_ = s.steer(min(o.steered, max(1, s.slots())))
 		}
 		if s.Sided {
 			if len(*s.others) == 1 {
@@ -46,6 +46,7 @@ func (s *Socket) fill(slots int, o Options) error {
 			}
 		}
 	}
+	_ = s.steer(min(o.steered, s.slots()))
 	return nil
 }
 

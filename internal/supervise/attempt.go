@@ -107,9 +107,9 @@ func (l *loop) attemptFailed(why Failure) {
 	for w := range g.workers() {
 		l.leaves(w, failed)
 		w.endProbe()
-		w.drains = g.canary()
+		w.drains = g.canary() || l.Traffic != nil && why.Err != nil
 	}
-	if g.canary() { // its clients are the live one's again, before anything else
+	if l.Traffic != nil && l.live != nil && g.side != l.live.side && (g.canary() || why.Err != nil) { // its clients are the live one's again, before anything else
 		_ = l.send(l.live.side, All)
 		l.leaveSide(g.side)
 	}

@@ -80,7 +80,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 // plus the signal that has killed it; 1 if it never came to be, or is still there.
 func (f *Failure) ExitCode() int {
 	switch sig := f.Status & 0x7f; {
-	case f.Err != nil || f.Late || f.Unfit:
+	case f.Err != nil || f.Late || f.Unfit || f.Probe != "" || f.RolledBack != "":
 		return 1
 	case sig != 0:
 		return 128 + sig

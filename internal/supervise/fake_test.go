@@ -33,6 +33,7 @@ type world struct {
 	wentLive  map[int]bool
 	liveGen   int          // the newest generation that went live
 	back      bool         // it is gone, and what it has replaced is live again
+	renewed   map[int]bool // pids that have had a successor
 	heirs     map[int]bool // pids of successors
 	memory    map[int]int64
 	placed    map[int]bool // pids that took a slot over, or were started to refill one
@@ -198,7 +199,7 @@ func (w *world) Hear(e Event) {
 		}
 		w.heirs[e.Pid] = e.Heir
 	case Renewed:
-		w.placed[e.Pid] = true
+		w.placed[e.Pid], w.renewed[e.Old.Pid] = true, true
 	case TookOver:
 		w.placed[e.Pid] = true
 	case Proven:
@@ -240,7 +241,7 @@ func (w *world) Hear(e Event) {
 // first generation. At its end everything is stopped and accounted for.
 func simulate(t *testing.T, c Config, prepare func(*world), what func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, heirs: map[int]bool{}, memory: map[int]int64{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, heard: map[int]bool{}, hurried: make(chan struct{}), result: make(chan error, 1)}
+		w := &world{t: t, start: time.Now(), spawns: map[int][]time.Time{}, wentLive: map[int]bool{}, placed: map[int]bool{}, heirs: map[int]bool{}, renewed: map[int]bool{}, memory: map[int]int64{}, proven: map[int]bool{}, shrunk: map[int]bool{}, gaveUp: map[int]bool{}, begun: map[int]bool{}, heard: map[int]bool{}, hurried: make(chan struct{}), result: make(chan error, 1)}
 		if prepare != nil {
 			prepare(w)
 		}

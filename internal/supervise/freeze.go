@@ -97,6 +97,7 @@ type FrozenWorker struct {
 	Drains   bool
 	AliveAt  time.Time
 	Hung     bool
+	Unfit    bool
 	First    int64 // memory
 	Large    bool
 	Unwell   bool // it was told
@@ -287,7 +288,7 @@ func (w *worker) frozen() FrozenWorker {
 		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
 		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
 		Side: w.side, Drains: w.drains,
-		AliveAt: w.health.aliveAt, Hung: w.health.hung, First: w.health.first, Large: w.health.large, Unwell: w.health.told,
+		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told,
 	}
 }
 
@@ -395,6 +396,6 @@ func (f *FrozenWorker) thawed(p Process) *worker {
 		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
 		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
 		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
-		side: f.Side, drains: f.Drains, health: health{f.AliveAt, f.Hung, f.First, f.Large, f.Unwell},
+		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell},
 	}
 }

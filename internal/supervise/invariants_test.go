@@ -14,6 +14,9 @@ func (w *world) checkRetire(p *fakeProc) {
 	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
 		return // what is proven of an attempt that failed
 	}
+	if w.traffic != nil && w.traffic.canDoWithout(p) {
+		return
+	}
 	if w.renews() && p.id.Generation == w.liveGen {
 		succeeded := slices.ContainsFunc(w.procs, func(q *fakeProc) bool {
 			return q != p && q.id.Slot == p.id.Slot && w.listed(q) && !q.told() && w.proven[q.id.Pid]

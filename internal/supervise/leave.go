@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"os"
 	"time"
 )
@@ -17,14 +18,26 @@ func (l *loop) retire() {
 		return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) && !l.waitsForQueue(w)
 	}
 	going := list(l.those(retired), ripe)
-	if len(going) == 0 || !l.live.intact(l.sizes.size) {
+	if len(going) == 0 || !l.canDoWithout() {
 		return
 	}
 	l.tell(Retiring{going, l.RetireSignal})
 	for w := range l.those(retired) {
 		if w.process != nil && ripe(w) {
-			l.signalOnce(w, toRetire, l.RetireSignal)
+			l.retireOne(w)
 		}
+	}
+}
+
+// retireOne tells an old worker to go. One that hangs may not heed the usual signal.
+func (l *loop) retireOne(w *worker) {
+	if !w.health.hung {
+		l.signalOnce(w, toRetire, l.RetireSignal)
+		return
+	}
+	l.signalOnce(w, toRetire, l.HungSignal)
+	if w.killAt.IsZero() {
+		w.killAt = l.now.Add(hungKill)
 	}
 }
 
@@ -109,7 +122,7 @@ func (l *loop) kill() {
 			continue
 		}
 		w.told |= toKill
-		l.tell(Killed{w.id(), l.KillTimeout})
+		l.tell(Killed{w.id(), cmp.Or(l.KillTimeout, hungKill)})
 		l.signal(w, os.Kill)
 	}
 }

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -14,6 +15,9 @@ type probed struct {
 }
 
 func (probed) message() {}
+
+// ErrNotAsked is what Config.Probe returns when its answer says nothing of the worker.
+var ErrNotAsked = errors.New("the worker was not asked")
 
 // probeGrace is how long after its time the answer to a probe may come.
 const probeGrace = 5 * time.Second
@@ -69,7 +73,7 @@ func (l *loop) watch() {
 			continue
 		}
 		for w := range g.workers() {
-			if w.proven && !w.probing && !w.health.hung && l.due(w.probeAt) {
+			if w.proven && !w.probing && l.due(w.probeAt) {
 				l.ask(w, l.Proof.time, true)
 			}
 		}
@@ -84,13 +88,19 @@ func (l *loop) onProbed(m probed) {
 	w.probing, w.noProbe = false, nil
 	w.probeAt = l.now.Add(l.ProbeInterval)
 	switch {
+	case errors.Is(m.err, ErrNotAsked) && !w.proven:
+		l.probe(w)
+	case errors.Is(m.err, ErrNotAsked):
 	case m.err == nil:
-		w.ready = true
+		w.ready, w.health.hung = true, w.health.hung && !w.health.unfit
 		w.passed = w.passed || !l.now.Before(w.began.Add(l.Interval))
 	case !w.proven:
 		w.unfit = m.err.Error()
 	case w.role == live && l.ProbeLive:
-		w.health.hung = true
+		if w.health.hung {
+			return // which was told
+		}
+		w.health.hung, w.health.unfit = true, true
 		l.tell(Hung{Worker: w.id(), Probe: m.err.Error()})
 	case w.role == starting && !l.inExcess(w) && l.starting.canary():
 		l.attemptFailed(Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Probe: m.err.Error()})

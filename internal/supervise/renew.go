@@ -96,6 +96,7 @@ type renewal struct {
 type health struct {
 	aliveAt time.Time // when it has said so last, or that it is ready; zero: it never has
 	hung    bool
+	unfit   bool  // as its probe says, so that it hangs no more when that passes
 	first   int64 // its memory when it was measured first
 	large   bool
 	told    bool // TooOld, TooLarge or Hung was
@@ -160,7 +161,7 @@ func (l *loop) succeeded() bool {
 	next := l.renewal.heir
 	old := l.live.in(next.slot)
 	switch {
-	case !l.isHeir(next) || next.slot >= l.sizes.size || l.starting != nil && !next.proven:
+	case old != nil && !l.isUnwell(old) || !l.isHeir(next) || next.slot >= l.sizes.size || l.starting != nil && !next.proven:
 		l.renewal.heir = nil
 		l.leaves(next, failed)
 	case next.proven && !next.process.Ended():
@@ -168,6 +169,11 @@ func (l *loop) succeeded() bool {
 		l.inherits(next, old)
 	}
 	return l.renewal.heir == nil
+}
+
+// isUnwell tells that a worker is to be replaced, still.
+func (l *loop) isUnwell(w *worker) bool {
+	return w.health.hung || w.health.large || l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w)))
 }
 
 // isHeir tells that a worker is of the live generation, which may be another one by now.
@@ -191,10 +197,7 @@ func (l *loop) inherits(next, old *worker) {
 	}
 	renewed.Signal, renewed.Delay = l.HungSignal, 0
 	l.tell(renewed)
-	l.signalOnce(old, toRetire, l.HungSignal)
-	if old.killAt.IsZero() {
-		old.killAt = l.now.Add(hungKill)
-	}
+	l.retireOne(old)
 }
 
 // heirGone is for a successor that has failed before it had the slot.

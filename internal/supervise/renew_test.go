@@ -179,12 +179,25 @@ func TestLiveWorkerThatFailsItsProbeHangs(t *testing.T) {
 	c := Config{Proof: Probed(5 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true}}
 	apart(t, c, func(w *world, x *traffic) {
 		w.sleep(time.Minute)
-		w.locked(func() { x.unfit = true })
+		w.locked(func() { x.ill = w.procs[0].id.Pid })
 		w.sleep(2500 * time.Millisecond)
 		assert.Equal(t, []Hung{{w.procs[0].id, 0, "status 500"}}, seen[Hung](w))
-		w.locked(func() { x.unfit = false })
 		w.sleep(6 * time.Second)
 		assert.Equal(t, hungSignal, w.procs[0].signals[0])
+	})
+}
+
+// As when no probe can be made for a while.
+func TestLiveWorkerThatPassesItsProbeAgainDoesNotHang(t *testing.T) {
+	c := Config{Proof: Probed(5 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true}}
+	apart(t, c, func(w *world, x *traffic) {
+		w.sleep(time.Minute)
+		w.locked(func() { x.unfit = true })
+		w.sleep(10 * time.Second)
+		assert.Len(t, seen[Hung](w), 1)
+		w.locked(func() { x.unfit = false })
+		w.sleep(time.Minute)
+		assert.False(t, w.procs[0].told())
 	})
 }
 

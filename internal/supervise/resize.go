@@ -81,7 +81,7 @@ func (l *loop) fit() {
 // steer has as many slots get connections as are wanted, once those are served.
 func (l *loop) steer() {
 	s := &l.sizes
-	if l.Steer == nil || s.steering || s.steered == s.target || l.live == nil || !l.live.whole(s.target, 0) {
+	if l.Steer == nil || s.steering || s.steered == s.target || l.live == nil || !l.live.whole(s.target, 0) || l.starting.canary() && !l.starting.whole(s.target, 0) {
 		return
 	}
 	slots := s.target
@@ -104,7 +104,7 @@ func (l *loop) onSteered(m steered) {
 // or on its way out as one in excess; nil if there is none.
 func (l *loop) inSlot(slot int) *worker {
 	for w := range l.workers() {
-		if w.slot == slot && w.role != retired && w.role != failed {
+		if w.slot == slot && w.role != retired && w.role != failed && w.role != standby && w.role != heir {
 			return w
 		}
 	}

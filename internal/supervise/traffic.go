@@ -167,9 +167,9 @@ func (l *loop) takeSide() (n int, ok bool) {
 	return n, true
 }
 
-// sideIsBusy tells once who has the sockets that are wanted, if it has been told to go.
+// sideIsBusy tells once which workers have the sockets that are wanted.
 func (l *loop) sideIsBusy(n int) {
-	there := list(l.workers(), func(w *worker) bool { return w.side == n && w.told != 0 })
+	there := list(l.workers(), func(w *worker) bool { return w.side == n })
 	if len(there) > 0 && !l.sides.busy {
 		l.sides.busy = true
 		l.tell(SideBusy{there})
@@ -243,7 +243,7 @@ func (l *loop) onEmptied(m emptied) {
 // yet, and gives it as many as the canary's step says.
 func (l *loop) onTrial() bool {
 	g := l.starting
-	if l.Traffic == nil || l.live == nil || l.live.empty() {
+	if l.Traffic == nil || l.live == nil || !l.live.anyProven() {
 		return false
 	}
 	for g.step == 0 || l.due(g.stepEnds) {
@@ -313,7 +313,8 @@ func (l *loop) switchOver() error {
 		return err
 	}
 	l.countNoMore()
-	if l.live == nil {
+	if l.live == nil || l.live.empty() {
+		l.live = nil
 		return nil
 	}
 	l.standby, l.live = l.live, nil
@@ -335,7 +336,7 @@ func (l *loop) endStandby() {
 	if l.wanted && !l.due(l.standbyEnds) {
 		l.endStandbyNow(Worker{})
 	}
-	if !l.due(l.standbyEnds) || !l.sides.each[g.side].drained || !l.live.intact(l.sizes.size) {
+	if !l.due(l.standbyEnds) || !l.sides.each[g.side].drained || !l.canDoWithout() {
 		return
 	}
 	l.standby = nil
@@ -343,6 +344,12 @@ func (l *loop) endStandby() {
 		l.leaves(w, retired)
 		w.retireAt = l.now
 	}
+}
+
+// canDoWithout tells that old workers may be told to go: the live generation is whole, or those
+// have no connections, and are in the way of the generation that is to mend it.
+func (l *loop) canDoWithout() bool {
+	return l.live.intact(l.sizes.size) || l.Traffic != nil && l.wanted && l.live.anyProven()
 }
 
 // endStandbyNow tells that there is no way back.
@@ -355,14 +362,18 @@ func (l *loop) endStandbyNow(died Worker) {
 
 // standbyWorkerGone ends the way back: what is left may be too little to serve all.
 func (l *loop) standbyWorkerGone(w *worker) {
-	if l.standby != nil {
-		l.endStandbyNow(w.id())
+	if l.standby == nil {
+		return
+	}
+	l.endStandbyNow(w.id())
+	if l.standby.empty() {
+		l.standby = nil
 	}
 }
 
-// canGoBack tells that a whole generation stands by.
+// canGoBack tells that a generation stands by with a worker in every slot that gets connections.
 func (l *loop) canGoBack() bool {
-	return l.standby != nil && !l.standby.empty() && l.standby.intact(len(l.standby.slots))
+	return l.standby != nil && l.standby.intact(max(l.sizes.steered, l.sizes.target))
 }
 
 // canServe tells that some of the generation that stands by is there, which is more than nothing.
@@ -423,6 +434,9 @@ func (l *loop) noWay() string {
 		return "none is live"
 	case l.starting != nil:
 		return fmt.Sprintf("generation %d serves, and generation %d has had no connection yet", l.live.number, l.starting.number)
+	}
+	if l.standby != nil {
+		return fmt.Sprintf("generation %d stands by, and has not as many workers as there are to be now", l.standby.number)
 	}
 	return fmt.Sprintf("generation %d serves, and none stands by", l.live.number)
 }

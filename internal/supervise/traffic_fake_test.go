@@ -19,6 +19,7 @@ type traffic struct {
 	slow      time.Duration
 	failSplit error
 	unfit     bool         // probes fail
+	ill       int          // the pid of one whose probes fail
 	canaries  map[int]bool // generations that had a share
 	back      map[int]bool // those that somebody has gone back from
 	cleared   int          // connections
@@ -117,10 +118,10 @@ func (x *traffic) connect() {
 }
 
 // probe is Config.Probe.
-func (x *traffic) probe(ctx context.Context, _ Worker, _ int, again bool) error {
+func (x *traffic) probe(ctx context.Context, worker Worker, _ int, again bool) error {
 	<-time.After(200 * time.Millisecond)
 	var unfit bool
-	x.w.locked(func() { unfit = x.unfit })
+	x.w.locked(func() { unfit = x.unfit || worker.Pid == x.ill })
 	if unfit && !again {
 		<-ctx.Done() // tried until then
 	}
@@ -140,7 +141,7 @@ func (x *traffic) checkSpawn(generation, side int) {
 		return
 	}
 	for _, p := range w.alive() {
-		if p.side == side && w.listed(p) && !p.told() && p.id.Slot < w.workers {
+		if p.side == side && w.listed(p) && !p.told() && p.id.Slot < w.workers && !w.renewed[p.id.Pid] {
 			assert.Equal(w.t, generation, p.id.Generation, "it gets the connections of %v", p.id)
 		}
 	}
@@ -165,6 +166,14 @@ func (x *traffic) succeeded(p *fakeProc) bool {
 	w := x.w
 	return slices.ContainsFunc(w.alive(), func(q *fakeProc) bool {
 		return q != p && q.side == p.side && q.id.Slot == p.id.Slot && w.listed(q) && w.proven[q.id.Pid] && !q.told()
+	})
+}
+
+// canDoWithout tells that a process has no connections and none wait for it, and that others
+// serve: it may be in the way of a generation that is to mend a live one that is not whole.
+func (x *traffic) canDoWithout(p *fakeProc) bool {
+	return x.of(p.side) == 0 && x.drained[p.side] && slices.ContainsFunc(x.w.procs, func(q *fakeProc) bool {
+		return q.side != p.side && !q.gone && !q.told() && x.w.proven[q.id.Pid]
 	})
 }
 

@@ -321,7 +321,8 @@ func TestConnectionsThatCannotBeSent(t *testing.T) {
 		w.sleep(time.Second)
 		assert.ErrorIs(t, answered(reply), errUnfit)
 		assert.Equal(t, []string{"1.0"}, w.served())
-		require.True(t, w.worker(2, 0).told())
+		w.sleep(time.Second)
+		require.True(t, w.worker(2, 0).told(), "when what may wait for it was accepted")
 	})
 }
 
