@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -72,7 +69,8 @@ type Config struct {
 	// without having stopped them (PR_SET_PDEATHSIG). Linux only.
 	DieWithParent bool
 	// Subreaper makes this process adopt, and wait for, orphans of the workers as
-	// PID 1 does (PR_SET_CHILD_SUBREAPER). It must then start no other children
+	// PID 1 does (PR_SET_CHILD_SUBREAPER). Those that are left when the last worker has
+	// gone get TERM, and KILL after KillTimeout, or 10 s. It must then start no other children
 	// while Run runs, as they would be taken for orphans. Linux only.
 	Subreaper bool
 
@@ -153,6 +151,9 @@ type Config struct {
 	// group when it ends is told to go by the signal that it was told by, or SignalOnHUP;
 	// with KillTimeout it is killed and waited for. That is on Linux only.
 	KillGroup bool
+	// SignalGroup is KillGroup, and has the whole group get the signals that tell a worker to
+	// go: SignalOnHUP, SignalOnTERM, and those for workers that have failed or hang.
+	SignalGroup bool
 	// StopDelay is how long the workers serve on after TERM, for load
 	// balancers to learn that they should look elsewhere.
 	StopDelay time.Duration
@@ -297,6 +298,7 @@ func (c *Config) complete() {
 		c.Log = os.Stderr
 	}
 	c.Release = cmp.Or(c.Release, Version)
+	c.KillGroup = c.KillGroup || c.SignalGroup
 	if c.Started == nil {
 		c.Started = func() {}
 	}
@@ -454,66 +456,6 @@ func (c *Config) checkNumbers() error {
 		fault("to follow a worker goes without the number of workers, which is %d", c.Workers)
 	}
 	return errors.Join(append(faults, c.Replace.how.Check(c.Workers), c.Proof.how.Check())...)
-}
-
-func (c *Config) checkEnv(env launch.Environ) error {
-	var faults []error
-	for _, pair := range env {
-		if strings.Contains(pair, "\x00") {
-			faults = append(faults, fmt.Errorf("variable %q holds a NUL, which no variable can", pair))
-		}
-	}
-	for _, name := range c.DropEnv {
-		if name == "" || strings.ContainsAny(name, "=\x00") {
-			faults = append(faults, fmt.Errorf("drop-env %q is not the name of a variable", name))
-		}
-	}
-	_, err := settings(env)
-	return errors.Join(append(faults, err)...)
-}
-
-// checkPaths finds paths that are too long, and files that would be written over
-// each other.
-func (c *Config) checkPaths(specs []socket.Spec) error {
-	var faults []error
-	users := map[string]string{}
-	if err := fd.CheckPath(c.Control); err != nil {
-		faults = append(faults, fmt.Errorf("control socket %q: %w", c.Control, err))
-	}
-	add := func(what, path string) {
-		if path == "" {
-			return
-		}
-		path = filepath.Clean(path)
-		if other, taken := users[path]; taken {
-			faults = append(faults, fmt.Errorf("%s and %s are both %q", other, what, path))
-		}
-		users[path] = what
-	}
-	for _, spec := range specs {
-		add("socket", spec.Path)
-	}
-	add("pid file", c.PidFile)
-	add("status file", c.StatusFile)
-	add("control socket", c.Control)
-	add("log file", c.LogFile)
-	return errors.Join(faults...)
-}
-
-func (c *Config) checkCommand() error {
-	if len(c.Command) == 0 {
-		return errors.New("the server program is missing")
-	}
-	var faults []error
-	if strings.TrimSpace(c.Command[0]) == "" {
-		faults = append(faults, errors.New("the server program is empty"))
-	}
-	for _, arg := range c.Command {
-		if strings.Contains(arg, "\x00") {
-			faults = append(faults, fmt.Errorf("argument %q holds a NUL, which no argument can", arg))
-		}
-	}
-	return errors.Join(faults...)
 }
 
 // Image is what a superdaemon is to become.

@@ -67,7 +67,8 @@ type Starter struct {
 	caught *signals.Caught  // nil: none is
 	pid    *runfile.PidFile // nil: there is none
 
-	orphans *runfile.Orphans // nil: they are not looked for
+	orphans   *runfile.Orphans // nil: they are not looked for
+	strangers []int            // children that are no orphans of workers
 	images
 }
 
@@ -119,6 +120,9 @@ func New(c Config) (*Starter, error) {
 	life.Hurry = s.launcher.Hurry
 	if c.KillGroup {
 		life.Leftovers = s.launcher.Leftovers
+	}
+	if c.SignalGroup {
+		life.SignalGroup = s.launcher.SignalGroup
 	}
 	life.CatchUp = func() { s.notices.CatchUp() } // there is one where it is asked
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
@@ -259,6 +263,9 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
 	if s.inInitsPlace() {
+		if s.strangers = s.held().Strangers; s.handed == nil {
+			s.strangers = proc.Strangers()
+		}
 		stop, err := s.adoptOrphans()
 		if err != nil {
 			return open, err
@@ -442,6 +449,7 @@ func (s *Starter) Run(ctx context.Context) error {
 		run = s.goOn
 	}
 	err := run(ctx)
+	s.endOrphans()
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()

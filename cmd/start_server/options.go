@@ -46,7 +46,7 @@ type options struct {
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program. Repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program except PATH and those that start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
-	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1 (Linux)"`
+	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1. Orphans that are left at the stop get TERM, and KILL after --kill-timeout or 10 seconds (Linux)"`
 
 	Watchdog string `long:"watchdog" value-name:"SECONDS" default-mask:"off" description:"a worker that has said WATCHDOG=1 or READY=1 to NOTIFY_SOCKET and then is silent for so long hangs: when a successor has proved itself it gets ABRT, and KILL after --kill-timeout or 10 seconds. Workers find the time in WATCHDOG_USEC, see sd_watchdog_enabled(3) (Linux)"`
 	MaxRSS   string `long:"max-rss" value-name:"SIZE" default-mask:"no limit" description:"replace a worker that has more memory with its descendants, one at a time, when a successor has proved itself. SIZE is in bytes, or with K, M or G: 512M (Linux)"`
@@ -59,6 +59,7 @@ type options struct {
 	KillOldDelay        string `long:"kill-old-delay" value-name:"SECONDS" default-mask:"0, or 5 with --enable-auto-restart" description:"time from the success of the new workers to the signal for the old ones. Also KILL_OLD_DELAY"`
 	KillTimeout         string `long:"kill-timeout" value-name:"SECONDS" default-mask:"never" description:"KILL a worker that is still there so long after it was told to go"`
 	KillGroup           bool   `long:"kill-group" description:"KILL the worker's whole process group then. What a worker leaves behind in its group is told to go as the worker was (Linux)"`
+	SignalGroup         bool   `long:"signal-group" description:"as --kill-group, and the signals that tell a worker to go are sent to its whole process group"`
 	StopDelay           string `long:"stop-delay" value-name:"SECONDS" default-mask:"0" description:"serve on so long after TERM before stopping"`
 	Rolling             bool   `long:"rolling" description:"restart worker by worker: a new one that has proved itself replaces the old one of its number. Needs --workers"`
 	Surge               string `long:"surge" value-name:"K" default-mask:"1" description:"in a rolling restart run at most K processes beyond --workers"`
@@ -141,7 +142,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.DropEnv, c.ClearEnv = o.DropEnv, o.ClearEnv
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
-	c.KillGroup = o.KillGroup
+	c.KillGroup, c.SignalGroup = o.KillGroup, o.SignalGroup
 	c.BlueGreen, c.Probes = o.BlueGreen, o.Probe
 	c.FDStore, c.ReplaceOrphans = o.FDStore, o.ReplaceOrphans && o.StatusFile != ""
 	c.Control = o.Control

@@ -55,6 +55,8 @@ type State struct {
 
 	Kept []socket.Kept // by the service manager
 
+	Strangers []int // children that were there before the first worker
+
 	Unit int // what the service manager takes the superdaemon for
 
 	Guard        int // the end of a pipe to the child that has rehearsed
