@@ -16,6 +16,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/probe"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -190,6 +191,13 @@ type Config struct {
 	// user and root ask how things stand and have things done. "": there is none.
 	Control string
 
+	// OnEvent are commands that are started by sh -c for events of the control socket, each
+	// COMMAND, for all of them, or EVENT[,EVENT...]:COMMAND. One reads the event from its
+	// stdin, as the line of JSON that clients get, and its output goes to the log. There is one
+	// at a time, and it is killed with its process group after 30 s; if more than 100 wait the
+	// oldest is dropped. It runs as the user of this process. See docs/health.md.
+	OnEvent []string
+
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
 	// or "| command", or "syslog:TAG", which is logger(1) with that tag
 	// ("syslog:": Name). "": the log to Log, the workers' to our own. With
@@ -312,6 +320,7 @@ type plan struct {
 	specs   []socket.Spec
 	program launch.Program
 	probes  []probe.Probe
+	rules   []report.Rule
 	env     launch.Environ // of the workers, but for what changes from one to the next
 }
 
@@ -337,9 +346,11 @@ func (c *Config) check() (plan, error) {
 	if p.probes, unasked = c.probes(bound); wrong != nil {
 		unasked = nil
 	}
+	rules, unheard := report.ParseRules(c.OnEvent)
+	p.rules = rules
 	faults := []error{
 		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile),
-		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env),
+		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env), unheard,
 	}
 	return p, errors.Join(faults...)
 }

@@ -69,6 +69,7 @@ type Starter struct {
 
 	orphans   *runfile.Orphans // nil: they are not looked for
 	strangers []int            // children that are no orphans of workers
+	command   *proc.Process    // for an event, of the last image; nil: there is none
 	images
 }
 
@@ -79,6 +80,7 @@ type reports struct {
 	sockets *report.Sockets
 	manager *report.Manager // nil: there is no service manager to be told
 	gone    report.Gone
+	onEvent *report.OnEvent
 	store   *report.Store // nil: nothing is kept by that manager
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
@@ -173,6 +175,10 @@ func (s *Starter) observers() []supervise.Observer {
 	})
 	if len(s.plan.specs) > 0 {
 		all = append(all, s.reports.sockets)
+	}
+	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, s.startForEvent)
+	if s.reports.onEvent.Verbose = c.Verbose; len(s.plan.rules) > 0 {
+		all = append(all, s.reports.onEvent)
 	}
 	return all
 }
@@ -449,6 +455,7 @@ func (s *Starter) Run(ctx context.Context) error {
 		run = s.goOn
 	}
 	err := run(ctx)
+	s.reports.onEvent.End()
 	s.endOrphans()
 	s.out.Wait()
 	s.reports.manager.End(err)

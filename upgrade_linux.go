@@ -116,6 +116,8 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	var release undo
 	defer func() { _ = release.run() }()
 	release.add(s.endChecker())
+	commands, again := s.handCommands()
+	release.add(again)
 	stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()
@@ -125,7 +127,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		return err
 	}
 	release.add(func() error { goOn(); return nil })
-	state.Loop, state.Processes = f, nil
+	state.Loop, state.Processes, state.Commands = f, nil, commands()
 	for _, p := range processes {
 		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
 	}
@@ -207,6 +209,9 @@ func (s *Starter) inherit() {
 	if h.Output.Command != nil && h.Logger != nil {
 		h.Output.Command.Process = proc.Adopt(*h.Logger)
 	}
+	if h.Commands != nil && h.Commands.Running != nil {
+		s.command = proc.Adopt(*h.Commands.Running)
+	}
 	s.out.Adopt(h.Output)
 	s.upgrades = h.Upgrades
 	if h.Why != "" {
@@ -243,6 +248,7 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
+	s.takeCommands()
 	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil && s.pid == nil {
 		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)

@@ -82,12 +82,13 @@ type options struct {
 
 	_ struct{} `section:"Files" example:"start_server --port=8080 --control=app.ctl --log-file=app.log -- ./server"`
 
-	PidFile      string `long:"pid-file" value-name:"FILE" complete:"file" description:"file to hold the pid of start_server while it runs"`
-	StatusFile   string `long:"status-file" value-name:"FILE" complete:"file" description:"file to list the serving workers, a line GENERATION:PID each"`
-	Control      string `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
-	LogFile      string `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
-	PrefixOutput bool   `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
-	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
+	PidFile      string   `long:"pid-file" value-name:"FILE" complete:"file" description:"file to hold the pid of start_server while it runs"`
+	StatusFile   string   `long:"status-file" value-name:"FILE" complete:"file" description:"file to list the serving workers, a line GENERATION:PID each"`
+	Control      string   `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
+	OnEvent      []string `long:"on-event" value-name:"[EVENT,...:]COMMAND" description:"start COMMAND by sh -c for each event of --control's list, or with live,failed:COMMAND for those. It reads the event from its stdin, as a line of JSON. One at a time; one that takes 30 seconds is killed. Repeatable"`
+	LogFile      string   `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
+	PrefixOutput bool     `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
+	Daemonize    string   `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
 	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`
 
@@ -145,7 +146,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.KillGroup, c.SignalGroup = o.KillGroup, o.SignalGroup
 	c.BlueGreen, c.Probes = o.BlueGreen, o.Probe
 	c.FDStore, c.ReplaceOrphans = o.FDStore, o.ReplaceOrphans && o.StatusFile != ""
-	c.Control = o.Control
+	c.Control, c.OnEvent = o.Control, o.OnEvent
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
 	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), cmdline.RehearseArg, o.changes
