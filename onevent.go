@@ -4,7 +4,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/launch"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/report"
@@ -36,38 +35,4 @@ func (s *Starter) startForEvent(c report.Call) (report.Running, error) {
 		_, _ = line.WriteString(c.Event) // it need not read it
 	}()
 	return p, nil
-}
-
-// handCommands hands the commands for events over. fill is called when no child is waited
-// for any more.
-func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
-	running, since, waiting, goOn := s.reports.onEvent.Hand()
-	return func() *handover.Commands {
-		state := &handover.Commands{Since: since}
-		if p, ok := running.(*proc.Process); ok {
-			handed := p.Hand()
-			state.Running = &handed
-		}
-		for _, c := range waiting {
-			state.Waiting = append(state.Waiting, handover.Command(c))
-		}
-		return state
-	}, func() error { goOn(); return nil }
-}
-
-// takeCommands goes on with those of the last image.
-func (s *Starter) takeCommands() {
-	last := s.handed.Commands
-	if last == nil {
-		return
-	}
-	var waiting []report.Call
-	for _, c := range last.Waiting {
-		waiting = append(waiting, report.Call(c))
-	}
-	var running report.Running
-	if s.command != nil {
-		running = s.command
-	}
-	s.reports.onEvent.GoOn(running, last.Since, waiting)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -378,4 +379,38 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 		}
 	}
 	return output.Try(s.config.LogFile)
+}
+
+// handCommands hands the commands for events over. fill is called when no child is waited
+// for any more.
+func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
+	running, since, waiting, goOn := s.reports.onEvent.Hand()
+	return func() *handover.Commands {
+		state := &handover.Commands{Since: since}
+		if p, ok := running.(*proc.Process); ok {
+			handed := p.Hand()
+			state.Running = &handed
+		}
+		for _, c := range waiting {
+			state.Waiting = append(state.Waiting, handover.Command(c))
+		}
+		return state
+	}, func() error { goOn(); return nil }
+}
+
+// takeCommands goes on with those of the last image.
+func (s *Starter) takeCommands() {
+	last := s.handed.Commands
+	if last == nil {
+		return
+	}
+	var waiting []report.Call
+	for _, c := range last.Waiting {
+		waiting = append(waiting, report.Call(c))
+	}
+	var running report.Running
+	if s.command != nil {
+		running = s.command
+	}
+	s.reports.onEvent.GoOn(running, last.Since, waiting)
 }

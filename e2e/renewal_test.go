@@ -273,5 +273,5 @@ func TestRenewalsBadInput(t *testing.T) {
 	}
 	code, printed := command(t, tempDir(t), ours, "--port=web@0,defer-accept", "--blue-green", "--ready=probe", "--probe=tcp://web", "--probe=http://web/", "--", "true")
 	assert.Equal(t, 2, code)
-	assert.Equal(t, `start_server: probe "tcp://web": with defer-accept nobody accepts a connection on which nothing is sent: ask by http:// or exec:`+"\n", printed)
+	assert.Equal(t, `start_server: probe "tcp://web": with defer-accept nobody accepts a connection on which nothing is sent: ask by http:// or an exec: command`+"\n", printed)
 }
