@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,20 @@ type commands struct {
 	started []Call
 	running int
 	killed  int
+}
+
+// calls are those that were started.
+func (c *commands) calls() []Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.started)
+}
+
+// kills is how many were killed.
+func (c *commands) kills() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.killed
 }
 
 type commandRun struct {
@@ -117,11 +132,11 @@ func TestCommandIsStartedForItsEvents(t *testing.T) {
 		o.Hear(live(3))
 		time.Sleep(4 * time.Second)
 		var names []string
-		for _, call := range c.started {
+		for _, call := range c.calls() {
 			names = append(names, call.Command)
 		}
 		assert.Equal(t, []string{"all", "all", "some"}, names)
-		assert.Equal(t, `{"version":1,"event":"restart-asked","time":946684800,"text":"received HUP, spawning a new worker"}`+"\n", c.started[0].Event)
+		assert.Equal(t, `{"version":1,"event":"restart-asked","time":946684800,"text":"received HUP, spawning a new worker"}`+"\n", c.calls()[0].Event)
 	})
 	assert.Empty(t, lines)
 }
@@ -136,9 +151,9 @@ func TestOldestEventIsDropped(t *testing.T) {
 			}
 		}
 		time.Sleep(102 * time.Second)
-		assert.Len(t, c.started, 101)
-		assert.Contains(t, c.started[1].Event, `"generation":51}`)
-		assert.Contains(t, c.started[100].Event, `"generation":150}`)
+		assert.Len(t, c.calls(), 101)
+		assert.Contains(t, c.calls()[1].Event, `"generation":51}`)
+		assert.Contains(t, c.calls()[100].Event, `"generation":150}`)
 	})
 	assert.Equal(t, []string{"49 events dropped, as the commands for events are too slow"}, lines)
 }
@@ -149,8 +164,8 @@ func TestCommandThatDoesNotEndIsKilled(t *testing.T) {
 		o.Hear(live(1))
 		o.Hear(live(2))
 		time.Sleep(31 * time.Second)
-		assert.Equal(t, 1, c.killed)
-		assert.Len(t, c.started, 2)
+		assert.Equal(t, 1, c.kills())
+		assert.Len(t, c.calls(), 2)
 		o.Hear(live(3))
 	})
 	assert.Equal(t, []string{
@@ -181,14 +196,14 @@ func TestCommandsAreHandedOver(t *testing.T) {
 		assert.Equal(t, time.Second, time.Since(since))
 		assert.Len(t, waiting, 2)
 		time.Sleep(time.Minute)
-		assert.Len(t, c.started, 1, "the next image goes on")
+		assert.Len(t, c.calls(), 1, "the next image goes on")
 		again()
 		synctest.Wait()
-		assert.Len(t, c.started, 2, "or this one")
+		assert.Len(t, c.calls(), 2, "or this one")
 		time.Sleep(time.Minute)
-		assert.Len(t, c.started, 3)
+		assert.Len(t, c.calls(), 3)
 		o.GoOn(nil, time.Time{}, waiting)
 		time.Sleep(time.Minute)
-		assert.Len(t, c.started, 5)
+		assert.Len(t, c.calls(), 5)
 	})
 }
