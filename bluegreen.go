@@ -123,6 +123,11 @@ func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 		}
 	}
 	probes, err := probe.Parse(c.Probes, launch.Names(sockets), c.BlueGreen)
+	for _, p := range probes {
+		if p.SendsNothing() && sockets[p.Socket].DeferAccept {
+			faults = append(faults, fmt.Errorf("probe %q: with defer-accept nobody accepts a connection on which nothing is sent: ask by http:// or an exec: command", p.Text))
+		}
+	}
 	return probes, errors.Join(append(faults, err)...)
 }
 

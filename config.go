@@ -14,6 +14,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/probe"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -67,7 +68,8 @@ type Config struct {
 	// without having stopped them (PR_SET_PDEATHSIG). Linux only.
 	DieWithParent bool
 	// Subreaper makes this process adopt, and wait for, orphans of the workers as
-	// PID 1 does (PR_SET_CHILD_SUBREAPER). It must then start no other children
+	// PID 1 does (PR_SET_CHILD_SUBREAPER). Those that are left when the last worker has
+	// gone get TERM, and KILL after KillTimeout, or 10 s. It must then start no other children
 	// while Run runs, as they would be taken for orphans. Linux only.
 	Subreaper bool
 
@@ -148,6 +150,9 @@ type Config struct {
 	// group when it ends is told to go by the signal that it was told by, or SignalOnHUP;
 	// with KillTimeout it is killed and waited for. That is on Linux only.
 	KillGroup bool
+	// SignalGroup is KillGroup, and has the whole group get the signals that tell a worker to
+	// go: SignalOnHUP, SignalOnTERM, and those for workers that have failed or hang.
+	SignalGroup bool
 	// StopDelay is how long the workers serve on after TERM, for load
 	// balancers to learn that they should look elsewhere.
 	StopDelay time.Duration
@@ -183,6 +188,13 @@ type Config struct {
 	// Control is the path of the control socket, by which clients of the same
 	// user and root ask how things stand and have things done. "": there is none.
 	Control string
+
+	// OnEvent are commands that are started by sh -c for events of the control socket, each
+	// COMMAND, for all of them, or EVENT[,EVENT...]:COMMAND. One reads the event from its
+	// stdin, as the line of JSON that clients get, and its output goes to the log. There is one
+	// at a time, and it is killed with its process group after 30 s; if more than 100 wait the
+	// oldest is dropped. It runs as the user of this process. See docs/health.md.
+	OnEvent []string
 
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
 	// or "| command", or "syslog:TAG", which is logger(1) with that tag
@@ -300,6 +312,7 @@ func (c *Config) complete() {
 		c.Log = os.Stderr
 	}
 	c.Release = cmp.Or(c.Release, Version)
+	c.KillGroup = c.KillGroup || c.SignalGroup
 	if c.Started == nil {
 		c.Started = func() {}
 	}
@@ -313,6 +326,7 @@ type plan struct {
 	specs   []socket.Spec
 	program launch.Program
 	probes  []probe.Probe
+	rules   []report.Rule
 	env     launch.Environ // of the workers, but for what changes from one to the next
 }
 
@@ -338,9 +352,11 @@ func (c *Config) check() (plan, error) {
 	if p.probes, unasked = c.probes(bound); wrong != nil {
 		unasked = nil
 	}
+	rules, unheard := report.ParseRules(c.OnEvent)
+	p.rules = rules
 	faults := []error{
 		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
-		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env),
+		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env), unheard,
 	}
 	return p, errors.Join(faults...)
 }

@@ -67,7 +67,9 @@ type Starter struct {
 	caught *signals.Caught  // nil: none is
 	pid    *runfile.PidFile // nil: there is none
 
-	orphans *runfile.Orphans // nil: they are not looked for
+	orphans   *runfile.Orphans // nil: they are not looked for
+	strangers []int            // children that are no orphans of workers
+	command   *proc.Process    // for an event, of the last image; nil: there is none
 	images
 }
 
@@ -78,6 +80,7 @@ type reports struct {
 	sockets *report.Sockets
 	manager *report.Manager // nil: there is no service manager to be told
 	gone    report.Gone
+	onEvent *report.OnEvent
 	store   *report.Store // nil: nothing is kept by that manager
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
@@ -120,6 +123,9 @@ func New(c Config) (*Starter, error) {
 	life.Hurry = s.launcher.Hurry
 	if c.KillGroup {
 		life.Leftovers = s.launcher.Leftovers
+	}
+	if c.SignalGroup {
+		life.SignalGroup = s.launcher.SignalGroup
 	}
 	life.CatchUp = func() { s.notices.CatchUp() } // there is one where it is asked
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
@@ -170,6 +176,10 @@ func (s *Starter) observers() []supervise.Observer {
 	})
 	if len(s.plan.specs) > 0 {
 		all = append(all, s.reports.sockets)
+	}
+	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, s.startForEvent)
+	if s.reports.onEvent.Verbose = c.Verbose; len(s.plan.rules) > 0 {
+		all = append(all, s.reports.onEvent)
 	}
 	return all
 }
@@ -260,6 +270,9 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
 	if s.inInitsPlace() {
+		if s.strangers = s.held().Strangers; s.handed == nil {
+			s.strangers = proc.Strangers()
+		}
 		stop, err := s.adoptOrphans()
 		if err != nil {
 			return open, err
@@ -443,6 +456,8 @@ func (s *Starter) Run(ctx context.Context) error {
 		run = s.goOn
 	}
 	err := run(ctx)
+	s.reports.onEvent.End()
+	s.endOrphans()
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()

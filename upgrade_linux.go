@@ -13,6 +13,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -98,7 +99,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		From:     handover.Image{Executable: path, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Sources: sources, Control: &control.Held{Path: s.launcher.Control, FD: -1},
+		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if len(image.Args) > 0 {
 		state.To.Args = append([]string{os.Args[0]}, image.Args...)
@@ -116,6 +117,8 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	var release undo
 	defer func() { _ = release.run() }()
 	release.add(s.endChecker())
+	commands, again := s.handCommands()
+	release.add(again)
 	stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
 	state.Unit = s.reports.manager.State()
@@ -125,7 +128,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		return err
 	}
 	release.add(func() error { goOn(); return nil })
-	state.Loop, state.Processes = f, nil
+	state.Loop, state.Processes, state.Commands = f, nil, commands()
 	for _, p := range processes {
 		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
 	}
@@ -207,6 +210,9 @@ func (s *Starter) inherit() {
 	if h.Output.Command != nil && h.Logger != nil {
 		h.Output.Command.Process = proc.Adopt(*h.Logger)
 	}
+	if h.Commands != nil && h.Commands.Running != nil {
+		s.command = proc.Adopt(*h.Commands.Running)
+	}
 	s.out.Adopt(h.Output)
 	s.upgrades = h.Upgrades
 	if h.Why != "" {
@@ -243,6 +249,7 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
+	s.takeCommands()
 	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil && s.pid == nil {
 		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
@@ -372,4 +379,38 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 		}
 	}
 	return output.Try(s.config.LogFile)
+}
+
+// handCommands hands the commands for events over. fill is called when no child is waited
+// for any more.
+func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
+	running, since, waiting, goOn := s.reports.onEvent.Hand()
+	return func() *handover.Commands {
+		state := &handover.Commands{Since: since}
+		if p, ok := running.(*proc.Process); ok {
+			handed := p.Hand()
+			state.Running = &handed
+		}
+		for _, c := range waiting {
+			state.Waiting = append(state.Waiting, handover.Command(c))
+		}
+		return state
+	}, func() error { goOn(); return nil }
+}
+
+// takeCommands goes on with those of the last image.
+func (s *Starter) takeCommands() {
+	last := s.handed.Commands
+	if last == nil {
+		return
+	}
+	var waiting []report.Call
+	for _, c := range last.Waiting {
+		waiting = append(waiting, report.Call(c))
+	}
+	var running report.Running
+	if s.command != nil {
+		running = s.command
+	}
+	s.reports.onEvent.GoOn(running, last.Since, waiting)
 }

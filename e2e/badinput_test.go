@@ -46,7 +46,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--restart", "--pid-file=x"}, `--restart needs --control, or --pid-file and --status-file`},
 		{[]string{"--stop"}, `--stop needs --control or --pid-file`},
 		{[]string{"--stop", "--restart", "--pid-file=x"}, `--restart and --stop exclude each other`},
-		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart, --stop, --status and --upgrade only`},
+		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart, --rollback, --promote, --stop, --status and --upgrade only`},
 		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: "yes" is neither started nor ready`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},
@@ -62,7 +62,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--umask=9", "--", "true"}, `--umask: "9" is not an octal number from 0 to 777`},
 		{[]string{"--nice=a", "--", "true"}, `--nice: "a" is not a number from -20 to 19`},
 		{[]string{"--drop-env=A=B", "--", "true"}, `drop-env "A=B" is not the name of a variable`},
-		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --subreaper, --stop-delay, --surge, --signal-on-hup, --signal-on-term, --status-file, --stop, --status; see start_server --help`},
+		{[]string{"--s=x", "--", "true"}, `--s=x: ambiguous: --subreaper, --signal-on-hup, --signal-on-term, --signal-group, --stop-delay, --surge, --status-file, --stop, --status; see start_server --help`},
 	} {
 		code, printed := command(t, tempDir(t), ours, c.args...)
 		assert.Equal(t, 2, code, "%q", c.args)

@@ -385,9 +385,9 @@ func TestIntEndsTheStopDelay(t *testing.T) {
 func TestBadCommandLineOfWorkers(t *testing.T) {
 	t.Parallel()
 	for option, want := range map[string]string{
-		"--ready=soon":      `--ready: "soon" is neither interval nor notify`,
+		"--ready=soon":      `--ready: "soon" is not interval, notify or probe`,
 		"--ready=":          `--ready: its value is missing`,
-		"--ready-timeout=5": `--ready-timeout: it goes with --ready=notify only`,
+		"--ready-timeout=5": `--ready-timeout: it goes with --ready=notify or probe only`,
 		"--attempts=-1":     `--attempts: "-1" is not a number from 0 to 2147483647`,
 		"--attempts=many":   `--attempts: "many" is not a number from 0 to 2147483647`,
 		"--attempts=":       `--attempts: its value is missing`,

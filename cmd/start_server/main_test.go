@@ -113,7 +113,7 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--pid-file=p stop", "stop: there is no such program; did you mean --stop? See start_server --help"},
 		{"status", "status: there is no such program; did you mean --status? See start_server --help"},
 		{"--interval", "--interval: its value is missing"},
-		{"--s=1", "--s=1: ambiguous: --subreaper, --signal-on-hup, --signal-on-term, --stop-delay, --surge, --status-file, --stop, --status; see start_server --help"},
+		{"--s=1", "--s=1: ambiguous: --subreaper, --signal-on-hup, --signal-on-term, --signal-group, --stop-delay, --surge, --status-file, --stop, --status; see start_server --help"},
 	} {
 		code, stdout, stderr := drive(strings.Fields(c.args)...)
 		assert.Equal(t, exitUsage, code, c.args)

@@ -46,7 +46,7 @@ type options struct {
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program. Repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program except PATH and those that start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
-	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1 (Linux)"`
+	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1. Orphans that are left at the stop get TERM, and KILL after --kill-timeout or 10 seconds (Linux)"`
 
 	Watchdog string `long:"watchdog" value-name:"SECONDS" default-mask:"off" description:"a worker that has said WATCHDOG=1 or READY=1 to NOTIFY_SOCKET and then is silent for so long hangs: when a successor has proved itself it gets ABRT, and KILL after --kill-timeout or 10 seconds. Workers find the time in WATCHDOG_USEC, see sd_watchdog_enabled(3) (Linux)"`
 	MaxRSS   string `long:"max-rss" value-name:"SIZE" default-mask:"no limit" description:"replace a worker that has more memory with its descendants, one at a time, when a successor has proved itself. SIZE is in bytes, or with K, M or G: 512M (Linux)"`
@@ -59,6 +59,7 @@ type options struct {
 	KillOldDelay        string `long:"kill-old-delay" value-name:"SECONDS" default-mask:"0, or 5 with --enable-auto-restart" description:"time from the success of the new workers to the signal for the old ones. Also KILL_OLD_DELAY"`
 	KillTimeout         string `long:"kill-timeout" value-name:"SECONDS" default-mask:"never" description:"KILL a worker that is still there so long after it was told to go"`
 	KillGroup           bool   `long:"kill-group" description:"KILL the worker's whole process group then. What a worker leaves behind in its group is told to go as the worker was (Linux)"`
+	SignalGroup         bool   `long:"signal-group" description:"as --kill-group, and the signals that tell a worker to go are sent to its whole process group"`
 	StopDelay           string `long:"stop-delay" value-name:"SECONDS" default-mask:"0" description:"serve on so long after TERM before stopping"`
 	Rolling             bool   `long:"rolling" description:"restart worker by worker: a new one that has proved itself replaces the old one of its number. Needs --workers"`
 	Surge               string `long:"surge" value-name:"K" default-mask:"1" description:"in a rolling restart run at most K processes beyond --workers"`
@@ -81,14 +82,15 @@ type options struct {
 
 	_ struct{} `section:"Files" example:"start_server --port=8080 --control=app.ctl --log-file=app.log -- ./server"`
 
-	PidFile      string `long:"pid-file" value-name:"FILE" complete:"file" description:"file to hold the pid of start_server while it runs"`
-	StatusFile   string `long:"status-file" value-name:"FILE" complete:"file" description:"file to list the serving workers, a line GENERATION:PID each"`
-	Control      string `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
-	LogFile      string `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
-	PrefixOutput bool   `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
-	LogFormat    string `long:"log-format" value-name:"FORMAT" complete:"plain time json" default-mask:"plain" description:"what lines of the log look like: plain, Server::Starter's; time, after the time; json, an object a line"`
-	LogWorkers   bool   `long:"log-workers" description:"--prefix-output by pid, generation, slot and stream, in that format"`
-	Daemonize    string `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
+	PidFile      string   `long:"pid-file" value-name:"FILE" complete:"file" description:"file to hold the pid of start_server while it runs"`
+	StatusFile   string   `long:"status-file" value-name:"FILE" complete:"file" description:"file to list the serving workers, a line GENERATION:PID each"`
+	Control      string   `long:"control" value-name:"PATH" complete:"socket" description:"control socket: to make, and for the client options to use. See start_server-control(7)"`
+	OnEvent      []string `long:"on-event" value-name:"[EVENT,...:]COMMAND" description:"start COMMAND by sh -c for each event of --control's list, or with live,failed:COMMAND for those. It reads the event from its stdin, as a line of JSON. One at a time; one that takes 30 seconds is killed. Repeatable"`
+	LogFile      string   `long:"log-file" value-name:"FILE" complete:"file" default-mask:"stderr" description:"where stdout and stderr of start_server and the program go: a file, \"| command\", or syslog:[TAG], which is logger(1)"`
+	PrefixOutput bool     `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
+	LogFormat    string   `long:"log-format" value-name:"FORMAT" complete:"plain time json" default-mask:"plain" description:"what lines of the log look like: plain, Server::Starter's; time, after the time; json, an object a line"`
+	LogWorkers   bool     `long:"log-workers" description:"--prefix-output by pid, generation, slot and stream, in that format"`
+	Daemonize    string   `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
 	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`
 
@@ -144,10 +146,10 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.DropEnv, c.ClearEnv = o.DropEnv, o.ClearEnv
 	c.DieWithParent, c.Subreaper = o.DieWithParent, o.Subreaper
 	c.EnableAutoRestart = o.EnableAutoRestart
-	c.KillGroup = o.KillGroup
+	c.KillGroup, c.SignalGroup = o.KillGroup, o.SignalGroup
 	c.BlueGreen, c.Probes = o.BlueGreen, o.Probe
 	c.FDStore, c.ReplaceOrphans = o.FDStore, o.ReplaceOrphans && o.StatusFile != ""
-	c.Control = o.Control
+	c.Control, c.OnEvent = o.Control, o.OnEvent
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
 	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), cmdline.RehearseArg, o.changes

@@ -29,6 +29,12 @@ func (a *Answer) encode() []byte {
 	return append(o.json(), '\n')
 }
 
+// Line is the event as subscribers get it, with its newline.
+func (e Event) Line(now time.Time) []byte {
+	e.Version, e.Time = Version, now
+	return e.encode()
+}
+
 // encode returns the line of an event.
 func (e *Event) encode() []byte {
 	var o object

@@ -55,6 +55,10 @@ type State struct {
 
 	Kept []socket.Kept // by the service manager
 
+	Strangers []int // children that were there before the first worker
+
+	Commands *Commands // for events
+
 	Unit int // what the service manager takes the superdaemon for
 
 	Guard        int // the end of a pipe to the child that has rehearsed
@@ -82,6 +86,16 @@ type Notices struct {
 	FD      int
 	Unheard []supervise.Notice // that were read
 }
+
+// Commands are those that are started for events.
+type Commands struct {
+	Running *proc.Handed // nil: none is
+	Since   time.Time
+	Waiting []Command
+}
+
+// Command is one, with the line of the event that it is to be told.
+type Command struct{ Command, Event string }
 
 // encode writes a state.
 func (s *State) encode(c clock) []byte { return c.append([]byte(magic), reflect.ValueOf(*s)) }

@@ -4,12 +4,14 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -289,6 +291,22 @@ func TestAProcessThatDiesIsStartedAnewWithPauses(t *testing.T) {
 		c.Close()
 		gone(t, pids())
 	}
+}
+
+// TestWhatCannotBeStartedIsTriedWithPauses: however many probes need it.
+func TestWhatCannotBeStartedIsTriedWithPauses(t *testing.T) {
+	t.Parallel()
+	c, _ := playing(t, "fine", "exec:true")
+	for range tryTurns - 1 {
+		c.Probes = append(c.Probes, c.Probes[0])
+	}
+	var starts atomic.Int32
+	c.Env = func() ([]string, error) { starts.Add(1); return nil, errors.New("envdir is gone") }
+	ctx, done := context.WithTimeout(t.Context(), 5*startPause)
+	defer done()
+	start := time.Now()
+	assert.Error(t, c.Pass(ctx, reachable))
+	assert.LessOrEqual(t, int(starts.Load()), int(time.Since(start)/startPause)+1)
 }
 
 // TestOneThatIsMuteHoldsNobodyUp: longer than asked for.

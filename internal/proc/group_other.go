@@ -2,7 +2,10 @@
 
 package proc
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // Leftovers are not to be found here: only Linux shows the members of a group.
 type Leftovers struct{}
@@ -18,3 +21,9 @@ func (*Leftovers) Signal(os.Signal) error { return nil }
 
 // Wait does nothing.
 func (*Leftovers) Wait() {}
+
+// Strangers are not known here.
+func Strangers() []int { return nil }
+
+// EndOrphans does nothing: this system has no subreapers, and no superdaemon as PID 1.
+func EndOrphans([]int, time.Duration, func([]int, os.Signal)) {}

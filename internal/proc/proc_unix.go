@@ -91,6 +91,20 @@ func (p *Process) Signal(sig os.Signal) error {
 	return err
 }
 
+// SignalGroup sends a signal to the whole process group if the process leads one, and to the
+// process alone otherwise. It is no error if all have ended. As KILL it must not be sent after
+// Wait has returned.
+func (p *Process) SignalGroup(sig os.Signal) error {
+	number, ok := sig.(syscall.Signal)
+	if !ok || !p.group {
+		return p.Signal(sig)
+	}
+	if err := syscall.Kill(-p.pid, number); !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
 // Ended tells that the process has ended, also when Wait has not returned yet. It does
 // not block.
 func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }

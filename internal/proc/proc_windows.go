@@ -58,6 +58,9 @@ func (*Process) Pid() int { return 0 }
 // Signal does nothing.
 func (*Process) Signal(os.Signal) error { return nil }
 
+// SignalGroup does nothing.
+func (*Process) SignalGroup(os.Signal) error { return nil }
+
 // Ended is not known.
 func (*Process) Ended() bool { return false }
 

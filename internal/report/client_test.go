@@ -2,7 +2,9 @@ package report
 
 import (
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +22,8 @@ func TestClientsEventOfEveryEvent(t *testing.T) {
 	failure := supervise.Failure{Worker: one, Status: 256, Lived: 1500 * time.Millisecond}
 	const why = "new worker 11 of generation 3 failed after 1.5s: exit code 1"
 	nobody := supervise.Failure{Worker: supervise.Worker{Generation: 3, Slot: 1}, Err: errors.New("no such file")}
-	status := 256
+	status, five := 256, 5.0
+	names := map[string]bool{}
 	kinds := map[reflect.Type]bool{}
 	for _, row := range []struct {
 		event supervise.Event
@@ -52,11 +55,28 @@ func TestClientsEventOfEveryEvent(t *testing.T) {
 		{supervise.StopDelayed{Delay: 1500 * time.Millisecond}, control.Event{Event: "stop-delayed", Seconds: 1.5}},
 		{supervise.StopAsked{Workers: both, Signal: syscall.SIGINT}, control.Event{Event: "stopping", Workers: ids, Signal: "INT"}},
 		{supervise.Serving{Workers: both}, control.Event{}},
+		{supervise.Canary{Generation: 4, Share: supervise.All / 20, For: 1500 * time.Millisecond}, control.Event{Event: "canary", Generation: 4, Percent: &five, Seconds: 1.5}},
+		{supervise.RolledBack{From: 4, To: 3, Cause: "rollback requested"}, control.Event{Event: "rolled-back", Generation: 3, Reason: "rollback requested"}},
+		{supervise.Promoted{Generation: 4, Cause: "promote requested"}, control.Event{Event: "promoted", Generation: 4}},
+		{supervise.StandbyOver{Generation: 3}, control.Event{Event: "standby-over", Generation: 3}},
+		{supervise.SideBusy{Workers: both}, control.Event{Event: "waiting", Workers: ids}},
+		{supervise.Hung{Worker: one, Silent: 1500 * time.Millisecond}, control.Event{Event: "hung", Worker: id, Seconds: 1.5}},
+		{supervise.Hung{Worker: one, Probe: "answer 500"}, control.Event{Event: "hung", Worker: id, Reason: "answer 500"}},
+		{supervise.TooOld{Worker: one, Age: 1500 * time.Millisecond}, control.Event{Event: "too-old", Worker: id, Seconds: 1.5}},
+		{supervise.TooLarge{Worker: one, Memory: 2 << 20, Limit: 1 << 20}, control.Event{Event: "too-large", Worker: id}},
+		{supervise.Renewed{Worker: two, Old: one, Signal: syscall.SIGTERM, Delay: 1500 * time.Millisecond}, control.Event{Event: "renewed", Worker: &other, Workers: ids[:1], Seconds: 1.5}},
+		{supervise.Renewed{Worker: two}, control.Event{Event: "renewed", Worker: &other}},
+		{supervise.RenewalFailed{Failure: failure, Pause: time.Second}, control.Event{Event: "renewal-failed", Worker: id, Reason: why}},
+		{supervise.LeftBehind{Worker: one, Pids: []int{12}}, control.Event{}},
+		{supervise.LeftKilled{Worker: one}, control.Event{}},
 	} {
 		kinds[reflect.TypeOf(row.event)] = true
 		assert.Equal(t, row.then, ClientEvent(row.event), "%T", row.event)
+		names[row.then.Event] = true
 	}
-	assert.Len(t, kinds, 23, "kinds of events")
+	assert.Len(t, kinds, 35, "kinds of events")
+	delete(names, "")
+	assert.Equal(t, EventNames(), slices.Sorted(maps.Keys(names)))
 }
 
 func TestWithoutAControlSocketNobodyHears(t *testing.T) {

@@ -185,6 +185,9 @@ func workerLine(e supervise.Event, verbose bool, status func(int) string) string
 	case supervise.Killed:
 		return fmt.Sprintf("worker %d is still there %s secs after it was told to go, sending KILL", e.Pid, text.Seconds(e.After))
 	case supervise.LeftBehind:
+		if e.Told {
+			return fmt.Sprintf("worker %d has left processes of its group behind, which were sent %s when it was:%s", e.Pid, text.SignalName(e.Signal), numbers(e.Pids))
+		}
 		return fmt.Sprintf("worker %d has left processes of its group behind, sending %s to them:%s", e.Pid, text.SignalName(e.Signal), numbers(e.Pids))
 	case supervise.LeftKilled:
 		return fmt.Sprintf("what worker %d has left behind is still there %s secs after it was told to go, sending KILL", e.Pid, text.Seconds(e.After))

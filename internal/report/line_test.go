@@ -90,6 +90,18 @@ func linesOfEvents() map[string]struct {
 		"signalled nobody":            {supervise.Signalled{Cause: "received INT", Signal: syscall.SIGINT}, false, "received INT, sending INT to workers:none"},
 		"signal failed":               {supervise.SignalFailed{Worker: one, Signal: syscall.SIGINT, Err: errors.New("operation not permitted")}, false, "cannot send INT to worker 11: operation not permitted"},
 		"serving":                     {supervise.Serving{Workers: both}, false, ""},
+		"hung, as it is silent":       {supervise.Hung{Worker: one, Silent: 30004 * time.Millisecond}, false, "worker 11 in slot 0 hangs: it has not said for 30.004 secs that it is alive"},
+		"hung, by its probe":          {supervise.Hung{Worker: two, Probe: "answer\n500"}, false, "worker 12 in slot 1 hangs, as it does not pass its probe: answer?500"},
+		"too old":                     {supervise.TooOld{Worker: one, Age: 3600040 * time.Millisecond}, false, "worker 11 in slot 0 is 3600 secs old, and gets a successor"},
+		"too large":                   {supervise.TooLarge{Worker: one, Memory: 3 << 29, Limit: 1 << 30}, false, "worker 11 in slot 0 has 1.5 GB of memory, more than the limit of 1.0 GB, and gets a successor"},
+		"too large from the start":    {supervise.TooLarge{Worker: one, Memory: 3 << 19, Limit: 1 << 20, Since: true}, false, "worker 11 in slot 0 has had 1.5 MB of memory since its start, more than the limit of 1.0 MB: it is not replaced, as the next one would have as much"},
+		"renewed":                     {supervise.Renewed{Worker: two, Old: supervise.Worker{Generation: 3, Slot: 1, Pid: 7}, Signal: syscall.SIGABRT}, false, "new worker 12 has slot 1, sending ABRT to worker 7"},
+		"renewed, delayed":            {supervise.Renewed{Worker: two, Old: supervise.Worker{Generation: 3, Slot: 1, Pid: 7}, Signal: term, Delay: 5 * time.Second}, false, "new worker 12 has slot 1, sending TERM to worker 7\nsleeping 5 secs before killing old workers"},
+		"renewed, the old one ended":  {supervise.Renewed{Worker: two}, false, "new worker 12 has slot 1"},
+		"renewal failed":              {supervise.RenewalFailed{Failure: died, Pause: 2040 * time.Millisecond}, false, "new worker 11 of generation 3 failed after 200ms: exit code 1: the old worker in slot 0 stays, sleeping 2 secs before the next successor"},
+		"left behind":                 {supervise.LeftBehind{Worker: one, Pids: []int{12, 13}, Signal: term}, false, "worker 11 has left processes of its group behind, sending TERM to them:12,13"},
+		"left behind, and told":       {supervise.LeftBehind{Worker: one, Pids: []int{12, 13}, Signal: term, Told: true}, false, "worker 11 has left processes of its group behind, which were sent TERM when it was:12,13"},
+		"left behind, killed":         {supervise.LeftKilled{Worker: one, After: 1500 * time.Millisecond}, false, "what worker 11 has left behind is still there 1.5 secs after it was told to go, sending KILL"},
 	}
 }
 
@@ -100,5 +112,5 @@ func TestLineOfEveryEvent(t *testing.T) {
 		kinds[reflect.TypeOf(row.event)] = true
 		assert.Equal(t, row.line, Line(row.event, row.verbose), name)
 	}
-	assert.Len(t, kinds, 23, "kinds of events")
+	assert.Len(t, kinds, 30, "kinds of events")
 }

@@ -109,7 +109,7 @@ func (l *loop) signalOnce(w *worker, why purpose, sig os.Signal) {
 	}
 	w.told |= why
 	w.sent = sig
-	l.signal(w, sig)
+	l.tellToGo(w, sig)
 	if l.KillTimeout > 0 && w.killAt.IsZero() {
 		w.killAt = l.now.Add(l.KillTimeout)
 	}
@@ -139,6 +139,17 @@ func (l *loop) untilKilled() time.Duration {
 		return 0
 	}
 	return max(last.Sub(l.now), time.Nanosecond)
+}
+
+// tellToGo sends a signal to a worker that is to go, or to its whole group.
+func (l *loop) tellToGo(w *worker, sig os.Signal) {
+	if l.SignalGroup == nil {
+		l.signal(w, sig)
+		return
+	}
+	if err := l.SignalGroup(w.process, sig); err != nil {
+		l.tell(SignalFailed{w.id(), sig, err})
+	}
 }
 
 // signal sends a worker a signal.

@@ -22,6 +22,7 @@ type (
 		Worker
 		Pids   []int
 		Signal os.Signal // that they are sent
+		Told   bool      // they were sent it when the worker was
 	}
 	// LeftKilled tells that they did not go in time and were sent KILL.
 	LeftKilled struct {
@@ -73,15 +74,20 @@ func (l *loop) onLeft(m left) {
 	}
 	o := &leftover{of: w.id(), side: w.side, group: m.group}
 	if w.told&toKill == 0 { // which goes to the whole group
-		sig := cmp.Or(w.sent, l.RetireSignal)
-		l.tell(LeftBehind{o.of, m.group.Pids(), sig})
-		l.signalLeftover(o, sig)
+		sig, told := cmp.Or(w.sent, l.RetireSignal), l.SignalGroup != nil && w.sent != nil
+		l.tell(LeftBehind{o.of, m.group.Pids(), sig, told})
+		if !told {
+			l.signalLeftover(o, sig)
+		}
 		if l.KillTimeout == 0 {
 			l.pending--
 			l.groups[w.side]--
 			return
 		}
 		o.killAt = l.now.Add(l.KillTimeout)
+		if told && !w.killAt.IsZero() {
+			o.killAt = w.killAt
+		}
 		if l.ending.stopping && o.killAt.After(l.deadline) {
 			l.deadline = o.killAt
 		}

@@ -89,7 +89,7 @@ func TestLeftoversAreToldKilledAndWaitedFor(t *testing.T) {
 		require.Len(t, s.groups, 2)
 		assert.Equal(t, []os.Signal{retireSignal, os.Kill}, s.groups[0].told)
 		assert.Equal(t, []os.Signal{stopSignal, os.Kill}, s.groups[1].told)
-		assert.Contains(t, *heard, Event(LeftBehind{Worker{1, 0, 10}, []int{110}, retireSignal}))
+		assert.Contains(t, *heard, Event(LeftBehind{Worker{1, 0, 10}, []int{110}, retireSignal, false}))
 		assert.Contains(t, *heard, Event(LeftKilled{Worker{1, 0, 10}, 5 * time.Second}))
 	})
 }
@@ -107,5 +107,33 @@ func TestLeftoversThatNothingBoundsAreToldAndNotWaitedFor(t *testing.T) {
 		assert.NoError(t, <-result)
 		require.Len(t, s.groups, 1)
 		assert.Equal(t, []os.Signal{stopSignal}, s.groups[0].told)
+	})
+}
+
+// What was told with its leader is told once, and killed when the leader would have been.
+func TestGroupIsToldWithItsLeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, heard := &leaders{}, &events{}
+		var told []os.Signal
+		sup := New(Config{
+			Spawner: s, Observers: []Observer{heard}, Leftovers: s.leave,
+			SignalGroup:  func(p Process, sig os.Signal) error { told = append(told, sig); return p.Signal(sig) },
+			RetireSignal: retireSignal, AbortSignal: abortSignal, KillTimeout: 5 * time.Second,
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- sup.Run(ctx, stopSignal) }()
+		time.Sleep(2 * time.Second)
+		sup.Restart(ctx, "restart")
+		time.Sleep(2 * time.Second)
+		cancel()
+		assert.NoError(t, <-result)
+		assert.Equal(t, []os.Signal{retireSignal, stopSignal}, told)
+		require.Len(t, s.groups, 2)
+		assert.Equal(t, []os.Signal{os.Kill}, s.groups[0].told)
+		assert.Equal(t, []os.Signal{os.Kill}, s.groups[1].told)
+		assert.Contains(t, *heard, Event(LeftBehind{Worker{1, 0, 10}, []int{110}, retireSignal, true}))
+		assert.Contains(t, *heard, Event(LeftKilled{Worker{1, 0, 10}, 5 * time.Second}))
 	})
 }

@@ -98,6 +98,9 @@ type Config struct {
 	// none is, and blocks for no longer. They are told to go as the worker was, and with
 	// KillTimeout killed and waited for. nil: workers lead no groups.
 	Leftovers func(Process) Leftovers
+	// SignalGroup sends a signal to a worker that is to go, and to all of its group. It does not
+	// block, and goes with Leftovers. nil: only the worker is told.
+	SignalGroup func(Process, os.Signal) error
 
 	// Steer is for slots with listening sockets of their own: it has new
 	// connections go to the first slots only, and blocks, outside the loop, until

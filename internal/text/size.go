@@ -25,7 +25,7 @@ func ParseSize(text string) (int64, error) {
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || !(n > 0) || n*float64(factor) >= math.MaxInt64 || n*float64(factor) < 1 {
-		return 0, fmt.Errorf("%q is not a size, as 512M", text)
+		return 0, fmt.Errorf("%q is not a size such as 512M", text)
 	}
 	return int64(n * float64(factor)), nil
 }

@@ -15,7 +15,7 @@ func TestSizes(t *testing.T) {
 	}
 	for _, given := range []string{"", "0", "-1M", "M", "1Q", "NaN", "inf", "9999999T", "0.5", "1e"} {
 		_, err := ParseSize(given)
-		assert.ErrorContains(t, err, "is not a size, as 512M", given)
+		assert.ErrorContains(t, err, "is not a size such as 512M", given)
 	}
 	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1536: "1.5 KB", 512 << 20: "512.0 MB", 3 << 40: "3.0 TB"} {
 		assert.Equal(t, want, Size(n))

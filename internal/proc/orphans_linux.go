@@ -1,0 +1,78 @@
+package proc
+
+import (
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/fd"
+)
+
+// Strangers are the children of this process that run and that Start has not started. As PID 1
+// and as a subreaper these are orphans, except those that were there before.
+func Strangers() []int {
+	children.mu.Lock()
+	defer children.mu.Unlock()
+	return children.strangers()
+}
+
+// strangers needs the lock, under which none of them is waited for: their pids stay theirs.
+func (r *registry) strangers() (pids []int) {
+	for _, pid := range sons(os.Getpid()) {
+		stat, err := fd.ReadStat(pid)
+		if !r.pids[pid] && err == nil && stat.State != 'Z' && stat.State != 'X' {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// signalStrangers signals those that are not among the others, and returns all strangers but
+// those to spare, and which were signalled.
+func (r *registry) signalStrangers(sig syscall.Signal, spare, others []int) (left, signalled []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, pid := range r.strangers() {
+		if slices.Contains(spare, pid) {
+			continue
+		}
+		left = append(left, pid)
+		if !slices.Contains(others, pid) && syscall.Kill(pid, sig) == nil {
+			signalled = append(signalled, pid)
+		}
+	}
+	return left, signalled
+}
+
+// killedTime is how long EndOrphans waits for what it has killed.
+const killedTime = time.Second
+
+// EndOrphans sends TERM to the orphans that this process has adopted, and to what they leave
+// behind in turn, and KILL to those that are still there after limit. It blocks until none is
+// there, but for limit and a second at most. tell is called with those that were sent a
+// signal. ReapOrphans has to wait for them. Children in spare are left alone.
+func EndOrphans(spare []int, limit time.Duration, tell func(pids []int, sig os.Signal)) {
+	start := time.Now()
+	for _, stage := range []struct {
+		sig   syscall.Signal
+		until time.Time
+	}{{syscall.SIGTERM, start.Add(limit)}, {syscall.SIGKILL, start.Add(limit + killedTime)}} {
+		var told []int
+		for {
+			left, signalled := children.signalStrangers(stage.sig, spare, told)
+			if len(left) == 0 {
+				return
+			}
+			if len(signalled) > 0 {
+				tell(signalled, stage.sig)
+				told = append(told, signalled...)
+			}
+			now := time.Now()
+			if !now.Before(stage.until) {
+				break
+			}
+			awaitOther(left[0], now.Add(min(moment, stage.until.Sub(now))))
+		}
+	}
+}

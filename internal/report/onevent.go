@@ -1,0 +1,255 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// EventNames are the names of all events that the control socket tells, sorted.
+func EventNames() []string {
+	return []string{
+		"auto-restart", "canary", "exited", "failed", "gave-up", "hung", "killed", "live", "not-ready", "promoted", "proven", "refill-failed",
+		"renewal-failed", "renewed", "resized", "restart-asked", "retiring", "rolled-back", "says", "signalled", "standby-over", "started",
+		"stop-delayed", "stopping", "too-large", "too-old", "took-over", "waiting",
+	}
+}
+
+// Rule has a command started for some events.
+type Rule struct {
+	Events  []string // their names; none: all
+	Command string   // for sh -c
+}
+
+// ParseRules reads rules, each COMMAND or EVENT[,EVENT...]:COMMAND. The error names every
+// fault, a line each.
+func ParseRules(specs []string) ([]Rule, error) {
+	var rules []Rule
+	var faults []error
+	for _, spec := range specs {
+		rule, err := parseRule(spec)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("on-event %s: %w", text.Quoted(spec), err))
+		}
+		rules = append(rules, rule)
+	}
+	return rules, errors.Join(faults...)
+}
+
+func parseRule(spec string) (Rule, error) {
+	r := Rule{Command: spec}
+	names, command, ok := strings.Cut(spec, ":")
+	isName := func(c rune) bool { return c >= 'a' && c <= 'z' || c == '-' || c == ',' }
+	if ok && !strings.ContainsFunc(names, func(c rune) bool { return !isName(c) }) {
+		r = Rule{strings.Split(names, ","), command}
+		for _, name := range r.Events {
+			if !slices.Contains(EventNames(), name) {
+				return r, fmt.Errorf("%q is no event; there are %s", name, strings.Join(EventNames(), ", "))
+			}
+		}
+	}
+	switch {
+	case strings.TrimSpace(r.Command) == "":
+		return r, errors.New("the command is missing")
+	case strings.Contains(r.Command, "\x00"):
+		return r, errors.New("a command holds no NUL")
+	}
+	return r, nil
+}
+
+// Running is a command that was started for an event.
+type Running interface {
+	Pid() int
+	Signal(os.Signal) error // KILL goes to its whole group
+	Wait() int              // until it has ended; its raw wait status
+}
+
+// Call is a command with the line of the event that it is started for.
+type Call struct{ Command, Event string }
+
+// OnEvent starts commands for events, one after the other. Its first fields are set before
+// its first use, and left alone then.
+type OnEvent struct {
+	Rules   []Rule
+	Verbose bool           // as in Log
+	Out     *output.Output // is told of what goes wrong
+	// Start starts a command with the line of an event as its standard input. It may block,
+	// for a moment.
+	Start func(Call) (Running, error)
+
+	queue output.Queue
+	ended chan struct{} // closed when nothing is waited for any more
+
+	mu      sync.Mutex
+	waiting []Call
+	dropped int
+	holds   bool // nothing is started
+
+	starting sync.Mutex // held while one is started
+	running  Running    // nil: none is
+	since    time.Time
+}
+
+const (
+	// maxCalls bounds what waits for the command before.
+	maxCalls = 100
+	// callTime is after how long a command is killed.
+	callTime = 30 * time.Second
+)
+
+// NewOnEvent returns one that starts what the rules say.
+func NewOnEvent(rules []Rule, out *output.Output, start func(Call) (Running, error)) *OnEvent {
+	return &OnEvent{Rules: rules, Out: out, Start: start, ended: make(chan struct{})}
+}
+
+// Hear has the commands started that are for an event. It does not block: if too many wait
+// the oldest is dropped.
+func (o *OnEvent) Hear(e supervise.Event) {
+	event := ClientEvent(e)
+	if event.Event == "" {
+		return
+	}
+	line := ""
+	for _, rule := range o.Rules {
+		if len(rule.Events) > 0 && !slices.Contains(rule.Events, event.Event) {
+			continue
+		}
+		if line == "" {
+			event.Text = Line(e, o.Verbose)
+			line = string(event.Line(time.Now()))
+		}
+		o.add(Call{rule.Command, line})
+	}
+}
+
+func (o *OnEvent) add(c Call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = append(o.waiting, c)
+	if len(o.waiting) > maxCalls {
+		o.waiting[0] = Call{}
+		o.waiting = o.waiting[1:]
+		o.dropped++
+		return // there is a turn for each that waits
+	}
+	o.queue.Add(o.turn)
+}
+
+// take takes the one that has waited for the longest, and how many were dropped before it.
+func (o *OnEvent) take() (c Call, dropped int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.holds || len(o.waiting) == 0 {
+		return c, 0, false
+	}
+	c, dropped = o.waiting[0], o.dropped
+	o.waiting[0] = Call{}
+	o.waiting, o.dropped = o.waiting[1:], 0
+	return c, dropped, true
+}
+
+// turn starts one and waits for it.
+func (o *OnEvent) turn() {
+	o.starting.Lock()
+	c, dropped, ok := o.take()
+	if !ok {
+		o.starting.Unlock()
+		return
+	}
+	p, err := o.Start(c)
+	if err == nil {
+		o.running, o.since = p, time.Now()
+	}
+	o.starting.Unlock()
+	if dropped > 0 {
+		o.Out.Printf("%s dropped, as the commands for events are too slow", text.Count(dropped, "event"))
+	}
+	if err != nil {
+		o.Out.Printf("cannot start the command for an event: %s", text.Line(err.Error()))
+		return
+	}
+	o.await(p, time.Now())
+}
+
+// await waits for a command, and kills it when its time is over.
+func (o *OnEvent) await(p Running, since time.Time) {
+	ended := make(chan int, 1)
+	go func() { ended <- p.Wait() }()
+	late := time.NewTimer(time.Until(since.Add(callTime)))
+	defer late.Stop()
+	killed, status := false, 0
+	select {
+	case status = <-ended:
+	case <-late.C:
+		o.Out.Printf("command %d for an event is still there after %s secs, sending KILL", p.Pid(), text.Seconds(callTime))
+		killed = true
+	case <-o.ended:
+		o.Out.Printf("command %d for an event is still there at the end, sending KILL", p.Pid())
+		killed = true
+	}
+	if killed {
+		_ = p.Signal(os.Kill) // that it has ended is no error
+		<-ended
+	} else if status != 0 {
+		o.Out.Printf("command %d for an event has failed: %s", p.Pid(), supervise.DescribeStatus(status))
+	}
+	o.starting.Lock()
+	o.running = nil
+	o.starting.Unlock()
+}
+
+// End waits for the commands that are under way and that wait, but for output.FlushTime at
+// most. Then it kills the one that is under way, and drops the others.
+func (o *OnEvent) End() {
+	o.queue.Flush()
+	o.mu.Lock()
+	o.holds = true
+	dropped := o.dropped + len(o.waiting)
+	o.mu.Unlock()
+	if dropped > 0 {
+		o.Out.Printf("%s dropped at the end, as the commands for events are too slow", text.Count(dropped, "event"))
+	}
+	close(o.ended)
+	over := make(chan struct{})
+	o.queue.Add(func() { close(over) })
+	select {
+	case <-over:
+	case <-time.After(output.FlushTime): // KILL does not end one that the kernel holds
+	}
+}
+
+// Hand stops what is started, for another image of this program to go on with: the command
+// that is under way, nil if none is, since when, and those that wait. again goes on here.
+func (o *OnEvent) Hand() (p Running, since time.Time, waiting []Call, again func()) {
+	o.starting.Lock()
+	defer o.starting.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.holds = true
+	return o.running, o.since, slices.Clone(o.waiting), func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.holds = false
+		for range o.waiting {
+			o.queue.Add(o.turn)
+		}
+	}
+}
+
+// GoOn goes on with what another image has handed over; p may be nil.
+func (o *OnEvent) GoOn(p Running, since time.Time, waiting []Call) {
+	if p != nil {
+		o.queue.Add(func() { o.await(p, since) })
+	}
+	for _, c := range waiting {
+		o.add(c)
+	}
+}

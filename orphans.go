@@ -1,0 +1,30 @@
+package starter
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// orphanTime is KillTimeout for orphans, if there is none.
+const orphanTime = 10 * time.Second
+
+// endOrphans ends what workers have left behind, where it comes to us.
+func (s *Starter) endOrphans() {
+	if !s.inInitsPlace() {
+		return
+	}
+	limit := cmp.Or(s.config.KillTimeout, orphanTime)
+	proc.EndOrphans(s.strangers, limit, func(pids []int, sig os.Signal) {
+		still := ""
+		if sig == os.Kill {
+			still = fmt.Sprintf(" that are still there %s secs later", text.Seconds(limit))
+		}
+		s.out.Printf("sending %s to orphans of workers%s:%s", text.SignalName(sig), still, strings.Trim(strings.ReplaceAll(fmt.Sprint(pids), " ", ","), "[]"))
+	})
+}
