@@ -30,7 +30,7 @@ var storeys = [][]string{
 	{""}, // package starter
 	{
 		"cmd/start_server", "cmd/start_server_probe", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
-		"bench", "bench/worker", "e2e", "examples/hello", "examples/events", "examples/streams", "examples/websocket", "internal", "internal/pages/man",
+		"bench", "bench/worker", "e2e", "examples/hello", "examples/events", "examples/streams", "examples/websocket", "internal", "internal/pages/man", "packaging/sbom",
 	},
 }
 
