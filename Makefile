@@ -74,12 +74,13 @@ test:
 	./e2e/install-servers
 	go test -race -timeout=18m ./...
 
-# Tests of what takes hundreds of megabytes to install: a browser for the monitor's page,
-# Prometheus's own checks, Java. They are no part of make test, nor of .ci/run.
-EXTRA = TestPageOfTheMonitor|TestPolicyOfThePage|TestScreenshots|TestFilesForPrometheusAreChecked|TestMoreServers/Java|TestBrokenReleaseIsKeptOut/Java
+# Tests of servers and tools that take many minutes, or hundreds of megabytes to install: more
+# servers, and what blue/green makes of their broken releases; a browser for the monitor's page;
+# Prometheus's own checks. They are no part of make test, nor of .ci/run.
+EXTRA = TestBlueGreenKeepsBrokenReleasesFromClients|TestMoreServers|TestBrokenRelease|TestPageOfTheMonitor|TestPolicyOfThePage|TestScreenshots|TestFilesForPrometheusAreChecked
 test-extra:
 	EXTRA=1 ./e2e/install-servers
-	go test -race -tags=extra -timeout=18m -run='$(EXTRA)' ./e2e
+	go test -race -tags=extra -timeout=60m -run='$(EXTRA)' ./e2e
 
 # All of e2e again and again on a busy machine, for the test that fails by chance.
 # RUNS=20, BUSY=2 and RUN=. may be set: how often, beside how many busy loops, which.

@@ -12,8 +12,10 @@ import (
 
 func init() {
 	extraServers["Java"] = restartJava
-	extraReleases["Java"] = release{file: "Server.class", content: serverClass, broken: "broken", program: []string{"java", "-cp", ".", "Server"}, port: "@ADDR@=0"}
+	extraReleases = append(extraReleases, func(*testing.T) map[string]release { return map[string]release{"Java": java} })
 }
+
+var java = release{file: "Server.class", content: serverClass, broken: "broken", program: []string{"java", "-cp", ".", "Server"}, port: "@ADDR@=0"}
 
 func restartJava(t *testing.T) {
 	java, addr := needs(t, "java"), "127.0.0.1:"+freePort(t)

@@ -196,3 +196,16 @@ func (c *client) close() {
 		c.conn = nil
 	}
 }
+
+// datagrams is the network of clients that send a datagram and wait for another.
+const datagrams = "udp"
+
+func (c *client) exchangeDatagram(string) (body string, keep bool, err error) {
+	c.conn.SetDeadline(time.Now().Add(deadline))
+	if _, err = c.conn.Write([]byte("hello")); err != nil {
+		return "", false, err
+	}
+	answer := make([]byte, 1<<10)
+	n, err := c.conn.Read(answer)
+	return string(answer[:n]), c.keepAlive, err
+}

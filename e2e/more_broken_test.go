@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && extra
 
 package e2e
 
@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+func init() { extraReleases = append(extraReleases, moreReleases) }
 
 // moreReleases are those of TestMoreServers, each by its command line there.
 func moreReleases(t *testing.T) map[string]release {

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && extra
 
 package e2e
 
@@ -10,15 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// brief is an interval for servers that do not say when they are ready. One that takes
-// longer to boot has requests wait; none is lost over that.
-const brief = "--interval=0.5"
 
 var quitTwice = []string{"--signal-on-hup=QUIT", "--signal-on-term=QUIT"}
 
@@ -53,11 +48,8 @@ func TestMoreServers(t *testing.T) {
 	}
 }
 
-// extraServers are those of the extra tests, see make test-extra, and extraReleases theirs.
-var (
-	extraServers  = map[string]func(*testing.T){}
-	extraReleases = map[string]release{}
-)
+// extraServers are more of them.
+var extraServers = map[string]func(*testing.T){}
 
 func restartNode(t *testing.T) {
 	node, addr := needs(t, "node"), "127.0.0.1:"+freePort(t)
@@ -192,19 +184,6 @@ func restartListenFD(t *testing.T) {
 	require.NoError(t, err, "%s", text)
 	d := launch(t, addr, nil, []string{"--export=systemd", "--interval=0.3"}, program)
 	d.losesNothing("tcp", addr, 4, 0)
-}
-
-// datagrams is the network of clients that send a datagram and wait for another.
-const datagrams = "udp"
-
-func (c *client) exchangeDatagram(string) (body string, keep bool, err error) {
-	c.conn.SetDeadline(time.Now().Add(deadline))
-	if _, err = c.conn.Write([]byte("hello")); err != nil {
-		return "", false, err
-	}
-	answer := make([]byte, 1<<10)
-	n, err := c.conn.Read(answer)
-	return string(answer[:n]), c.keepAlive, err
 }
 
 func restartDatagramsInGo(t *testing.T) {

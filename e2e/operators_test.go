@@ -201,7 +201,7 @@ func TestMakeInstall(t *testing.T) {
 	}
 	made("install")
 	var want []string
-	for _, name := range []string{"start_server", "start_server_probe", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
+	for _, name := range []string{"start_server", "start_server_probe", "start_server_monitor", "socketmaster", "einhyrningsins", "einhyrningsinsctl"} {
 		code, printed := command(t, dir, filepath.Join(dest, "usr/bin", name), "--version")
 		assert.Zero(t, code)
 		assert.Equal(t, name+" (go-server-starter) "+starter.Version+" (commit c0ffee)\n", printed)

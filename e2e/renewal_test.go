@@ -133,7 +133,7 @@ func TestSuccessorThatFailsLeavesTheOldWorker(t *testing.T) {
 func TestUpgradeInTheMiddleOfARenewal(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
-	d := start(t, ours, "--port="+addr, "--interval=1.5", "--max-age=2", "--status-file=status", "--control=ctl", "--", hello)
+	d := start(t, ours, "--port="+addr, "--interval=6", "--max-age=2", "--status-file=status", "--control=ctl", "--", hello)
 	d.isLive(1)
 	l := startLoad(t, "tcp", addr, 2, 2)
 	two := d.worker(2)
