@@ -44,26 +44,6 @@ func ClientEvent(e supervise.Event) control.Event {
 		return control.Event{Event: "failed", Generation: e.Generation, Worker: id(e.Worker), Reason: e.Error()}
 	case supervise.GaveUp:
 		return control.Event{Event: "gave-up", Generation: e.Generation, Reason: e.Error()}
-	case supervise.Canary:
-		return control.Event{Event: "canary", Generation: e.Generation, Percent: percent(e.Share), Seconds: e.For.Seconds()}
-	case supervise.RolledBack:
-		return control.Event{Event: "rolled-back", Generation: e.To, Reason: e.Cause}
-	case supervise.Promoted:
-		return control.Event{Event: "promoted", Generation: e.Generation}
-	case supervise.StandbyOver:
-		return control.Event{Event: "standby-over", Generation: e.Generation}
-	case supervise.Hung:
-		return control.Event{Event: "hung", Worker: id(e.Worker), Seconds: e.Silent.Seconds(), Reason: e.Probe}
-	case supervise.TooOld:
-		return control.Event{Event: "too-old", Worker: id(e.Worker), Seconds: e.Age.Seconds()}
-	case supervise.TooLarge:
-		return control.Event{Event: "too-large", Worker: id(e.Worker)}
-	case supervise.Renewed:
-		return control.Event{Event: "renewed", Worker: id(e.Worker), Workers: ids(e.Old), Seconds: e.Delay.Seconds()}
-	case supervise.RenewalFailed:
-		return control.Event{Event: "renewal-failed", Worker: id(e.Worker), Reason: e.Error()}
-	case supervise.SideBusy:
-		return control.Event{Event: "waiting", Workers: ids(e.Workers...)}
 	case supervise.TookOver:
 		return control.Event{Event: "took-over", Worker: id(e.Worker), Workers: ids(e.Old), Seconds: e.Delay.Seconds()}
 	case supervise.WentLive:
@@ -86,6 +66,34 @@ func ClientEvent(e supervise.Event) control.Event {
 		return control.Event{Event: "stop-delayed", Seconds: e.Delay.Seconds()}
 	case supervise.StopAsked:
 		return control.Event{Event: "stopping", Workers: ids(e.Workers...), Signal: text.SignalName(e.Signal)}
+	}
+	return betweenEvent(e)
+}
+
+// betweenEvent is ClientEvent for what happens between restarts, and on the way from one
+// generation to the next.
+func betweenEvent(e supervise.Event) control.Event {
+	switch e := e.(type) {
+	case supervise.Canary:
+		return control.Event{Event: "canary", Generation: e.Generation, Percent: percent(e.Share), Seconds: e.For.Seconds()}
+	case supervise.RolledBack:
+		return control.Event{Event: "rolled-back", Generation: e.To, Reason: e.Cause}
+	case supervise.Promoted:
+		return control.Event{Event: "promoted", Generation: e.Generation}
+	case supervise.StandbyOver:
+		return control.Event{Event: "standby-over", Generation: e.Generation}
+	case supervise.Hung:
+		return control.Event{Event: "hung", Worker: id(e.Worker), Seconds: e.Silent.Seconds(), Reason: e.Probe}
+	case supervise.TooOld:
+		return control.Event{Event: "too-old", Worker: id(e.Worker), Seconds: e.Age.Seconds()}
+	case supervise.TooLarge:
+		return control.Event{Event: "too-large", Worker: id(e.Worker)}
+	case supervise.Renewed:
+		return control.Event{Event: "renewed", Worker: id(e.Worker), Workers: ids(e.Old), Seconds: e.Delay.Seconds()}
+	case supervise.RenewalFailed:
+		return control.Event{Event: "renewal-failed", Worker: id(e.Worker), Reason: e.Error()}
+	case supervise.SideBusy:
+		return control.Event{Event: "waiting", Workers: ids(e.Workers...)}
 	}
 	return control.Event{}
 }
