@@ -92,7 +92,10 @@ func (l *loop) onProbed(m probed) {
 		l.probe(w)
 	case errors.Is(m.err, ErrNotAsked):
 	case m.err == nil:
-		w.ready, w.health.hung = true, w.health.hung && !w.health.unfit
+		w.ready = true
+		if w.health.unfit {
+			w.health.hung, w.health.unfit = false, false
+		}
 		w.passed = w.passed || !l.now.Before(w.began.Add(l.Interval))
 	case !w.proven:
 		w.unfit = m.err.Error()

@@ -99,7 +99,7 @@ type health struct {
 	unfit   bool  // as its probe says, so that it hangs no more when that passes
 	first   int64 // its memory when it was measured first
 	large   bool
-	told    bool // TooOld, TooLarge or Hung was
+	told    bool // TooOld or TooLarge was
 }
 
 // renew has a live worker replaced that is to be, when nothing else is under way.
@@ -117,9 +117,9 @@ func (l *loop) renew() {
 	}
 	if old := l.unwell(); old != nil && l.due(l.renewal.next(l.Interval)) && l.due(l.slots[old.slot].next(l.Interval)) {
 		l.renewal.last, l.slots[old.slot].last = l.now, l.now
-		heir := &worker{number: l.live.number, slot: old.slot, side: l.live.side, role: heir, succeeds: true}
-		l.renewal.heir = heir
-		l.start(heir)
+		next := &worker{number: l.live.number, slot: old.slot, side: l.live.side, role: heir, succeeds: true}
+		l.renewal.heir = next
+		l.start(next)
 	}
 }
 
@@ -133,7 +133,7 @@ func (l *loop) unwell() *worker {
 			return w
 		case w.health.large && large == nil:
 			large = w
-		case l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w))) && old == nil:
+		case l.tooOld(w) && old == nil:
 			old = w
 		}
 	}
@@ -173,8 +173,10 @@ func (l *loop) succeeded() bool {
 
 // isUnwell tells that a worker is to be replaced, still.
 func (l *loop) isUnwell(w *worker) bool {
-	return w.health.hung || w.health.large || l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w)))
+	return w.health.hung || w.health.large || l.tooOld(w)
 }
+
+func (l *loop) tooOld(w *worker) bool { return l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w))) }
 
 // isHeir tells that a worker is of the live generation, which may be another one by now.
 func (l *loop) isHeir(w *worker) bool { return w.number == l.live.number && w.side == l.live.side }

@@ -214,3 +214,22 @@ func TestHungWorkerInTheNextImage(t *testing.T) {
 		assert.Len(t, w.procs, 3)
 	})
 }
+
+// That its probe passes again does not make a silent worker one that is alive.
+func TestSilentWorkerHangsAlthoughItsProbePassesAgain(t *testing.T) {
+	c := Config{Interval: 6 * time.Second, Proof: Probed(20 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true, Watchdog: 30 * time.Second}}
+	apart(t, c, func(w *world, x *traffic) {
+		w.sleep(8 * time.Second)
+		w.isAlive(w.procs[0])
+		w.locked(func() { x.unfit = true })
+		w.sleep(5 * time.Second)
+		require.Len(t, seen[Hung](w), 1)
+		w.locked(func() { x.unfit = false })
+		w.sleep(20 * time.Second)
+		require.False(t, w.procs[0].told(), "it passes again")
+		w.isAlive(w.procs[0])
+		w.sleep(40 * time.Second)
+		require.Len(t, seen[Hung](w), 2)
+		assert.Equal(t, hungSignal, w.procs[0].signals[0])
+	})
+}

@@ -88,10 +88,7 @@ func (l *loop) steer() {
 	s.steering, s.steered = true, max(s.steered, slots)
 	go func() {
 		l.Steer(slots)
-		select {
-		case l.mail <- steered{slots}:
-		case <-l.done:
-		}
+		l.mailBack(steered{slots})
 	}()
 }
 

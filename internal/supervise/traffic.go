@@ -176,7 +176,7 @@ func (l *loop) sideIsBusy(n int) {
 	}
 }
 
-// leaveSide has what waits on a side accepted by its workers, who are told to go then.
+// leaveSide has what waits on a side accepted by its workers, which are told to go then.
 func (l *loop) leaveSide(n int) {
 	s := &l.sides.each[n]
 	for _, w := range l.leaving {
