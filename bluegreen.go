@@ -131,13 +131,13 @@ func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 	return probes, errors.Join(append(faults, err)...)
 }
 
-// newChecker is what asks workers; nil: they are not asked.
-func (s *Starter) newChecker() *probe.Checker {
+// newChecker is what asks workers that have these sockets; nil: they are not asked.
+func (s *Starter) newChecker(sockets []socket.Socket) *probe.Checker {
 	if len(s.plan.probes) == 0 {
 		return nil
 	}
 	return &probe.Checker{
-		Probes: s.plan.probes, Sockets: launch.Names(s.launcher.Sockets.Sockets), Timeout: s.config.ProbeTimeout,
+		Probes: s.plan.probes, Sockets: launch.Names(sockets), Timeout: s.config.ProbeTimeout,
 		Command: s.config.ProbeCommand, Credential: s.plan.program.Start.Credential, Dir: s.config.Dir,
 		Env: func() ([]string, error) { return s.workerEnv() },
 		Stderr: func() int {
@@ -149,7 +149,7 @@ func (s *Starter) newChecker() *probe.Checker {
 
 // openChecker is done when the sockets are bound.
 func (s *Starter) openChecker(open *undo) error {
-	c := s.newChecker()
+	c := s.newChecker(s.launcher.Sockets.Sockets)
 	if c == nil {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (s *Starter) endChecker() (again func() error) {
 		return func() error { return nil }
 	}
 	c.Close()
-	return func() error { s.checker.Store(s.newChecker()); return nil }
+	return func() error { s.checker.Store(s.newChecker(s.launcher.Sockets.Sockets)); return nil }
 }
 
 // ask is supervise.Config.Probe.

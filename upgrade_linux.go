@@ -355,6 +355,11 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 	if err := s.plan.program.Find(env); err != nil {
 		return err
 	}
+	if c := s.newChecker(socket.Plan(s.plan.specs)); c != nil {
+		if err := c.Check(); err != nil {
+			return err
+		}
+	}
 	err = socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
 	if err != nil {
 		return err
