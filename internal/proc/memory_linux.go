@@ -27,7 +27,7 @@ const maxTree = 10000
 func treeMemory(pid int) (total int64) {
 	tree := []int{pid}
 	for i := 0; i < len(tree) && i < maxTree; i++ {
-		total += memoryOf(tree[i])
+		total += OwnMemory(tree[i])
 		for _, child := range sons(tree[i]) {
 			if !slices.Contains(tree, child) {
 				tree = append(tree, child)
@@ -37,24 +37,34 @@ func treeMemory(pid int) (total int64) {
 	return total
 }
 
-// memoryOf is that of one process; 0: it is not there.
-func memoryOf(pid int) int64 {
-	dir := "/proc/" + strconv.Itoa(pid)
-	if text, err := os.ReadFile(dir + "/smaps_rollup"); err == nil {
-		for line := range bytes.Lines(text) {
-			if rest, is := bytes.CutPrefix(line, []byte("Pss:")); is {
-				kb, _ := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB")))), 10, 64)
-				return kb << 10
-			}
-		}
+// OwnMemory is what Memory says of one process without its descendants; 0: it is not there.
+func OwnMemory(pid int) int64 {
+	if size, ok := PSS(pid); ok {
+		return size
 	}
-	text, err := os.ReadFile(dir + "/statm")
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	fields := bytes.Fields(text)
 	if err != nil || len(fields) < 2 {
 		return 0
 	}
 	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize())
+}
+
+// PSS is the proportional set size of a process in bytes; not ok if it is not there, or we
+// may not look. The larger the process, the longer that takes: a millisecond is usual.
+func PSS(pid int) (size int64, ok bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	if err != nil {
+		return 0, false
+	}
+	for line := range bytes.Lines(text) {
+		if rest, is := bytes.CutPrefix(line, []byte("Pss:")); is {
+			kib, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB")))), 10, 40)
+			return kib << 10, err == nil
+		}
+	}
+	return 0, false
 }
 
 // sons are the children of all threads of a process.

@@ -28,3 +28,26 @@ func TestMemoryIsThatOfAllDescendants(t *testing.T) {
 	assert.Len(t, own, 1, "what is not there is left out")
 	assert.Greater(t, own[os.Getpid()], int64(size), "a child's is its parent's, too")
 }
+
+func TestWhatOneProcessUses(t *testing.T) {
+	t.Parallel()
+	c := exec.Command("sleep", "1000")
+	require.NoError(t, c.Start())
+	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
+	size, ok := PSS(c.Process.Pid)
+	assert.True(t, ok)
+	assert.Positive(t, size)
+	assert.Less(t, size, int64(32<<20))
+	assert.Positive(t, OwnMemory(c.Process.Pid))
+	used, ok := CPUTime(c.Process.Pid)
+	assert.True(t, ok)
+	assert.Less(t, used, 10*time.Second)
+
+	for _, nobody := range []int{-1, 0, 1 << 40} {
+		_, ok = PSS(nobody)
+		assert.False(t, ok, nobody)
+		assert.Zero(t, OwnMemory(nobody))
+		_, ok = CPUTime(nobody)
+		assert.False(t, ok, nobody)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
 const (
@@ -61,10 +62,10 @@ func (u *usage) sample(s *control.Status, now time.Time) {
 			delete(u.processes, pid)
 		case p.pssAt.IsZero() && fresh > 0:
 			fresh--
-			p.PSS, p.pssAt = memory(pid), now
+			p.PSS, p.pssAt = pss(pid), now
 		case known > 0 && now.Sub(p.pssAt) >= pssPause:
 			known--
-			p.PSS, p.pssAt = memory(pid), now
+			p.PSS, p.pssAt = pss(pid), now
 		}
 	}
 }
@@ -78,7 +79,7 @@ func (u *usage) look(pid int, worker bool, since time.Duration) {
 	if p != nil && p.there {
 		return // a status that names it twice
 	}
-	used, ok := cpuTime(pid)
+	used, ok := proc.CPUTime(pid)
 	if !ok {
 		return
 	}
@@ -98,4 +99,10 @@ func (u *usage) look(pid int, worker bool, since time.Duration) {
 	} else {
 		u.total.Superdaemon += more
 	}
+}
+
+// pss is 0 if it cannot be had.
+func pss(pid int) int64 {
+	size, _ := proc.PSS(pid)
+	return size
 }

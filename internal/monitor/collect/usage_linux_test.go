@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
 func TestUsageOfThisProcess(t *testing.T) {
@@ -21,8 +22,8 @@ func TestUsageOfThisProcess(t *testing.T) {
 	assert.Len(t, first, 2)
 	assert.Positive(t, first[os.Getpid()].PSS)
 	assert.Positive(t, total.Superdaemon)
-	for before, _ := cpuTime(os.Getpid()); ; {
-		if used, _ := cpuTime(os.Getpid()); used-before > 20*time.Millisecond {
+	for before, _ := proc.CPUTime(os.Getpid()); ; {
+		if used, _ := proc.CPUTime(os.Getpid()); used-before > 20*time.Millisecond {
 			break
 		}
 	}

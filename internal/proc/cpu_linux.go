@@ -1,0 +1,25 @@
+package proc
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// CPUTime is the CPU time that a process has used, all its threads together; not ok if it is
+// gone. The clock of a process is asked (clock_getcpuclockid(3)): that takes a microsecond,
+// and /proc/PID/stat forty.
+func CPUTime(pid int) (used time.Duration, ok bool) {
+	const scheduled = 2 // CPUCLOCK_SCHED
+	if pid <= 0 || pid > maxPid {
+		return 0, false
+	}
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return 0, false
+	}
+	return time.Duration(t.Nano()), true
+}
+
+// maxPid is the highest pid of Linux (PID_MAX_LIMIT).
+const maxPid = 1 << 22
