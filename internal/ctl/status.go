@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
@@ -17,6 +16,30 @@ import (
 
 // WriteStatus prints how things stand, for people.
 func WriteStatus(w io.Writer, s *control.Status) {
+	writeHead(w, s)
+	fmt.Fprintln(w)
+	writeWorkers(w, s)
+	if len(s.Traffic) > 0 {
+		fmt.Fprintln(w)
+		trafficTable(s.Traffic).write(w, screen)
+	}
+	fmt.Fprintln(w)
+	if len(s.Sockets) == 0 {
+		fmt.Fprintln(w, noSocket)
+	} else {
+		socketTable(s.Sockets).write(w, 0) // no path is cut: it may be needed
+	}
+	for _, line := range stuck(s.Sockets) {
+		fmt.Fprintln(w, line)
+	}
+	if f := s.Failure; f != nil {
+		fmt.Fprintln(w)
+		writeFailure(w, f)
+	}
+}
+
+// writeHead tells of the superdaemon itself.
+func writeHead(w io.Writer, s *control.Status) {
 	state := string(s.State)
 	if s.State == supervise.PhaseStopDelay {
 		state = "about to stop"
@@ -27,14 +50,6 @@ func WriteStatus(w io.Writer, s *control.Status) {
 	}
 	if s.StopsAt != nil {
 		fmt.Fprintf(w, "It stops in %s.\n", age(time.Until(*s.StopsAt).Seconds()))
-	}
-	fmt.Fprintln(w)
-	writeWorkers(w, s)
-	writeTraffic(w, s.Traffic)
-	fmt.Fprintln(w)
-	writeSockets(w, s.Sockets)
-	if f := s.Failure; f != nil {
-		writeFailure(w, f)
 	}
 }
 
@@ -48,7 +63,7 @@ func Serves(s *control.Status) bool {
 
 func writeWorkers(w io.Writer, s *control.Status) {
 	if len(s.Workers) == 0 {
-		fmt.Fprintln(w, "no worker is there")
+		fmt.Fprintln(w, noWorker)
 		return
 	}
 	t := table{{"GEN", "STATE", "SLOT", "PID", "AGE", "READY IN", "STATUS"}}
@@ -64,15 +79,20 @@ func writeWorkers(w io.Writer, s *control.Status) {
 		t = append(t, []string{strconv.Itoa(v.Generation), string(v.State), strconv.Itoa(v.Slot), pid, old, ready, says})
 	}
 	t.write(w, screen)
-	writeEnded(w, s.Workers)
+	if ended := endedTable(s.Workers); len(ended) > 1 {
+		fmt.Fprintln(w)
+		ended.write(w, screen)
+	}
 }
 
-// writeTraffic tells which generation gets how many of the connections.
-func writeTraffic(w io.Writer, traffic []control.Traffic) {
-	if len(traffic) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
+// What stands in the place of a table that has no row.
+const (
+	noWorker = "no worker is there"
+	noSocket = "no socket is bound"
+)
+
+// trafficTable tells which generation gets how many of the connections.
+func trafficTable(traffic []control.Traffic) table {
 	t := table{{"GEN", "CONNECTIONS", "WAITING", "TIME LEFT", ""}}
 	for _, g := range traffic {
 		left, note := "-", ""
@@ -87,12 +107,12 @@ func writeTraffic(w io.Writer, traffic []control.Traffic) {
 		}
 		t = append(t, []string{strconv.Itoa(g.Generation), strconv.FormatFloat(g.Percent, 'f', -1, 64) + " %", strconv.Itoa(g.Waiting), left, note})
 	}
-	t.write(w, screen)
+	return t
 }
 
-// writeEnded tells, a row for each slot, of the worker that ended there last: none of
+// endedTable tells, a row for each slot, of the worker that ended there last: none of
 // those that are there.
-func writeEnded(w io.Writer, workers []control.Worker) {
+func endedTable(workers []control.Worker) table {
 	t := table{{"SLOT", "RESTARTS", "ENDED LAST", "AGO", "LIVED", "HOW"}}
 	told := map[int]bool{}
 	for _, v := range workers {
@@ -105,21 +125,13 @@ func writeEnded(w io.Writer, workers []control.Worker) {
 			strconv.Itoa(v.Slot), strconv.Itoa(v.Restarts), strconv.Itoa(e.Pid), age(time.Since(e.At).Seconds()), age(e.Lived), e.Text,
 		})
 	}
-	if len(t) > 1 {
-		fmt.Fprintln(w)
-		t.write(w, screen)
-	}
+	return t
 }
 
 // slowAccept is after how many seconds nobody seems to accept connections.
 const slowAccept = 2
 
-// writeSockets leaves no path cut: it may be needed.
-func writeSockets(w io.Writer, sockets []control.Socket) {
-	if len(sockets) == 0 {
-		fmt.Fprintln(w, "no socket is bound")
-		return
-	}
+func socketTable(sockets []control.Socket) table {
 	t := table{{"FD", "NETWORK", "SOCKET", "ADDRESS"}}
 	for _, s := range sockets {
 		address := s.Address
@@ -128,44 +140,17 @@ func writeSockets(w io.Writer, sockets []control.Socket) {
 		}
 		t = append(t, []string{strconv.Itoa(s.FD), s.Network, s.Name, address})
 	}
-	t.write(w, 0)
+	return t
+}
+
+// stuck tells, a line each, of the sockets on which nobody accepts.
+func stuck(sockets []control.Socket) (lines []string) {
 	for _, s := range sockets {
 		if s.WaitingFor >= slowAccept {
-			fmt.Fprintf(w, "nobody accepts on %s: %s waiting for %s\n", oneLine(s.Name), text.Count(s.Waiting, "connection"), age(s.WaitingFor))
+			lines = append(lines, fmt.Sprintf("nobody accepts on %s: %s waiting for %s", oneLine(s.Name), text.Count(s.Waiting, "connection"), age(s.WaitingFor)))
 		}
 	}
-}
-
-// screen is how many columns a terminal has at least.
-const screen = 80
-
-// shortened cuts a line to so many columns; 0: not at all.
-func shortened(line string, columns int) string {
-	if runes := []rune(line); columns > 0 && len(runes) > columns {
-		return string(runes[:columns-1]) + "…"
-	}
-	return line
-}
-
-// table is rows of cells. The first row is the columns' names.
-type table [][]string
-
-// write prints the table, each column as wide as its widest cell, and cuts rows that are
-// wider than width, unless that is 0. Cells are made printable: they hold what others
-// have named, as a socket or a worker's state.
-func (t table) write(w io.Writer, width int) {
-	var padded strings.Builder
-	columns := tabwriter.NewWriter(&padded, 0, 0, 2, ' ', 0)
-	for _, row := range t {
-		for _, cell := range row {
-			fmt.Fprint(columns, oneLine(cell), "\t")
-		}
-		fmt.Fprintln(columns)
-	}
-	columns.Flush()
-	for line := range strings.Lines(padded.String()) { // tabwriter pads the last column, too
-		fmt.Fprintln(w, shortened(strings.TrimRight(line, " \n"), width))
-	}
+	return lines
 }
 
 func writeFailure(w io.Writer, f *control.Failure) {
@@ -173,7 +158,7 @@ func writeFailure(w io.Writer, f *control.Failure) {
 	if f.GivenUp {
 		what = "failed, and there was no other,"
 	}
-	fmt.Fprintf(w, "\nThe last attempt %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), oneLine(f.Reason))
+	fmt.Fprintf(w, "The last attempt %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), oneLine(f.Reason))
 	for _, line := range f.Log {
 		fmt.Fprintf(w, "  %s\n", oneLine(line))
 	}

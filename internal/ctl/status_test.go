@@ -10,6 +10,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 func TestStatusIsATable(t *testing.T) {
@@ -59,7 +60,7 @@ func TestRowsFitATerminal(t *testing.T) {
 	var out bytes.Buffer
 	writeWorkers(&out, &control.Status{Workers: workers})
 	for line := range strings.Lines(out.String()) {
-		assert.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), 80, line)
+		assert.LessOrEqual(t, text.Width(strings.TrimSuffix(line, "\n")), 80, line)
 	}
 	assert.Contains(t, out.String(), "next try in 59m59s")
 	assert.Contains(t, out.String(), "killed by signal 11\n")
@@ -91,7 +92,7 @@ func TestTableWithoutAnythingInItsLastColumn(t *testing.T) {
 	var out bytes.Buffer
 	table{{"A", "LONG NAME", "C"}, {"wïde 語", "-", ""}, {"", "", "last"}, {"", "", ""}, {"a\tb\n\v\f\x1b", "x", "|&<b>"}}.write(&out, 0)
 	assert.Equal(t, "A        LONG NAME  C\n"+
-		"wïde 語   -\n"+
+		"wïde 語  -\n"+ // 語 takes two columns
 		"                    last\n"+
 		"\n"+
 		"a b????  x          |&<b>\n", out.String())
