@@ -23,9 +23,11 @@ var ErrNobody = errors.New("no superdaemon listens there")
 
 // Client is a connection to a superdaemon. It is for one goroutine.
 type Client struct {
-	path string
-	conn net.Conn
-	in   *bufio.Reader
+	path   string
+	conn   net.Conn
+	in     *bufio.Reader
+	server Peer
+	line   []byte // the last that has come
 }
 
 // Dial connects to the control socket at path. What listens there has to be of our own
@@ -38,26 +40,35 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket %q: %w", path, reason(err))
 	}
-	if err := trusted(conn); err != nil {
+	server, err := trusted(conn)
+	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("control socket %q: %w", path, err)
 	}
-	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest)}, nil
+	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest), server: server}, nil
 }
 
-// trusted says why the process that made the socket is not asked anything.
-func trusted(conn net.Conn) error {
+// trusted is the process that made the socket. The error says why it is not asked anything.
+func trusted(conn net.Conn) (Peer, error) {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
-		return errors.New("it is no unix socket")
+		return Peer{}, errors.New("it is no unix socket")
 	}
 	server, err := peerOf(unix)
 	if err == nil && server.UID != 0 && server.UID != os.Geteuid() {
 		err = fmt.Errorf("process %d listens there, which is of user %d, neither of user %d nor root: nothing was asked; if it is yours, ask as that user",
 			server.Pid, server.UID, os.Geteuid())
 	}
-	return err
+	return server, err
 }
+
+// Pid is the process that listens, as the kernel names it to us. If it has another pid in its
+// own status, the pids there are of another namespace and mean nothing here.
+func (c *Client) Pid() int { return c.server.Pid }
+
+// Line is the line of the last answer or event, as it has come, with its newline. While an
+// event is watched it is that event's.
+func (c *Client) Line() []byte { return c.line }
 
 // dial tries again while the backlog is full: connect(2) on a socket that does not block
 // fails then.
@@ -141,6 +152,7 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	if err != nil {
 		return m, c.fault(ctx, err)
 	}
+	c.line = line
 	if m, err = decodeMessage(line); err != nil {
 		return m, fmt.Errorf("control socket %q: what answers is no superdaemon: %.200s", c.path, text.Line(err.Error()))
 	}

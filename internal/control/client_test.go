@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -81,7 +82,9 @@ func TestClientAndServer(t *testing.T) {
 	s.Publish(Event{Event: "one"})
 	s.Publish(Event{Event: "two"})
 	var seen []string
+	assert.Equal(t, os.Getpid(), c.Pid())
 	require.NoError(t, c.Watch(ctx, func(e Event) bool {
+		assert.Equal(t, string(e.encode()), string(c.Line()))
 		seen = append(seen, e.Event)
 		return e.Event != "two"
 	}))
