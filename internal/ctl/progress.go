@@ -3,7 +3,6 @@ package ctl
 import (
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -52,15 +51,6 @@ func newProgress(out io.Writer, s *control.Status) *progress {
 		p.stop = every(redraw, p.draw)
 	}
 	return p
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // every calls do each d, until stop is called.

@@ -166,6 +166,10 @@ func TestWhatCameToPassAfterThePictureIsInIt(t *testing.T) {
 	t.Parallel()
 	old := control.ID{Generation: 1, Pid: 11}
 	s := &control.Status{Generation: 2, Workers: []control.Worker{{ID: old, State: "draining"}}}
-	bringUpToDate(s, []control.Event{{Event: "exited", Worker: &old}, {Event: "started", Worker: &control.ID{Generation: 2, Pid: 22}}, {Event: "says"}})
+	var since []heard
+	for _, e := range []control.Event{{Event: "exited", Worker: &old}, {Event: "started", Worker: &control.ID{Generation: 2, Pid: 22}}, {Event: "says"}} {
+		since = append(since, heard{Event: e})
+	}
+	bringUpToDate(s, since)
 	assert.Equal(t, []control.Worker{{ID: control.ID{Generation: 2, Pid: 22}, State: "proving"}}, s.Workers)
 }

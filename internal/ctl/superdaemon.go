@@ -23,6 +23,13 @@ type Superdaemon struct {
 	*control.Client
 	Status *control.Status
 	path   string
+	since  []heard // events that came before the status
+}
+
+// heard is an event, and its line as it has come.
+type heard struct {
+	control.Event
+	line string
 }
 
 // handshakeTime bounds the wait for what a superdaemon answers at once.
@@ -67,9 +74,9 @@ func call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 	if watch {
 		_, err = c.Do(ctx, control.Request{Command: "subscribe"}, nil)
 	}
-	var since []control.Event // may be newer than the status
+	var since []heard // may be newer than the status
 	if err == nil {
-		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(e control.Event) { since = append(since, e) })
+		answer, err = c.Do(ctx, control.Request{Command: "status"}, func(e control.Event) { since = append(since, heard{e, string(c.Line())}) })
 	}
 	if err == nil && answer.Status == nil {
 		err = errors.New("the answer has no status")
@@ -88,7 +95,7 @@ func call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 		return nil, err
 	}
 	answer.Status.Name = text.Line(cmp.Or(answer.Status.Name, name))
-	return &Superdaemon{c, answer.Status, path}, nil
+	return &Superdaemon{c, answer.Status, path, since}, nil
 }
 
 // nobody is control.ErrNobody with the name of the missing superdaemon.
@@ -102,8 +109,9 @@ func (n *nobody) Unwrap() error { return control.ErrNobody }
 
 // bringUpToDate takes workers that have ended since out of a status, and adds those that
 // have started.
-func bringUpToDate(s *control.Status, since []control.Event) {
-	for _, e := range since {
+func bringUpToDate(s *control.Status, since []heard) {
+	for _, h := range since {
+		e := h.Event
 		if e.Event == "missed" && e.Now != nil {
 			*s = *e.Now
 		}

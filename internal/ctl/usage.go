@@ -89,7 +89,7 @@ func (u *usage) look(pids []int) {
 func (u *usage) of(pid int) (use, bool) {
 	p := u.processes[pid]
 	if p == nil {
-		return use{}, false
+		return use{cpu: -1}, false
 	}
 	return p.use, true
 }

@@ -85,9 +85,6 @@ type form struct {
 
 func (f form) bare() bool { return f.plain() && !f.journal }
 
-// stamp is RFC 3339 with milliseconds.
-const stamp = "2006-01-02T15:04:05.000Z07:00"
-
 // own is an entry as it is written.
 func (f form) own(e Entry, now time.Time) string {
 	if f.bare() {
@@ -101,7 +98,7 @@ func (f form) own(e Entry, now time.Time) string {
 	case JSON:
 		return e.json(now)
 	case Time:
-		before = now.Format(stamp) + " "
+		before = now.Format(words.Stamp) + " "
 	}
 	return before + strings.ReplaceAll(printable(e.Text), "\n", "\n"+before) + "\n"
 }
@@ -150,7 +147,7 @@ func (f form) relayed(w Worker, line []byte, cut bool, now time.Time) string {
 		}
 		return o.end(string(line))
 	case Time:
-		before = now.Format(stamp) + " "
+		before = now.Format(words.Stamp) + " "
 	}
 	return before + f.sign(w) + string(line) + "\n"
 }
@@ -173,7 +170,7 @@ type object []byte
 
 func begin(now time.Time, level Level, event string) *object {
 	o := &object{}
-	o.text("time", now.Format(stamp))
+	o.text("time", now.Format(words.Stamp))
 	o.text("level", level.String())
 	o.text("event", event)
 	return o

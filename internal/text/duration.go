@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// Stamp is how a moment is written in logs: by RFC 3339, with milliseconds.
+const Stamp = "2006-01-02T15:04:05.000Z07:00"
+
 // maxDuration is what the longest duration may be: a century is a mistake.
 const maxDuration = 100 * 365 * 24 * time.Hour
 

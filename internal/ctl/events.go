@@ -1,0 +1,168 @@
+package ctl
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/text"
+)
+
+// Events prints each event of the superdaemon at the control socket path as it comes, a line
+// each; with json as it has come. It blocks until ctx ends or the superdaemon has ended, which
+// notes is told; then the error is nil. When the superdaemon hangs up and still is there it
+// goes on, with an event "missed". The error wraps control.ErrNobody if nobody listens in the
+// beginning.
+func Events(ctx context.Context, name, path string, out, notes io.Writer, json bool) error {
+	a, err := Call(ctx, name, path, true)
+	if err != nil {
+		return err
+	}
+	defer func() { a.Close() }()
+	p := &printer{out: out, json: json}
+	for {
+		pause := time.NewTimer(callPause)
+		p.printAll(a.since)
+		if p.failed == nil {
+			err = a.Watch(ctx, func(e control.Event) bool { return p.print(heard{e, string(a.Line())}) })
+		}
+		switch {
+		case p.failed != nil:
+			return p.failed
+		case ctx.Err() != nil:
+			return nil
+		case !errors.Is(err, io.EOF):
+			return err
+		}
+		next, err := a.again(ctx, pause.C)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case next == nil:
+			_, err = fmt.Fprintf(notes, "%s has ended\n", a.Who())
+			return err
+		}
+		a.Close()
+		a = next
+		p.missed(a.Status)
+	}
+}
+
+// callPause is the least time between two calls of one that hangs up.
+const callPause = time.Second
+
+// again calls a superdaemon that has hung up, and returns when pause is over: one that hangs
+// up each time is not called without end. It is nil if that superdaemon has ended.
+func (a *Superdaemon) again(ctx context.Context, pause <-chan time.Time) (*Superdaemon, error) {
+	next, err := Call(ctx, a.Status.Name, a.path, true)
+	switch {
+	case errors.Is(err, control.ErrNobody), errors.Is(err, errHungUp):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case next.Status.Pid != a.Status.Pid || !next.Status.Started.Equal(a.Status.Started):
+		next.Close()
+		return nil, nil
+	}
+	select {
+	case <-pause:
+	case <-ctx.Done():
+	}
+	return next, nil
+}
+
+// printer prints events.
+type printer struct {
+	out    io.Writer
+	json   bool
+	failed error // to print
+}
+
+func (p *printer) printAll(events []heard) {
+	for _, e := range events {
+		p.print(e)
+	}
+}
+
+// missed prints that some events were missed, as a superdaemon tells it.
+func (p *printer) missed(now *control.Status) {
+	e := control.Event{Event: "missed", Time: time.Now(), Now: now}
+	p.print(heard{e, string(e.Line(e.Time))})
+}
+
+// print tells whether it can go on.
+func (p *printer) print(e heard) bool {
+	if p.failed != nil {
+		return false
+	}
+	line := e.Time.Local().Format(text.Stamp) + " " + told(e.Event)
+	if p.json {
+		line = text.Line(strings.TrimSuffix(e.line, "\n"))
+	}
+	p.failed = fd.WriteAll(p.out, line+"\n")
+	return p.failed == nil
+}
+
+// told is an event in one line: as the log has it, or its name and what it has.
+func told(e control.Event) string {
+	if e.Text != "" {
+		return oneLine(strings.ReplaceAll(strings.TrimSuffix(e.Text, "\n"), "\n", "; "))
+	}
+	return oneLine(strings.Join(append([]string{e.Event}, facts(e)...), ": "))
+}
+
+// facts are what an event has, in one text or none.
+func facts(e control.Event) []string {
+	var all []string
+	add := func(there bool, format string, args ...any) {
+		if there {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	if w := e.Worker; w != nil {
+		add(w.Pid != 0, "worker %d of generation %d in slot %d", w.Pid, w.Generation, w.Slot)
+		add(w.Pid == 0, "a worker of generation %d in slot %d", w.Generation, w.Slot)
+	}
+	add(e.Generation != 0 && (e.Worker == nil || e.Worker.Generation != e.Generation), "generation %d", e.Generation)
+	if len(e.Workers) > 0 {
+		add(true, "workers:%s", pids(e.Workers))
+	}
+	add(e.Wanted != 0, "%s wanted", text.Count(e.Wanted, "worker"))
+	if e.Percent != nil {
+		add(true, "%s %% of the connections", strconv.FormatFloat(*e.Percent, 'f', -1, 64))
+	}
+	add(e.Seconds != 0 && e.Event == "proven", "after %s", age(e.Seconds))
+	add(e.Seconds != 0 && e.Event != "proven", "%s", age(e.Seconds))
+	add(e.Signal != "", "%s", e.Signal)
+	if e.Status != nil && e.Reason == "" {
+		add(true, "%s", text.ExitStatus(*e.Status))
+	}
+	add(e.Reason != "", "%s", e.Reason)
+	add(e.Says != "", "%q", e.Says)
+	if s := e.Now; s != nil {
+		add(true, "some events are not here; %s (pid:%d) is %s now, generation %d, %s", cmp.Or(s.Name, "start_server"), s.Pid, s.State, s.Generation, text.Count(len(s.Workers), "worker"))
+		add(len(s.Workers) > 0, "%s", inStates(s.Workers))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return []string{strings.Join(all, ", ")}
+}
+
+// pids joins the pids of workers.
+func pids(workers []control.ID) string {
+	var words []string
+	for _, w := range workers {
+		words = append(words, strconv.Itoa(w.Pid))
+	}
+	return strings.Join(words, ",")
+}
