@@ -138,14 +138,17 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 		return err
 	}
 	p.answered(answer.Generation)
-	if drained && p.left() > 0 {
+	if !drained {
+		return nil
+	}
+	if p.left() > 0 {
 		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
 		}
-		if err == nil { // it is answered when the status file lists no old worker either
-			_, err = a.Do(ctx, control.Request{Command: "status"}, nil)
-		}
+	}
+	if err == nil { // it is answered when the status file lists no old worker either
+		_, err = a.Do(ctx, control.Request{Command: "status"}, nil)
 	}
 	return err
 }
