@@ -258,6 +258,20 @@ func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
 	return "", err
 }
 
+// Options returns the command line in force.
+func (a *Superdaemon) Options(ctx context.Context) ([]string, error) {
+	answer, err := a.Do(ctx, control.Request{Command: "options"}, nil)
+	switch {
+	case err == nil:
+		return answer.Args, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s does not answer: %w", a.Who(), context.Cause(ctx))
+	case strings.HasPrefix(answer.Error, "there is no command"):
+		return nil, fmt.Errorf("%s is of a version that does not tell its options", a.Who())
+	}
+	return nil, err
+}
+
 // Who is the superdaemon, by its own name.
 func (a *Superdaemon) Who() string { return fmt.Sprintf("%s (pid:%d)", a.Status.Name, a.Status.Pid) }
 
