@@ -246,6 +246,13 @@ type Config struct {
 	// RehearseArg is put before all arguments when an image is asked whether it could go on.
 	// A program that does not know that argument has to end by it. "": there is none.
 	RehearseArg string
+	// InForce returns a command line that says all that this configuration does, for clients of the
+	// control socket that ask. nil: the arguments of the process.
+	InForce func() []string
+	// ReadsFile tells that the arguments of the process name a file, which may say something
+	// else by the time of an Upgrade: InForce then stands for them where it is to be known what
+	// has changed, and if this image has to go on after all.
+	ReadsFile bool
 	// Changes tells, a line each, in what the arguments of this image differ from those of
 	// the last one, for the log. nil: nothing is said.
 	Changes func(old []string) []string
@@ -421,4 +428,11 @@ type Image struct {
 	Executable  string   // a path; "": that of this one, where another file may be by now
 	Args        []string // without the name of the program; none: those of this one
 	KeepWorkers bool     // they are not restarted
+}
+
+func (c *Config) inForce() []string {
+	if c.InForce == nil {
+		return os.Args[min(1, len(os.Args)):]
+	}
+	return c.InForce()
 }

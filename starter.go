@@ -137,7 +137,7 @@ func New(c Config) (*Starter, error) {
 	s.commands = &command.Commands{
 		Sup: s.sup, Name: c.Name, Version: c.Release,
 		StopSignal: c.SignalOnTERM, RetireSignal: c.SignalOnHUP, StopDelay: c.StopDelay,
-		Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
+		InForce: c.inForce, Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
 		Waiting: func(side int) int { n, _ := s.launcher.Sockets.Waiting(side); return n },
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
 		Reopen: s.reopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },

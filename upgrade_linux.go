@@ -101,6 +101,9 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
 		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
+	if s.config.ReadsFile {
+		state.From.InForce = s.config.inForce()
+	}
 	if len(image.Args) > 0 {
 		state.To.Args = append([]string{os.Args[0]}, image.Args...)
 	}
@@ -276,17 +279,20 @@ func (s *Starter) succeed() {
 		s.out.Warnf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
 	} else {
 		s.out.Printf("this is %s now, in the place of %s; upgrade %d", s.self(), h.From.Version, s.upgrades)
-		for _, line := range s.config.changes(h.From.Args) {
+		for _, line := range s.config.changes(h.From) {
 			s.out.Printf("%s", text.Line(line))
 		}
 	}
 }
 
-func (c *Config) changes(old []string) []string {
-	if c.Changes == nil || len(old) == 0 {
+func (c *Config) changes(old handover.Image) []string {
+	switch {
+	case c.Changes == nil || len(old.Args) == 0:
 		return nil
+	case old.InForce != nil:
+		return c.Changes(old.InForce)
 	}
-	return c.Changes(old[1:])
+	return c.Changes(old.Args[1:])
 }
 
 // goOn has the supervisor go on, with new workers unless the old ones are to be kept, and

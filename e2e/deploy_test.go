@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -403,6 +405,41 @@ func TestManifestFitsTogether(t *testing.T) {
 	}
 	assert.Equal(t, filepath.Dir(valueOf(args, "control")), dig(container, "volumeMounts", 0, "mountPath"), "the rest cannot be written to")
 	assert.Equal(t, dig(spec, "volumes", 0, "name"), dig(container, "volumeMounts", 0, "name"))
+}
+
+// The sidecar reads the control socket of the server, and what it is asked by is answered.
+func TestMonitorInThePod(t *testing.T) {
+	t.Parallel()
+	var patch map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(deployed(t, "kubernetes/monitor.yaml")), &patch))
+	template := dig(patch, "spec", "template")
+	sidecar := dig(template, "spec", "initContainers", 0)
+	spec, server, args := pod(t)
+	assert.Equal(t, "Always", dig(sidecar, "restartPolicy"), "or the server would wait for its end")
+	assert.Equal(t, dig(server, "securityContext"), dig(sidecar, "securityContext"))
+	assert.Equal(t, dig(server, "volumeMounts", 0, "mountPath"), dig(sidecar, "volumeMounts", 0, "mountPath"))
+	assert.Equal(t, dig(spec, "volumes", 0, "name"), dig(sidecar, "volumeMounts", 0, "name"))
+	port := fmt.Sprint(dig(sidecar, "ports", 0, "containerPort"))
+	assert.Equal(t, port, dig(template, "metadata", "annotations", "prometheus.io/port"))
+	assert.Equal(t, dig(sidecar, "ports", 0, "name"), dig(sidecar, "livenessProbe", "httpGet", "port"))
+	own := dig(sidecar, "args").([]any)
+	require.Equal(t, []any{"--listen=0.0.0.0:" + port, valueOf(args, "control")}, own)
+	require.Equal(t, []any{"/start_server_monitor"}, dig(sidecar, "command"))
+
+	d, _ := startPod(t, nil)
+	addr := "127.0.0.1:" + freePort(t)
+	m := startIn(t, d.dir, nil, filepath.Join(filepath.Dir(ours), "start_server_monitor"), "--listen="+addr, filepath.Join(d.dir, "ctl"))
+	eventually(t, func() bool {
+		response, err := http.Get("http://" + addr + dig(sidecar, "livenessProbe", "httpGet", "path").(string))
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		return err == nil && regexp.MustCompile(`(?m)^start_server_workers\{.*state="live".*\} 2$`).Match(text)
+	}, m.out.String)
+	m.stop()
+	d.stop()
 }
 
 // startPod runs the manifest's command line, with programs and paths of this

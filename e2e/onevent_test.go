@@ -42,6 +42,7 @@ func TestCommandsForEvents(t *testing.T) {
 	d.tells("some", "live", "live")
 	d.sees(2, `^output$`)
 	d.sees(2, `^command \d+ for an event has failed: exit code 3$`)
+	d.sees(1, `^old worker \d+ died`)
 	d.stop()
 	d.tells("some", "live", "live")
 	assert.Equal(t, []string{"started", "proven", "live", "restart-asked", "started", "proven", "live", "retiring", "exited", "stopping", "exited"}, d.told("all"), "also what was told at the end")

@@ -196,7 +196,7 @@ func (d *daemon) restartUnderLoad(n int, network, addr string, fresh, keepAlive 
 // new one has said that it is ready.
 func (d *daemon) restart(generation int, network, addr string) {
 	d.t.Helper()
-	re := regexp.MustCompile(`(?m)^new worker is now running, sending \w+ to old workers:`)
+	re := regexp.MustCompile(`new worker is now running, sending \w+ to old workers:`)
 	began := time.Now()
 	var answered, told bool
 	if d.deploy != nil {

@@ -178,5 +178,5 @@ func TestUpgradeOfPID1(t *testing.T) {
 	code, printed := d.ask("--stop", "--timeout=30")
 	assert.Zero(t, code, printed)
 	assert.Zero(t, d.exit(), d.out)
-	d.printsNot("unexpectedly|failed")
+	d.printsNot("unexpectedly|has failed")
 }

@@ -66,9 +66,6 @@ func (f *faults) number(option, given string, from, to int, n *int) {
 
 // check reads the options' values into o.set. The error names every fault.
 func (o *options) check() error {
-	if o.Help || o.Version {
-		return nil
-	}
 	var f faults
 	o.checkTimes(&f)
 	o.checkProof(&f)
@@ -236,7 +233,7 @@ func (o *options) checkRolling(f *faults) error {
 // checkClient checks the options that ask another start_server.
 func (o *options) checkClient() error {
 	var asked []string
-	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--reopen": o.Reopen, "--status": o.Status, "--upgrade": o.upgrade} {
+	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--reopen": o.Reopen, "--status": o.Status, "--print-config": o.PrintConfig, "--upgrade": o.upgrade} {
 		if is {
 			asked = append(asked, name)
 		}
@@ -249,6 +246,8 @@ func (o *options) checkClient() error {
 		return errors.New("--restart needs --control, or --pid-file and --status-file")
 	case (o.Rollback || o.Promote || o.Reopen) && o.Control == "":
 		return fmt.Errorf("%s needs --control", asked[0])
+	case o.PrintConfig && o.Control == "" && len(o.command) == 0:
+		return errors.New("--print-config needs the program, or --control")
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
 	case o.Status && o.Control == "" && (o.JSON || o.PidFile == "" && o.StatusFile == ""):
@@ -266,7 +265,7 @@ func (o *options) checkClient() error {
 	case o.ReplaceOrphans && o.StatusFile == "" && !o.isClient():
 		return errors.New("--replace-orphans needs --status-file")
 	case o.Timeout != "" && len(asked) == 0:
-		return errors.New("--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status and --upgrade only")
+		return errors.New("--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status, --print-config and --upgrade only")
 	}
 	return nil
 }
@@ -295,5 +294,5 @@ func takesStdio(list string) bool {
 
 // isClient tells whether the command asks another start_server.
 func (o *options) isClient() bool {
-	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Reopen || o.Status || o.upgrade
+	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Reopen || o.Status || o.upgrade || o.PrintConfig && len(o.command) == 0
 }

@@ -93,6 +93,12 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 			fmt.Fprintln(stdout, said)
 		}
 		return err
+	case o.PrintConfig:
+		args, err := a.Options(ctx)
+		if err == nil {
+			err = writeFile(stdout, args)
+		}
+		return err
 	case o.Stop:
 		return a.Stop(ctx, "stop", stopping)
 	case o.JSON:

@@ -32,6 +32,9 @@ type section struct {
 	options       []reflect.StructField
 }
 
+// client is the section of the options that ask another start_server.
+const client = "Client"
+
 // sections are those of the command line, in its order.
 func sections() (all []section) {
 	of := reflect.TypeFor[options]()

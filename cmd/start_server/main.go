@@ -47,6 +47,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return cmdline.Complete(stdout, &options{}, args, completed)
 	}
 	args = cmdline.Rehearsing(args)
+	kept := handover.InForce()
+	if kept != nil {
+		args = kept
+	}
 	o, err := parse(args)
 	switch {
 	case o == nil:
@@ -64,12 +68,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return o.client(stdout, stderr)
 	}
 	config := o.config(stderr)
+	config.ReadsFile = o.file != nil || kept != nil
 	if report != nil {
 		o.whenReady(&config, report.ready)
 	}
 	s, faults := starter.New(config)
-	if err = errors.Join(err, faults); err != nil {
+	if err = errors.Join(err, o.placed(faults)); err != nil {
 		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err, nil)))
+	}
+	if o.PrintConfig {
+		if err := writeFile(stdout, o.inForce()); err != nil {
+			return fail(stderr, exitError, err)
+		}
+		return exitOK
 	}
 	if o.Daemonize != "" && report == nil && !handover.IsOne() {
 		return daemonize(stderr)

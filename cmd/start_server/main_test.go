@@ -81,7 +81,7 @@ func TestBadOptionIsOneLineAndExitTwo(t *testing.T) {
 		{"--json --restart --control=c", "--json goes with --status only"},
 		{"--drained --restart --pid-file=p --status-file=s", "--drained goes with --restart and --control only"},
 		{"--status --stop --control=c", "--status and --stop exclude each other"},
-		{"--timeout=1 -- x", "--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status and --upgrade only"},
+		{"--timeout=1 -- x", "--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status, --print-config and --upgrade only"},
 		{"--rolling -- x", "--rolling needs --workers"},
 		{"--rolling --workers=2 --surge=3 -- x", "--surge: 3 is more than there are workers, 2"},
 		{"--rolling --workers=2 --surge=0 -- x", `--surge: "0" is not a number from 1 to 10000`},

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +19,7 @@ import (
 // options is the command line. The tags drive parsing, the help, docs/options.md and what
 // a shell completes. A blank field begins a section, which all fields up to the next one
 // belong to. default-mask is the default as people read it; complete is what a shell may
-// offer as the value, see cmdline.Complete.
+// offer as the value, see cmdline.Complete; variable stands in for an option that is not given.
 type options struct {
 	_ struct{} `section:"Sockets" example:"start_server --port=127.0.0.1:8080 --path=app.sock -- ./server"`
 
@@ -42,7 +42,7 @@ type options struct {
 	Nice          string   `long:"nice" value-name:"N" default-mask:"0" description:"add N, from -20 to 19, to the program's niceness"`
 	Limit         []string `long:"limit" value-name:"NAME=SOFT[:HARD]" default-mask:"as start_server" description:"resource limit of the program. NAME is as in prlimit(1): nofile, nproc, as, ...; a limit is a number or unlimited. Repeatable (Linux)"`
 	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec gives the program more rights, be it by a set-user-ID bit or by capabilities of a file (Linux)"`
-	EnvDir        string   `long:"envdir" value-name:"DIR" complete:"dir" description:"directory whose files are variables for the program; read anew at every start of it. Also ENVDIR"`
+	EnvDir        string   `long:"envdir" variable:"ENVDIR" value-name:"DIR" complete:"dir" description:"directory whose files are variables for the program; read anew at every start of it. Also ENVDIR"`
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program. Repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program except PATH and those that start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
@@ -56,15 +56,15 @@ type options struct {
 
 	SignalOnHUP         string `long:"signal-on-hup" value-name:"NAME" complete:"signal" default-mask:"TERM" description:"signal for old workers at a restart"`
 	SignalOnTERM        string `long:"signal-on-term" value-name:"NAME" complete:"signal" default-mask:"TERM" description:"signal for all workers when start_server gets TERM"`
-	KillOldDelay        string `long:"kill-old-delay" value-name:"SECONDS" default-mask:"0, or 5 with --enable-auto-restart" description:"time from the success of the new workers to the signal for the old ones. Also KILL_OLD_DELAY"`
+	KillOldDelay        string `long:"kill-old-delay" variable:"KILL_OLD_DELAY" value-name:"SECONDS" default-mask:"0, or 5 with --enable-auto-restart" description:"time from the success of the new workers to the signal for the old ones. Also KILL_OLD_DELAY"`
 	KillTimeout         string `long:"kill-timeout" value-name:"SECONDS" default-mask:"never" description:"KILL a worker that is still there so long after it was told to go"`
 	KillGroup           bool   `long:"kill-group" description:"KILL the worker's whole process group then. What a worker leaves behind in its group is told to go as the worker was (Linux)"`
 	SignalGroup         bool   `long:"signal-group" description:"as --kill-group, and the signals that tell a worker to go are sent to its whole process group"`
 	StopDelay           string `long:"stop-delay" value-name:"SECONDS" default-mask:"0" description:"serve on so long after TERM before stopping"`
 	Rolling             bool   `long:"rolling" description:"restart worker by worker: a new one that has proved itself replaces the old one of its number. Needs --workers"`
 	Surge               string `long:"surge" value-name:"K" default-mask:"1" description:"in a rolling restart run at most K processes beyond --workers"`
-	EnableAutoRestart   bool   `long:"enable-auto-restart" description:"restart by time. Also ENABLE_AUTO_RESTART=1"`
-	AutoRestartInterval string `long:"auto-restart-interval" value-name:"SECONDS" default-mask:"360" description:"time from the last success to an automatic restart. Also AUTO_RESTART_INTERVAL"`
+	EnableAutoRestart   bool   `long:"enable-auto-restart" variable:"ENABLE_AUTO_RESTART" description:"restart by time. Also ENABLE_AUTO_RESTART=1"`
+	AutoRestartInterval string `long:"auto-restart-interval" variable:"AUTO_RESTART_INTERVAL" value-name:"SECONDS" default-mask:"360" description:"time from the last success to an automatic restart. Also AUTO_RESTART_INTERVAL"`
 
 	BlueGreen bool   `long:"blue-green" description:"give each TCP port two sets of sockets, so that no client reaches a new generation before it has proved itself, nor an old one that was told to go (Linux)"`
 	Canary    string `long:"canary" value-name:"SHARE:TIME[,SHARE:TIME...]" default-mask:"none: all at once" description:"with --blue-green: a new generation that has proved itself gets that share of the connections for that time, as in 5%:30s,25%:1m, and then all. If a worker fails meanwhile, its clients go to the old generation again, and the restart has failed"`
@@ -90,6 +90,7 @@ type options struct {
 	PrefixOutput bool     `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
 	LogFormat    string   `long:"log-format" value-name:"FORMAT" complete:"plain time json" default-mask:"plain" description:"what lines of the log look like: plain, Server::Starter's; time, after the time; json, an object a line"`
 	LogWorkers   bool     `long:"log-workers" description:"--prefix-output by pid, generation, slot and stream, in that format"`
+	Config       string   `long:"config" value-name:"FILE" complete:"file" description:"file of options, a line each as in port = 8080, and of the program: see FILE OF OPTIONS in start_server(1). What the command line gives goes before what the file gives. --upgrade reads it again"`
 	Daemonize    string   `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
 	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`
@@ -102,14 +103,17 @@ type options struct {
 	Reopen      bool   `long:"reopen" description:"have the start_server at --control open its log file anew by its path, as after logrotate has renamed it. USR1 does that, too"`
 	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
 	JSON        bool   `long:"json" description:"--status as JSON"`
+	PrintConfig bool   `long:"print-config" description:"print the options as a file for --config, and go: those of the command line and of --config's file, when they are checked; without a program, those of the start_server at --control"`
 	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
 	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
-	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --reopen, --upgrade and --status wait; 0 is the default"`
+	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --reopen, --upgrade, --print-config and --status wait; 0 is the default"`
 	Help        bool   `long:"help" description:"print this help"`
 	Version     bool   `long:"version" description:"print the version"`
 
 	command []string
 	parser  *flags.Parser
+	given   []string       // the options on the command line, in full
+	file    *inFile        // nil: there is none
 	set     starter.Config // the parsed values of the fields above
 	timeout time.Duration
 	upgrade bool     // --upgrade was given
@@ -124,14 +128,22 @@ func parse(args []string) (*options, error) {
 	if o.parser, err = cmdline.Parser("start_server", usage, o); err != nil {
 		return nil, err
 	}
-	if args, err = o.spellOut(args); err != nil {
+	rest, err := o.spellOut(args)
+	if err != nil {
 		return nil, err
 	}
-	o.remember(args)
-	if o.command, err = o.parser.ParseArgs(args); err != nil {
-		return nil, fmt.Errorf("%w; see start_server --help", err)
+	if o.command, err = o.setGiven(rest); err != nil {
+		return nil, err
 	}
-	return o, o.check()
+	if o.Help || o.Version {
+		return o, nil
+	}
+	program := o.command
+	if err := o.readFile(); err != nil {
+		return nil, err
+	}
+	o.remember(program)
+	return o, o.placed(o.check())
 }
 
 // config is the library's Config.
@@ -152,6 +164,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	c.Control, c.OnEvent = o.Control, o.OnEvent
 	c.PidFile, c.StatusFile, c.LogFile = o.PidFile, o.StatusFile, o.LogFile
 	c.Log = log
+	c.InForce = o.inForce
 	c.Release, c.RehearseArg, c.Changes = cmdline.Release(starter.Version), cmdline.RehearseArg, o.changes
 	c.HandleSignals = true
 	c.NotifyManager = true
@@ -172,13 +185,13 @@ func (o *options) whenReady(c *starter.Config, letGo func()) {
 	}
 }
 
-// spellOut writes options in full, for go-flags. Init scripts give them as Perl's
-// Getopt::Long allows: with one dash, in any case, or cut to an unambiguous beginning.
-func (o *options) spellOut(args []string) ([]string, error) {
-	var full []string
+// spellOut notes in o.given the options in full, and returns what follows them. Init scripts
+// give options as Perl's Getopt::Long allows: with one dash, in any case, or cut to an
+// unambiguous beginning.
+func (o *options) spellOut(args []string) (rest []string, err error) {
 	for i := 0; i < len(args); i++ {
 		if len(args[i]) < 2 || args[i][0] != '-' || args[i] == "--" {
-			return append(full, args[i:]...), notAnOption(args[i])
+			return args[i:], notAnOption(args[i])
 		}
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		option, err := o.find(strings.ToLower(name))
@@ -188,11 +201,13 @@ func (o *options) spellOut(args []string) ([]string, error) {
 		arg := "--" + option.LongName
 		_, isSwitch := option.Value().(bool)
 		switch {
-		case isSwitch && hasValue:
+		case isSwitch && value == "false": // it may stand in --config's file
+			arg += "=false"
+		case isSwitch && hasValue && value != "true":
 			return nil, fmt.Errorf("--%s: it takes no value", option.LongName)
+		case isSwitch:
 		case hasValue && value != "":
 			arg += "=" + value
-		case isSwitch:
 		case option.OptionalArgument && !hasValue: // its value follows a = only
 		case hasValue || i+1 == len(args):
 			return nil, fmt.Errorf("--%s: its value is missing", option.LongName)
@@ -200,9 +215,42 @@ func (o *options) spellOut(args []string) ([]string, error) {
 			i++
 			arg += "=" + args[i]
 		}
-		full = append(full, arg)
+		o.given = append(o.given, arg)
 	}
-	return full, nil
+	return nil, nil
+}
+
+// setGiven has go-flags set the options that are given, and returns the rest.
+func (o *options) setGiven(rest []string) ([]string, error) {
+	var args []string
+	for _, arg := range o.given {
+		name, value, hasValue := strings.Cut(arg, "=")
+		switch {
+		case !hasValue:
+			args = append(args, name)
+		case value != "false" || !o.isSwitch(name):
+			args = append(args, name+"="+forFlags(value))
+		}
+	}
+	rest, err := o.parser.ParseArgs(append(args, rest...))
+	if err != nil {
+		err = fmt.Errorf("%w; see start_server --help", err)
+	}
+	return rest, err
+}
+
+// forFlags is a value as it is to be given to go-flags, which takes one on a command line
+// that begins with a quote for one in Go's quotes.
+func forFlags(value string) string {
+	if strings.HasPrefix(value, `"`) {
+		return strconv.Quote(value)
+	}
+	return value
+}
+
+func (o *options) isSwitch(name string) bool {
+	_, is := o.parser.FindOptionByLongName(strings.TrimPrefix(name, "--")).Value().(bool)
+	return is
 }
 
 // originals are the options of Server::Starter. What abbreviates one of them there does so
@@ -231,10 +279,7 @@ func (o *options) find(name string) (*flags.Option, error) {
 	}
 	switch {
 	case len(found) == 0:
-		if like := o.closest(name); like != "" {
-			return nil, fmt.Errorf("no such option; did you mean --%s?", like)
-		}
-		return nil, errors.New("no such option")
+		return nil, noSuch(o.parser, name, "--")
 	case len(found) == 1:
 		return found[0], nil
 	case len(original) == 1:

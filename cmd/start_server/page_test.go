@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,16 +61,35 @@ func TestOptionsPageIsFresh(t *testing.T) {
 // notHere is what is only the fault of the system that the test runs on.
 var notHere = regexp.MustCompile(`^(user "app" is not known to this system|fdstore: there is no service manager .*)$`)
 
+// iniOfThePages is the file of options that the pages show.
+func iniOfThePages(t *testing.T, all []pages.Page) string {
+	t.Helper()
+	for _, page := range all {
+		for _, block := range page.Blocks() {
+			if text := strings.Join(block.Lines, "\n"); strings.HasPrefix(text, "; /etc/app.ini\n") {
+				return text
+			}
+		}
+	}
+	require.Fail(t, "no page shows a file of options")
+	return ""
+}
+
 // Every command line of the documentation is one that start_server takes.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
 	all, err := pages.Read(root)
 	require.NoError(t, err)
+	const config = "--config=/etc/app.ini"
+	ini := "--config=" + file(t, iniOfThePages(t, all))
 	count := 0
 	for _, page := range all {
 		for _, c := range page.Commands("start_server") {
 			count++
-			o, err := parse(c.Args)
+			if i := slices.Index(c.Args, config); i >= 0 {
+				c.Args[i] = ini
+			}
+			o, err := parse(slices.DeleteFunc(c.Args, func(word string) bool { return strings.HasPrefix(word, ">") }))
 			if !assert.NoError(t, err, "%s:%d: start_server %q", page.Path, c.Line, c.Args) || len(o.command) == 0 || o.isClient() {
 				continue
 			}

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"slices"
 
+	"github.com/jessevdk/go-flags"
+
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -25,16 +27,25 @@ func notAnOption(word string) error {
 	return fmt.Errorf("%s: there is no such program; did you mean --%s? See start_server --help", text.Quoted(word), word)
 }
 
+// noSuch says that there is no option of that name, and which is most like it. dashes are
+// put before that.
+func noSuch(parser *flags.Parser, name, dashes string) error {
+	if like := closest(parser, name); like != "" {
+		return fmt.Errorf("no such option; did you mean %s%s?", dashes, like)
+	}
+	return errors.New("no such option")
+}
+
 // closest is the option whose name is most like one that does not exist, "" if none is
 // like it.
-func (o *options) closest(name string) string {
+func closest(parser *flags.Parser, name string) string {
 	best, least := "", 3 // a longer way is another word
 	if len(name) < 5 {
 		least = 2
 	}
-	for _, group := range o.parser.Groups() {
+	for _, group := range parser.Groups() {
 		for _, option := range group.Options() {
-			if d := distance(name, option.LongName); d < least {
+			if d := distance(name, option.LongName); option.LongName != "" && d < least {
 				best, least = option.LongName, d
 			}
 		}

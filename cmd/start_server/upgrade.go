@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -13,28 +15,29 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/ctl"
 )
 
-// remember keeps what a start_server would be started with: args, which are spelt out,
-// without what is only for --upgrade. Without a program --control only says whom to ask.
-func (o *options) remember(args []string) {
-	end := slices.Index(args, "--")
-	if end < 0 {
-		end = len(args)
-	}
-	for _, arg := range args[:end] {
-		name, _, _ := strings.Cut(arg, "=")
-		switch name {
-		case "--upgrade":
+// remember keeps what a start_server would be started with: the options that are given,
+// without what is only for --upgrade, and the program behind them. Without any program, also
+// in a file, --control only says whom to ask. The other start_server may be in another
+// directory than we are.
+func (o *options) remember(program []string) {
+	for _, arg := range o.given {
+		switch name, _, _ := strings.Cut(arg, "="); {
+		case name == "--upgrade":
 			o.upgrade = true
-		case "--timeout", "--keep-workers":
+		case name == "--timeout", name == "--keep-workers":
+		case name == "--control" && len(o.command) == 0:
+		case name == "--config":
+			if path, err := filepath.Abs(o.Config); err == nil {
+				arg = name + "=" + path
+			}
+			o.line = append(o.line, arg)
 		default:
 			o.line = append(o.line, arg)
 		}
 	}
-	if end == len(args) {
-		o.line = slices.DeleteFunc(o.line, func(arg string) bool { return strings.HasPrefix(arg, "--control=") })
-		return
+	if len(program) > 0 {
+		o.line = append(append(o.line, "--"), program...)
 	}
-	o.line = append(o.line, args[end:]...)
 }
 
 // askUpgrade has the start_server at the control socket replaced by this one.
@@ -67,12 +70,10 @@ func (o *options) changes(old []string) []string {
 		return []string{"the last command line: " + err.Error()}
 	}
 	var lines []string
-	for _, group := range o.parser.Groups() {
-		for _, option := range group.Options() {
-			was := before.parser.FindOptionByLongName(option.LongName)
-			if is := given(option.Value()); is != given(was.Value()) {
-				lines = append(lines, fmt.Sprintf("--%s is %s now, and was %s", option.LongName, is, given(was.Value())))
-			}
+	for _, option := range inFileOptions() {
+		is, was := given(option, o), given(option, before)
+		if is != was {
+			lines = append(lines, fmt.Sprintf("--%s is %s now, and was %s", option.Tag.Get("long"), is, was))
 		}
 	}
 	if !slices.Equal(before.command, o.command) {
@@ -81,14 +82,13 @@ func (o *options) changes(old []string) []string {
 	return lines
 }
 
-// given is how an option's value is shown.
-func given(value any) string {
-	switch v := value.(type) {
+// given is how the value of an option is shown.
+func given(option reflect.StructField, o *options) string {
+	switch v := reflect.ValueOf(o).Elem().FieldByIndex(option.Index).Interface().(type) {
 	case bool:
 		if v {
 			return "given"
 		}
-		return "not given"
 	case string:
 		if v != "" {
 			return v

@@ -21,11 +21,12 @@ type Commands struct {
 	Name    string // of the superdaemon
 	Version string // of the program
 
-	StopSignal   os.Signal     // that stop sends to all workers
-	RetireSignal os.Signal     // that die sends, unless it is given another one
-	StopDelay    time.Duration // until then
-	Resizable    bool          // the number of workers may be changed
-	Acknowledged bool          // workers say that they are ready
+	StopSignal   os.Signal       // that stop sends to all workers
+	RetireSignal os.Signal       // that die sends, unless it is given another one
+	StopDelay    time.Duration   // until then
+	InForce      func() []string // the command line that says what all options do
+	Resizable    bool            // the number of workers may be changed
+	Acknowledged bool            // workers say that they are ready
 
 	Sockets func() []control.Socket
 	// Waiting is how many connections wait on a side of the sockets, see supervise.Traffic.
@@ -73,18 +74,19 @@ func init() { // as help lists what it stands in
 		{"reopen", "open the log file anew by its path, as after it was renamed", false, (*Commands).reopen},
 		{"self-upgrade", "have the program \"executable\" go on in this process, with the command line \"args\" or the old one", false, (*Commands).selfUpgrade},
 		{"subscribe", "have every event from now on as a line of its own", false, (*Commands).subscribe},
+		{"options", "the command line in force", false, (*Commands).options},
 		{"worker:ack", "from a worker: it is ready", true, (*Commands).acknowledge},
 		{"inc", "einhorn's: one worker more; answered when it has proved itself, or has failed", false, (*Commands).inc},
 		{"dec", "einhorn's: one worker less; answered when it is gone", false, (*Commands).dec},
 		{"upgrade", "einhorn's for restart", false, (*Commands).restart},
 		{"die", "einhorn's for stop: by the signal that old workers get, or the one in \"args\"", false, (*Commands).die},
+		{"config", "einhorn's for options", false, (*Commands).options},
 		{"state", "einhorn's for status", false, (*Commands).status},
 		{"ehlo", "einhorn's: who is there", false, (*Commands).ehlo},
 		{"version", "of the program", false, (*Commands).version},
 		{"quieter", "", false, (*Commands).missing},
 		{"louder", "", false, (*Commands).missing},
 		{"reload", "", false, (*Commands).missing},
-		{"config", "", false, (*Commands).missing},
 	}
 }
 
@@ -137,7 +139,13 @@ func (c *Commands) version(context.Context, request) control.Answer {
 	return done("%s (go-server-starter) %s", c.Name, c.Version)
 }
 
+func (c *Commands) options(context.Context, request) control.Answer {
+	a := control.Answer{OK: true, Args: c.InForce()}
+	a.Message = strings.Join(a.Args, "\n")
+	return a
+}
+
 // missing is for what einhorn has and we have not.
 func (c *Commands) missing(_ context.Context, r request) control.Answer {
-	return failed(fmt.Errorf("%s is einhorn's, and not to be had: the log tells everything, and options are given at the start", r.Command))
+	return failed(fmt.Errorf("%s is einhorn's, and not to be had: the log tells everything", r.Command))
 }

@@ -23,18 +23,20 @@ var listed = []control.Command{
 	{Name: "reopen", Help: "open the log file anew by its path, as after it was renamed"},
 	{Name: "self-upgrade", Help: "have the program \"executable\" go on in this process, with the command line \"args\" or the old one"},
 	{Name: "subscribe", Help: "have every event from now on as a line of its own"},
+	{Name: "options", Help: "the command line in force"},
 	{Name: "worker:ack", Help: "from a worker: it is ready"},
 	{Name: "inc", Help: "einhorn's: one worker more; answered when it has proved itself, or has failed"},
 	{Name: "dec", Help: "einhorn's: one worker less; answered when it is gone"},
 	{Name: "upgrade", Help: "einhorn's for restart"},
 	{Name: "die", Help: `einhorn's for stop: by the signal that old workers get, or the one in "args"`},
+	{Name: "config", Help: "einhorn's for options"},
 	{Name: "state", Help: "einhorn's for status"},
 	{Name: "ehlo", Help: "einhorn's: who is there"},
 	{Name: "version", Help: "of the program"},
 }
 
 // unlisted are einhorn's that we have not.
-var unlisted = []string{"quieter", "louder", "reload", "config"}
+var unlisted = []string{"quieter", "louder", "reload"}
 
 func TestHelpListsEveryCommandThatThereIs(t *testing.T) {
 	t.Parallel()
@@ -52,8 +54,17 @@ func TestHelpListsEveryCommandThatThereIs(t *testing.T) {
 func TestWhatEinhornHasAndWeHaveNot(t *testing.T) {
 	t.Parallel()
 	for _, name := range unlisted {
-		refused(t, name+" is einhorn's, and not to be had: the log tells everything, and options are given at the start",
+		refused(t, name+" is einhorn's, and not to be had: the log tells everything",
 			(&Commands{}).Do(operator, control.Request{Command: name}))
+	}
+}
+
+func TestOptionsInForce(t *testing.T) {
+	t.Parallel()
+	args := []string{"--port=8080", "--", "./server"}
+	for _, name := range []string{"options", "config"} {
+		a := (&Commands{InForce: func() []string { return args }}).Do(operator, control.Request{Command: name})
+		assert.Equal(t, control.Answer{OK: true, Message: "--port=8080\n--\n./server", Args: args}, a)
 	}
 }
 

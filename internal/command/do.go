@@ -109,6 +109,7 @@ func (c *Commands) step(ctx context.Context, r request, by int, became string) c
 		return failed(err)
 	}
 	how := <-changed
+	c.Written()
 	var failure *supervise.Failure
 	switch {
 	case errors.As(how.Err, &failure):

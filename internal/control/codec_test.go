@@ -30,7 +30,7 @@ func everything() Answer {
 		}
 	}
 	return Answer{
-		Version: Version, ID: []byte(`"x"`), OK: true, Error: nasty, Message: nasty, Log: []string{nasty, "", "2"}, Generation: 4, Pids: []int{1, 2},
+		Version: Version, ID: []byte(`"x"`), OK: true, Error: nasty, Message: nasty, Log: []string{nasty, "", "2"}, Generation: 4, Pids: []int{1, 2}, Args: []string{nasty, ""},
 		Status: &Status{
 			Name: "start_server", Pid: 1, State: "serving", Started: at(1732161234566), Uptime: 1e9, Generation: 3, Starting: 4, WantedWorkers: 2, Restarts: 5,
 			Version: nasty, ImageSince: at(1732161234568), Upgrades: 6,

@@ -129,6 +129,9 @@ func decodeMessage(line []byte) (m message, err error) {
 	if id := v.Get("id"); id != nil {
 		m.answer.ID = appendParsed(nil, id)
 	}
+	if v.Exists("args") {
+		m.answer.Args = texts(v.GetArray("args"))
+	}
 	for _, pid := range v.GetArray("pids") {
 		m.answer.Pids = append(m.answer.Pids, pid.GetInt())
 	}

@@ -26,6 +26,7 @@ func (a *Answer) encode() []byte {
 		o.set("status", raw(a.Status.JSON()))
 	}
 	o.setIf(len(a.Commands) > 0, "commands", list(a.Commands, Command.json))
+	o.setIf(len(a.Args) > 0, "args", a.Args)
 	return append(o.json(), '\n')
 }
 

@@ -50,6 +50,7 @@ type Answer struct {
 	Pids       []int    // of the workers that were sent a signal, or that have come or gone
 	Status     *Status
 	Commands   []Command
+	Args       []string // the command line in force
 
 	subscribes, refuses bool // not sent: see Subscription and Refusal
 }

@@ -4,6 +4,8 @@ package ctl
 
 import (
 	"bufio"
+	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"testing"
@@ -47,4 +49,48 @@ func TestOneThatHangsUpIsCalledAgain(t *testing.T) {
 		a.Close()
 		l.Close()
 	}
+}
+
+// Whose old worker is gone before the answer may still write the status file: --drained asks
+// once more, and the answer to that comes when it is written.
+func TestDrainedRestartWaitsForTheStatusFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ctl")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	defer l.Close()
+	const status = `{"version":1,"ok":true,"status":{"pid":7,"generation":1,"wanted_workers":1,"workers":[{"generation":1,"slot":0,"pid":8,"state":"live"}]}}`
+	asked := make(chan string, 9)
+	go func() {
+		defer close(asked)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for _, answer := range []string{
+			`{"version":1,"ok":true}`, status,
+			`{"version":1,"event":"started","worker":{"generation":2,"slot":0,"pid":9}}` + "\n" +
+				`{"version":1,"event":"live","generation":2}` + "\n" +
+				`{"version":1,"event":"exited","worker":{"generation":1,"slot":0,"pid":8}}` + "\n" +
+				`{"version":1,"ok":true,"generation":2}`,
+			status,
+		} {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			asked <- line
+			fmt.Fprintln(conn, answer)
+		}
+	}()
+	a, err := Call(t.Context(), "start_server", path, true)
+	require.NoError(t, err)
+	require.NoError(t, a.Restart(t.Context(), io.Discard, true))
+	a.Close()
+	var last string
+	for last = range asked {
+	}
+	assert.Contains(t, last, `"status"`)
 }

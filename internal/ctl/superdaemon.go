@@ -146,14 +146,17 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 		return err
 	}
 	p.answered(answer.Generation)
-	if drained && p.left() > 0 {
+	if !drained {
+		return nil
+	}
+	if p.left() > 0 {
 		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
 		}
-		if err == nil { // it is answered when the status file lists no old worker either
-			_, err = a.Do(ctx, control.Request{Command: "status"}, nil)
-		}
+	}
+	if err == nil { // it is answered when the status file lists no old worker either
+		_, err = a.Do(ctx, control.Request{Command: "status"}, nil)
 	}
 	return err
 }
@@ -261,6 +264,20 @@ func (a *Superdaemon) Ask(ctx context.Context, command string) (string, error) {
 		return "", fmt.Errorf("%s has ended, or disconnected us, before it was done", a.Who())
 	}
 	return "", err
+}
+
+// Options returns the command line in force.
+func (a *Superdaemon) Options(ctx context.Context) ([]string, error) {
+	answer, err := a.Do(ctx, control.Request{Command: "options"}, nil)
+	switch {
+	case err == nil:
+		return answer.Args, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s does not answer: %w", a.Who(), context.Cause(ctx))
+	case strings.HasPrefix(answer.Error, "there is no command"):
+		return nil, fmt.Errorf("%s is of a version that does not tell its options", a.Who())
+	}
+	return nil, err
 }
 
 // Who is the superdaemon, by its own name.

@@ -134,6 +134,21 @@ func Claim(name string) (*Inherited, error) {
 	return &Inherited{s, found.why}, nil
 }
 
+// InForce is the command line of an image that goes on again, if its arguments name a file
+// that may say something else by now; nil: they do not, or it is another image.
+func InForce() []string {
+	found.Lock()
+	defer found.Unlock()
+	if found.purpose != goBack {
+		return nil
+	}
+	s, err := read(found.fd)
+	if err != nil {
+		return nil // which Claim says
+	}
+	return s.From.InForce
+}
+
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 // Early calls act for each signal that came before now, or that the last image has not acted

@@ -70,8 +70,11 @@ type Image struct {
 	Executable string
 	FD         int // of that
 	Args       []string
-	Version    string
-	Since      time.Time
+	// InForce is the command line that says what Args and the file do that they name, as it
+	// was when this image read it; nil: they name none.
+	InForce []string
+	Version string
+	Since   time.Time
 }
 
 // File is an open file.

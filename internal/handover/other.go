@@ -13,8 +13,10 @@ type Inherited struct {
 	Why string
 }
 
-// Claim, Rehearsal and Early are for Linux only: nothing is ever handed over here.
+// Claim, InForce, Rehearsal and Early are for Linux only: nothing is ever handed over here.
 func Claim(string) (*Inherited, error) { return nil, nil }
+
+func InForce() []string { return nil }
 
 func Rehearsal(string) (*State, error) { return nil, nil }
 
