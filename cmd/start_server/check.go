@@ -233,7 +233,7 @@ func (o *options) checkRolling(f *faults) error {
 // checkClient checks the options that ask another start_server.
 func (o *options) checkClient() error {
 	var asked []string
-	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--reopen": o.Reopen, "--status": o.Status, "--print-config": o.PrintConfig, "--upgrade": o.upgrade} {
+	for name, is := range map[string]bool{"--restart": o.Restart, "--rollback": o.Rollback, "--promote": o.Promote, "--stop": o.Stop, "--reopen": o.Reopen, "--status": o.Status, "--events": o.Events, "--print-config": o.PrintConfig, "--upgrade": o.upgrade} {
 		if is {
 			asked = append(asked, name)
 		}
@@ -244,12 +244,18 @@ func (o *options) checkClient() error {
 		return fmt.Errorf("%s exclude each other", strings.Join(asked, " and "))
 	case o.Restart && o.Control == "" && (o.PidFile == "" || o.StatusFile == ""):
 		return errors.New("--restart needs --control, or --pid-file and --status-file")
-	case (o.Rollback || o.Promote || o.Reopen) && o.Control == "":
+	case (o.Rollback || o.Promote || o.Reopen || o.Events) && o.Control == "":
 		return fmt.Errorf("%s needs --control", asked[0])
 	case o.PrintConfig && o.Control == "" && len(o.command) == 0:
 		return errors.New("--print-config needs the program, or --control")
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
+	case o.Watch && !o.Status:
+		return errors.New("--watch goes with --status only")
+	case o.Watch && o.Control == "":
+		return errors.New("--watch needs --control")
+	case o.Timeout != "" && (o.Watch || o.Events):
+		return errors.New("--timeout does not go with --watch and --events: they go on until they are interrupted")
 	case o.Status && o.Control == "" && (o.JSON || o.PidFile == "" && o.StatusFile == ""):
 		return errors.New("--status needs --control or, without --json, --pid-file or --status-file")
 	case o.upgrade && o.Control == "" && o.Upgrade == "":
@@ -258,8 +264,8 @@ func (o *options) checkClient() error {
 		return fmt.Errorf("--upgrade with %s needs the program, too: the command line is the new one, whole", o.line[0])
 	case o.KeepWorkers && !o.upgrade:
 		return errors.New("--keep-workers goes with --upgrade only")
-	case o.JSON && !o.Status:
-		return errors.New("--json goes with --status only")
+	case o.JSON && !o.Status && !o.Events:
+		return errors.New("--json goes with --status and --events only")
 	case o.Drained && (!o.Restart || o.Control == ""):
 		return errors.New("--drained goes with --restart and --control only")
 	case o.ReplaceOrphans && o.StatusFile == "" && !o.isClient():
@@ -294,5 +300,5 @@ func takesStdio(list string) bool {
 
 // isClient tells whether the command asks another start_server.
 func (o *options) isClient() bool {
-	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Reopen || o.Status || o.upgrade || o.PrintConfig && len(o.command) == 0
+	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Reopen || o.Status || o.Watch || o.Events || o.upgrade || o.PrintConfig && len(o.command) == 0
 }

@@ -15,6 +15,9 @@ import (
 // client carries out --restart, --stop or --status: by the control socket if there is one,
 // otherwise by the pid file and the status file.
 func (o *options) client(stdout, stderr io.Writer) int {
+	if o.Watch || o.Events {
+		return o.follow(stdout, stderr)
+	}
 	ctx := context.Background()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
@@ -39,6 +42,21 @@ func (o *options) client(stdout, stderr io.Writer) int {
 		return code
 	case err != nil:
 		return fail(stderr, code, err)
+	}
+	return exitOK
+}
+
+// follow carries out --watch or --events.
+func (o *options) follow(stdout, stderr io.Writer) int {
+	follow := ctl.Events
+	if o.Watch {
+		follow = ctl.Watch
+	}
+	err := ctl.Follow(stdout, func(ctx context.Context) error {
+		return follow(ctx, "start_server", o.Control, stdout, stderr, o.JSON)
+	})
+	if err != nil {
+		return fail(stderr, exitError, err)
 	}
 	return exitOK
 }

@@ -102,7 +102,9 @@ type options struct {
 	Stop        bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
 	Reopen      bool   `long:"reopen" description:"have the start_server at --control open its log file anew by its path, as after logrotate has renamed it. USR1 does that, too"`
 	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
-	JSON        bool   `long:"json" description:"--status as JSON"`
+	Watch       bool   `long:"watch" description:"--status again each second, until it is interrupted: on a terminal one in the place of the other, as large as the window, with memory, CPU and connections that wait. Needs --control"`
+	Events      bool   `long:"events" description:"print each event of the start_server at --control as it comes, a line each, until that has ended"`
+	JSON        bool   `long:"json" description:"--status or --events as JSON, with --watch and --events an object a line"`
 	PrintConfig bool   `long:"print-config" description:"print the options as a file for --config, and go: those of the command line and of --config's file, when they are checked; without a program, those of the start_server at --control"`
 	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
 	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`

@@ -21,12 +21,26 @@ import (
 // goes on, with an event "missed". The error wraps control.ErrNobody if nobody listens in the
 // beginning.
 func Events(ctx context.Context, name, path string, out, notes io.Writer, json bool) error {
+	who, err := events(ctx, name, path, &printer{out: out, json: json})
+	switch {
+	case ctx.Err() != nil: // whatever has come of that
+		return nil
+	case errors.Is(err, errEnded):
+		_, err = fmt.Fprintf(notes, "%s has ended\n", who)
+	}
+	return err
+}
+
+// errEnded tells that the superdaemon that was followed has ended.
+var errEnded = errors.New("it has ended")
+
+// events returns whom it has followed, and why it does so no longer.
+func events(ctx context.Context, name, path string, p *printer) (who string, err error) {
 	a, err := Call(ctx, name, path, true)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { a.Close() }()
-	p := &printer{out: out, json: json}
 	for {
 		pause := time.NewTimer(callPause)
 		p.printAll(a.since)
@@ -35,21 +49,13 @@ func Events(ctx context.Context, name, path string, out, notes io.Writer, json b
 		}
 		switch {
 		case p.failed != nil:
-			return p.failed
-		case ctx.Err() != nil:
-			return nil
+			return a.Who(), p.failed
 		case !errors.Is(err, io.EOF):
-			return err
+			return a.Who(), err
 		}
 		next, err := a.again(ctx, pause.C)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		case next == nil:
-			_, err = fmt.Fprintf(notes, "%s has ended\n", a.Who())
-			return err
+		if err != nil {
+			return a.Who(), err
 		}
 		a.Close()
 		a = next
@@ -61,17 +67,18 @@ func Events(ctx context.Context, name, path string, out, notes io.Writer, json b
 const callPause = time.Second
 
 // again calls a superdaemon that has hung up, and returns when pause is over: one that hangs
-// up each time is not called without end. It is nil if that superdaemon has ended.
+// up each time is not called without end. The error is errEnded if another one is there, or
+// nobody.
 func (a *Superdaemon) again(ctx context.Context, pause <-chan time.Time) (*Superdaemon, error) {
 	next, err := Call(ctx, a.Status.Name, a.path, true)
 	switch {
 	case errors.Is(err, control.ErrNobody), errors.Is(err, errHungUp):
-		return nil, nil
+		return nil, errEnded
 	case err != nil:
 		return nil, err
 	case next.Status.Pid != a.Status.Pid || !next.Status.Started.Equal(a.Status.Started):
 		next.Close()
-		return nil, nil
+		return nil, errEnded
 	}
 	select {
 	case <-pause:
@@ -149,8 +156,8 @@ func facts(e control.Event) []string {
 	add(e.Reason != "", "%s", e.Reason)
 	add(e.Says != "", "%q", e.Says)
 	if s := e.Now; s != nil {
-		add(true, "some events are not here; %s (pid:%d) is %s now, generation %d, %s", cmp.Or(s.Name, "start_server"), s.Pid, s.State, s.Generation, text.Count(len(s.Workers), "worker"))
-		add(len(s.Workers) > 0, "%s", inStates(s.Workers))
+		add(true, "some events may be missing here; %s (pid:%d) is %s now, generation %d, %s",
+			cmp.Or(s.Name, "start_server"), s.Pid, s.State, s.Generation, inStates(s.Workers))
 	}
 	if len(all) == 0 {
 		return nil

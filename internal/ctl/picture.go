@@ -37,15 +37,15 @@ type picture struct {
 // leastWorkers is how many rows the workers get at least, if there is room for so many.
 const leastWorkers = 6
 
-// newPicture gives workers half of the room at least, and before the others those that are
-// not just live. What nobody needs is for the log of a failure, and for workers that have
-// ended.
+// newPicture gives the workers half of the room at least. The others share the rest, those
+// first that tell of a fault. What nobody needs is for the log of a failure, and for workers
+// that have ended.
 func newPicture(s *control.Status, to size, colours bool) *picture {
 	p := &picture{size: to, colours: colours, status: s}
 	p.head = p.lined(func(w io.Writer) { writeHead(w, s) })
 	room := math.MaxInt32
 	if to.rows > 0 {
-		room = to.rows - len(p.head) - 2 // the line of moment, and an empty one
+		room = to.rows - len(p.head) - 2 // the one of the time, and an empty one
 	}
 	need := max(1, len(s.Workers)) + 1 // the columns' names
 	least := min(need, max(leastWorkers, room/2))
@@ -64,7 +64,7 @@ func newPicture(s *control.Status, to size, colours bool) *picture {
 	if len(s.Traffic) > 0 {
 		p.traffic = take(p.tabled(trafficTable(s.Traffic)), "generation")
 	}
-	if p.sockets = []string{"", noSocket}; len(s.Sockets) > 0 {
+	if p.sockets = []string{"", shortened(noSocket, p.columns)}; len(s.Sockets) > 0 {
 		p.sockets = p.tabled(queueTable(s.Sockets))
 	}
 	p.sockets = take(p.sockets, "socket")
@@ -74,8 +74,8 @@ func newPicture(s *control.Status, to size, colours bool) *picture {
 		p.failure = append(p.failure, log...)
 		rest -= len(log)
 	}
-	if ended := endedTable(latestFirst(s.Workers)); len(ended) > 1 {
-		p.ended = take(p.tabled(ended), "slot")
+	if latest := latestFirst(s.Workers); len(latest) > 0 && rest > 0 {
+		p.ended = take(p.tabled(endedTable(latest)), "slot")
 	}
 	return p
 }
@@ -179,9 +179,13 @@ func (p *picture) pids() []int {
 
 // lines draw the picture.
 func (p *picture) lines(u *usage, at time.Time) []string {
-	lines := append(slices.Clone(p.head), p.moment(u, at), "")
+	lines := slices.Clone(p.head)
+	if own, ok := u.of(p.status.Pid); ok {
+		lines[0] = shortened(fmt.Sprintf("%s, %s, CPU %s", lines[0], own.size(), own.share()), p.columns)
+	}
+	lines = append(lines, shortened(at.Format(time.TimeOnly)+"  "+inStates(p.status.Workers), p.columns), "")
 	if len(p.status.Workers) == 0 {
-		lines = append(lines, noWorker)
+		lines = append(lines, shortened(noWorker, p.columns))
 	} else {
 		lines = append(lines, p.workerRows(u)...)
 	}
@@ -192,21 +196,12 @@ func (p *picture) lines(u *usage, at time.Time) []string {
 	return lines
 }
 
-// moment tells of all processes together.
-func (p *picture) moment(u *usage, at time.Time) string {
-	line := at.Format(time.TimeOnly) + "  "
-	if own, ok := u.of(p.status.Pid); ok {
-		line += fmt.Sprintf("itself: %s, CPU %s; ", own.size(), own.share())
-	}
-	line += text.Count(len(p.status.Workers), "worker")
-	if len(p.status.Workers) > 0 {
-		line += ": " + inStates(p.status.Workers)
-	}
-	return shortened(line, p.columns)
-}
-
-// inStates counts workers by their states, as in "1 proving, 4 live".
+// inStates counts workers, also by their states, as in "5 workers: 1 proving, 4 live".
 func inStates(workers []control.Worker) string {
+	count := text.Count(len(workers), "worker")
+	if len(workers) == 0 {
+		return count
+	}
 	counts := map[supervise.WorkerState]int{}
 	var states []supervise.WorkerState
 	for _, w := range workers {
@@ -219,7 +214,7 @@ func inStates(workers []control.Worker) string {
 	for _, state := range states {
 		words = append(words, fmt.Sprintf("%d %s", counts[state], oneLine(string(state))))
 	}
-	return strings.Join(words, ", ")
+	return count + ": " + strings.Join(words, ", ")
 }
 
 // stateColumn is the one of workerRows that has colours.
@@ -246,7 +241,7 @@ func (p *picture) workerRows(u *usage) []string {
 	}
 	lines := t.lines(p.columns, paint)
 	if len(p.hidden) > 0 {
-		lines = append(lines, shortened(fmt.Sprintf("and %d more: %s", len(p.hidden), inStates(p.hidden)), p.columns))
+		lines = append(lines, shortened("and another "+inStates(p.hidden), p.columns))
 	}
 	return lines
 }

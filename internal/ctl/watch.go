@@ -129,7 +129,7 @@ func (w *watch) redraw() error {
 func (w *watch) absence() []string {
 	to, now := w.size(), time.Now()
 	p := &picture{size: to, colours: w.colours}
-	lines := folded(fmt.Sprintf("%s  no answer of %s since %s, for %s; it is asked again each second",
+	lines := folded(fmt.Sprintf("%s  no answer from %s since %s, for %s; it is asked again each second",
 		now.Format(time.TimeOnly), w.name, w.since.Format(time.TimeOnly), age(now.Sub(w.since).Round(watchPause).Seconds())), to.columns)
 	lines = p.coloured(red, lines)
 	for line := range strings.SplitSeq(w.why.Error(), "\n") {
@@ -141,20 +141,20 @@ func (w *watch) absence() []string {
 	return lines
 }
 
-// folded is a line in as many as it needs.
+// folded is a line in as many as it needs, which end between words if they can.
 func folded(line string, columns int) (lines []string) {
 	for text.Width(line) > columns {
-		head := strings.TrimSuffix(text.Cut(line, columns), "…")
-		if at := strings.LastIndexByte(head, ' '); at > 0 {
+		head := text.Head(line, columns)
+		if at := strings.LastIndexByte(head, ' '); at > 0 && line[len(head)] != ' ' {
 			head = head[:at]
 		}
-		if head == "" {
-			return append(lines, text.Cut(line, columns)) // not even a rune fits
+		if head == "" { // not even a rune fits
+			break
 		}
-		lines = append(lines, head)
+		lines = append(lines, strings.TrimRight(head, " "))
 		line = strings.TrimLeft(line[len(head):], " ")
 	}
-	return append(lines, line)
+	return append(lines, text.Cut(line, columns))
 }
 
 // answer is what has come of a question.

@@ -29,20 +29,23 @@ func Width(s string) (width int) {
 	return width
 }
 
-// Cut is s, or as much of its beginning as fits into so many columns together with a "…".
-func Cut(s string, width int) string {
-	if len(s) <= width || Width(s) <= width {
-		return s
-	}
-	used, end := 0, 0
+// Head is as much of the beginning of s as fits into so many columns.
+func Head(s string, width int) string {
 	for i, r := range s {
-		if used += columns(r); used >= width {
-			end = i
-			break
+		if width -= columns(r); width < 0 {
+			return s[:i]
 		}
 	}
-	if width <= 0 {
+	return s
+}
+
+// Cut is s, or as much of its beginning as fits into so many columns together with a "…".
+func Cut(s string, width int) string {
+	switch {
+	case len(s) <= width || Head(s, width) == s:
+		return s
+	case width <= 0:
 		return ""
 	}
-	return s[:end] + "…"
+	return Head(s, width-1) + "…"
 }
