@@ -111,7 +111,7 @@ func (p *printer) print(e heard) bool {
 	if p.failed != nil {
 		return false
 	}
-	line := e.Time.Local().Format(text.Stamp) + " " + told(e.Event)
+	line := e.Time.Format(text.Stamp) + " " + told(e.Event)
 	if p.json {
 		line = text.Line(strings.TrimSuffix(e.line, "\n"))
 	}
