@@ -71,7 +71,7 @@ type watch struct {
 	why   error           // it is down; nil: it is not, or has not been asked yet
 }
 
-var errSlow = errors.New("it was asked, and does not answer")
+var errSlow = errors.New("it was asked then, and has not answered yet")
 
 func (w *watch) ask(asks chan<- struct{}) {
 	w.asked = time.Now()
@@ -129,10 +129,13 @@ func (w *watch) redraw() error {
 func (w *watch) absence() []string {
 	to, now := w.size(), time.Now()
 	p := &picture{size: to, colours: w.colours}
-	lines := folded(fmt.Sprintf("%s  no answer from %s since %s, for %s; it is asked again each second",
-		now.Format(time.TimeOnly), w.name, w.since.Format(time.TimeOnly), age(now.Sub(w.since).Round(watchPause).Seconds())), to.columns)
-	lines = p.coloured(red, lines)
-	for line := range strings.SplitSeq(w.why.Error(), "\n") {
+	lines := p.coloured(red, folded(fmt.Sprintf("%s  no answer from %s since %s, for %s",
+		now.Format(time.TimeOnly), w.name, w.since.Format(time.TimeOnly), age(now.Sub(w.since).Round(watchPause).Seconds())), to.columns))
+	why := w.why.Error()
+	if !errors.Is(w.why, errSlow) {
+		why += "\nit is asked again each second"
+	}
+	for line := range strings.SplitSeq(why, "\n") {
 		lines = append(lines, folded(oneLine(line), to.columns)...)
 	}
 	if to.rows > 0 && len(lines) > to.rows {

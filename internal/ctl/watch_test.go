@@ -69,14 +69,13 @@ no worker is there
 
 no socket is bound
 `
-	assert.Regexp(t, `^\S+  no answer from start_server since \S+, for 1m30s; it is asked again
-each second
+	assert.Regexp(t, `^\S+  no answer from start_server since \S+, for 1m30s
 control socket "app.ctl": no start_server listens there
+it is asked again each second
 
 `+status+"\n"+status+`
-\S+  no answer from start_server \(pid:7\) since `+asked.Format(time.TimeOnly)+`, for 3s; it is asked
-again each second
-it was asked, and does not answer
+\S+  no answer from start_server \(pid:7\) since `+asked.Format(time.TimeOnly)+`, for 3s
+it was asked then, and has not answered yet
 $`, out.String())
 	assert.NotContains(t, out.String(), "\x1b")
 	assert.Empty(t, notes.String())
@@ -94,7 +93,7 @@ func TestWatchInJSON(t *testing.T) {
 	require.Len(t, lines, 3)
 	assert.Contains(t, lines[0], `"state":"starting"`)
 	assert.Contains(t, lines[1], `"state":"serving"`)
-	assert.Regexp(t, `^\S+  no answer from start_server \(pid:7\) since \S+, for 0s; it is asked\nagain each second\npermission denied\nask as root\n$`, notes.String())
+	assert.Regexp(t, `^\S+  no answer from start_server \(pid:7\) since \S+, for 0s\npermission denied\nask as root\nit is asked again each second\n$`, notes.String())
 }
 
 // The numbers of a process that has that pid here would be those of another one.
