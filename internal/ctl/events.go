@@ -42,7 +42,7 @@ func events(ctx context.Context, name, path string, p *printer) (who string, err
 	}
 	defer func() { a.Close() }()
 	for {
-		pause := time.NewTimer(callPause)
+		began := time.Now()
 		p.printAll(a.since)
 		if p.failed == nil {
 			err = a.Watch(ctx, func(e control.Event) bool { return p.print(heard{e, string(a.Line())}) })
@@ -53,23 +53,32 @@ func events(ctx context.Context, name, path string, p *printer) (who string, err
 		case !errors.Is(err, io.EOF):
 			return a.Who(), err
 		}
-		next, err := a.again(ctx, pause.C)
+		next, err := a.again(ctx)
 		if err != nil {
 			return a.Who(), err
 		}
 		a.Close()
 		a = next
 		p.missed(a.Status)
+		if !p.handedOver { // one that hangs up each time is not called without end
+			wait(ctx, callPause-time.Since(began))
+		}
 	}
 }
 
-// callPause is the least time between two calls of one that hangs up.
+// callPause is the least time between two calls of one that hangs up and does not say why.
 const callPause = time.Second
 
-// again calls a superdaemon that has hung up, and returns when pause is over: one that hangs
-// up each time is not called without end. The error is errEnded if another one is there, or
-// nobody.
-func (a *Superdaemon) again(ctx context.Context, pause <-chan time.Time) (*Superdaemon, error) {
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// again calls a superdaemon that has hung up. The error is errEnded if another one is there,
+// or nobody.
+func (a *Superdaemon) again(ctx context.Context) (*Superdaemon, error) {
 	next, err := Call(ctx, a.Status.Name, a.path, true)
 	switch {
 	case errors.Is(err, control.ErrNobody), errors.Is(err, errHungUp):
@@ -80,18 +89,15 @@ func (a *Superdaemon) again(ctx context.Context, pause <-chan time.Time) (*Super
 		next.Close()
 		return nil, errEnded
 	}
-	select {
-	case <-pause:
-	case <-ctx.Done():
-	}
 	return next, nil
 }
 
 // printer prints events.
 type printer struct {
-	out    io.Writer
-	json   bool
-	failed error // to print
+	out        io.Writer
+	json       bool
+	failed     error // to print
+	handedOver bool  // so said the last event that came: the superdaemon is to be called again
 }
 
 func (p *printer) printAll(events []heard) {
@@ -103,11 +109,16 @@ func (p *printer) printAll(events []heard) {
 // missed prints that some events were missed, as a superdaemon tells it.
 func (p *printer) missed(now *control.Status) {
 	e := control.Event{Event: "missed", Time: time.Now(), Now: now}
-	p.print(heard{e, string(e.Line(e.Time))})
+	p.write(heard{e, string(e.Line(e.Time))})
 }
 
 // print tells whether it can go on.
 func (p *printer) print(e heard) bool {
+	p.handedOver = e.Event.Event == "handed-over"
+	return p.write(e)
+}
+
+func (p *printer) write(e heard) bool {
 	if p.failed != nil {
 		return false
 	}
