@@ -161,11 +161,14 @@ func TestAWatchFitsItsWindow(t *testing.T) {
 			assert.Len(t, strings.Split(lines, "\n"), to[1]-1)
 		}
 	}
-	began := time.Now()
-	w.resize(80, 24)
-	n := len(w.pictures())
-	w.shows(n, `and another`)
-	t.Logf("the new size is seen after %v", time.Since(began))
+	// It is drawn at once, without an answer to wait for.
+	require.NoError(t, d.cmd.Process.Signal(syscall.SIGSTOP))
+	w.resize(100, 30)
+	eventually(t, func() bool {
+		all := w.pictures()
+		return len(all[len(all)-1]) == 29
+	}, func() string { return strings.Join(w.pictures()[len(w.pictures())-1], "\n") })
+	require.NoError(t, d.cmd.Process.Signal(syscall.SIGCONT))
 	w.pressesCtrlC()
 	d.stop()
 }

@@ -54,7 +54,7 @@ func TestCPUIsThatSinceTheLastLook(t *testing.T) {
 	f.used[7] = time.Second // another process, by the same pid
 	f.lookAfter(time.Second, 7)
 	other, _ := f.of(7)
-	assert.Negative(t, other.cpu)
+	assert.Equal(t, -1.0, other.cpu)
 
 	f.lookAfter(time.Second)
 	_, ok = f.of(7)
