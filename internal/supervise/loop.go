@@ -265,8 +265,8 @@ func (l *loop) handle(m message) {
 		l.onResize(m)
 	case signalAsked:
 		l.onSignal(m)
-	case statusAsked:
-		m.reply <- l.status()
+	case statusAsked: // who asks knows of events that observers may not have heard the end of
+		l.answers = append(l.answers, func() { m.reply <- l.status() })
 	case Notice:
 		l.onNotice(m)
 	case begun:

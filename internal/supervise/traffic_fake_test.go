@@ -99,10 +99,16 @@ func (x *traffic) Clear(side int) int {
 
 // Count is told to stop before it is called again.
 func (x *traffic) Count(side int) (counted func() int, stop func()) {
-	assert.False(x.w.t, x.counting, "two count at once")
-	x.counting = true
-	began := x.got[side]
-	return func() int { return x.got[side] - began }, func() { x.counting = false }
+	var began int
+	x.w.locked(func() {
+		assert.False(x.w.t, x.counting, "two count at once")
+		x.counting, began = true, x.got[side]
+	})
+	counted = func() (n int) {
+		x.w.locked(func() { n = x.got[side] - began })
+		return n
+	}
+	return counted, func() { x.w.locked(func() { x.counting = false }) }
 }
 
 // connect is a client.
