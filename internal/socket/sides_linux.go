@@ -172,8 +172,9 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes 
 	if n, to, err = socket.private(socket.split.place(nth(slot, side))); err != nil {
 		return -1, nil, 0, err
 	}
+	socket.deferAccept(false)
 	if err := socket.steer(s.steeredOf(socket)); err != nil {
-		socket.split.forget(n)
+		socket.forget(n)
 		unix.Close(n)
 		return -1, nil, 0, err
 	}
@@ -234,12 +235,36 @@ func (s *Set) endPrivate(i, n, side, changes int, made bool) (moved bool) {
 		s.own[side]++
 	}
 	socket := &s.Sockets[i]
-	socket.split.forget(n)
 	if s.closed {
+		socket.split.forget(n)
 		return false
 	}
+	socket.forget(n)
 	_ = socket.steer(s.steeredOf(socket)) // what is left over is a place that nobody asks for
 	return socket.split.changes != changes || slices.ContainsFunc(socket.files(), isDeaf)
+}
+
+// deferAccept has a port with that option wait for the first data of a connection, or not: ours
+// are to be accepted at once, as whether they were tells by whom they are answered.
+func (s *Socket) deferAccept(on bool) {
+	if !s.DeferAccept {
+		return
+	}
+	value := 0
+	if on {
+		value = 1
+	}
+	for _, n := range s.files() {
+		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, value)
+	}
+}
+
+// forget is for a connection of ours that is not under way any more.
+func (s *Socket) forget(n int) {
+	s.split.forget(n)
+	if len(s.split.private) == 0 {
+		s.deferAccept(true)
+	}
 }
 
 func (p *split) forget(n int) {

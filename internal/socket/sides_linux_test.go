@@ -140,6 +140,22 @@ func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	assert.Empty(t, s.split.private)
 }
 
+// Whether it was accepted tells who has it.
+func TestPrivateConnectionIsAcceptedBeforeItsFirstData(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0,defer-accept")
+	connectMany(t, s.Addr, 1)
+	n, err := set.Connect(t.Context(), 0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(n)
+	assert.Equal(t, []int{0, 1}, []int{on(t, set, 0), on(t, set, 1)})
+	for _, n := range s.files() {
+		defers, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
+		require.NoError(t, err)
+		assert.Equal(t, 1, defers)
+	}
+}
+
 // The kernel moves the last socket of a group to the place of one that was shut down.
 func TestPrivateConnectionDoesNotReachTheSocketThatWasMoved(t *testing.T) {
 	t.Parallel()
