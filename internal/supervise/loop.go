@@ -294,6 +294,8 @@ func (l *loop) handle(m message) {
 		l.onPromote(m)
 	case measured:
 		l.onMeasured(m)
+	case rivalsAsked:
+		m.reply <- l.rivals(m.of)
 	case probed:
 		l.onProbed(m)
 	case drained:

@@ -201,6 +201,25 @@ func TestLiveWorkerThatPassesItsProbeAgainDoesNotHang(t *testing.T) {
 	})
 }
 
+// A worker and its successor have the same sockets.
+func TestRivals(t *testing.T) {
+	c := Config{Workers: 2, KeepOld: time.Hour, Interval: 5 * time.Second, Renewal: Renewal{MaxAge: time.Minute}}
+	apart(t, c, func(w *world, x *traffic) {
+		w.sleep(10 * time.Second)
+		w.restart()
+		w.sleep(10 * time.Second)
+		old, other := w.worker(2, 0), w.worker(2, 1)
+		assert.Empty(t, w.sup.Rivals(w.t.Context(), old.id), "the generation that stands by has others")
+		w.sleep(52 * time.Second)
+		heir := w.procs[len(w.procs)-1]
+		require.Equal(t, Worker{2, 0, heir.id.Pid}, heir.id)
+		assert.Equal(t, []int{heir.id.Pid}, w.sup.Rivals(w.t.Context(), old.id))
+		assert.Equal(t, []int{old.id.Pid}, w.sup.Rivals(w.t.Context(), heir.id))
+		assert.Empty(t, w.sup.Rivals(w.t.Context(), other.id))
+		assert.Empty(t, w.sup.Rivals(w.t.Context(), Worker{9, 0, 999}), "it has gone")
+	})
+}
+
 func TestHungWorkerInTheNextImage(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {

@@ -121,6 +121,7 @@ type Config struct {
 	// Probe asks a worker on a side whether it serves. It is called outside the loop, and blocks
 	// until it has passed or ctx has ended: the error is why it has not. A worker of a canary is
 	// asked again: one that does not answer has failed. It is called for each worker if Proof is Probed.
+	// Those that Rivals names must not answer in its place.
 	Probe func(ctx context.Context, w Worker, side int, again bool) error
 	// ProbeInterval is from one question to the next in a canary. 0: there is no other.
 	ProbeInterval time.Duration

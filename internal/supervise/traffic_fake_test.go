@@ -99,16 +99,16 @@ func (x *traffic) Clear(side int) int {
 
 // Count is told to stop before it is called again.
 func (x *traffic) Count(side int) (counted func() int, stop func()) {
-	var began int
 	x.w.locked(func() {
 		assert.False(x.w.t, x.counting, "two count at once")
-		x.counting, began = true, x.got[side]
+		x.counting = true
 	})
-	counted = func() (n int) {
-		x.w.locked(func() { n = x.got[side] - began })
+	got := func() (n int) {
+		x.w.locked(func() { n = x.got[side] })
 		return n
 	}
-	return counted, func() { x.w.locked(func() { x.counting = false }) }
+	began := got()
+	return func() int { return got() - began }, func() { x.w.locked(func() { x.counting = false }) }
 }
 
 // connect is a client.
