@@ -307,7 +307,11 @@ func (s *Starter) goOn(ctx context.Context) error {
 	for i, p := range s.workers {
 		processes[i] = p
 	}
-	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, processes)
+	var groups []supervise.Leftovers
+	for _, o := range h.Loop.Leftovers {
+		groups = append(groups, proc.AdoptLeftovers(o.Pid))
+	}
+	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, processes, groups)
 }
 
 // restartAsUpgraded restarts the workers, and answers what has come of the upgrade.

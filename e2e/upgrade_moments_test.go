@@ -128,6 +128,23 @@ func TestUpgradeWhileWorkersDrain(t *testing.T) {
 	}
 }
 
+// What a worker has left behind does not put an upgrade off, and is killed all the same.
+func TestUpgradeWhileWhatIsLeftBehindIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	d := start(t, ours, append([]string{"--control=ctl", "--interval=0.1", "--kill-group", "--kill-timeout=3"}, wrapped(`trap "" TERM`)...)...)
+	first, wrapper := d.server(1), d.worker(1)
+	d.signal(syscall.SIGHUP)
+	d.sees(1, fmt.Sprintf(`^worker %d has left processes of its group behind, sending TERM to them:`, wrapper))
+	d.upgraded("--keep-workers")
+	assert.True(t, alive(first))
+	d.sees(1, fmt.Sprintf(`^what worker %d has left behind is still there 3 secs after it was told to go, sending KILL$`, wrapper))
+	isGone(t, first)
+	second := d.server(2)
+	d.stop()
+	assert.False(t, alive(second), "a stop waits for what was left behind")
+	d.runs()
+}
+
 // A stop that is put off is kept to.
 func TestUpgradeBeforeAStop(t *testing.T) {
 	t.Parallel()

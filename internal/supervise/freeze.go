@@ -3,7 +3,6 @@ package supervise
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -36,6 +35,7 @@ type Frozen struct {
 	Standby     *FrozenGeneration
 	StandbyEnds time.Time
 	Workers     []FrozenWorker // those that leave in their order, the live ones, the starting ones
+	Leftovers   []FrozenLeftover
 	Slots       []FrozenSlot
 	Configured  int // Config.Workers
 	Target      int // workers wanted
@@ -103,6 +103,14 @@ type FrozenWorker struct {
 	Unwell   bool // it was told
 }
 
+// FrozenLeftover is a group that is waited for, whose leader was the worker.
+type FrozenLeftover struct {
+	Generation, Slot, Pid int
+
+	Side   int
+	KillAt time.Time // zero: it was killed
+}
+
 // Where a worker is.
 const (
 	inLeaving uint8 = iota
@@ -152,8 +160,7 @@ func (s *Supervisor) Snapshot(ctx context.Context) (*Frozen, error) {
 // nothing is being started; until then nothing new is. The loop stands still while do
 // runs. A do that hands the state over does not return. If it does, the supervisor goes on
 // as if nothing had been, and do's error is returned. Another error says that do was not
-// called: ErrStopping, ErrFreezing, or that processes which workers have left behind are
-// waited for.
+// called: ErrStopping or ErrFreezing.
 func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) error) error {
 	reply := make(chan error, 1)
 	if err := s.post(ctx, freezeAsked{do, reply}); err != nil {
@@ -168,12 +175,13 @@ func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) err
 }
 
 // Resume is Run with the state that another Supervisor has been frozen with, and with the
-// processes of its workers. Workers that are wanted are as many as there were to be, or
-// Config.Workers if that is not what it was.
-func (s *Supervisor) Resume(ctx context.Context, stopSignal os.Signal, f *Frozen, processes []Process) error {
+// processes of its workers and the groups of its Leftovers. Workers that are wanted are as many
+// as there were to be, or Config.Workers if that is not what it was.
+func (s *Supervisor) Resume(ctx context.Context, stopSignal os.Signal, f *Frozen, processes []Process, groups []Leftovers) error {
 	defer s.Close()
 	l := newLoop(s)
 	l.thaw(f, processes)
+	l.thawLeftovers(f, groups)
 	return l.run(ctx, stopSignal)
 }
 
@@ -199,13 +207,7 @@ func (l *loop) freeze() {
 		l.freezing = nil
 		m.reply <- ErrStopping
 		return
-	case len(l.leftovers) > 0: // maybe only since it was asked for
-		l.freezing = nil
-		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", l.leftovers[0].of.Pid)
-		l.timer.Reset(0) // what was put off
-		return
-	}
-	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups != [2]int{} {
+	case l.spawning(), l.starting != nil && !l.starting.begun, l.looking > 0:
 		return
 	}
 	l.freezing = nil
@@ -246,6 +248,9 @@ func (l *loop) frozen() (*Frozen, []Process) {
 	}
 	if end := l.ending.later; end != nil {
 		f.StopCause, f.StopSignal, f.StopAt = end.cause, end.signal, l.ending.at
+	}
+	for _, o := range l.leftovers {
+		f.Leftovers = append(f.Leftovers, FrozenLeftover{o.of.Generation, o.of.Slot, o.of.Pid, o.side, o.killAt})
 	}
 	for _, r := range l.slots {
 		f.Slots = append(f.Slots, FrozenSlot{r.last, r.failures, r.starts, r.ended})
@@ -360,6 +365,15 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 		l.waitFor(w)
 	}
 	l.thawSides(f)
+}
+
+// thawLeftovers has what is left behind waited for, and killed when its time is over.
+func (l *loop) thawLeftovers(f *Frozen, groups []Leftovers) {
+	for i, o := range f.Leftovers {
+		l.pending++
+		l.groups[o.Side]++
+		l.waitForLeftover(&leftover{Worker{o.Generation, o.Slot, o.Pid}, o.Side, groups[i], o.KillAt})
+	}
 }
 
 // thawSides has connections go where they went, and what was under way begin again.
