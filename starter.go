@@ -448,7 +448,9 @@ func (s *Starter) Run(ctx context.Context) error {
 			err = nil // which was asked for
 		}
 		s.sup.Close()
-		s.reports.manager.End(err)
+		if !errors.Is(err, ErrRehearsal) { // the service manager is another process's
+			s.reports.manager.End(err)
+		}
 		return err
 	}
 	run := func(ctx context.Context) error { return s.sup.Run(ctx, s.config.SignalOnTERM) }

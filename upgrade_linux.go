@@ -119,9 +119,9 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	release.add(s.endChecker())
 	commands, again := s.handCommands()
 	release.add(again)
-	stays := s.reports.manager.HandsOver()
+	unit, rest, stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
-	state.Unit = s.reports.manager.State()
+	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
 	state.Kept = s.reports.store.State()
 	goOn, err := proc.HoldWaits()
 	if err != nil {
@@ -250,7 +250,7 @@ func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
 	s.takeCommands()
-	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
+	s.reports.manager.GoesOn(h.Unit, (*report.UnitRest)(h.UnitRest), !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil && s.pid == nil {
 		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
 	}

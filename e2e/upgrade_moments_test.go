@@ -145,6 +145,27 @@ func TestUpgradeWhileWhatIsLeftBehindIsWaitedFor(t *testing.T) {
 	d.runs()
 }
 
+// The service manager waits for the end of a restart that was under way, and not for that of the
+// upgrade.
+func TestUpgradeInTheMiddleOfAReload(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	m := startManager(t, filepath.Join(dir, "notify"))
+	d := startLate(t, dir, m.env())
+	m.hears(isReady)
+	d.signal(syscall.SIGHUP)
+	two := d.worker(2)
+	d.upgraded("--keep-workers")
+	assert.Equal(t, []string{isReady, isReloading}, m.states(), "generation 2 is not ready yet")
+	d.write("go", "")
+	m.hears(isReady, isReloading, isReady)
+	d.serves("st", "2:%d\n", two)
+	d.upgraded("--keep-workers")
+	m.hears(isReady, isReloading, isReady, isReloading, isReady)
+	d.stop()
+	d.runs()
+}
+
 // A stop that is put off is kept to.
 func TestUpgradeBeforeAStop(t *testing.T) {
 	t.Parallel()

@@ -59,7 +59,8 @@ type State struct {
 
 	Commands *Commands // for events
 
-	Unit int // what the service manager takes the superdaemon for
+	Unit     int       // what the service manager takes the superdaemon for
+	UnitRest *UnitRest // nil: there is no more to say of that
 
 	Guard        int // the end of a pipe to the child that has rehearsed
 	GuardProcess proc.Handed
@@ -96,6 +97,15 @@ type Commands struct {
 
 // Command is one, with the line of the event that it is to be told.
 type Command struct{ Command, Event string }
+
+// UnitRest is what there is to know beside Unit.
+type UnitRest struct {
+	Undecided bool // a restart that the service manager waits for is under way
+	Asked     string
+	Why       string
+	GaveUp    bool
+	Delay     time.Duration
+}
 
 // encode writes a state.
 func (s *State) encode(c clock) []byte { return c.append([]byte(magic), reflect.ValueOf(*s)) }
