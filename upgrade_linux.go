@@ -123,6 +123,9 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	release.add(func() error { stays(); return nil })
 	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
 	state.Kept = s.reports.store.State()
+	orphans, retireOn := s.orphans.Hand()
+	release.add(func() error { retireOn(); return nil })
+	state.Orphans = orphans
 	goOn, err := proc.HoldWaits()
 	if err != nil {
 		return err
@@ -271,6 +274,9 @@ func (s *Starter) succeed() {
 		s.reports.store.Sync()
 	})
 	s.reports.store.Sync()
+	if s.orphans.GoOn(); h.Loop.Live != nil && s.orphansServe() { // it has just become so
+		go s.retireOrphans()
+	}
 	h.Settled()
 	if h.Why != "" {
 		s.out.Warnf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())

@@ -304,6 +304,11 @@ func (s *State) Descriptors() []int {
 	if s.By != nil {
 		all = append(all, s.By.FD)
 	}
+	if s.Orphans != nil {
+		for _, o := range s.Orphans.Orphans {
+			all = append(all, o.Handle)
+		}
+	}
 	if o := s.Output; o != nil {
 		all = append(all, o.Saved...)
 		for _, r := range o.Relays {

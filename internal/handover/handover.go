@@ -17,6 +17,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -54,6 +55,8 @@ type State struct {
 	Sources    []int        // descriptors that were passed to the superdaemon at its start
 
 	Kept []socket.Kept // by the service manager
+
+	Orphans *runfile.HeldOrphans // of a superdaemon that was killed; nil: there are none
 
 	Strangers []int // children that were there before the first worker
 
