@@ -399,14 +399,17 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 // handCommands hands the commands for events over. fill is called when no child is waited
 // for any more.
 func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
-	running, since, waiting, goOn := s.reports.onEvent.Hand()
+	h, goOn := s.reports.onEvent.Hand()
 	return func() *handover.Commands {
-		state := &handover.Commands{Since: since}
-		if p, ok := running.(*proc.Process); ok {
+		if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
+			return nil // so that an image can go on that knows of no commands
+		}
+		state := &handover.Commands{Since: h.Since, Dropped: h.Dropped}
+		if p, ok := h.Running.(*proc.Process); ok {
 			handed := p.Hand()
 			state.Running = &handed
 		}
-		for _, c := range waiting {
+		for _, c := range h.Waiting {
 			state.Waiting = append(state.Waiting, handover.Command(c))
 		}
 		return state
@@ -419,13 +422,12 @@ func (s *Starter) takeCommands() {
 	if last == nil {
 		return
 	}
-	var waiting []report.Call
+	h := report.Handed{Since: last.Since, Dropped: last.Dropped}
 	for _, c := range last.Waiting {
-		waiting = append(waiting, report.Call(c))
+		h.Waiting = append(h.Waiting, report.Call(c))
 	}
-	var running report.Running
 	if s.command != nil {
-		running = s.command
+		h.Running = s.command
 	}
-	s.reports.onEvent.GoOn(running, last.Since, waiting)
+	s.reports.onEvent.GoOn(h)
 }

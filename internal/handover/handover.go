@@ -96,6 +96,7 @@ type Commands struct {
 	Running *proc.Handed // nil: none is
 	Since   time.Time
 	Waiting []Command
+	Dropped int // and not told yet
 }
 
 // Command is one, with the line of the event that it is to be told.

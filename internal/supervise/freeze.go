@@ -36,6 +36,8 @@ type Frozen struct {
 	StandbyEnds time.Time
 	Workers     []FrozenWorker // those that leave in their order, the live ones, the starting ones
 	Leftovers   []FrozenLeftover
+	HeirsFailed int // in a row
+	LastHeir    time.Time
 	Slots       []FrozenSlot
 	Configured  int // Config.Workers
 	Target      int // workers wanted
@@ -101,6 +103,7 @@ type FrozenWorker struct {
 	First    int64 // memory
 	Large    bool
 	Unwell   bool // it was told
+	Lot      uint64
 }
 
 // FrozenLeftover is a group that is waited for, whose leader was the worker.
@@ -249,6 +252,9 @@ func (l *loop) frozen() (*Frozen, []Process) {
 	if end := l.ending.later; end != nil {
 		f.StopCause, f.StopSignal, f.StopAt = end.cause, end.signal, l.ending.at
 	}
+	if l.renewal.failures > 0 {
+		f.HeirsFailed, f.LastHeir = l.renewal.failures, l.renewal.last
+	}
 	for _, o := range l.leftovers {
 		f.Leftovers = append(f.Leftovers, FrozenLeftover{o.of.Generation, o.of.Slot, o.of.Pid, o.side, o.killAt})
 	}
@@ -293,7 +299,7 @@ func (w *worker) frozen() FrozenWorker {
 		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
 		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
 		Side: w.side, Drains: w.drains,
-		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told,
+		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told, Lot: w.health.lot,
 	}
 }
 
@@ -318,7 +324,7 @@ func (f FrozenFailure) thawed() Failure {
 func (l *loop) thaw(f *Frozen, processes []Process) {
 	l.began, l.deadline, l.settings = f.Began, f.Deadline, f.Settings
 	l.number, l.wanted, l.asked = f.Number, f.Wanted, f.Asked
-	l.attempts = pace{f.LastSpawn, f.Failures}
+	l.attempts, l.renewal.pace = pace{f.LastSpawn, f.Failures}, pace{f.LastHeir, f.HeirsFailed}
 	l.restedAt, l.restarts, l.last = f.RestedAt, f.Restarts, f.Last.thawed()
 	if f.Failure != nil {
 		l.failure = &FailureStatus{f.Failure.thawed(), f.FailedAt, f.GivenUp}
@@ -410,6 +416,6 @@ func (f *FrozenWorker) thawed(p Process) *worker {
 		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
 		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
 		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
-		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell},
+		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell, lot: f.Lot},
 	}
 }
