@@ -146,7 +146,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		}
 	}
 	if server := s.reports.control.Load(); server != nil {
-		held, listen, err := server.Hand()
+		held, listen, err := server.Hand(candidate.Knows(handover.KnowsClients))
 		if err != nil {
 			return err
 		}
@@ -308,6 +308,13 @@ func (s *Starter) goOn(ctx context.Context) error {
 		go h.By.Answer(reply)
 	default:
 		server.Answer(h.By, reply)
+	}
+	switch {
+	case h.Control == nil:
+	case server == nil:
+		go h.Control.Refuse(errors.New("there is no control socket any more"))
+	default:
+		server.GoOn(h.Control)
 	}
 	processes := make([]supervise.Process, len(s.workers))
 	for i, p := range s.workers {
