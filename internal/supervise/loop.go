@@ -138,6 +138,7 @@ type loop struct {
 
 	leftovers []*leftover
 	groups    [2]int       // of workers that have ended, that are looked for or waited for, by side
+	looking   int          // for what workers have left behind that have ended
 	freezing  *freezeAsked // nil: nobody has asked for it
 
 	slots   []record // of each slot that there has been

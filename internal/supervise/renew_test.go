@@ -234,6 +234,50 @@ func TestHungWorkerInTheNextImage(t *testing.T) {
 	})
 }
 
+// How old a worker may become is drawn once: the next image neither gives its successor up nor
+// waits longer.
+func TestAgeIsTheSameInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1, Renewal: Renewal{MaxAge: time.Hour, AgeSpread: 0.5}}, nil, func(w *world) {
+		for len(seen[TooOld](w)) == 0 {
+			w.sleep(time.Second / 4)
+		}
+		for range 8 {
+			assert.NoError(t, w.replaced())
+		}
+		w.sleep(time.Second)
+		assert.Len(t, seen[Renewed](w), 1)
+		assert.Len(t, w.procs, 2)
+		for range 8 {
+			w.sleep(time.Minute)
+			assert.NoError(t, w.replaced())
+		}
+		assert.Len(t, seen[TooOld](w), 1)
+	})
+}
+
+// The pause after a successor that has failed lasts over an upgrade.
+func TestSuccessorIsNotTriedAgainAtOnceInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.isAlive(w.worker(1, 0))
+		w.sleep(10 * time.Second)
+		for n := range 3 {
+			w.exit(w.procs[2+n], broken)
+			w.sleep(1 << n * time.Second)
+		}
+		w.exit(w.procs[5], broken) // the next one is tried eight seconds after this one began
+		for range 7 {
+			assert.NoError(t, w.replaced())
+			w.sleep(time.Second)
+		}
+		assert.Len(t, w.procs, 6)
+		w.sleep(time.Second)
+		assert.Len(t, w.procs, 7)
+	})
+}
+
 // That its probe passes again does not make a silent worker one that is alive.
 func TestSilentWorkerHangsAlthoughItsProbePassesAgain(t *testing.T) {
 	c := Config{Interval: 6 * time.Second, Proof: Probed(20 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true, Watchdog: 30 * time.Second}}
