@@ -123,11 +123,6 @@ func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 		}
 	}
 	probes, err := probe.Parse(c.Probes, launch.Names(sockets), c.BlueGreen)
-	for _, p := range probes {
-		if p.SendsNothing() && sockets[p.Socket].DeferAccept {
-			faults = append(faults, fmt.Errorf("probe %q: with defer-accept nobody accepts a connection on which nothing is sent: ask by http:// or an exec: command", p.Text))
-		}
-	}
 	return probes, errors.Join(append(faults, err)...)
 }
 
@@ -178,6 +173,7 @@ func (s *Starter) ask(ctx context.Context, w supervise.Worker, side int, again b
 	target.Connect = func(ctx context.Context, place int) (int, error) {
 		return s.launcher.Sockets.Connect(ctx, place, w.Slot, side)
 	}
+	target.Rivals = func(ctx context.Context) []int { return s.sup.Rivals(ctx, w) }
 	c := s.checker.Load()
 	do := c.Pass
 	if again {

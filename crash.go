@@ -61,6 +61,9 @@ func (s *Starter) storeFor(m *report.Manager) *report.Store {
 func (s *Starter) survive(ctx context.Context) *survivors {
 	found := &survivors{}
 	if s.handed != nil {
+		if h := s.handed.Orphans; h != nil {
+			s.orphans = runfile.AdoptOrphans(h, s.out.Printf)
+		}
 		return found
 	}
 	if passed := s.keptAbove(); len(passed) > 0 {
@@ -102,6 +105,7 @@ func (f *survivors) takeFrom(ctx context.Context, s *Starter) {
 // when that is safe.
 func (s *Starter) bound(f *survivors) {
 	if s.handed != nil {
+		s.launcher.Sockets.KeepPaths(s.config.FDStore || s.orphansServe())
 		return
 	}
 	if len(f.held) > 0 {
@@ -129,6 +133,10 @@ func (f *survivors) lost(s *Starter, err error) error {
 	}
 	return err
 }
+
+// orphansServe tells that there are orphans that the last image has found, and that no generation
+// has been live yet.
+func (s *Starter) orphansServe() bool { return s.orphans != nil && !s.orphans.Asked() }
 
 // isLive tells that a generation serves.
 func isLive(e supervise.Event) bool { _, is := e.(supervise.WentLive); return is }

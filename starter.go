@@ -166,7 +166,7 @@ func (s *Starter) observers() []supervise.Observer {
 			all = append(all, s.reports.store)
 		}
 	}
-	if c.ReplaceOrphans {
+	if c.ReplaceOrphans || s.held().Orphans != nil {
 		all = append(all, &report.First{Is: isLive, Do: s.retireOrphans})
 	}
 	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
@@ -352,7 +352,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 		return nil
 	}
 	make := runfile.NewStatusFile
-	if samePath(s.config.StatusFile, s.held().StatusFile) {
+	if samePath(s.config.StatusFile, s.held().StatusFile) && !s.orphansServe() {
 		make = runfile.AdoptStatusFile
 	} else if s.orphans != nil {
 		make = runfile.KeepStatusFile
@@ -448,7 +448,9 @@ func (s *Starter) Run(ctx context.Context) error {
 			err = nil // which was asked for
 		}
 		s.sup.Close()
-		s.reports.manager.End(err)
+		if !errors.Is(err, ErrRehearsal) { // the service manager is another process's
+			s.reports.manager.End(err)
+		}
 		return err
 	}
 	run := func(ctx context.Context) error { return s.sup.Run(ctx, s.config.SignalOnTERM) }

@@ -122,10 +122,13 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	release.add(s.endChecker())
 	commands, again := s.handCommands()
 	release.add(again)
-	stays := s.reports.manager.HandsOver()
+	unit, rest, stays := s.reports.manager.HandsOver()
 	release.add(func() error { stays(); return nil })
-	state.Unit = s.reports.manager.State()
+	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
 	state.Kept = s.reports.store.State()
+	orphans, retireOn := s.orphans.Hand()
+	release.add(func() error { retireOn(); return nil })
+	state.Orphans = orphans
 	goOn, err := proc.HoldWaits()
 	if err != nil {
 		return err
@@ -146,7 +149,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		}
 	}
 	if server := s.reports.control.Load(); server != nil {
-		held, listen, err := server.Hand()
+		held, listen, err := server.Hand(candidate.Knows(handover.KnowsClients))
 		if err != nil {
 			return err
 		}
@@ -253,7 +256,7 @@ func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
 	s.takeCommands()
-	s.reports.manager.GoesOn(h.Unit, !h.KeepWorkers && h.Why == "")
+	s.reports.manager.GoesOn(h.Unit, (*report.UnitRest)(h.UnitRest), !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil && s.pid == nil {
 		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
 	}
@@ -274,6 +277,9 @@ func (s *Starter) succeed() {
 		s.reports.store.Sync()
 	})
 	s.reports.store.Sync()
+	if s.orphans.GoOn(); h.Loop.Live != nil && s.orphansServe() { // it has just become so
+		go s.retireOrphans()
+	}
 	h.Settled()
 	if h.Why != "" {
 		s.out.Warnf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
@@ -309,11 +315,22 @@ func (s *Starter) goOn(ctx context.Context) error {
 	default:
 		server.Answer(h.By, reply)
 	}
+	switch {
+	case h.Control == nil:
+	case server == nil:
+		go h.Control.Refuse(errors.New("there is no control socket any more"))
+	default:
+		server.GoOn(h.Control)
+	}
 	processes := make([]supervise.Process, len(s.workers))
 	for i, p := range s.workers {
 		processes[i] = p
 	}
-	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, processes)
+	var groups []supervise.Leftovers
+	for _, o := range h.Loop.Leftovers {
+		groups = append(groups, proc.AdoptLeftovers(o.Pid))
+	}
+	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, processes, groups)
 }
 
 // restartAsUpgraded restarts the workers, and answers what has come of the upgrade.
@@ -395,14 +412,17 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 // handCommands hands the commands for events over. fill is called when no child is waited
 // for any more.
 func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
-	running, since, waiting, goOn := s.reports.onEvent.Hand()
+	h, goOn := s.reports.onEvent.Hand()
 	return func() *handover.Commands {
-		state := &handover.Commands{Since: since}
-		if p, ok := running.(*proc.Process); ok {
+		if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
+			return nil // so that an image can go on that knows of no commands
+		}
+		state := &handover.Commands{Since: h.Since, Dropped: h.Dropped}
+		if p, ok := h.Running.(*proc.Process); ok {
 			handed := p.Hand()
 			state.Running = &handed
 		}
-		for _, c := range waiting {
+		for _, c := range h.Waiting {
 			state.Waiting = append(state.Waiting, handover.Command(c))
 		}
 		return state
@@ -415,13 +435,12 @@ func (s *Starter) takeCommands() {
 	if last == nil {
 		return
 	}
-	var waiting []report.Call
+	h := report.Handed{Since: last.Since, Dropped: last.Dropped}
 	for _, c := range last.Waiting {
-		waiting = append(waiting, report.Call(c))
+		h.Waiting = append(h.Waiting, report.Call(c))
 	}
-	var running report.Running
 	if s.command != nil {
-		running = s.command
+		h.Running = s.command
 	}
-	s.reports.onEvent.GoOn(running, last.Since, waiting)
+	s.reports.onEvent.GoOn(h)
 }

@@ -22,7 +22,7 @@ var wanted = []struct{ typed, completed string }{
 	{"start_server --signal-on-hup WIN", "start_server --signal-on-hup WINCH "},
 	{"start_server --port=127.0.0.1:8080 --export=systemd,pu", "start_server --port=127.0.0.1:8080 --export=systemd,puma "},
 	{"start_server --control=run/a", "start_server --control=run/app.ctl "},
-	{"start_server --restart --con", "start_server --restart --control="},
+	{"start_server --restart --cont", "start_server --restart --control="},
 	{"start_server --pid-file=run/app.p", "start_server --pid-file=run/app.pid "},
 	{"start_server --dir=r", "start_server --dir=run/"},
 	{"start_server --port=8080 -- ./serv", "start_server --port=8080 -- ./server "},

@@ -214,7 +214,7 @@ var scenarios = []scenario{
 	}},
 	{name: "program missing", program: "/no/such/program", drive: func(r *traced) {
 		if r.cmd.Path != ours {
-			r.sees(1, `seems to have failed to start`)
+			r.sees(2, `failed to exec`) // it sleeps then, and no child of it writes into a line
 			r.signal(syscall.SIGTERM)
 		}
 	}},

@@ -112,6 +112,43 @@ func TestOrphansThatDoNotGoAreKilled(t *testing.T) {
 	}
 }
 
+// An upgrade forgets none: neither those that wait to be told to go, as no generation serves or by a
+// delay, nor those that are to be killed.
+func TestOrphansAreReplacedOverAnUpgrade(t *testing.T) {
+	t.Parallel()
+	const term, kill = `^sending TERM to workers of a superdaemon that was killed:%d$`, `^workers of a superdaemon that was killed are still there 1 secs after they were told to go, sending KILL:%d$`
+	for _, row := range []struct {
+		options []string
+		serves  bool // the new worker does when it is upgraded
+		told    bool // and the orphan is told
+	}{
+		{[]string{"--interval=1.5"}, false, false},
+		{[]string{"--interval=0.1", "--kill-old-delay=2"}, true, false},
+		{[]string{"--interval=0.1"}, true, true},
+	} {
+		dir := tempDir(t)
+		options := append(row.options, "--replace-orphans", "--port=127.0.0.1:"+freePort(t), "--control=ctl", "--status-file=status", "--kill-timeout=1",
+			"--", "/bin/sh", "-c", `trap ":" TERM; while :; do sleep 0.05; done`)
+		d := startIn(t, dir, nil, ours, options...)
+		orphan := d.lists(1)[0]
+		d.isKilled()
+		d = startIn(t, dir, nil, ours, options...)
+		if row.told {
+			d.sees(1, fmt.Sprintf(term, orphan))
+		}
+		next := d.worker(1)
+		eventually(t, func() bool { return !row.serves || d.listed()[0] == next }, d.out.String)
+		d.upgraded("--keep-workers")
+		assert.True(t, alive(orphan))
+		d.sees(1, fmt.Sprintf(kill, orphan))
+		isGone(t, orphan)
+		d.sees(1, fmt.Sprintf(`^worker %d of a superdaemon that was killed is gone$`, orphan))
+		assert.Len(t, d.sees(1, fmt.Sprintf(term, orphan)), 1)
+		d.stop()
+		d.runs()
+	}
+}
+
 // As long as no generation serves the orphans do, and are found again.
 func TestOrphansServeOnWhenTheNewOneFails(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -128,6 +129,44 @@ func TestUpgradeWhileWorkersDrain(t *testing.T) {
 	}
 }
 
+// What a worker has left behind does not put an upgrade off, and is killed all the same.
+func TestUpgradeWhileWhatIsLeftBehindIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	d := start(t, ours, append([]string{"--control=ctl", "--interval=0.1", "--kill-group", "--kill-timeout=3"}, wrapped(`trap "" TERM`)...)...)
+	first, wrapper := d.server(1), d.worker(1)
+	d.signal(syscall.SIGHUP)
+	d.sees(1, fmt.Sprintf(`^worker %d has left processes of its group behind, sending TERM to them:`, wrapper))
+	d.upgraded("--keep-workers")
+	assert.True(t, alive(first))
+	d.sees(1, fmt.Sprintf(`^what worker %d has left behind is still there 3 secs after it was told to go, sending KILL$`, wrapper))
+	isGone(t, first)
+	second := d.server(2)
+	d.stop()
+	assert.False(t, alive(second), "a stop waits for what was left behind")
+	d.runs()
+}
+
+// The service manager waits for the end of a restart that was under way, and not for that of the
+// upgrade.
+func TestUpgradeInTheMiddleOfAReload(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	m := startManager(t, filepath.Join(dir, "notify"))
+	d := startLate(t, dir, m.env())
+	m.hears(isReady)
+	d.signal(syscall.SIGHUP)
+	two := d.worker(2)
+	d.upgraded("--keep-workers")
+	assert.Equal(t, []string{isReady, isReloading}, m.states(), "generation 2 is not ready yet")
+	d.write("go", "")
+	m.hears(isReady, isReloading, isReady)
+	d.serves("st", "2:%d\n", two)
+	d.upgraded("--keep-workers")
+	m.hears(isReady, isReloading, isReady, isReloading, isReady)
+	d.stop()
+	d.runs()
+}
+
 // A stop that is put off is kept to.
 func TestUpgradeBeforeAStop(t *testing.T) {
 	t.Parallel()
@@ -201,6 +240,95 @@ func TestUpgradeTellsThoseThatFollowEvents(t *testing.T) {
 		assert.Equal(t, "another image goes on: connect again", event["text"])
 	}
 	d.stop()
+}
+
+// Whoever asks for something at any moment has an answer, on the connection that it has.
+func TestUpgradeAnswersEveryClient(t *testing.T) {
+	t.Parallel()
+	d := startControlled(t, "--interval=0.1", "--workers=1")
+	end := make(chan struct{})
+	var asking sync.WaitGroup
+	for _, command := range []string{"restart", "status", `workers","workers":1,"id":"`, "rollback"} {
+		asking.Go(func() {
+			conn, err := net.Dial("unix", filepath.Join(d.dir, "ctl"))
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer conn.Close()
+			answers := bufio.NewReader(conn)
+			for n := 0; ; n++ {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				conn.SetDeadline(time.Now().Add(deadline))
+				_, err := conn.Write([]byte(`{"command":"` + command + `"}` + "\n"))
+				var answer []byte
+				if err == nil {
+					answer, err = answers.ReadBytes('\n')
+				}
+				var a struct {
+					OK    bool
+					Error string
+				}
+				if !assert.NoError(t, err, "%s: request %d", command, n) || !assert.NoError(t, json.Unmarshal(answer, &a)) {
+					return
+				}
+				want := "^$"
+				switch command {
+				case "restart":
+					want = "^(the superdaemon is being replaced: it goes on with this, and --status tells how it went)?$"
+				case "rollback":
+					want = "^there is no generation to go back to"
+				}
+				assert.Regexp(t, want, a.Error, command)
+			}
+		})
+	}
+	for range 15 {
+		d.upgraded("--keep-workers")
+	}
+	close(end)
+	asking.Wait()
+	d.seesUpgrade(15)
+	d.stop()
+	d.runs()
+}
+
+// The commands that ask for something have it, or say what has become of it.
+func TestUpgradeAnswersEveryCommand(t *testing.T) {
+	t.Parallel()
+	d := startControlled(t, "--interval=0.1")
+	end := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 2 {
+		for _, command := range []string{"--restart", "--status", "--reopen"} {
+			asking.Go(func() {
+				for {
+					select {
+					case <-end:
+						return
+					default:
+					}
+					code, printed := d.ask(command, "--timeout=60")
+					switch {
+					case command == "--reopen":
+						assert.Contains(t, printed, "there is no log file", command)
+					case code != 0:
+						assert.Contains(t, printed, "the superdaemon is being replaced: it goes on with this, and --status tells how it went", command)
+					}
+				}
+			})
+		}
+	}
+	for range 15 {
+		d.upgraded("--keep-workers")
+	}
+	close(end)
+	asking.Wait()
+	d.stop()
+	d.runs()
 }
 
 // One that is older than --upgrade says that there is no such command.

@@ -16,10 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A worker that the last image has started says to this one that it is ready.
-func TestUpgradeBeforeAWorkerSaysThatItIsReady(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
+// startLate starts workers of which those of a later generation are ready when there is a file go.
+func startLate(t *testing.T, dir string, env []string) *daemon {
+	t.Helper()
 	script := filepath.Join(dir, "late.sh")
 	require.NoError(t, os.WriteFile(script, []byte(`#!/bin/sh
 trap 'exit 0' TERM
@@ -27,7 +26,13 @@ trap 'exit 0' TERM
 `+needs(t, "systemd-notify")+` --ready
 while :; do sleep 0.05; done
 `), 0o755))
-	d := startIn(t, dir, []string{"TESTDIR=" + dir}, ours, "--ready=notify", "--interval=0.1", "--control=ctl", "--status-file=st", "--", script)
+	return startIn(t, dir, append(env, "TESTDIR="+dir), ours, "--ready=notify", "--interval=0.1", "--control=ctl", "--status-file=st", "--", script)
+}
+
+// A worker that the last image has started says to this one that it is ready.
+func TestUpgradeBeforeAWorkerSaysThatItIsReady(t *testing.T) {
+	t.Parallel()
+	d := startLate(t, tempDir(t), nil)
 	d.serves("st", "1:%d\n", d.worker(1))
 	d.signal(syscall.SIGHUP)
 	two := d.worker(2)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +59,7 @@ func (o *options) readFile() error {
 	if len(o.command) == 0 {
 		o.command = f.program
 	}
+	f.lines = slices.DeleteFunc(f.lines, func(l iniLine) bool { return o.isGiven(l.name) })
 	o.file = f
 	return nil
 }
@@ -195,14 +195,12 @@ func (o *options) placed(err error) error {
 	return errors.Join(faults...)
 }
 
-// quoted is a value that a fault names.
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-
 // whose is a fault behind the place of the line that it is of, if there is one: the fault
 // begins with the option, and names the value or a part of it.
 func (f *inFile) whose(fault string) string {
 	said := strings.TrimPrefix(fault, "--")
-	part, err := strconv.Unquote(quoted.FindString(said))
+	quoted, _ := strconv.QuotedPrefix(said[max(0, strings.IndexByte(said, '"')):])
+	part, err := strconv.Unquote(quoted)
 	var of []iniLine
 	for _, l := range f.lines {
 		rest, is := strings.CutPrefix(said, l.name)

@@ -102,13 +102,13 @@ func TestEveryFaultOfAFileIsALine(t *testing.T) {
 	path := file(t, "a = 1\nport = 80\nb = 2\n")
 	_, _, stderr := drive("--config=" + path)
 	assert.Equal(t, "start_server: "+path+":1: a: no such option\nstart_server: "+path+":3: b: no such option\n", stderr)
-	path = file(t, "port = 80\nport = x,81\ninterval = -1\nworkers = 0\nprogram = x\n")
-	_, _, stderr = drive("--config="+path, "--backlog=0")
+	path = file(t, "port = 80\nport = x,81\ninterval = -1\nworkers = 10001\nprogram = x\n")
+	_, _, stderr = drive("--config="+path, "--backlog=0", "--workers=0")
 	lines := strings.Split(stderr, "\n")
 	require.Len(t, lines, 5, stderr)
 	assert.Equal(t, "start_server: "+path+`:3: --interval: duration "-1" is negative`, lines[0])
 	assert.Equal(t, `start_server: --backlog: "0" is not a number from 1 to 2147483647`, lines[1], "it is on the command line")
-	assert.Equal(t, "start_server: "+path+`:4: --workers: "0" is not a number from 1 to 10000`, lines[2])
+	assert.Equal(t, `start_server: --workers: "0" is not a number from 1 to 10000`, lines[2], "it is there, too, and goes before the file")
 	assert.Contains(t, lines[3], "start_server: "+path+`:2: port "x"`, "and not line 1")
 }
 

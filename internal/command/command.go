@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -100,7 +101,7 @@ func (c *Commands) Do(peer control.Peer, r control.Request) control.Answer {
 		return failed(fmt.Errorf("there is no command %.40q; help tells what there is", r.Command))
 	}
 	cause := fmt.Sprintf("%s asked for by process %d", r.Command, peer.Pid)
-	return table[i].do(c, context.Background(), request{r, peer, cause})
+	return table[i].do(c, r.Context(), request{r, peer, cause})
 }
 
 // done is the answer to what has been done, with what there is to say to people.
@@ -109,7 +110,12 @@ func done(format string, args ...any) control.Answer {
 }
 
 // failed is the answer that says why something has not been done.
-func failed(err error) control.Answer { return control.Answer{Error: err.Error()} }
+func failed(err error) control.Answer {
+	if errors.Is(err, control.ErrHandedOver) {
+		return control.HandedOver()
+	}
+	return control.Answer{Error: err.Error()}
+}
 
 // self is how the superdaemon introduces itself.
 func (c *Commands) self() string { return fmt.Sprintf("%s (pid:%d)", c.Name, os.Getpid()) }

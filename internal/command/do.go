@@ -70,7 +70,9 @@ func (c *Commands) reopen(ctx context.Context, r request) control.Answer {
 }
 
 func (c *Commands) stop(ctx context.Context, r request) control.Answer {
-	c.Sup.Stop(ctx, r.cause, c.StopSignal, c.StopDelay)
+	if err := c.Sup.Stop(ctx, r.cause, c.StopSignal, c.StopDelay); err != nil {
+		return failed(err)
+	}
 	return control.Answer{OK: true}
 }
 
@@ -81,7 +83,9 @@ func (c *Commands) die(ctx context.Context, r request) control.Answer {
 	if err != nil {
 		return failed(err)
 	}
-	c.Sup.Stop(ctx, r.cause, sig, c.StopDelay)
+	if err := c.Sup.Stop(ctx, r.cause, sig, c.StopDelay); err != nil {
+		return failed(err)
+	}
 	return done("%s is going down", c.self())
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,10 @@ type client struct {
 	busy   bool         // a request is carried out, or its answer written
 	ended  bool         // the connection is closed
 	events chan written // to be written; nil: it has not subscribed
+	waits  bool         // for the next image of this program
+	told   bool         // by Farewell
+	parked bool         // nothing is read until Server.parking is closed
+	rest   string       // what was read then, and not carried out
 }
 
 // These faults of the client end the conversation.
@@ -39,18 +44,27 @@ var (
 	errIdle = fmt.Errorf("nothing was asked for in %v", idleTime)
 )
 
+// ErrHandedOver is the cause of the end of Request.Context.
+var ErrHandedOver = errors.New("another image of this program goes on with that")
+
 // talk answers requests until the client hangs up or a fault ends the conversation.
 func (c *client) talk() {
 	defer c.server.remove(c)
 	defer c.end()
-	in := bufio.NewReaderSize(c.conn, maxRequest)
+	in := c.input()
 	for {
 		text, err := c.next(in)
+		if err == nil {
+			err = c.answer(text)
+		}
 		switch err {
 		case nil:
-			if c.answer(text) {
-				continue
-			}
+			continue
+		case ErrHandedOver:
+			unread, _ := in.Peek(in.Buffered())
+			c.park(text + string(unread))
+			in = c.input()
+			continue
 		case errLong, errSlow:
 			c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
 			_ = c.send(Answer{Error: err.Error()})
@@ -64,13 +78,41 @@ func (c *client) talk() {
 	}
 }
 
+// input is what the client says, after what is known already.
+func (c *client) input() *bufio.Reader {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	rest := c.rest
+	c.rest = ""
+	return bufio.NewReaderSize(io.MultiReader(strings.NewReader(rest), c.conn), maxRequest)
+}
+
+// park waits until requests are read again. rest was read, and is not carried out.
+func (c *client) park(rest string) {
+	s := c.server
+	s.mu.Lock()
+	over := s.parking
+	c.parked, c.rest = true, rest
+	s.mu.Unlock()
+	if over != nil {
+		<-over
+	}
+	s.mu.Lock()
+	c.parked = false
+	s.mu.Unlock()
+}
+
 // next reads a line. The last one may lack its newline.
 func (c *client) next(in *bufio.Reader) (string, error) {
-	c.expect(idleTime)
+	if c.expect(idleTime) {
+		return "", ErrHandedOver
+	}
 	if _, err := in.Peek(1); err != nil {
 		return "", c.late(err, errIdle)
 	}
-	c.expect(requestTime)
+	if c.expect(requestTime) {
+		return "", ErrHandedOver
+	}
 	text, err := in.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
@@ -87,6 +129,9 @@ func (c *client) late(err, ours error) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
+	if c.server.isParking() {
+		return ErrHandedOver
+	}
 	select {
 	case <-c.server.done:
 		return net.ErrClosed
@@ -95,9 +140,16 @@ func (c *client) late(err, ours error) error {
 	}
 }
 
+// isParking tells that nothing is read any more.
+func (s *Server) isParking() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parking != nil
+}
+
 // expect bounds the wait for the client. A subscriber need not ask anything, and when the
-// server closes no client may.
-func (c *client) expect(d time.Duration) {
+// server closes no client may. It tells that another image of this program is to read on.
+func (c *client) expect(d time.Duration) (parks bool) {
 	end := time.Now().Add(d)
 	if c.events != nil {
 		end = time.Time{}
@@ -108,14 +160,17 @@ func (c *client) expect(d time.Duration) {
 		c.expectNothing()
 	default:
 	}
+	return c.server.isParking()
 }
 
 func (c *client) expectNothing() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// answer carries a request out and tells whether another may follow.
-func (c *client) answer(text string) bool {
-	if !c.server.begin(c) {
-		return false
+// answer carries a request out. An error ends the conversation, but for ErrHandedOver, which says
+// that the request was not carried out.
+func (c *client) answer(text string) error {
+	ctx, ok := c.server.begin(c)
+	if !ok {
+		return net.ErrClosed
 	}
 	defer c.server.finished(c)
 	r, err := parseRequest(text)
@@ -125,8 +180,11 @@ func (c *client) answer(text string) bool {
 		c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
 		a.Error = err.Error()
 	default:
-		r.client = c
+		r.client, r.context = c, ctx
 		a = c.server.Do(c.peer, r)
+		if a.handedOver {
+			return ErrHandedOver
+		}
 		if a.refuses {
 			c.server.refusals.add(fmt.Sprintf("process %d: %s", c.peer.Pid, a.Error))
 		}
@@ -143,7 +201,7 @@ func (c *client) answer(text string) bool {
 	if subscribed {
 		go c.tell() // after the answer, which comes before all events
 	}
-	return err == nil
+	return err
 }
 
 func (c *client) send(a Answer) error {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"slices"
 )
@@ -46,23 +47,23 @@ func (s *Server) admit(c *client) (loser *client, err error) {
 // idle tells that a client waits for nothing.
 func (c *client) idle() bool { return !c.busy && c.events == nil }
 
-// begin marks a client busy. It returns false if the client had to go or the server
-// closes.
-func (s *Server) begin(c *client) bool {
+// begin marks a client busy, and returns the context of its request. It returns false if the
+// client had to go or the server closes.
+func (s *Server) begin(c *client) (ctx context.Context, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || !slices.Contains(s.clients, c) {
-		return false
+		return nil, false
 	}
 	c.busy = true
-	return true
+	return s.context, true
 }
 
 // finished marks a client idle, and moves it to the end of the list.
 func (s *Server) finished(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.busy = false
+	c.busy, c.waits = false, false
 	if i := slices.Index(s.clients, c); i >= 0 {
 		s.clients = append(slices.Delete(s.clients, i, i+1), c)
 	}

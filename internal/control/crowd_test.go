@@ -60,7 +60,7 @@ func TestWhoIsBusyOrWatchesStays(t *testing.T) {
 		}
 		synctest.Wait()
 		ours, theirs := net.Pipe()
-		go s.serve(theirs, Peer{Pid: 9})
+		go s.serve(theirs, Peer{Pid: 9}, &HeldClient{})
 		text, _ := io.ReadAll(ours)
 		assert.Equal(t, `{"version":1,"ok":false,"error":"64 clients are connected and waiting already"}`+"\n", string(text))
 		s.Publish(Event{Event: "live"})
@@ -100,7 +100,7 @@ func TestShareOfAProcess(t *testing.T) {
 			assert.Equal(t, true, c.asks("subscribe")["ok"])
 		}
 		ours, theirs := net.Pipe()
-		go s.serve(theirs, Peer{Pid: 8})
+		go s.serve(theirs, Peer{Pid: 8}, &HeldClient{})
 		text, _ := io.ReadAll(ours)
 		assert.Contains(t, string(text), fmt.Sprintf(`"error":"%d clients of process 8 are connected and waiting already"`, maxOfProcess))
 		assert.Equal(t, true, other.asks("x")["ok"], "though it has been idle for longer than all of them")
@@ -116,7 +116,8 @@ func TestNoRequestOfWhoHasToGo(t *testing.T) {
 		_, err := s.admit(c)
 		require.NoError(t, err)
 		s.remove(c)
-		assert.False(t, s.begin(c))
+		_, ok := s.begin(c)
+		assert.False(t, ok)
 		s.finished(c)
 		assert.Zero(t, s.connected())
 	})
@@ -140,7 +141,7 @@ func TestWhoHasGoneKeepsThePlaceOfItsRequest(t *testing.T) {
 		s.Do = once(finish)
 		for range 2 * maxOfProcess {
 			ours, theirs := net.Pipe()
-			go s.serve(theirs, Peer{Pid: 8})
+			go s.serve(theirs, Peer{Pid: 8}, &HeldClient{})
 			_, _ = io.WriteString(ours, `{"command":"subscribe"}`+"\n")
 			_, _ = bufio.NewReader(ours).ReadString('\n')
 			_, _ = io.WriteString(ours, `{"command":"restart"}`+"\n")

@@ -36,7 +36,12 @@ func (s *Server) Farewell(e Event, limit time.Duration) {
 	s.Publish(e)
 	var reading sync.WaitGroup
 	for _, c := range s.subscribers() {
-		reading.Go(c.catchUp)
+		reading.Go(func() {
+			c.catchUp()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			c.told = true
+		})
 	}
 	read := make(chan struct{})
 	go func() { reading.Wait(); close(read) }()

@@ -5,6 +5,14 @@ type Held struct {
 	Path     string
 	Dev, Ino uint64
 	FD       int
+	Clients  []HeldClient
+}
+
+// HeldClient is a connection that the next image serves on.
+type HeldClient struct {
+	FD         int
+	Subscribed bool
+	Unread     string // was read, and not carried out
 }
 
 // Waiting is a client whose request was carried out by handing over.

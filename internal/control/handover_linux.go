@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,8 +13,11 @@ import (
 )
 
 // Hand is the socket. Clients that wait to be accepted wait for the next image, or until
-// release is called.
-func (s *Server) Hand() (h *Held, release func(), err error) {
+// release is called. Requests under way whose context ends with ErrHandedOver are left to the next
+// image, and with clients so are all connections but those of clients that Farewell has told to
+// connect again, and that have asked for nothing. Hand waits for answers that are under way, but
+// for parkTime at most.
+func (s *Server) Hand(clients bool) (h *Held, release func(), err error) {
 	s.socket.Lock()
 	defer s.socket.Unlock()
 	l := s.listener
@@ -24,11 +28,129 @@ func (s *Server) Hand() (h *Held, release func(), err error) {
 	h = &Held{FD: n}
 	h.Path, h.Dev, h.Ino = l.made.File()
 	_ = l.SetDeadline(time.Now())
+	parked, goOn := s.park()
+	if clients {
+		h.Clients = held(parked)
+	}
 	return h, func() {
 		unix.Close(n)
+		for _, c := range h.Clients {
+			unix.Close(c.FD)
+		}
 		_ = l.SetDeadline(time.Time{})
 		go s.accept(l)
+		goOn()
 	}, nil
+}
+
+// parkTime is how long clients may take to have their answers.
+const parkTime = time.Second
+
+// park has no request read any more until goOn is called, and returns the clients that wait for
+// that.
+func (s *Server) park() (parked []*client, goOn func()) {
+	s.mu.Lock()
+	over := make(chan struct{})
+	s.parking = over
+	s.stop(ErrHandedOver)
+	s.mu.Unlock()
+	for end := time.Now().Add(parkTime); ; time.Sleep(time.Millisecond) {
+		var busy bool
+		if parked, busy = s.parked(); !busy || time.Now().After(end) {
+			break
+		}
+	}
+	return parked, func() {
+		s.mu.Lock()
+		s.parking = nil
+		s.context, s.stop = context.WithCancelCause(context.Background())
+		s.mu.Unlock()
+		close(over)
+	}
+}
+
+// parked are the clients of which nothing is read any more, and whether others have yet to be.
+func (s *Server) parked() (parked []*client, busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.clients {
+		switch {
+		case c.ended || c.waits:
+		case c.parked && c.unread.Load() == 0:
+			parked = append(parked, c)
+		default:
+			c.expectNothing()
+			busy = true
+		}
+	}
+	return parked, busy
+}
+
+// held are the connections of clients that are parked.
+func held(parked []*client) (all []HeldClient) {
+	for _, c := range parked {
+		conn, ok := c.conn.(*net.UnixConn)
+		if !ok {
+			continue
+		}
+		n, err := duplicate(conn)
+		if err != nil {
+			continue
+		}
+		if c.told && c.rest == "" && !readable(n) { // it connects again
+			unix.Close(n)
+			continue
+		}
+		all = append(all, HeldClient{n, c.events != nil, c.rest})
+	}
+	return all
+}
+
+// readable tells that there is something to be read, which may be the end.
+func readable(n int) bool {
+	fds := []unix.PollFd{{Fd: int32(n), Events: unix.POLLIN}}
+	ready, err := unix.Poll(fds, 0)
+	return err == nil && ready > 0
+}
+
+// GoOn serves the clients that the last image has handed over.
+func (s *Server) GoOn(h *Held) {
+	for _, c := range h.Clients {
+		if conn, err := connOf(c.FD); err == nil {
+			s.welcome(conn, &c)
+		}
+	}
+}
+
+// Refuse tells the clients that nobody serves them any more, for an image that has no control
+// socket, and hangs up.
+func (h *Held) Refuse(why error) {
+	for _, c := range h.Clients {
+		conn, err := connOf(c.FD)
+		if err != nil {
+			continue
+		}
+		if c.Unread != "" {
+			_ = conn.SetWriteDeadline(time.Now().Add(farewellTime))
+			_, _ = conn.Write((&Answer{Version: Version, Error: why.Error()}).encode())
+		}
+		conn.Close()
+	}
+}
+
+// connOf makes a connection of a descriptor, which is closed.
+func connOf(n int) (*net.UnixConn, error) {
+	f := os.NewFile(uintptr(n), "client")
+	defer f.Close() // net.FileConn has one of its own
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	if conn, ok := conn.(*net.UnixConn); ok {
+		return conn, nil
+	}
+	conn.Close()
+	return nil, errors.New("it is no unix socket")
 }
 
 // duplicate is a descriptor of a socket that is not Go's.
@@ -108,14 +230,11 @@ func (r *Request) Wait() (*Waiting, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := r.client.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.client.waits = true
 	return &Waiting{n, r.client.peer.Pid, r.client.peer.UID, string(r.ID), r.client.events != nil}, nil
-}
-
-// conn is the connection of the client.
-func (w *Waiting) conn() (net.Conn, error) {
-	f := os.NewFile(uintptr(w.FD), "client")
-	defer f.Close() // net.FileConn has one of its own
-	return net.FileConn(f)
 }
 
 // answer is what do returns, for the client's request.
@@ -131,7 +250,7 @@ func (w *Waiting) answer(do func() Answer) Answer {
 // Answer sends the client what do returns, for an image that has no control socket, and hangs
 // up.
 func (w *Waiting) Answer(do func() Answer) {
-	conn, err := w.conn()
+	conn, err := connOf(w.FD)
 	a := w.answer(do)
 	if err != nil {
 		return
@@ -143,7 +262,7 @@ func (w *Waiting) Answer(do func() Answer) {
 
 // Answer sends a client what do returns, and then serves it on. It does not block.
 func (s *Server) Answer(w *Waiting, do func() Answer) {
-	conn, err := w.conn()
+	conn, err := connOf(w.FD)
 	if err != nil {
 		go do()
 		return

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -29,7 +31,7 @@ func handsOver(t *testing.T) (last *Server, path string, waits <-chan *Waiting) 
 // succeeds is the server of the next image. The last one accepts nobody any more.
 func succeeds(t *testing.T, last *Server, path string) *Server {
 	t.Helper()
-	held, _, err := last.Hand()
+	held, _, err := last.Hand(true)
 	require.NoError(t, err)
 	require.NoError(t, last.listener.UnixListener.Close())
 	next, err := Listen(path, Config{Do: echo, Refused: func(string, int) {}, Held: held})
@@ -87,6 +89,123 @@ func TestClientIsAnsweredByAnImageWithoutAControlSocket(t *testing.T) {
 	}
 }
 
+// postpones is a server whose requests "late" wait for the next image.
+func postpones(t *testing.T) (last *Server, path string, asked <-chan string) {
+	t.Helper()
+	began := make(chan string, 8)
+	last, path = listenWith(t, Config{Do: func(p Peer, r Request) Answer {
+		if r.Command != "late" {
+			return echo(p, r)
+		}
+		began <- string(r.ID)
+		<-r.Context().Done()
+		assert.ErrorIs(t, context.Cause(r.Context()), ErrHandedOver)
+		return HandedOver()
+	}})
+	return last, path, began
+}
+
+// inAnyState are clients in each state that one may be in.
+func inAnyState(t *testing.T, last *Server, path string, asked <-chan string) (check func(hear func(c *caller) map[string]any)) {
+	t.Helper()
+	idle, half, late, follows, told, busy := call(t, path), call(t, path), call(t, path), call(t, path), call(t, path), call(t, path)
+	idle.say(`{"command":"x"}` + "\n")
+	idle.hear()
+	half.say(`{"command":"x"}` + "\n" + `{"command":`)
+	half.hear()
+	late.say(`{"command":"late","id":1}` + "\n" + `{"command":"next"}` + "\n" + `{"comm`)
+	told.say(`{"command":"subscribe"}` + "\n")
+	told.hear()
+	busy.say(`{"command":"subscribe"}` + "\n")
+	busy.hear()
+	busy.say(`{"command":"late","id":2}` + "\n")
+	assert.ElementsMatch(t, []string{"1", "2"}, []string{<-asked, <-asked})
+	last.Farewell(Event{Event: "handed-over"}, time.Minute)
+	told.hear()
+	busy.hear()
+	follows.say(`{"command":"subscribe"}` + "\n")
+	follows.hear()
+	return func(hear func(c *caller) map[string]any) {
+		idle.say(`{"command":"again"}` + "\n")
+		assert.Equal(t, []any{"again"}, hear(idle)["log"])
+		half.say(`"half"}` + "\n")
+		assert.Equal(t, []any{"half"}, hear(half)["log"])
+		assert.Equal(t, []any{"late"}, hear(late)["log"])
+		assert.Equal(t, []any{"next"}, hear(late)["log"])
+		late.say(`and":"last"}` + "\n")
+		assert.Equal(t, []any{"last"}, hear(late)["log"])
+		assert.Equal(t, []any{"late"}, hear(busy)["log"])
+		follows.say(`{"command":"more"}` + "\n")
+		assert.Equal(t, []any{"more"}, hear(follows)["log"])
+	}
+}
+
+func TestNoRequestIsLostByAHandOver(t *testing.T) {
+	t.Parallel()
+	last, path, asked := postpones(t)
+	check := inAnyState(t, last, path, asked)
+	held, _, err := last.Hand(true)
+	require.NoError(t, err)
+	assert.Len(t, held.Clients, 5, "all but the one that connects again")
+	require.NoError(t, last.listener.UnixListener.Close())
+	next, err := Listen(path, Config{Do: echo, Refused: func(string, int) {}, Held: held})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, next.Close()) })
+	next.GoOn(held)
+	check(func(c *caller) map[string]any { return c.hear() })
+	next.Publish(Event{Event: "live"})
+}
+
+func TestNoRequestIsLostByAHandOverThatIsTakenBack(t *testing.T) {
+	t.Parallel()
+	last, path, asked := postpones(t)
+	check := inAnyState(t, last, path, asked)
+	_, release, err := last.Hand(true)
+	require.NoError(t, err)
+	last.Do = echo
+	release()
+	check(func(c *caller) map[string]any { return c.hear() })
+	assert.Equal(t, []any{"x"}, func() any { c := call(t, path); c.say(`{"command":"x"}` + "\n"); return c.hear()["log"] }())
+}
+
+// An image that knows of no clients gets none.
+func TestClientsAreNotHandedToWhoDoesNotKnowThem(t *testing.T) {
+	t.Parallel()
+	last, path, asked := postpones(t)
+	inAnyState(t, last, path, asked)
+	held, _, err := last.Hand(false)
+	require.NoError(t, err)
+	assert.Empty(t, held.Clients)
+}
+
+// One that does not read its answer is not waited for for ever, nor handed over.
+func TestHandOverDoesNotWaitForWhoIsBusy(t *testing.T) {
+	t.Parallel()
+	began, finish := make(chan struct{}), make(chan struct{})
+	last, path := listenWith(t, Config{Do: func(p Peer, r Request) Answer { close(began); <-finish; return echo(p, r) }})
+	defer close(finish)
+	c := call(t, path)
+	c.say(`{"command":"x"}` + "\n")
+	<-began
+	start := time.Now()
+	held, _, err := last.Hand(true)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, time.Since(start), parkTime)
+	assert.Empty(t, held.Clients)
+}
+
+func TestClientsOfAnImageWithoutAControlSocketAreRefused(t *testing.T) {
+	t.Parallel()
+	last, path, asked := postpones(t)
+	c := call(t, path)
+	c.say(`{"command":"late","id":1}` + "\n")
+	<-asked
+	held, _, err := last.Hand(true)
+	require.NoError(t, err)
+	held.Refuse(errors.New("nobody listens any more"))
+	assert.Equal(t, map[string]any{"version": 1.0, "ok": false, "error": "nobody listens any more"}, c.hear())
+}
+
 func TestFarewellDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	t.Parallel()
 	s, path, _ := handsOver(t)
@@ -104,7 +223,7 @@ func TestFarewellDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 func TestHeldSocketThatIsNotWantedIsRemoved(t *testing.T) {
 	t.Parallel()
 	last, path := listenWith(t, Config{})
-	held, _, err := last.Hand()
+	held, _, err := last.Hand(true)
 	require.NoError(t, err)
 	held.Drop()
 	assert.NoFileExists(t, path)

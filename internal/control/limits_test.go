@@ -86,7 +86,7 @@ func TestSubscriptionIsAnsweredBeforeTheFirstEvent(t *testing.T) {
 			s.Publish(Event{Event: "live"})
 			synctest.Wait()
 		})
-		s.serve(hooked{theirs, meanwhile}, Peer{Pid: 5})
+		s.serve(hooked{theirs, meanwhile}, Peer{Pid: 5}, &HeldClient{})
 		c := &piped{t, ours, bufio.NewReader(ours)}
 		assert.Equal(t, true, c.asks("subscribe")["ok"])
 		assert.Equal(t, "live", c.hear()["event"])
@@ -144,7 +144,7 @@ func TestCloseWithNobodyBusy(t *testing.T) {
 		assert.Empty(t, refused.all())
 
 		ours, theirs := net.Pipe()
-		go s.serve(theirs, Peer{Pid: 9})
+		go s.serve(theirs, Peer{Pid: 9}, &HeldClient{})
 		text, _ := io.ReadAll(ours)
 		assert.Contains(t, string(text), "start_server is ending", "who comes too late")
 	})

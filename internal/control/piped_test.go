@@ -43,7 +43,7 @@ type piped struct {
 func joins(t *testing.T, s *Server, pid int) *piped {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	s.serve(theirs, Peer{Pid: pid})
+	s.serve(theirs, Peer{Pid: pid}, &HeldClient{})
 	return &piped{t, ours, bufio.NewReader(ours)}
 }
 

@@ -4,6 +4,7 @@
 package control
 
 import (
+	"context"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -35,7 +36,8 @@ type Request struct {
 	Executable  string
 	KeepWorkers bool
 
-	client *client // that has sent it
+	client  *client // that has sent it
+	context context.Context
 }
 
 // Answer is the line that answers a request.
@@ -52,11 +54,24 @@ type Answer struct {
 	Commands   []Command
 	Args       []string // the command line in force
 
-	subscribes, refuses bool // not sent: see Subscription and Refusal
+	subscribes, refuses, handedOver bool // not sent: see Subscription, Refusal and HandedOver
 }
 
 // Subscription is the answer to a client that gets every event from now on.
 func Subscription() Answer { return Answer{OK: true, subscribes: true} }
+
+// Context ends when another image of this program is to go on with what is not carried out yet,
+// with the cause ErrHandedOver.
+func (r *Request) Context() context.Context {
+	if r.context == nil {
+		return context.Background()
+	}
+	return r.context
+}
+
+// HandedOver is the answer to a request that was not carried out, as its context has ended. It is
+// not sent.
+func HandedOver() Answer { return Answer{handedOver: true} }
 
 // Refusal is the answer to a client that may not ask for this. Config.Refused hears why.
 func Refusal(why string) Answer { return Answer{Error: why, refuses: true} }

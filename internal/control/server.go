@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -74,7 +75,10 @@ type Server struct {
 
 	mu      sync.Mutex // guards what follows, and the state of each client
 	closed  bool
-	clients []*client // the one idle for the longest first
+	clients []*client       // the one idle for the longest first
+	parking chan struct{}   // nothing is read until it is closed; nil: all is
+	context context.Context // of requests
+	stop    context.CancelCauseFunc
 
 	socket   sync.Mutex // guards what follows
 	listener *listener
@@ -126,6 +130,7 @@ func newServer(c Config) *Server {
 	}
 	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{}), aside: fd.NewAside()}
 	s.refusals.tell = c.Refused
+	s.context, s.stop = context.WithCancelCause(context.Background())
 	go s.deliver()
 	return s
 }
@@ -187,13 +192,14 @@ func (s *Server) accept(l *listener) {
 			case <-time.After(exhaustedPause):
 			}
 		default:
-			s.welcome(conn)
+			s.welcome(conn, &HeldClient{})
 		}
 	}
 }
 
-// welcome asks the kernel which process has connected, and serves it if it may.
-func (s *Server) welcome(conn *net.UnixConn) {
+// welcome asks the kernel which process has connected, and serves it if it may. known is what the
+// last image knew of it.
+func (s *Server) welcome(conn *net.UnixConn, known *HeldClient) {
 	peer, err := peerOf(conn)
 	peer.OfWorkers = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker
 	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() && !peer.OfWorkers {
@@ -206,12 +212,12 @@ func (s *Server) welcome(conn *net.UnixConn) {
 	if s.Ancestors != nil {
 		peer.Ancestors = s.Ancestors(peer.Pid)
 	}
-	s.serve(conn, peer)
+	s.serve(conn, peer, known)
 }
 
 // serve talks to a client, if there is room for it.
-func (s *Server) serve(conn net.Conn, peer Peer) {
-	c := &client{server: s, conn: conn, peer: peer, gone: make(chan struct{})}
+func (s *Server) serve(conn net.Conn, peer Peer, known *HeldClient) {
+	c := &client{server: s, conn: conn, peer: peer, gone: make(chan struct{}), rest: known.Unread}
 	loser, err := s.admit(c)
 	if err != nil {
 		s.turnAway(conn, err)
@@ -219,6 +225,9 @@ func (s *Server) serve(conn net.Conn, peer Peer) {
 	}
 	if loser != nil {
 		s.turnAway(loser.conn, errors.New("too many clients: the one that has been idle for the longest has to go"))
+	}
+	if known.Subscribed && s.subscribe(c) {
+		go c.tell()
 	}
 	go c.talk()
 }

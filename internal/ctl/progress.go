@@ -32,6 +32,7 @@ type progress struct {
 	share      float64        // per cent of the connections, that generation gets as a canary
 	until      time.Time      // then it gets more
 	workers    map[int]*shown // that exist, by pid
+	handedOver bool           // another image of the superdaemon goes on
 }
 
 // shown is what is known of a worker.
@@ -163,7 +164,23 @@ func (p *progress) event(e control.Event) {
 		}
 	case "exited":
 		p.exited(w)
+	case "handed-over":
+		p.handedOver = true
 	}
+}
+
+func (p *progress) isHandedOver() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handedOver
+}
+
+// goesOn shows on what another image of the superdaemon says.
+func (p *progress) goesOn(s *control.Status) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handedOver = false
+	p.restate(s)
 }
 
 // restate begins anew from how things stand, as some events were missed.

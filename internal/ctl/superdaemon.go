@@ -130,7 +130,11 @@ func bringUpToDate(s *control.Status, since []heard) {
 func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained bool) error {
 	p := newProgress(stdout, a.Status)
 	defer p.close()
-	answer, err := a.Do(ctx, control.Request{Command: "restart"}, p.event)
+	restart := control.Request{Command: "restart"}
+	answer, err := a.Do(ctx, restart, p.event)
+	for errors.Is(err, io.EOF) && a.follows(ctx, p) { // it was not read
+		answer, err = a.Do(ctx, restart, p.event)
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -150,7 +154,12 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 		return nil
 	}
 	if p.left() > 0 {
-		err = a.Watch(ctx, func(e control.Event) bool { p.event(e); return p.left() > 0 })
+		drains := func(e control.Event) bool { p.event(e); return p.left() > 0 }
+		for err = a.Watch(ctx, drains); errors.Is(err, io.EOF) && a.follows(ctx, p); {
+			if err = nil; p.left() > 0 {
+				err = a.Watch(ctx, drains)
+			}
+		}
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
 		}
@@ -297,6 +306,22 @@ func (a *Superdaemon) isThere(ctx context.Context) bool {
 	}
 	a.Client.Close()
 	a.Client = c
+	return true
+}
+
+// follows connects again if the superdaemon has hung up because another image of it goes on, of
+// which p has heard.
+func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
+	if !p.isHandedOver() {
+		return false
+	}
+	next, err := Call(ctx, a.Status.Name, a.path, true)
+	if err != nil || next.Status.Pid != a.Status.Pid {
+		return false
+	}
+	a.Client.Close()
+	a.Client, a.Status = next.Client, next.Status
+	p.goesOn(a.Status)
 	return true
 }
 

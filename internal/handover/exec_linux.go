@@ -20,8 +20,17 @@ import (
 // rehearsalTime is how long an image may take to say whether it could go on.
 const rehearsalTime = 10 * time.Second
 
-// said is what it says then.
-const said = "\x00it could go on\n"
+// said is what it says then, after the words of what it knows.
+const (
+	said  = "\x00it could go on\n"
+	knows = "\x00it knows "
+)
+
+// KnowsClients is a word: connections of clients are handed over. They are not to an image that
+// does not say it, as one of before would not go on with them.
+const KnowsClients = "clients"
+
+var known = []string{KnowsClients}
 
 // Candidate is an image that has rehearsed, and is to be executed.
 type Candidate struct {
@@ -29,7 +38,11 @@ type Candidate struct {
 	memory  int // the file
 	guard   int // tells the child that has rehearsed when it is over
 	process *proc.Process
+	knows   []string
 }
+
+// Knows tells that the image has said a word of what it knows.
+func (c *Candidate) Knows(word string) bool { return slices.Contains(c.knows, word) }
 
 // Rehearse has the image s.To say whether it could go on with the state s. first, if it is
 // not "", is an argument before all others that a program must know to rehearse: one that
@@ -121,6 +134,8 @@ func (c *Candidate) listen(answer *os.File, limit time.Duration) error {
 		n, err := answer.Read(buffer)
 		text = append(text, buffer[:n]...)
 		if bytes.HasSuffix(text, []byte(said)) {
+			_, words, _ := strings.Cut(string(text[:len(text)-len(said)]), knows)
+			c.knows = strings.Fields(words)
 			return nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -300,9 +315,17 @@ func (s *State) Descriptors() []int {
 	}
 	if s.Control != nil {
 		all = append(all, s.Control.FD)
+		for _, c := range s.Control.Clients {
+			all = append(all, c.FD)
+		}
 	}
 	if s.By != nil {
 		all = append(all, s.By.FD)
+	}
+	if s.Orphans != nil {
+		for _, o := range s.Orphans.Orphans {
+			all = append(all, o.Handle)
+		}
 	}
 	if o := s.Output; o != nil {
 		all = append(all, o.Saved...)

@@ -17,6 +17,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -55,11 +56,14 @@ type State struct {
 
 	Kept []socket.Kept // by the service manager
 
+	Orphans *runfile.HeldOrphans // of a superdaemon that was killed; nil: there are none
+
 	Strangers []int // children that were there before the first worker
 
 	Commands *Commands // for events
 
-	Unit int // what the service manager takes the superdaemon for
+	Unit     int       // what the service manager takes the superdaemon for
+	UnitRest *UnitRest // nil: there is no more to say of that
 
 	Guard        int // the end of a pipe to the child that has rehearsed
 	GuardProcess proc.Handed
@@ -95,10 +99,20 @@ type Commands struct {
 	Running *proc.Handed // nil: none is
 	Since   time.Time
 	Waiting []Command
+	Dropped int // and not told yet
 }
 
 // Command is one, with the line of the event that it is to be told.
 type Command struct{ Command, Event string }
+
+// UnitRest is what there is to know beside Unit.
+type UnitRest struct {
+	Undecided bool // a restart that the service manager waits for is under way
+	Asked     string
+	Why       string
+	GaveUp    bool
+	Delay     time.Duration
+}
 
 // encode writes a state.
 func (s *State) encode(c clock) []byte { return c.append([]byte(magic), reflect.ValueOf(*s)) }

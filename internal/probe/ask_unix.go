@@ -15,6 +15,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/probe/wire"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
@@ -95,7 +96,7 @@ func (c *Checker) fill(ctx context.Context, r *wire.Request, p *Probe, t Target)
 	if a, ok := c.Sockets[p.Socket].Addr.(*net.TCPAddr); ok && r.Host == "" {
 		r.Host = "localhost:" + strconv.Itoa(a.Port)
 	}
-	n, err := t.Connect(ctx, p.Socket)
+	n, err := c.connect(ctx, p.Socket, t)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (c *Checker) fillExec(ctx context.Context, r *wire.Request, p *Probe, t Tar
 		if !isTCP(s) {
 			continue
 		}
-		n, err := t.Connect(ctx, place)
+		n, err := c.connect(ctx, place, t)
 		if err != nil {
 			return fds, fmt.Errorf("no connection to %s: %w", s.Name, err)
 		}
@@ -129,11 +130,55 @@ func (c *Checker) fillExec(ctx context.Context, r *wire.Request, p *Probe, t Tar
 
 // await connects, and blocks until that was accepted or ctx ends.
 func (c *Checker) await(ctx context.Context, p *Probe, t Target) error {
-	n, err := t.Connect(ctx, p.Socket)
+	n, err := c.connect(ctx, p.Socket, t)
 	if err != nil {
 		return err
 	}
 	defer syscall.Close(n)
+	return c.awaitAccepted(ctx, n)
+}
+
+// connect opens a connection that no rival accepts: while there are any it is accepted by then.
+func (c *Checker) connect(ctx context.Context, place int, t Target) (int, error) {
+	for {
+		n, err := t.Connect(ctx, place)
+		if err != nil || len(t.rivals(ctx)) == 0 {
+			return n, err
+		}
+		err = c.awaitAccepted(ctx, n)
+		if err == nil && !acceptedByAny(n, t.rivals(ctx)) {
+			return n, nil
+		}
+		syscall.Close(n)
+		if err != nil {
+			return -1, err
+		}
+		if pause(ctx, maxPoll); ctx.Err() != nil {
+			return -1, context.Cause(ctx)
+		}
+	}
+}
+
+func (t *Target) rivals(ctx context.Context) []int {
+	if t.Rivals == nil {
+		return nil
+	}
+	return t.Rivals(ctx)
+}
+
+func acceptedByAny(n int, pids []int) bool {
+	for _, pid := range pids {
+		for p := range proc.Tree(pid) {
+			if socket.AcceptedBy(n, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// awaitAccepted blocks until a connection was accepted, or ctx ends.
+func (c *Checker) awaitAccepted(ctx context.Context, n int) error {
 	accepted := c.Accepted
 	if accepted == nil {
 		accepted = socket.Accepted

@@ -21,9 +21,12 @@ import (
 // Target is the worker that is asked.
 type Target struct {
 	Pid, Generation, Slot int
-	// Connect opens a connection that only this worker can accept; place is that of the
-	// socket. It may block until ctx ends. The descriptor is the caller's to close.
+	// Connect opens a connection that only this worker and its rivals can accept; place is that
+	// of the socket. It may block until ctx ends. The descriptor is the caller's to close.
 	Connect func(ctx context.Context, place int) (fd int, err error)
+	// Rivals are other processes that have the same sockets now, as the worker that this one
+	// is to replace; nil: there are none.
+	Rivals func(ctx context.Context) []int
 }
 
 // Checker asks workers. Its fields are set before its first use, and left alone then; its

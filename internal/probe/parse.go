@@ -23,9 +23,6 @@ type Probe struct {
 	private bool      // workers have TCP sockets of their own
 }
 
-// SendsNothing tells that the probe is a connection on which nothing is sent, as of tcp://.
-func (p Probe) SendsNothing() bool { return p.kind == "" }
-
 // maxCommand bounds an exec: command, which execve(2) takes 128 KiB of (MAX_ARG_STRLEN).
 const maxCommand = 100 << 10
 

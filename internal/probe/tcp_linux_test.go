@@ -3,6 +3,8 @@ package probe
 import (
 	"context"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +42,45 @@ func TestAcceptedByTheWorker(t *testing.T) {
 	assert.NoError(t, <-passed)
 	require.NoError(t, ln.Close())
 	assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: refused")
+}
+
+// TestARivalDoesNotAnswer: who has the same socket, as we have here, may accept what is meant
+// for another one.
+func TestARivalDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+		}
+	}()
+	addr := ln.Addr().(*net.TCPAddr)
+	c := &Checker{Sockets: []fdenv.Socket{{Label: "web", Addr: addr}}, Timeout: 200 * time.Millisecond}
+	c.Probes, err = Parse([]string{"tcp://web"}, c.Sockets, true)
+	require.NoError(t, err)
+	rivals := []int{os.Getpid()}
+	target := Target{
+		Connect: func(context.Context, int) (int, error) {
+			n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			require.NoError(t, err)
+			return n, unix.Connect(n, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: addr.Port})
+		},
+		Rivals: func(context.Context) []int { return rivals },
+	}
+	assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: it was not accepted within 0.2s")
+	rivals = []int{os.Getppid()} // and we are among its descendants
+	assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: it was not accepted within 0.2s")
+	child := exec.Command("sleep", "1000")
+	require.NoError(t, child.Start())
+	defer func() { child.Process.Kill(); child.Wait() }()
+	rivals = []int{child.Process.Pid}
+	assert.NoError(t, c.Still(t.Context(), target))
 }
 
 // TestALongCommandIsNotToldInFull: a reason is a line.

@@ -32,6 +32,10 @@ func Adopt(h Handed) *Process {
 	return p
 }
 
+// AdoptLeftovers is what a child has left behind that was waited for by the last image, and led
+// a process group.
+func AdoptLeftovers(pid int) *Leftovers { return &Leftovers{group: pid} }
+
 // holdTime is how long HoldWaits waits for a wait4(2) under way, which does not block
 // where there are pidfds.
 const holdTime = time.Second

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,16 +26,27 @@ func Memory(pids []int) map[int]int64 {
 const maxTree = 10000
 
 func treeMemory(pid int) (total int64) {
-	tree := []int{pid}
-	for i := 0; i < len(tree) && i < maxTree; i++ {
-		total += OwnMemory(tree[i])
-		for _, child := range sons(tree[i]) {
-			if !slices.Contains(tree, child) {
-				tree = append(tree, child)
+	for p := range Tree(pid) {
+		total += OwnMemory(p)
+	}
+	return total
+}
+
+// Tree yields a process and its descendants, who may come and go meanwhile.
+func Tree(pid int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		tree := []int{pid}
+		for i := 0; i < len(tree) && i < maxTree; i++ {
+			if !yield(tree[i]) {
+				return
+			}
+			for _, child := range sons(tree[i]) {
+				if !slices.Contains(tree, child) {
+					tree = append(tree, child)
+				}
 			}
 		}
 	}
-	return total
 }
 
 // OwnMemory is what Memory says of one process without its descendants; 0: it is not there.

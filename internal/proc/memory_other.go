@@ -2,7 +2,10 @@
 
 package proc
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Memory is known on Linux only.
 func Memory([]int) map[int]int64 { return nil }
@@ -15,3 +18,6 @@ func PSS(int) (size int64, ok bool) { return 0, false }
 
 // CPUTime is known on Linux only.
 func CPUTime(int) (used time.Duration, ok bool) { return 0, false }
+
+// Tree is known on Linux only.
+func Tree(int) iter.Seq[int] { return func(func(int) bool) {} }

@@ -161,10 +161,20 @@ func (m *Manager) Hear(e supervise.Event) {
 
 // HandsOver tells that another image of this program goes on with the unit. It blocks until
 // that is sent, or for output.FlushTime. The loop calls it, and then nothing else unless the
-// image was not executed: then the loop calls stays, and goes on.
-func (m *Manager) HandsOver() (stays func()) {
+// image was not executed: then the loop calls stays, and goes on. state is what the manager takes
+// the unit for. On a nil Manager it is that of a start. rest is what else there is to know; nil:
+// nothing.
+func (m *Manager) HandsOver() (state int, rest *UnitRest, stays func()) {
 	if m == nil {
-		return func() {}
+		return int(unitStarts), nil, func() {}
+	}
+	for _, notice := range m.notices {
+		m.tell(notice)
+	}
+	m.notices = nil
+	known := UnitRest{Undecided: m.unit == unitReloads, Asked: m.asked, Why: m.why, GaveUp: m.gaveUp, Delay: m.delay}
+	if known != (UnitRest{}) {
+		rest = &known
 	}
 	runs := m.unit == unitRuns
 	if runs {
@@ -172,31 +182,36 @@ func (m *Manager) HandsOver() (stays func()) {
 		m.unit = unitReloads
 	}
 	m.queue.Flush()
-	return func() {
+	return int(m.unit), rest, func() {
 		if runs {
 			m.decided()
 		}
 	}
 }
 
-// State is what the manager takes the unit for, for the next image. On a nil Manager it is
-// that of a start.
-func (m *Manager) State() int {
-	if m == nil {
-		return int(unitStarts)
-	}
-	return int(m.unit)
+// UnitRest is what the next image is to know of the unit beside its state.
+type UnitRest struct {
+	Undecided bool // a restart that the manager waits for is under way
+	Asked     string
+	Why       string
+	GaveUp    bool
+	Delay     time.Duration
 }
 
-// GoesOn is for the next image, before the loop runs. Unless a restart follows the manager
-// is told at once that all goes on.
-func (m *Manager) GoesOn(state int, restarts bool) {
+// GoesOn is for the next image, before the loop runs. Unless a restart follows, or is under way,
+// the manager is told at once that all goes on.
+func (m *Manager) GoesOn(state int, rest *UnitRest, restarts bool) {
 	if m == nil {
 		return
 	}
 	m.unit = unitState(state)
 	m.extends = m.unit != unitRuns
-	if m.unit == unitReloads && !restarts {
+	undecided := false
+	if rest != nil {
+		undecided = rest.Undecided
+		m.asked, m.why, m.gaveUp, m.delay = rest.Asked, rest.Why, rest.GaveUp, rest.Delay
+	}
+	if m.unit == unitReloads && !restarts && !undecided {
 		m.decided()
 	}
 }

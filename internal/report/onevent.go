@@ -226,15 +226,22 @@ func (o *OnEvent) End() {
 	}
 }
 
-// Hand stops what is started, for another image of this program to go on with: the command
-// that is under way, nil if none is, since when, and those that wait. again goes on here.
-func (o *OnEvent) Hand() (p Running, since time.Time, waiting []Call, again func()) {
+// Handed is what an OnEvent hands over to that of another image of this program.
+type Handed struct {
+	Running Running // nil: none is
+	Since   time.Time
+	Waiting []Call
+	Dropped int // and not told yet
+}
+
+// Hand stops what is started, for another image to go on with. again goes on here.
+func (o *OnEvent) Hand() (h Handed, again func()) {
 	o.starting.Lock()
 	defer o.starting.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.holds = true
-	return o.running, o.since, slices.Clone(o.waiting), func() {
+	return Handed{o.running, o.since, slices.Clone(o.waiting), o.dropped}, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.holds = false
@@ -244,12 +251,15 @@ func (o *OnEvent) Hand() (p Running, since time.Time, waiting []Call, again func
 	}
 }
 
-// GoOn goes on with what another image has handed over; p may be nil.
-func (o *OnEvent) GoOn(p Running, since time.Time, waiting []Call) {
-	if p != nil {
-		o.queue.Add(func() { o.await(p, since) })
+// GoOn goes on with what another image has handed over.
+func (o *OnEvent) GoOn(h Handed) {
+	if h.Running != nil {
+		o.queue.Add(func() { o.await(h.Running, h.Since) })
 	}
-	for _, c := range waiting {
+	o.mu.Lock()
+	o.dropped += h.Dropped
+	o.mu.Unlock()
+	for _, c := range h.Waiting {
 		o.add(c)
 	}
 }

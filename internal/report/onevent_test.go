@@ -2,6 +2,7 @@ package report
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -191,10 +192,10 @@ func TestCommandsAreHandedOver(t *testing.T) {
 			o.Hear(live(n + 1))
 		}
 		time.Sleep(time.Second)
-		running, since, waiting, again := o.Hand()
-		assert.NotNil(t, running)
-		assert.Equal(t, time.Second, time.Since(since))
-		assert.Len(t, waiting, 2)
+		h, again := o.Hand()
+		assert.NotNil(t, h.Running)
+		assert.Equal(t, time.Second, time.Since(h.Since))
+		assert.Len(t, h.Waiting, 2)
 		time.Sleep(time.Minute)
 		assert.Len(t, c.calls(), 1, "the next image goes on")
 		again()
@@ -202,8 +203,25 @@ func TestCommandsAreHandedOver(t *testing.T) {
 		assert.Len(t, c.calls(), 2, "or this one")
 		time.Sleep(time.Minute)
 		assert.Len(t, c.calls(), 3)
-		o.GoOn(nil, time.Time{}, waiting)
+		h.Running = nil
+		o.GoOn(h)
 		time.Sleep(time.Minute)
 		assert.Len(t, c.calls(), 5)
 	})
+}
+
+// Of those that were dropped before an upgrade the next image tells.
+func TestEventsThatTheLastImageHasDroppedAreTold(t *testing.T) {
+	t.Parallel()
+	var h Handed
+	bubble(t, []Rule{{nil, "x"}}, time.Second, func(o *OnEvent, _ *commands) {
+		for n := range maxCalls + 3 {
+			o.Hear(live(n + 1))
+		}
+		h, _ = o.Hand()
+	})
+	assert.Positive(t, h.Dropped)
+	h.Running, h.Waiting = nil, h.Waiting[:1]
+	lines := bubble(t, nil, 0, func(o *OnEvent, _ *commands) { o.GoOn(h) })
+	assert.Equal(t, []string{fmt.Sprintf("%d events dropped, as the commands for events are too slow", h.Dropped)}, lines)
 }

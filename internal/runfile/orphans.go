@@ -28,7 +28,19 @@ type Orphans struct {
 	mu     sync.Mutex
 	closed bool
 	cancel context.CancelFunc
-	done   chan struct{} // closed when they are gone, or let be; nil: they were not told to go
+	done   chan struct{} // closed when they are gone, or let be; nil: they are not to go
+
+	acting sync.Mutex // held while something is done to them
+	plan   retirement
+}
+
+// retirement is how they are told to go.
+type retirement struct {
+	Signal  os.Signal
+	At      time.Time // zero: they are not to go yet
+	Told    bool
+	Timeout time.Duration // from then to KILL; 0: never
+	KillAt  time.Time     // zero: never, or it was sent
 }
 
 // Keep closes the handles of those orphans that are not wanted.
@@ -62,44 +74,74 @@ func (o *Orphans) Retire(sig os.Signal, delay, timeout time.Duration) {
 	if o.closed || o.done != nil || len(o.All) == 0 {
 		return
 	}
+	o.acting.Lock()
+	o.plan = retirement{Signal: sig, At: time.Now().Add(delay), Timeout: timeout}
+	o.acting.Unlock()
+	o.begin()
+}
+
+// begin has what is planned done.
+func (o *Orphans) begin() {
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
 	o.done = make(chan struct{})
 	go func() {
 		defer close(o.done)
-		o.retire(ctx, sig, delay, timeout)
+		o.retire(ctx)
 	}()
 }
 
-func (o *Orphans) retire(ctx context.Context, sig os.Signal, delay, timeout time.Duration) {
+func (o *Orphans) retire(ctx context.Context) {
 	select {
-	case <-time.After(delay):
+	case <-time.After(time.Until(o.plan.At)):
 	case <-ctx.Done():
 		return
 	}
-	o.Log("sending %s to workers of a %s:%s", text.SignalName(sig), killed, o)
-	for _, p := range o.All {
-		p.signal(sig)
-	}
-	var late <-chan time.Time
-	stop := ctx.Done()
-	if timeout > 0 {
-		late, stop = time.After(timeout), nil // which bounds a stop, too
-	}
+	o.tell()
 	tick := time.NewTicker(orphanPoll)
 	defer tick.Stop()
 	for !o.reap() {
+		stop := ctx.Done()
+		if !o.plan.KillAt.IsZero() {
+			stop = nil // that bounds a stop, too
+		}
 		select {
 		case <-tick.C:
 		case <-stop:
 			return
-		case <-late:
-			o.Log("workers of a %s are still there %s secs after they were told to go, sending KILL:%s", killed, text.Seconds(timeout), o)
-			for _, p := range o.All {
-				p.signal(os.Kill)
-			}
-			stop = ctx.Done()
 		}
+		o.kill()
+	}
+}
+
+// tell tells them to go.
+func (o *Orphans) tell() {
+	o.acting.Lock()
+	defer o.acting.Unlock()
+	if o.plan.Told {
+		return
+	}
+	o.plan.Told = true
+	o.Log("sending %s to workers of a %s:%s", text.SignalName(o.plan.Signal), killed, o)
+	for _, p := range o.All {
+		p.signal(o.plan.Signal)
+	}
+	if o.plan.Timeout > 0 {
+		o.plan.KillAt = time.Now().Add(o.plan.Timeout)
+	}
+}
+
+// kill ends those that had their time.
+func (o *Orphans) kill() {
+	o.acting.Lock()
+	defer o.acting.Unlock()
+	if o.plan.KillAt.IsZero() || time.Now().Before(o.plan.KillAt) {
+		return
+	}
+	o.plan.KillAt = time.Time{}
+	o.Log("workers of a %s are still there %s secs after they were told to go, sending KILL:%s", killed, text.Seconds(o.plan.Timeout), o)
+	for _, p := range o.All {
+		p.signal(os.Kill)
 	}
 }
 
@@ -111,6 +153,8 @@ const orphanPoll = 20 * time.Millisecond
 
 // reap drops those that are gone, and tells whether all are.
 func (o *Orphans) reap() bool {
+	o.acting.Lock()
+	defer o.acting.Unlock()
 	o.Keep(func(p *Orphan) bool {
 		gone := p.gone()
 		if gone {
@@ -139,4 +183,59 @@ func (o *Orphans) Close() error {
 	}
 	o.Keep(func(*Orphan) bool { return false })
 	return nil
+}
+
+// HeldOrphans are Orphans as one image of this program hands them over to the next.
+type HeldOrphans struct {
+	Orphans []Orphan
+	Signal  os.Signal
+	At      time.Time
+	Told    bool
+	Timeout time.Duration
+	KillAt  time.Time
+}
+
+// Hand is them, as they are; nil: there are none. Nothing is done to them until again is called.
+func (o *Orphans) Hand() (h *HeldOrphans, again func()) {
+	if o == nil {
+		return nil, func() {}
+	}
+	o.acting.Lock()
+	if len(o.All) == 0 {
+		return nil, o.acting.Unlock
+	}
+	p := o.plan
+	h = &HeldOrphans{Signal: p.Signal, At: p.At, Told: p.Told, Timeout: p.Timeout, KillAt: p.KillAt}
+	for _, orphan := range o.All {
+		h.Orphans = append(h.Orphans, *orphan)
+	}
+	return h, o.acting.Unlock
+}
+
+// AdoptOrphans takes over those of the last image, to which nothing is done until GoOn is called.
+func AdoptOrphans(h *HeldOrphans, log func(format string, args ...any)) *Orphans {
+	o := &Orphans{Log: log, plan: retirement{h.Signal, h.At, h.Told, h.Timeout, h.KillAt}}
+	for _, orphan := range h.Orphans {
+		o.All = append(o.All, &orphan)
+	}
+	return o
+}
+
+// Asked tells that they were to go, at once or after a delay.
+func (o *Orphans) Asked() bool {
+	o.acting.Lock()
+	defer o.acting.Unlock()
+	return !o.plan.At.IsZero()
+}
+
+// GoOn does what the last image was to do. It does nothing after Close, and for nil.
+func (o *Orphans) GoOn() {
+	if o == nil || !o.Asked() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed && o.done == nil {
+		o.begin()
+	}
 }

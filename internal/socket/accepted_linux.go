@@ -31,14 +31,7 @@ func Accepted(fd int) (bool, error) {
 	case state != tcpEstablished:
 		return false, syscall.ECONNRESET
 	}
-	local, remote, err := ends(fd)
-	if err != nil {
-		return false, err
-	}
-	inode, err := askInode(remote, local)
-	if err != nil {
-		inode, err = readInode(remote, local)
-	}
+	inode, err := otherInode(fd)
 	switch {
 	case errors.Is(err, errUnknown):
 		return false, nil // with SYN cookies it is not there while the queue is full
@@ -49,6 +42,26 @@ func Accepted(fd int) (bool, error) {
 	}
 	state, err := tcpState(fd) // it may have been accepted and closed meanwhile
 	return state == tcpCloseWait, err
+}
+
+// AcceptedBy tells whether a process has the other end of a connection that was accepted. It
+// reads what that has open.
+func AcceptedBy(fd, pid int) bool {
+	inode, err := otherInode(fd)
+	return err == nil && inode != 0 && Has(pid, map[uint64]bool{uint64(inode): true})
+}
+
+// otherInode is that of the other end; 0: it has none.
+func otherInode(fd int) (uint32, error) {
+	local, remote, err := ends(fd)
+	if err != nil {
+		return 0, err
+	}
+	inode, err := askInode(remote, local)
+	if err != nil {
+		inode, err = readInode(remote, local)
+	}
+	return inode, err
 }
 
 // The states of include/net/tcp_states.h that count here.

@@ -37,8 +37,9 @@ func (s *Set) Queues() []Queue {
 
 // Revive has those sockets listen again that a worker has shut down: shutdown(2) ends
 // listening for all that share a socket, and every connection is refused then. lost are
-// those for which the system has no such way, unix sockets. It does not block. The error
-// names those that could not listen again.
+// those for which the system has no such way, unix sockets. With sides it blocks for 0.2 s at
+// most, and the other methods with it (see learn). The error names those that could not listen
+// again.
 func (s *Set) Revive() (revived, lost []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,84 +18,151 @@ const mark = 28000
 
 // learn asks the kernel for the order of the group, by a connection of ours to each place: the
 // socket there answers with a segment size of its own. Workers do not see these connections,
-// which end before the first data that their sockets wait for meanwhile (TCP_DEFER_ACCEPT).
-// A place that does not answer at once, as one whose queue is full, is taken for one of those
-// that are left. It blocks for learnTime at most.
-func (s *Socket) learn(slots int) error {
+// which end before the first data that their sockets wait for meanwhile (TCP_DEFER_ACCEPT);
+// only with SYN cookies they see one that is reset. A place that does not answer at once, as
+// one whose queue can be no longer, has what is to be expected there: see after. It blocks for
+// learnTime at most.
+func (s *Socket) learn(expected []int, slots int, o Options) error {
 	all := s.files()
-	defers := make([]int, len(all))
+	found := make([]int, len(all))
+	for place := range found {
+		found[place] = -1
+	}
+	unmark := s.mark(all, o)
+	end := time.Now().Add(learnTime)
+	for place := 0; place < len(found) && time.Now().Before(end); {
+		asked := min(len(found)-place, max(1, maxPrivate-len(s.split.private)))
+		copy(found[place:], s.ask(place, asked, slots))
+		place += asked
+	}
+	unmark()
+	s.split.order = complete(found, expected)
+	s.split.changes++
+	return s.steer(slots)
+}
+
+// mark has each socket answer with a size of its own, also if its queue is full.
+func (s *Socket) mark(all []int, o Options) (unmark func()) {
+	defers, full := make([]int, len(all)), make([]bool, len(all))
 	for number, n := range all {
 		defers[number], _ = unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
 		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
 		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, mark+number)
-	}
-	order := make([]int, len(all))
-	left := map[int]bool{}
-	for number := range all {
-		left[number] = true
-	}
-	for end, place := time.Now().Add(learnTime), 0; place < len(order); place++ {
-		order[place] = -1
-		if time.Now().Before(end) {
-			order[place] = s.ask(place, slots)
+		if full[number] = isFull(n); full[number] {
+			_ = unix.Listen(n, unix.SOMAXCONN)
 		}
-		if !left[order[place]] {
-			order[place] = -1 // it is not known
-		}
-		delete(left, order[place])
 	}
-	for number, n := range all {
-		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, defers[number])
-		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 0)
-	}
-	for place, number := range order {
-		if number >= 0 {
-			continue
+	return func() {
+		for number, n := range all {
+			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, defers[number])
+			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 0)
+			if full[number] && !isDeaf(n) { // one that was shut down again is to be noticed
+				_ = s.listen(n, o)
+			}
 		}
-		if number = place; !left[number] {
-			number = firstOf(left)
-		}
-		order[place] = number
-		delete(left, number)
 	}
-	s.split.order = order
-	return s.steer(slots)
 }
 
-func firstOf(left map[int]bool) int {
-	numbers := make([]int, 0, len(left))
-	for number := range left {
-		numbers = append(numbers, number)
+// isFull tells that the queue of a listening socket takes no connection: tcpi_sacked is how
+// many it may have (tcp_get_info, net/ipv4/tcp.c).
+func isFull(n int) bool {
+	info, err := unix.GetsockoptTCPInfo(n, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.Unacked >= info.Sacked
+}
+
+// after is the order of n sockets after those of these numbers were shut down, one after the
+// other, and listen again.
+func (p *split) after(n int, deaf []int) []int {
+	order := slices.Clone(p.order)
+	if order == nil {
+		for number := range n {
+			order = append(order, number)
+		}
 	}
-	return slices.Min(numbers)
+	for _, number := range deaf {
+		last := len(order) - 1
+		order[slices.Index(order, number)] = order[last]
+		order = order[:last]
+	}
+	return append(order, deaf...)
+}
+
+// complete is the order that was found, and where nothing was, -1, the one that is expected.
+func complete(found, expected []int) []int {
+	left := slices.Clone(expected)
+	take := func(number int) bool {
+		before := len(left)
+		left = slices.DeleteFunc(left, func(n int) bool { return n == number })
+		return len(left) < before
+	}
+	order := slices.Clone(found)
+	for place, number := range order {
+		if !take(number) {
+			order[place] = -1
+		}
+	}
+	for place, number := range order {
+		if number < 0 && take(expected[place]) {
+			order[place] = expected[place]
+		}
+	}
+	for place, number := range order {
+		if number < 0 {
+			order[place], left = left[0], left[1:]
+		}
+	}
+	return order
 }
 
 const (
 	// learnTime is how long the other methods of a Set may have to wait.
 	learnTime = 200 * time.Millisecond
-	// answerTime is how long, in milliseconds, a socket of this machine may take to answer.
-	answerTime = 20
+	// answerTime is how long the sockets of this machine may take to answer.
+	answerTime = 20 * time.Millisecond
 )
 
-// ask returns the number of the socket at a place; -1: it does not answer.
-func (s *Socket) ask(place, slots int) int {
-	n, to, err := s.private(place, slots)
-	if err != nil {
+// ask returns the numbers of the sockets at so many places, from one on; -1: it does not answer.
+func (s *Socket) ask(place, count, slots int) []int {
+	numbers := make([]int, count)
+	fds := make([]int, count)
+	tos := make([]unix.Sockaddr, count)
+	for i := range fds {
+		var err error
+		if fds[i], tos[i], err = s.private(place + i); err != nil {
+			fds[i] = -1
+		}
+	}
+	steered := s.steer(slots)
+	for i, n := range fds {
+		if n >= 0 && steered == nil {
+			_ = unix.Connect(n, tos[i]) // how that went the answer tells
+		}
+	}
+	for i, end := 0, time.Now().Add(answerTime); i < count; i++ {
+		numbers[i] = answered(fds[i], end)
+	}
+	for _, n := range fds {
+		if n >= 0 {
+			s.split.forget(n)
+			_ = unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+			unix.Close(n)
+		}
+	}
+	return numbers
+}
+
+// answered returns the number of the socket that has answered until then; -1: none has.
+func answered(n int, until time.Time) int {
+	if n < 0 {
 		return -1
 	}
-	defer func() {
-		s.split.forget(n)
-		_ = unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-		unix.Close(n)
-	}()
-	if err := unix.Connect(n, to); err != nil && err != unix.EINPROGRESS {
-		return -1
-	}
-	if ready, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLOUT}}, answerTime); err != nil || ready == 0 {
+	wait := max(0, time.Until(until))
+	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLOUT}}, int(wait.Milliseconds()))
+	if err != nil || ready == 0 {
 		return -1
 	}
 	info, err := unix.GetsockoptTCPInfo(n, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
+	if err != nil || info.State != tcpEstablished {
 		return -1
 	}
 	size := int(info.Snd_mss)
@@ -124,7 +191,11 @@ func (s *Socket) revive(deaf []int, slots int, o Options) error {
 	if !s.Sided {
 		return nil
 	}
-	err := s.learn(slots)
+	var numbers []int
+	for _, n := range deaf {
+		numbers = append(numbers, slices.Index(s.files(), n))
+	}
+	err := s.learn(s.split.after(len(s.files()), numbers), slots, o)
 	for done := true; done; { // which nobody has, but the kernel may have chosen meanwhile
 		done, _ = closeOne((*s.others)[0])
 	}

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// separates tells that all sockets get what they are to get, and nobody what is not.
-func separates(t *testing.T, set *Set, s *Socket, n int) {
+// reachesEach tells that a connection of ours reaches the socket that it is to, of each slot and
+// side.
+func reachesEach(t *testing.T, set *Set, s *Socket, n int) {
 	t.Helper()
 	for side := range Sides {
 		for slot := range n {
@@ -24,6 +25,12 @@ func separates(t *testing.T, set *Set, s *Socket, n int) {
 		}
 		assert.Equal(t, n, clearSide(t, set, side))
 	}
+}
+
+// separates tells that all sockets get what they are to get, and nobody what is not.
+func separates(t *testing.T, set *Set, s *Socket, n int) {
+	t.Helper()
+	reachesEach(t, set, s, n)
 	for side := range Sides {
 		require.NoError(t, set.Split(side, All))
 		connectMany(t, s.Addr, 100)
@@ -67,6 +74,61 @@ func TestSidesAfterShutdown(t *testing.T) {
 			require.NoError(t, err)
 			assert.Zero(t, defers)
 		}
+	}
+}
+
+// A socket whose queue is full answers nobody.
+func TestOrderIsFoundWhereQueuesAreFull(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		set, s := bindSided(t, 3, "127.0.0.1:0,backlog=1")
+		for slot := range 3 {
+			for side := range Sides {
+				for range 2 * rand.IntN(2) {
+					n, err := set.Connect(t.Context(), 0, slot, side)
+					require.NoError(t, err)
+					defer unix.Close(n)
+				}
+			}
+		}
+		for _, number := range rand.Perm(len(s.files()))[:4] {
+			if number != 1 {
+				require.NoError(t, unix.Shutdown(s.files()[number], unix.SHUT_RDWR))
+			}
+		}
+		_, _, err := set.Revive()
+		require.NoError(t, err)
+		for side := range Sides {
+			clearSide(t, set, side)
+		}
+		reachesEach(t, set, s, 3)
+		for number, n := range s.files() {
+			info, err := unix.GetsockoptTCPInfo(n, unix.IPPROTO_TCP, unix.TCP_INFO)
+			require.NoError(t, err)
+			assert.EqualValues(t, 1, info.Sacked, "the backlog of socket %d is what it was", number)
+		}
+	}
+}
+
+// What the kernel does is what is expected of it where a socket cannot be asked.
+func TestOrderThatIsExpected(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 3, "127.0.0.1:0")
+	for range 20 {
+		number := []int{0, 2, 3, 4, 5, 6}[rand.IntN(6)]
+		expected := s.split.after(len(s.files()), []int{number})
+		require.NoError(t, unix.Shutdown(s.files()[number], unix.SHUT_RDWR))
+		_, _, err := set.Revive()
+		require.NoError(t, err)
+		assert.Equal(t, expected, s.split.order)
+	}
+	for _, c := range []struct{ found, expected, want []int }{
+		{[]int{2, 1, 0}, []int{0, 1, 2}, []int{2, 1, 0}},
+		{[]int{-1, 1, -1}, []int{2, 1, 0}, []int{2, 1, 0}},
+		{[]int{2, -1, -1}, []int{0, 1, 2}, []int{2, 1, 0}},
+		{[]int{1, 1, 37}, []int{2, 0, 1}, []int{1, 0, 2}},
+	} {
+		assert.Equal(t, c.want, complete(c.found, c.expected), "%v", c)
 	}
 }
 

@@ -23,7 +23,8 @@ type split struct {
 	private     []private
 	// order is the group as the kernel has it, by the numbers of its sockets (see nth); nil:
 	// each is at its number. It changes when somebody ends listening on one by shutdown(2).
-	order []int
+	order   []int
+	changes int // of order
 }
 
 // place is where the group has the socket of that number.

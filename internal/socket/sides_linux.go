@@ -91,23 +91,46 @@ func lock(n int) error {
 // maxPrivate is how many connections of ours to a port may be under way at once.
 const maxPrivate = 64
 
-// Connect connects to what a slot has on a side, so that only the worker there can accept
+// errMoved is why a connection of ours may have gone to another socket than it was to.
+var errMoved = errors.New("a worker has shut down a socket of this port meanwhile")
+
+// movePause is how long it may take until such a socket listens again, most of the time.
+const movePause = 5 * time.Millisecond
+
+// Connect connects to what a slot has on a side, so that only the workers there can accept
 // the connection, whatever share the side has. i is the place of the port in Sockets. It
 // blocks until the connection is in the queue, or ctx ends. The descriptor, which is close-on-exec
 // and does not block, is the caller's.
 func (s *Set) Connect(ctx context.Context, i, slot, side int) (int, error) {
-	n, to, err := s.beginPrivate(i, slot, side)
+	for {
+		n, err := s.connect(ctx, i, slot, side)
+		if errors.Is(err, errMoved) && ctx.Err() == nil {
+			time.Sleep(movePause)
+			continue
+		}
+		if err != nil {
+			return -1, fmt.Errorf("cannot connect to port %q: %w", s.Sockets[i].Text, err)
+		}
+		return n, nil
+	}
+}
+
+// connect is one try of Connect.
+func (s *Set) connect(ctx context.Context, i, slot, side int) (int, error) {
+	n, to, changes, err := s.beginPrivate(i, slot, side)
 	if err != nil {
-		return -1, fmt.Errorf("cannot connect to port %q: %w", s.Sockets[i].Text, err)
+		return -1, err
 	}
 	err = unix.Connect(n, to)
 	if errors.Is(err, unix.EINPROGRESS) {
 		err = connected(ctx, n)
 	}
-	s.endPrivate(i, n, side, err == nil)
+	if moved := s.endPrivate(i, n, side, changes, err == nil); moved {
+		err = errMoved // whatever has come of it
+	}
 	if err != nil {
 		unix.Close(n)
-		return -1, fmt.Errorf("cannot connect to port %q: %w", s.Sockets[i].Text, err)
+		return -1, err
 	}
 	return n, nil
 }
@@ -132,25 +155,35 @@ func connected(ctx context.Context, n int) error {
 	}
 }
 
-// beginPrivate makes a socket from which a connection goes to that slot and side.
-func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, err error) {
+// beginPrivate makes a socket from which a connection goes to that slot and side, as long as the
+// order of the group has had so many changes.
+func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	socket := &s.Sockets[i]
 	switch {
 	case s.closed:
-		return -1, nil, errors.New("it is closed")
+		return -1, nil, 0, errors.New("it is closed")
 	case !socket.Sided || slot >= socket.slots():
-		return -1, nil, fmt.Errorf("there is no socket of slot %d alone", slot)
+		return -1, nil, 0, fmt.Errorf("there is no socket of slot %d alone", slot)
 	case len(socket.split.private) >= maxPrivate:
-		return -1, nil, errors.New("too many of our own connections are under way")
+		return -1, nil, 0, errors.New("too many of our own connections are under way")
 	}
-	return socket.private(socket.split.place(nth(slot, side)), s.steeredOf(socket))
+	if n, to, err = socket.private(socket.split.place(nth(slot, side))); err != nil {
+		return -1, nil, 0, err
+	}
+	socket.deferAccept(false)
+	if err := socket.steer(s.steeredOf(socket)); err != nil {
+		socket.forget(n)
+		unix.Close(n)
+		return -1, nil, 0, err
+	}
+	return n, to, socket.split.changes, nil
 }
 
-// private makes a socket from which a connection goes to that place of the group, which
-// chooses among so many slots otherwise.
-func (s *Socket) private(place, slots int) (n int, to unix.Sockaddr, err error) {
+// private makes a socket from which a connection goes to that place of the group, when that is
+// steered again.
+func (s *Socket) private(place int) (n int, to unix.Sockaddr, err error) {
 	addr := s.bound
 	switch {
 	case addr.Addr() == netip.IPv4Unspecified():
@@ -168,6 +201,7 @@ func (s *Socket) private(place, slots int) (n int, to unix.Sockaddr, err error) 
 	defer func() {
 		if err != nil {
 			unix.Close(n)
+			n = -1
 		}
 	}()
 	if to, err = sockaddr(addr); err != nil {
@@ -188,24 +222,48 @@ func (s *Socket) private(place, slots int) (n int, to unix.Sockaddr, err error) 
 		return n, nil, err
 	}
 	s.split.private = append(s.split.private, private{port, place, n})
-	if err := s.steer(slots); err != nil {
-		s.split.forget(n)
-		return n, nil, err
-	}
 	return n, to, nil
 }
 
-// endPrivate is for a connection that has been made, or has not.
-func (s *Set) endPrivate(i, n, side int, made bool) {
+// endPrivate is for a connection that has been made, or has not. It may have gone to another
+// socket if moved: the order of the group has changed since it had so many changes, or just
+// now, and nobody has asked for the new one yet.
+func (s *Set) endPrivate(i, n, side, changes int, made bool) (moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if made {
 		s.own[side]++
 	}
 	socket := &s.Sockets[i]
-	socket.split.forget(n)
-	if !s.closed {
-		_ = socket.steer(s.steeredOf(socket)) // what is left over is a place that nobody asks for
+	if s.closed {
+		socket.split.forget(n)
+		return false
+	}
+	socket.forget(n)
+	_ = socket.steer(s.steeredOf(socket)) // what is left over is a place that nobody asks for
+	return socket.split.changes != changes || slices.ContainsFunc(socket.files(), isDeaf)
+}
+
+// deferAccept has a port with that option wait for the first data of a connection, or not: ours
+// are to be accepted at once, as whether they were tells by whom they are answered.
+func (s *Socket) deferAccept(on bool) {
+	if !s.DeferAccept {
+		return
+	}
+	value := 0
+	if on {
+		value = 1
+	}
+	for _, n := range s.files() {
+		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, value)
+	}
+}
+
+// forget is for a connection of ours that is not under way any more.
+func (s *Socket) forget(n int) {
+	s.split.forget(n)
+	if len(s.split.private) == 0 {
+		s.deferAccept(true)
 	}
 }
 

@@ -126,7 +126,7 @@ func TestPrivateConnectionReachesOneSlotOfOneSide(t *testing.T) {
 func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0")
-	n, _, err := set.beginPrivate(0, 0, 1)
+	n, _, changes, err := set.beginPrivate(0, 0, 1)
 	require.NoError(t, err)
 	defer unix.Close(n)
 	from, err := unix.Getsockname(n)
@@ -136,8 +136,60 @@ func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	assert.ErrorIs(t, err, unix.EADDRINUSE)
 	connectMany(t, s.Addr, 200)
 	assert.Equal(t, []int{200, 0}, []int{on(t, set, 0), on(t, set, 1)})
-	set.endPrivate(0, n, 1, false)
+	assert.False(t, set.endPrivate(0, n, 1, changes, false))
 	assert.Empty(t, s.split.private)
+}
+
+// Whether it was accepted tells who has it.
+func TestPrivateConnectionIsAcceptedBeforeItsFirstData(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0,defer-accept")
+	connectMany(t, s.Addr, 1)
+	n, err := set.Connect(t.Context(), 0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(n)
+	assert.Equal(t, []int{0, 1}, []int{on(t, set, 0), on(t, set, 1)})
+	for _, n := range s.files() {
+		defers, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
+		require.NoError(t, err)
+		assert.Equal(t, 1, defers)
+	}
+}
+
+// The kernel moves the last socket of a group to the place of one that was shut down.
+func TestPrivateConnectionDoesNotReachTheSocketThatWasMoved(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	n, to, changes, err := set.beginPrivate(0, 1, 1)
+	require.NoError(t, err)
+	defer unix.Close(n)
+	require.NoError(t, unix.Shutdown(s.at(0, 1), unix.SHUT_RDWR))
+	_, _, err = set.Revive()
+	require.NoError(t, err)
+	_ = unix.Connect(n, to)
+	assert.True(t, set.endPrivate(0, n, 1, changes, true), "it had begun before")
+
+	for side := range Sides {
+		clearSide(t, set, side)
+		require.NoError(t, unix.Shutdown(s.at(0, side), unix.SHUT_RDWR))
+		soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err = set.Connect(soon, 0, 1, 1)
+		cancel()
+		assert.ErrorContains(t, err, "a worker has shut down a socket of this port", "nobody knows the order")
+		made := make(chan error)
+		go func() {
+			n, err := set.Connect(t.Context(), 0, 1, 1)
+			unix.Close(n)
+			made <- err
+		}()
+		_, _, err = set.Revive()
+		require.NoError(t, err)
+		require.NoError(t, <-made)
+	}
+	for side := range Sides {
+		clearSide(t, set, side)
+	}
+	reachesEach(t, set, s, 2)
 }
 
 func TestPrivateConnectionIsNotWaitedForWithoutEnd(t *testing.T) {

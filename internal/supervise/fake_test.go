@@ -72,6 +72,7 @@ type world struct {
 	slowBegin  time.Duration // how long they take to begin
 	slowSpawn  time.Duration // how long they take
 	blockOn    time.Duration // how long the loop's next event keeps it busy
+	slow       time.Duration // each event takes so long to be heard
 	settings   Settings
 	spawns     map[int][]time.Time // by slot, when they began
 	generation int                 // the newest begun
@@ -185,6 +186,9 @@ func (w *world) Hear(e Event) {
 	if w.blockOn > 0 {
 		<-time.After(w.blockOn)
 		w.blockOn = 0
+	}
+	if w.slow > 0 {
+		<-time.After(w.slow)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

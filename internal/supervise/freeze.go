@@ -3,7 +3,6 @@ package supervise
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -36,6 +35,9 @@ type Frozen struct {
 	Standby     *FrozenGeneration
 	StandbyEnds time.Time
 	Workers     []FrozenWorker // those that leave in their order, the live ones, the starting ones
+	Leftovers   []FrozenLeftover
+	HeirsFailed int // in a row
+	LastHeir    time.Time
 	Slots       []FrozenSlot
 	Configured  int // Config.Workers
 	Target      int // workers wanted
@@ -101,6 +103,15 @@ type FrozenWorker struct {
 	First    int64 // memory
 	Large    bool
 	Unwell   bool // it was told
+	Lot      uint64
+}
+
+// FrozenLeftover is a group that is waited for, whose leader was the worker.
+type FrozenLeftover struct {
+	Generation, Slot, Pid int
+
+	Side   int
+	KillAt time.Time // zero: it was killed
 }
 
 // Where a worker is.
@@ -152,8 +163,7 @@ func (s *Supervisor) Snapshot(ctx context.Context) (*Frozen, error) {
 // nothing is being started; until then nothing new is. The loop stands still while do
 // runs. A do that hands the state over does not return. If it does, the supervisor goes on
 // as if nothing had been, and do's error is returned. Another error says that do was not
-// called: ErrStopping, ErrFreezing, or that processes which workers have left behind are
-// waited for.
+// called: ErrStopping or ErrFreezing.
 func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) error) error {
 	reply := make(chan error, 1)
 	if err := s.post(ctx, freezeAsked{do, reply}); err != nil {
@@ -168,12 +178,13 @@ func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) err
 }
 
 // Resume is Run with the state that another Supervisor has been frozen with, and with the
-// processes of its workers. Workers that are wanted are as many as there were to be, or
-// Config.Workers if that is not what it was.
-func (s *Supervisor) Resume(ctx context.Context, stopSignal os.Signal, f *Frozen, processes []Process) error {
+// processes of its workers and the groups of its Leftovers. Workers that are wanted are as many
+// as there were to be, or Config.Workers if that is not what it was.
+func (s *Supervisor) Resume(ctx context.Context, stopSignal os.Signal, f *Frozen, processes []Process, groups []Leftovers) error {
 	defer s.Close()
 	l := newLoop(s)
 	l.thaw(f, processes)
+	l.thawLeftovers(f, groups)
 	return l.run(ctx, stopSignal)
 }
 
@@ -199,13 +210,7 @@ func (l *loop) freeze() {
 		l.freezing = nil
 		m.reply <- ErrStopping
 		return
-	case len(l.leftovers) > 0: // maybe only since it was asked for
-		l.freezing = nil
-		m.reply <- fmt.Errorf("processes that worker %d has left behind are waited for; try again when they are gone", l.leftovers[0].of.Pid)
-		l.timer.Reset(0) // what was put off
-		return
-	}
-	if l.spawning() || l.starting != nil && !l.starting.begun || l.groups != [2]int{} {
+	case l.spawning(), l.starting != nil && !l.starting.begun, l.looking > 0:
 		return
 	}
 	l.freezing = nil
@@ -246,6 +251,12 @@ func (l *loop) frozen() (*Frozen, []Process) {
 	}
 	if end := l.ending.later; end != nil {
 		f.StopCause, f.StopSignal, f.StopAt = end.cause, end.signal, l.ending.at
+	}
+	if l.renewal.failures > 0 {
+		f.HeirsFailed, f.LastHeir = l.renewal.failures, l.renewal.last
+	}
+	for _, o := range l.leftovers {
+		f.Leftovers = append(f.Leftovers, FrozenLeftover{o.of.Generation, o.of.Slot, o.of.Pid, o.side, o.killAt})
 	}
 	for _, r := range l.slots {
 		f.Slots = append(f.Slots, FrozenSlot{r.last, r.failures, r.starts, r.ended})
@@ -288,7 +299,7 @@ func (w *worker) frozen() FrozenWorker {
 		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
 		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
 		Side: w.side, Drains: w.drains,
-		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told,
+		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told, Lot: w.health.lot,
 	}
 }
 
@@ -313,7 +324,7 @@ func (f FrozenFailure) thawed() Failure {
 func (l *loop) thaw(f *Frozen, processes []Process) {
 	l.began, l.deadline, l.settings = f.Began, f.Deadline, f.Settings
 	l.number, l.wanted, l.asked = f.Number, f.Wanted, f.Asked
-	l.attempts = pace{f.LastSpawn, f.Failures}
+	l.attempts, l.renewal.pace = pace{f.LastSpawn, f.Failures}, pace{f.LastHeir, f.HeirsFailed}
 	l.restedAt, l.restarts, l.last = f.RestedAt, f.Restarts, f.Last.thawed()
 	if f.Failure != nil {
 		l.failure = &FailureStatus{f.Failure.thawed(), f.FailedAt, f.GivenUp}
@@ -362,6 +373,15 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 	l.thawSides(f)
 }
 
+// thawLeftovers has what is left behind waited for, and killed when its time is over.
+func (l *loop) thawLeftovers(f *Frozen, groups []Leftovers) {
+	for i, o := range f.Leftovers {
+		l.pending++
+		l.groups[o.Side]++
+		l.waitForLeftover(&leftover{Worker{o.Generation, o.Slot, o.Pid}, o.Side, groups[i], o.KillAt})
+	}
+}
+
 // thawSides has connections go where they went, and what was under way begin again.
 func (l *loop) thawSides(f *Frozen) {
 	if l.Traffic == nil {
@@ -396,6 +416,6 @@ func (f *FrozenWorker) thawed(p Process) *worker {
 		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
 		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
 		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
-		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell},
+		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell, lot: f.Lot},
 	}
 }

@@ -1,7 +1,9 @@
 package supervise
 
 import (
+	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,14 @@ type adopted struct {
 
 func (a *adopted) Wait() int { return <-a.exit }
 
+// heired is a group in the hands of the next image.
+type heired struct {
+	*group
+	gone chan struct{} // told by the waiter of the last image
+}
+
+func (h *heired) Wait() { <-h.gone }
+
 // handOver freezes the supervisor, and has another one of configuration c go on.
 func (w *world) handOver(c Config) error {
 	w.t.Helper()
@@ -26,12 +36,12 @@ func (w *world) handOver(c Config) error {
 	var frozen *Frozen
 	var processes []Process
 	refused := make(chan error, 1)
-	left := make(chan struct{})
+	executed := make(chan struct{})
 	go func() {
 		refused <- old.Freeze(w.t.Context(), func(f *Frozen, ps []Process) error {
 			frozen, processes = f, ps
 			w.locked(func() { w.image++ })
-			close(left)
+			close(executed)
 			runtime.Goexit() // which never comes back, as an exec
 			return nil
 		})
@@ -39,11 +49,11 @@ func (w *world) handOver(c Config) error {
 	select {
 	case err := <-refused:
 		select {
-		case <-left: // the last image has ended, which Freeze may tell first
+		case <-executed: // the last image has ended, which Freeze may tell first
 		default:
 			return err
 		}
-	case <-left:
+	case <-executed:
 	}
 	heirs := map[Process]*adopted{}
 	var next []Process
@@ -56,10 +66,21 @@ func (w *world) handOver(c Config) error {
 		heirs[p] = a
 		next = append(next, a)
 	}
+	var groups []Leftovers
+	left := map[int]*heired{}
+	for _, o := range frozen.Leftovers {
+		i := slices.IndexFunc(w.groups, func(g *group) bool { return g.of.Pid == o.Pid })
+		left[o.Pid] = &heired{w.groups[i], make(chan struct{})}
+		groups = append(groups, left[o.Pid])
+	}
 	go func() {
-		for told := 0; told < len(processes); {
-			if e, is := (<-old.mail).(exited); is {
-				heirs[e.worker.process].exit <- e.status
+		for told := 0; told < len(processes)+len(groups); {
+			switch m := (<-old.mail).(type) {
+			case exited:
+				heirs[m.worker.process].exit <- m.status
+				told++
+			case cleared:
+				close(left[m.left.of.Pid].gone)
 				told++
 			}
 		}
@@ -78,7 +99,7 @@ func (w *world) handOver(c Config) error {
 		w.workers = w.sup.config.Workers
 	}
 	ctx := w.context
-	go func() { w.result <- w.sup.Resume(ctx, stopSignal, frozen, next) }()
+	go func() { w.result <- w.sup.Resume(ctx, stopSignal, frozen, next, groups) }()
 	synctest.Wait()
 	return nil
 }
@@ -237,15 +258,46 @@ func TestAnotherNumberOfWorkersInTheNextImage(t *testing.T) {
 }
 
 // What a worker has left behind is found a moment after it has ended, and the next image
-// would know nothing of it.
-func TestWhatIsLeftBehindIsNotForgotten(t *testing.T) {
+// would know nothing of it before.
+func TestWhatIsLeftBehindIsKilledByTheNextImage(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{KillTimeout: 3 * time.Second}, func(w *world) { w.leaves = true }, func(w *world) {
 		w.sleep(2 * time.Second)
-		w.exit(w.worker(1, 0), fine)
-		assert.EqualError(t, w.replaced(), "processes that worker 100 has left behind are waited for; try again when they are gone")
+		w.exit(w.worker(1, 0), fine) // pid 100, whose group goes by itself
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(2, 0), fine) // pid 101, whose group does not
+		began := time.Now()
+		assert.NoError(t, w.replaced())
+		assert.Equal(t, 50*time.Millisecond, time.Since(began), "it is looked for first")
+		assert.Equal(t, []Killed(nil), seen[Killed](w))
 		w.sleep(2 * time.Second)
 		assert.NoError(t, w.replaced())
-		assert.Equal(t, []string{"2.0"}, w.lives())
+		group := w.groups[1]
+		assert.Equal(t, []os.Signal{retireSignal}, group.signals)
+		w.sleep(time.Second)
+		assert.Equal(t, []os.Signal{retireSignal, os.Kill}, group.signals)
+		assert.Len(t, seen[LeftKilled](w), 1)
+		assert.NoError(t, w.replaced())
+		assert.Equal(t, []string{"3.0"}, w.lives())
+	})
+}
+
+func TestAStopOfTheNextImageWaitsForWhatIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{KillTimeout: 10 * time.Second}, func(w *world) { w.leaves = true }, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(1, 0), fine)
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(2, 0), fine)
+		w.sleep(time.Second)
+		assert.NoError(t, w.replaced())
+		w.stop()
+		w.exit(w.worker(3, 0), fine)
+		select {
+		case <-w.result:
+			t.Error("it has ended, and the group is there yet")
+		default:
+		}
+		assert.False(t, w.groups[1].isGone())
 	})
 }

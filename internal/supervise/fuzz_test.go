@@ -210,7 +210,7 @@ func (w *world) play(event byte, n int) {
 		synctest.Wait()
 		w.checkStatus()
 	case 15:
-		if err := w.replaced(); err != nil && !w.leaves { // which is not while they are waited for
+		if err := w.replaced(); err != nil {
 			assert.ErrorIs(w.t, err, ErrStopping)
 		}
 	case 13:

@@ -60,6 +60,7 @@ func (l *loop) lookForLeftovers(w *worker) {
 	}
 	l.pending++
 	l.groups[w.side]++
+	l.looking++
 	go func() { l.mail <- left{w, l.Leftovers(w.process)} }()
 }
 
@@ -67,6 +68,7 @@ func (l *loop) lookForLeftovers(w *worker) {
 // which it is killed it may stay for ever, and is not waited for.
 func (l *loop) onLeft(m left) {
 	w := m.worker
+	l.looking--
 	if m.group == nil {
 		l.pending--
 		l.groups[w.side]--
@@ -92,6 +94,11 @@ func (l *loop) onLeft(m left) {
 			l.deadline = o.killAt
 		}
 	}
+	l.waitForLeftover(o)
+}
+
+// waitForLeftover has the end of a group come by mail.
+func (l *loop) waitForLeftover(o *leftover) {
 	l.leftovers = append(l.leftovers, o)
 	go func() {
 		o.group.Wait()

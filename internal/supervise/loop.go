@@ -138,6 +138,7 @@ type loop struct {
 
 	leftovers []*leftover
 	groups    [2]int       // of workers that have ended, that are looked for or waited for, by side
+	looking   int          // for what workers have left behind that have ended
 	freezing  *freezeAsked // nil: nobody has asked for it
 
 	slots   []record // of each slot that there has been
@@ -265,8 +266,8 @@ func (l *loop) handle(m message) {
 		l.onResize(m)
 	case signalAsked:
 		l.onSignal(m)
-	case statusAsked:
-		m.reply <- l.status()
+	case statusAsked: // who asks knows of events that observers may not have heard the end of
+		l.answers = append(l.answers, func() { m.reply <- l.status() })
 	case Notice:
 		l.onNotice(m)
 	case begun:
@@ -294,6 +295,8 @@ func (l *loop) handle(m message) {
 		l.onPromote(m)
 	case measured:
 		l.onMeasured(m)
+	case rivalsAsked:
+		m.reply <- l.rivals(m.of)
 	case probed:
 		l.onProbed(m)
 	case drained:

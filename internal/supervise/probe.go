@@ -14,7 +14,14 @@ type probed struct {
 	err    error
 }
 
-func (probed) message() {}
+// rivalsAsked is a request for Rivals.
+type rivalsAsked struct {
+	of    Worker
+	reply chan<- []int
+}
+
+func (probed) message()      {}
+func (rivalsAsked) message() {}
 
 // ErrNotAsked is what Config.Probe returns when its answer says nothing of the worker.
 var ErrNotAsked = errors.New("the worker was not asked")
@@ -38,6 +45,38 @@ func (l *loop) ask(w *worker, limit time.Duration, again bool) {
 		defer cancel()
 		l.mailBack(probed{w, l.Probe(ctx, id, side, again)})
 	}()
+}
+
+// Rivals are the pids of those that have the same sockets as a worker, and may answer in its
+// place: other workers in its slot and on its side, as the one that it is to replace, and what
+// such have left behind. There are none after the end, or when ctx ends.
+func (s *Supervisor) Rivals(ctx context.Context, w Worker) []int {
+	reply := make(chan []int, 1)
+	if s.post(ctx, rivalsAsked{w, reply}) != nil {
+		return nil
+	}
+	select {
+	case pids := <-reply:
+		return pids
+	case <-s.done:
+		return nil
+	}
+}
+
+func (l *loop) rivals(of Worker) (pids []int) {
+	w := l.find(of.Pid)
+	if w == nil {
+		return nil
+	}
+	for _, o := range list(l.workers(), func(o *worker) bool { return o != w && o.slot == w.slot && o.side == w.side }) {
+		pids = append(pids, o.Pid)
+	}
+	for _, o := range l.leftovers {
+		if o.of.Slot == w.slot && o.side == w.side {
+			pids = append(pids, o.group.Pids()...)
+		}
+	}
+	return pids
 }
 
 // endProbe is for a worker that need not answer any more.

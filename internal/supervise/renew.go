@@ -1,7 +1,7 @@
 package supervise
 
 import (
-	"hash/maphash"
+	"math/rand/v2"
 	"os"
 	"time"
 )
@@ -99,7 +99,8 @@ type health struct {
 	unfit   bool  // as its probe says, so that it hangs no more when that passes
 	first   int64 // its memory when it was measured first
 	large   bool
-	told    bool // TooOld or TooLarge was
+	told    bool   // TooOld or TooLarge was
+	lot     uint64 // see ageOf; 0: not drawn yet
 }
 
 // renew has a live worker replaced that is to be, when nothing else is under way.
@@ -147,11 +148,12 @@ func (l *loop) unwell() *worker {
 	return old
 }
 
-var ageSeed = maphash.MakeSeed()
-
-// ageOf is how old a worker may become.
+// ageOf is how old a worker may become. It is drawn once.
 func (l *loop) ageOf(w *worker) time.Duration {
-	part := float64(maphash.Comparable(ageSeed, w.id())) / (1 << 64) // from 0 to 1
+	if w.health.lot == 0 {
+		w.health.lot = rand.Uint64() | 1
+	}
+	part := float64(w.health.lot) / (1 << 64) // from 0 to 1
 	return time.Duration(float64(l.MaxAge) * (1 + l.AgeSpread*(2*part-1)))
 }
 

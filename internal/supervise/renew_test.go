@@ -201,6 +201,25 @@ func TestLiveWorkerThatPassesItsProbeAgainDoesNotHang(t *testing.T) {
 	})
 }
 
+// A worker and its successor have the same sockets.
+func TestRivals(t *testing.T) {
+	c := Config{Workers: 2, KeepOld: time.Hour, Interval: 5 * time.Second, Renewal: Renewal{MaxAge: time.Minute}}
+	apart(t, c, func(w *world, x *traffic) {
+		w.sleep(10 * time.Second)
+		w.restart()
+		w.sleep(10 * time.Second)
+		old, other := w.worker(2, 0), w.worker(2, 1)
+		assert.Empty(t, w.sup.Rivals(w.t.Context(), old.id), "the generation that stands by has others")
+		w.sleep(52 * time.Second)
+		heir := w.procs[len(w.procs)-1]
+		require.Equal(t, Worker{2, 0, heir.id.Pid}, heir.id)
+		assert.Equal(t, []int{heir.id.Pid}, w.sup.Rivals(w.t.Context(), old.id))
+		assert.Equal(t, []int{old.id.Pid}, w.sup.Rivals(w.t.Context(), heir.id))
+		assert.Empty(t, w.sup.Rivals(w.t.Context(), other.id))
+		assert.Empty(t, w.sup.Rivals(w.t.Context(), Worker{9, 0, 999}), "it has gone")
+	})
+}
+
 func TestHungWorkerInTheNextImage(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
@@ -212,6 +231,50 @@ func TestHungWorkerInTheNextImage(t *testing.T) {
 		w.sleep(900 * time.Millisecond)
 		assert.Equal(t, hungSignal, hung.signals[0])
 		assert.Len(t, w.procs, 3)
+	})
+}
+
+// How old a worker may become is drawn once: the next image neither gives its successor up nor
+// waits longer.
+func TestAgeIsTheSameInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 1, Renewal: Renewal{MaxAge: time.Hour, AgeSpread: 0.5}}, nil, func(w *world) {
+		for len(seen[TooOld](w)) == 0 {
+			w.sleep(time.Second / 4)
+		}
+		for range 8 {
+			assert.NoError(t, w.replaced())
+		}
+		w.sleep(time.Second)
+		assert.Len(t, seen[Renewed](w), 1)
+		assert.Len(t, w.procs, 2)
+		for range 8 {
+			w.sleep(time.Minute)
+			assert.NoError(t, w.replaced())
+		}
+		assert.Len(t, seen[TooOld](w), 1)
+	})
+}
+
+// The pause after a successor that has failed lasts over an upgrade.
+func TestSuccessorIsNotTriedAgainAtOnceInTheNextImage(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.isAlive(w.worker(1, 0))
+		w.sleep(10 * time.Second)
+		for n := range 3 {
+			w.exit(w.procs[2+n], broken)
+			w.sleep(1 << n * time.Second)
+		}
+		w.exit(w.procs[5], broken) // the next one is tried eight seconds after this one began
+		for range 7 {
+			assert.NoError(t, w.replaced())
+			w.sleep(time.Second)
+		}
+		assert.Len(t, w.procs, 6)
+		w.sleep(time.Second)
+		assert.Len(t, w.procs, 7)
 	})
 }
 

@@ -67,7 +67,7 @@ type WorkerStatus struct {
 	Said   string        // its last STATUS line
 	Starts int           // of processes in its slot, this one included
 	Ended  *Exit         // the last process of its slot that did; nil: none has
-	Next   time.Time     // when a missing one is started
+	Next   time.Time     // when a missing one is started; the past: it is now
 }
 
 // Exit is how a process ended.
@@ -121,7 +121,7 @@ func (l *loop) status() Status {
 		s.Starting = l.starting.number
 	}
 	for w := range l.workers() {
-		if w.process != nil {
+		if w.exists() {
 			s.Workers = append(s.Workers, l.workerStatus(w))
 		}
 	}
@@ -138,12 +138,17 @@ func (l *loop) missing() []WorkerStatus {
 	}
 	var none []WorkerStatus
 	for slot, record := range l.slots[:l.sizes.size] {
-		if l.live.in(slot) == nil && l.starting.in(slot) == nil {
-			none = append(none, WorkerStatus{
-				Worker: Worker{Generation: l.live.number, Slot: slot}, State: StateMissing,
-				Starts: record.starts, Ended: record.ended, Next: record.next(l.Interval),
-			})
+		w, next := l.live.in(slot), l.starting.in(slot)
+		if w.exists() || next.exists() {
+			continue
 		}
+		m := WorkerStatus{
+			Worker: Worker{Generation: l.live.number, Slot: slot}, State: StateMissing, Starts: record.starts, Ended: record.ended,
+		}
+		if w == nil && next == nil { // or it is being spawned
+			m.Next = record.next(l.Interval)
+		}
+		none = append(none, m)
 	}
 	return none
 }

@@ -3,6 +3,7 @@ package supervise
 import (
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -108,5 +109,21 @@ func TestSignalIsPassedOn(t *testing.T) {
 		to, err = w.sup.Signal(w.t.Context(), "test", otherSignal, 7)
 		assert.NoError(t, err)
 		assert.Empty(t, to)
+	})
+}
+
+// Who has heard of a worker's end and then asks may read the status file next: observers have
+// heard by then which workers are left.
+func TestStatusIsAnsweredWhenObserversHaveHeardAll(t *testing.T) {
+	simulate(t, Config{}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		require.Len(t, w.serving, 1)
+		w.locked(func() { w.slow = time.Second }) // to hear of the end, and then of who is left
+		p := w.worker(1, 0)
+		w.locked(func() { p.gone, p.reaped = true, true })
+		p.exit <- broken
+		synctest.Wait()
+		w.status()
+		assert.Empty(t, w.serving)
 	})
 }

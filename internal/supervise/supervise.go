@@ -121,6 +121,7 @@ type Config struct {
 	// Probe asks a worker on a side whether it serves. It is called outside the loop, and blocks
 	// until it has passed or ctx has ended: the error is why it has not. A worker of a canary is
 	// asked again: one that does not answer has failed. It is called for each worker if Proof is Probed.
+	// Those that Rivals names must not answer in its place.
 	Probe func(ctx context.Context, w Worker, side int, again bool) error
 	// ProbeInterval is from one question to the next in a canary. 0: there is no other.
 	ProbeInterval time.Duration
@@ -187,9 +188,12 @@ func (s *Supervisor) AskRestart(ctx context.Context, cause string) {
 
 // Stop sends sig to all workers, for good, after serving on for delay. It does
 // not wait: Run returns when they are gone. Asking again with another signal sends
-// that, too, at once.
-func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) {
-	_ = s.post(ctx, stopAsked{cause, sig, delay}) // over is as good as stopped
+// that, too, at once. An error says that ctx has ended before that was heard.
+func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) error {
+	if err := s.post(ctx, stopAsked{cause, sig, delay}); !errors.Is(err, ErrStopping) {
+		return err
+	}
+	return nil // over is as good as stopped
 }
 
 // Size is a number of workers: Number, or if that is 0, so many as there are to be

@@ -99,10 +99,16 @@ func (x *traffic) Clear(side int) int {
 
 // Count is told to stop before it is called again.
 func (x *traffic) Count(side int) (counted func() int, stop func()) {
-	assert.False(x.w.t, x.counting, "two count at once")
-	x.counting = true
-	began := x.got[side]
-	return func() int { return x.got[side] - began }, func() { x.counting = false }
+	x.w.locked(func() {
+		assert.False(x.w.t, x.counting, "two count at once")
+		x.counting = true
+	})
+	got := func() (n int) {
+		x.w.locked(func() { n = x.got[side] })
+		return n
+	}
+	began := got()
+	return func() int { return got() - began }, func() { x.w.locked(func() { x.counting = false }) }
 }
 
 // connect is a client.

@@ -67,6 +67,9 @@ const (
 	toKill
 )
 
+// exists tells that there is a process, which is not so while it is being spawned.
+func (w *worker) exists() bool { return w != nil && w.process != nil }
+
 func (w *worker) id() Worker {
 	id := Worker{Generation: w.number, Slot: w.slot}
 	if w.process != nil {
