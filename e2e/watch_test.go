@@ -113,7 +113,7 @@ func (w *window) fits(columns, rows int) (lines []string) {
 	return lines
 }
 
-// presses interrupts it by Ctrl-C, and checks that the terminal is as it was.
+// pressesCtrlC interrupts it by Ctrl-C, and checks that the terminal is as it was.
 func (w *window) pressesCtrlC() {
 	w.t.Helper()
 	_, err := w.keys.WriteString("\x03")
@@ -360,18 +360,18 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 	c.Dir, c.Stdout = d.dir, w
 	require.NoError(t, c.Start())
 	w.Close()
-	eventually(t, func() bool { return waitsIn(c.Process.Pid, "pipe") }, func() string { return "it does not write" })
+	eventually(t, func() bool { return writes(c.Process.Pid) }, func() string { return "it does not write" })
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	assert.NoError(t, c.Wait())
 	d.stop()
 }
 
-// waitsIn tells whether a thread of a process waits in a function of the kernel.
-func waitsIn(pid int, function string) bool {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
+// writes tells whether a thread of a process is in the middle of a write to its stdout.
+func writes(pid int) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	return slices.ContainsFunc(files, func(file string) bool {
-		name, _ := os.ReadFile(file)
-		return strings.Contains(string(name), function)
+		call, _ := os.ReadFile(file)
+		return strings.HasPrefix(string(call), fmt.Sprintf("%d 0x1 ", unix.SYS_WRITE))
 	})
 }
 
