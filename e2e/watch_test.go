@@ -188,7 +188,7 @@ func TestAWatchFindsStartServerAgain(t *testing.T) {
 	_, n = w.shows(n, `^`+who()+` is serving`)
 
 	require.NoError(t, d.cmd.Process.Signal(syscall.SIGSTOP))
-	_, n = w.shows(n, `^\S+  no answer from `+who()+` since \S+, for [2-9]s\nit was asked then, and has not answered yet$`)
+	_, n = w.shows(n, `^\S+  no answer from `+who()+` since \S+, for [2-9]s\nit was asked, and has not answered yet$`)
 	assert.Contains(t, w.out.String(), "\x1b[31m")
 	require.NoError(t, d.cmd.Process.Signal(syscall.SIGCONT))
 	_, n = w.shows(n, `^`+who()+` is serving`)

@@ -71,7 +71,7 @@ type watch struct {
 	why   error           // it is down; nil: it is not, or has not been asked yet
 }
 
-var errSlow = errors.New("it was asked then, and has not answered yet")
+var errSlow = errors.New("it was asked, and has not answered yet")
 
 func (w *watch) ask(asks chan<- struct{}) {
 	w.asked = time.Now()

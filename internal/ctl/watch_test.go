@@ -75,7 +75,7 @@ it is asked again each second
 
 `+status+"\n"+status+`
 \S+  no answer from start_server \(pid:7\) since `+asked.Format(time.TimeOnly)+`, for 3s
-it was asked then, and has not answered yet
+it was asked, and has not answered yet
 $`, out.String())
 	assert.NotContains(t, out.String(), "\x1b")
 	assert.Empty(t, notes.String())
