@@ -30,8 +30,9 @@ type Orphans struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when they are gone, or let be; nil: they are not to go
 
-	acting sync.Mutex // held while something is done to them
-	plan   retirement
+	acting   sync.Mutex // held while something is done to them
+	plan     retirement
+	killedAt time.Time // zero: they were not
 }
 
 // retirement is how they are told to go.
@@ -102,7 +103,7 @@ func (o *Orphans) retire(ctx context.Context) {
 	defer tick.Stop()
 	for !o.reap() {
 		stop := ctx.Done()
-		if !o.plan.KillAt.IsZero() {
+		if !o.plan.KillAt.IsZero() || time.Since(o.killedAt) < dying {
 			stop = nil // that bounds a stop, too
 		}
 		select {
@@ -138,7 +139,7 @@ func (o *Orphans) kill() {
 	if o.plan.KillAt.IsZero() || time.Now().Before(o.plan.KillAt) {
 		return
 	}
-	o.plan.KillAt = time.Time{}
+	o.plan.KillAt, o.killedAt = time.Time{}, time.Now()
 	o.Log("workers of a %s are still there %s secs after they were told to go, sending KILL:%s", killed, text.Seconds(o.plan.Timeout), o)
 	for _, p := range o.All {
 		p.signal(os.Kill)
@@ -147,6 +148,9 @@ func (o *Orphans) kill() {
 
 // killed is whose workers they are.
 const killed = "superdaemon that was killed"
+
+// dying is how long what was killed may take to be gone: it may wait for a disk.
+const dying = time.Second
 
 // orphanPoll is how often it is looked whether they are gone.
 const orphanPoll = 20 * time.Millisecond

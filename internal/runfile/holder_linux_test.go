@@ -1,0 +1,84 @@
+package runfile
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// opened is a new file in a directory of the test.
+func opened(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	require.NoError(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func lockIt(t *testing.T, f *os.File) {
+	t.Helper()
+	held, err := lock(f)
+	require.NoError(t, err)
+	require.False(t, held)
+}
+
+func TestLockIsItsHolders(t *testing.T) {
+	t.Parallel()
+	f := opened(t)
+	assert.False(t, holds(f, os.Getpid()), "nobody has locked it")
+	assert.False(t, heldByStrangers(f))
+	lockIt(t, f)
+	pids, err := holders(f)
+	require.NoError(t, err)
+	assert.Equal(t, []int{os.Getpid()}, pids)
+	assert.True(t, holds(f, os.Getpid()))
+	assert.True(t, locksByDescriptor(f, os.Getpid()), "as for file systems whose device is another one there")
+	assert.False(t, holds(f, os.Getppid()), "that has it not")
+	assert.False(t, heldByStrangers(f), "it is ours")
+
+	other := opened(t)
+	assert.False(t, holds(other, os.Getpid()), "another file is locked")
+	assert.False(t, locksByDescriptor(other, os.Getpid()), "it is open here, and not locked")
+	f.Close()
+	_, err = holders(f)
+	assert.Error(t, err)
+	assert.False(t, locksByDescriptor(f, os.Getpid()))
+	assert.False(t, heldByStrangers(f))
+}
+
+func TestLockOfAStranger(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	f := opened(t)
+	cmd := exec.Command("/usr/bin/python3", "-c", "import fcntl, sys; fcntl.flock(3, fcntl.LOCK_SH); print('locked', flush=True); sys.stdin.read()")
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer cmd.Wait()
+	defer stdin.Close()
+	_, err = io.ReadFull(stdout, make([]byte, len("locked\n")))
+	require.NoError(t, err)
+
+	assert.True(t, holds(f, cmd.Process.Pid))
+	assert.True(t, heldByStrangers(f))
+	assert.True(t, runsAs(cmd.Process.Pid, 65534))
+	assert.False(t, runsAs(cmd.Process.Pid, 0))
+	assert.False(t, runsAs(gonePid(t), 0))
+	again, err := os.Open(f.Name()) // of which a lock is another one
+	require.NoError(t, err)
+	defer again.Close()
+	require.NoError(t, syscall.Flock(int(again.Fd()), syscall.LOCK_SH))
+	assert.False(t, heldByStrangers(f), "we have it, too")
+}

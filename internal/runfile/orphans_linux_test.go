@@ -1,0 +1,200 @@
+package runfile
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// orphan is a process that is no child of ours; it goes by TERM unless it is stubborn.
+func orphan(t *testing.T, stubborn bool) int {
+	t.Helper()
+	trap := "trap : HUP"
+	if stubborn {
+		trap = "trap : TERM"
+	}
+	cmd := exec.Command("sh", "-c", `sh -c '`+trap+`; echo $$; while :; do sleep 0.05; done' </dev/null & `)
+	stdout, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer stdout.Close()
+	cmd.Stdout = w
+	require.NoError(t, cmd.Run())
+	w.Close()
+	line := make([]byte, 0, 16)
+	for b := make([]byte, 1); b[0] != '\n'; line = append(line, b[0]) {
+		_, err := io.ReadFull(stdout, b)
+		require.NoError(t, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(line)))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	return pid
+}
+
+// said collects what is logged.
+type said struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (s *said) printf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, fmt.Sprintf(format, args...))
+}
+
+// says waits for lines.
+func (s *said) says(t *testing.T, want ...string) {
+	t.Helper()
+	got := func() []string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return append([]string{}, s.lines...)
+	}
+	require.Eventually(t, func() bool { return len(got()) >= len(want) }, patience, time.Millisecond, "%q", got())
+	assert.Equal(t, want, got())
+}
+
+// lists writes a status file.
+func lists(t *testing.T, pids ...int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "status")
+	var text strings.Builder
+	for _, pid := range pids {
+		fmt.Fprintf(&text, "1:%d\n", pid)
+	}
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o644))
+	later := time.Now().Add(time.Minute) // than they were started, whatever the ticks are
+	require.NoError(t, os.Chtimes(path, later, later))
+	return path
+}
+
+// found are the orphans of these workers.
+func found(t *testing.T, pids ...int) (*Orphans, *said) {
+	t.Helper()
+	o, err := FindOrphans(lists(t, pids...))
+	require.NoError(t, err)
+	s := &said{}
+	o.Log = s.printf
+	return o, s
+}
+
+func TestOrphansAreThoseThatAreListedAndThere(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, false)
+	child := exec.Command("sleep", "1000")
+	require.NoError(t, child.Start())
+	t.Cleanup(func() { child.Process.Kill(); child.Wait() })
+	o, s := found(t, pid, child.Process.Pid, gonePid(t))
+	assert.Equal(t, strconv.Itoa(pid), o.String(), "no child of ours is one, and none that is gone")
+	assert.NotEqual(t, os.Getpid(), o.All[0].Parent)
+	assert.NoError(t, o.Close())
+	s.says(t, fmt.Sprintf("workers of a superdaemon that was killed go on:%d", pid))
+	assert.Empty(t, o.All)
+	assert.NoError(t, syscall.Kill(pid, 0), "it is let be")
+
+	path := lists(t, pid)
+	before := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(path, before, before))
+	o, err := FindOrphans(path)
+	require.NoError(t, err)
+	assert.Empty(t, o.All, "the file was written before it was started")
+	o, err = FindOrphans(filepath.Join(t.TempDir(), "none"))
+	require.NoError(t, err)
+	assert.Empty(t, o.All)
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(path, 65534, 65534))
+		_, err = FindOrphans(path)
+		assert.EqualError(t, err, fmt.Sprintf("status file: %q is another user's", path))
+	}
+}
+
+func TestOrphansThatAreToldGo(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, false)
+	o, s := found(t, pid)
+	assert.False(t, o.Asked())
+	o.Retire(syscall.SIGTERM, 0, 0)
+	o.Retire(syscall.SIGTERM, 0, 0)
+	assert.True(t, o.Asked())
+	s.says(t, fmt.Sprintf("sending TERM to workers of a superdaemon that was killed:%d", pid), fmt.Sprintf("worker %d of a superdaemon that was killed is gone", pid))
+	assert.NoError(t, o.Close())
+	assert.Len(t, s.lines, 2)
+	var none *Orphans
+	none.Retire(syscall.SIGTERM, 0, 0)
+	none.GoOn()
+}
+
+func TestOrphanThatStaysIsKilled(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, true)
+	o, s := found(t, pid)
+	o.Retire(syscall.SIGTERM, 0, 300*time.Millisecond)
+	s.says(t, fmt.Sprintf("sending TERM to workers of a superdaemon that was killed:%d", pid))
+	assert.NoError(t, o.Close(), "it waits for that")
+	s.says(t,
+		fmt.Sprintf("sending TERM to workers of a superdaemon that was killed:%d", pid),
+		fmt.Sprintf("workers of a superdaemon that was killed are still there 0.3 secs after they were told to go, sending KILL:%d", pid),
+		fmt.Sprintf("worker %d of a superdaemon that was killed is gone", pid))
+}
+
+func TestOrphansAreLetBeBeforeTheDelayIsOver(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, false)
+	o, s := found(t, pid)
+	o.Retire(syscall.SIGTERM, time.Hour, time.Hour)
+	assert.NoError(t, o.Close())
+	s.says(t, fmt.Sprintf("workers of a superdaemon that was killed go on:%d", pid))
+	assert.NoError(t, syscall.Kill(pid, 0))
+	o, _ = found(t, pid)
+	assert.NoError(t, o.Close())
+	o.Retire(syscall.SIGTERM, 0, 0)
+	assert.False(t, o.Asked(), "it is closed")
+}
+
+// The next image does what the last one has planned, at the time for that, and no more.
+func TestOrphansAreHandedOver(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, true)
+	o, s := found(t, pid)
+	o.Retire(syscall.SIGTERM, 0, 400*time.Millisecond)
+	s.says(t, fmt.Sprintf("sending TERM to workers of a superdaemon that was killed:%d", pid))
+	h, _ := o.Hand() // and it does nothing more
+	require.NotNil(t, h)
+	assert.True(t, h.Told)
+	assert.False(t, h.KillAt.IsZero())
+	heard := &said{}
+	next := AdoptOrphans(h, heard.printf)
+	assert.True(t, next.Asked())
+	assert.Equal(t, strconv.Itoa(pid), next.String())
+	next.GoOn()
+	heard.says(t,
+		fmt.Sprintf("workers of a superdaemon that was killed are still there 0.4 secs after they were told to go, sending KILL:%d", pid),
+		fmt.Sprintf("worker %d of a superdaemon that was killed is gone", pid))
+	assert.NoError(t, next.Close())
+
+	later := orphan(t, false)
+	o, _ = found(t, later)
+	h, again := o.Hand()
+	again()
+	assert.True(t, h.At.IsZero(), "they are not to go")
+	kept := AdoptOrphans(h, heard.printf)
+	kept.GoOn()
+	assert.False(t, kept.Asked())
+	assert.NoError(t, syscall.Kill(later, 0))
+	none := &Orphans{}
+	h, again = none.Hand()
+	again()
+	assert.Nil(t, h)
+}
