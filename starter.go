@@ -321,6 +321,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
 		Held:     append(left.held, s.held().Sockets...),
+		Again:    s.handed != nil,
+		Stays:    func(what string) { s.out.Printf("%s", text.Line(what)) },
 
 		KeepPaths: s.config.FDStore,
 	})

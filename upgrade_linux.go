@@ -99,7 +99,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		From:     handover.Image{Executable: path, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
+		StatusFile: s.reports.status.Path(), Sockets: s.handSockets(false), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if len(image.Args) > 0 {
 		state.To.Args = append([]string{os.Args[0]}, image.Args...)
@@ -136,7 +136,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
 	}
 	s.reports.status.Flush()
-	state.Sockets = s.launcher.Sockets.Hand()
+	state.Sockets = s.handSockets(candidate.Knows(handover.KnowsOptions))
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
 		hearOn, err := s.handNotices(state)
@@ -161,6 +161,15 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		state.Logger, c.Process = &logger, nil
 	}
 	return candidate.Exec(s.pause)
+}
+
+// handSockets hands over the sockets, with their options if the image knows of them.
+func (s *Starter) handSockets(options bool) []*socket.Held {
+	all := s.launcher.Sockets.Hand()
+	for _, h := range all {
+		h.Nonblock = h.Nonblock && options
+	}
+	return all
 }
 
 // handNotices hands over the notify socket. What was read and not heard, as the loop stands

@@ -73,6 +73,34 @@ func TestUpgradeOfSocketsOfSlots(t *testing.T) {
 	d.runs()
 }
 
+// Options of a socket that are not in the new command line are not in force any more.
+func TestUpgradeTakesOptionsOffSockets(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	line := []string{"--interval=0.1", "--control=ctl", "--status-file=st", "--", hello, "-all"}
+	d := start(t, ours, append([]string{"--port=" + addr + ",backlog=5,nodelay,defer-accept,fastopen=3,nonblock", "--path=a.sock,mode=0600"}, line...)...)
+	d.answers(1, "tcp", addr)
+	listening := func() string {
+		text, err := exec.Command(needs(t, "ss"), "-Htlno", "src", addr).Output()
+		require.NoError(t, err)
+		return strings.Fields(string(text))[2]
+	}
+	mode := func() os.FileMode {
+		info, err := os.Stat(filepath.Join(d.dir, "a.sock"))
+		require.NoError(t, err)
+		return info.Mode().Perm()
+	}
+	assert.Equal(t, "5", listening())
+	assert.Equal(t, os.FileMode(0o600), mode())
+	d.upgraded(append([]string{"--port=" + addr, "--path=a.sock"}, line...)...)
+	assert.NotEqual(t, "5", listening())
+	assert.Equal(t, os.FileMode(0o777), mode())
+	d.sees(1, `^port "`+addr+`" stays nonblocking, which workers that run share; a stop and a start ends that$`)
+	d.answers(2, "tcp", addr)
+	d.stop()
+	d.runs()
+}
+
 func TestUpgradeWithASocketFromAbove(t *testing.T) {
 	t.Parallel()
 	for _, option := range []string{"--port=fd://5", "--inherit"} {

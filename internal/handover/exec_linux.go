@@ -26,11 +26,14 @@ const (
 	knows = "\x00it knows "
 )
 
-// KnowsClients is a word: connections of clients are handed over. They are not to an image that
-// does not say it, as one of before would not go on with them.
-const KnowsClients = "clients"
+// These are words of what an image goes on with. One that is older than that does not say the
+// word, and is not told of it: it would refuse a state that it does not know.
+const (
+	KnowsClients = "clients"        // control.Held.Clients
+	KnowsOptions = "socket-options" // socket.Held.Nonblock
+)
 
-var known = []string{KnowsClients}
+var known = []string{KnowsClients, KnowsOptions}
 
 // Candidate is an image that has rehearsed, and is to be executed.
 type Candidate struct {
