@@ -116,27 +116,19 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate, f *supervise.Frozen, processes []supervise.Process) (err error) {
 	var release undo
 	defer func() { _ = release.run() }()
+	hold := func(again func()) { release.add(func() error { again(); return nil }) }
 	release.add(s.endChecker())
 	commands, again := s.handCommands()
-	release.add(again)
+	hold(again)
 	unit, rest, stays := s.reports.manager.HandsOver()
-	release.add(func() error { stays(); return nil })
+	hold(stays)
 	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
 	state.Kept = s.reports.store.State()
 	orphans, retireOn := s.orphans.Hand()
-	release.add(func() error { retireOn(); return nil })
-	state.Orphans = orphans
-	goOn, err := proc.HoldWaits()
-	if err != nil {
-		return err
-	}
-	release.add(func() error { goOn(); return nil })
-	state.Loop, state.Processes, state.Commands = f, nil, commands()
-	for _, p := range processes {
-		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
-	}
+	hold(retireOn)
+	state.Loop, state.Orphans = f, orphans
 	s.reports.status.Flush()
-	state.Sockets = s.handSockets(candidate.Knows(handover.KnowsOptions))
+	state.Sockets = s.handSockets(candidate.Knows("Sockets.Nonblock"))
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
 		hearOn, err := s.handNotices(state)
@@ -146,21 +138,47 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		}
 	}
 	if server := s.reports.control.Load(); server != nil {
-		held, listen, err := server.Hand(candidate.Knows(handover.KnowsClients))
+		held, listen, err := server.Hand(candidate.Knows("Control.Clients"))
 		if err != nil {
 			return err
 		}
-		release.add(func() error { listen(); return nil })
+		hold(listen)
 		state.Control = held
 	}
 	var copyOn func()
 	state.Output, copyOn = s.out.Hand()
-	release.add(func() error { copyOn(); return nil })
-	if c := state.Output.Command; c != nil && c.Process != nil {
-		logger := c.Process.(*proc.Process).Hand()
-		state.Logger, c.Process = &logger, nil
+	hold(copyOn)
+	children := s.handChildren(state, processes, commands)
+	children()
+	if err := candidate.Agree(); err != nil {
+		return err
 	}
+	goOn, err := proc.HoldWaits()
+	if err != nil {
+		return err
+	}
+	hold(goOn)
+	children()
 	return candidate.Exec(s.pause)
+}
+
+// handChildren returns what hands them over as they are: workers, the log command and that for an
+// event.
+func (s *Starter) handChildren(state *handover.State, processes []supervise.Process, commands func() *handover.Commands) func() {
+	var logger *proc.Process
+	if c := state.Output.Command; c != nil && c.Process != nil {
+		logger, c.Process = c.Process.(*proc.Process), nil
+	}
+	return func() {
+		state.Processes, state.Commands = nil, commands()
+		for _, p := range processes {
+			state.Processes = append(state.Processes, p.(*proc.Process).Hand())
+		}
+		if logger != nil {
+			handed := logger.Hand()
+			state.Logger = &handed
+		}
+	}
 }
 
 // handSockets hands over the sockets, with their options if the image knows of them.
@@ -414,7 +432,7 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 
 // handCommands hands the commands for events over. fill is called when no child is waited
 // for any more.
-func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
+func (s *Starter) handCommands() (fill func() *handover.Commands, again func()) {
 	h, goOn := s.reports.onEvent.Hand()
 	return func() *handover.Commands {
 		if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
@@ -429,7 +447,7 @@ func (s *Starter) handCommands() (fill func() *handover.Commands, again func() e
 			state.Waiting = append(state.Waiting, handover.Command(c))
 		}
 		return state
-	}, func() error { goOn(); return nil }
+	}, goOn
 }
 
 // takeCommands goes on with those of the last image.

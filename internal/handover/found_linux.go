@@ -207,6 +207,15 @@ func read(n int) (*State, error) {
 	return decode(text, c)
 }
 
+// known is read for what has to be done with a state in any case.
+func known(n int) (*State, error) {
+	s, err := read(n)
+	if unknown := (*errUnknown)(nil); errors.As(err, &unknown) {
+		err = nil
+	}
+	return s, err
+}
+
 // keepOpen keeps files from being closed by the garbage collector.
 var keepOpen []*os.File
 

@@ -114,7 +114,7 @@ type UnitRest struct {
 // encode writes a state.
 func (s *State) encode(c clock) []byte { return c.append([]byte(magic), reflect.ValueOf(*s)) }
 
-// decode reads a state.
+// decode reads a state. After an errUnknown it is that state without what is not known.
 func decode(text []byte, c clock) (*State, error) {
 	if len(text) < len(magic) || string(text[:len(magic)]) != magic {
 		return nil, errors.New("it is none")
