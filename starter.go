@@ -259,6 +259,8 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })
 		handover.Early(s.caught.Add)
+	} else {
+		handover.Early(raiseAgain)
 	}
 	if s.handed != nil {
 		s.inherit()

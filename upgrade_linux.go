@@ -218,6 +218,14 @@ func (s *Starter) pause() (left []os.Signal, again func(), err error) {
 	return left, func() { s.caught.Again(left) }, err
 }
 
+// raiseAgain is for a signal that has come before the program could hear it, which this package
+// does not: TERM and QUIT are to end it, or are the program's own to hear.
+func raiseAgain(sig os.Signal) {
+	if sig == unix.SIGTERM || sig == unix.SIGQUIT {
+		_ = unix.Kill(os.Getpid(), sig.(unix.Signal))
+	}
+}
+
 // goBack has the last image go on, and returns only if there was none, or that fails.
 func (s *Starter) goBack(why error) error {
 	if s.handed == nil {

@@ -250,16 +250,17 @@ func (c *Candidate) Exec(pause Pause) error {
 	if c.process != nil {
 		c.state.GuardProcess = c.process.Hand()
 	}
-	had, restore := trampoline.Ignore(ignored...)
-	defer restore()
+	c.state.Ignored = nil
 	for _, sig := range ignored {
-		if !slices.Contains(had, sig) {
+		if trampoline.Ignored(sig) {
 			c.state.Ignored = append(c.state.Ignored, int(sig))
 		}
 	}
 	if err := c.write(); err != nil {
 		return err
 	}
+	restore := trampoline.Ignore(ignored...)
+	defer restore()
 	left, again, err := pause()
 	defer again() // before restore
 	if err != nil {
@@ -310,7 +311,7 @@ func Back(why error, pause Pause) error {
 	if err != nil || s.Pid != os.Getpid() {
 		return err
 	}
-	_, restore := trampoline.Ignore(ignored...)
+	restore := trampoline.Ignore(ignored...)
 	defer restore()
 	value := message{goBack, found.fd, waiting(), why.Error()}
 	if pause != nil {
