@@ -169,6 +169,12 @@ func (s *Starter) handChildren(state *handover.State, processes []supervise.Proc
 	if c := state.Output.Command; c != nil && c.Process != nil {
 		logger, c.Process = c.Process.(*proc.Process), nil
 	}
+	going := make([]*proc.Process, len(state.Output.Going))
+	for i, c := range state.Output.Going {
+		if c.Process != nil {
+			going[i], c.Process = c.Process.(*proc.Process), nil
+		}
+	}
 	return func() {
 		state.Processes, state.Commands = nil, commands()
 		for _, p := range processes {
@@ -177,6 +183,14 @@ func (s *Starter) handChildren(state *handover.State, processes []supervise.Proc
 		if logger != nil {
 			handed := logger.Hand()
 			state.Logger = &handed
+		}
+		state.Going = nil
+		for _, p := range going {
+			handed := proc.Handed{}
+			if p != nil {
+				handed = p.Hand()
+			}
+			state.Going = append(state.Going, handed)
 		}
 	}
 }
@@ -248,6 +262,11 @@ func (s *Starter) inherit() {
 	if h.Output.Command != nil && h.Logger != nil {
 		h.Output.Command.Process = proc.Adopt(*h.Logger)
 	}
+	for i, c := range h.Output.Going {
+		if h.Going[i].Pid > 0 {
+			c.Process = proc.Adopt(h.Going[i])
+		}
+	}
 	if h.Commands != nil && h.Commands.Running != nil {
 		s.command = proc.Adopt(*h.Commands.Running)
 	}
@@ -303,7 +322,7 @@ func (s *Starter) succeed() {
 	if h.Control != nil && h.Control.Path != s.launcher.Control {
 		h.Control.Drop()
 	}
-	h.Output.Drop(s.config.Name, s.runLogger)
+	s.out.LetGo(h.Output, s.runLogger)
 	s.reports.gone.After(h.Loop.Number, func() {
 		s.launcher.Sockets.Relinquish()
 		s.reports.store.Sync()

@@ -177,6 +177,44 @@ func TestUpgradeWithALogFile(t *testing.T) {
 	d.runs()
 }
 
+// A log command that goes is waited for, also by an image that comes after the one that let it go;
+// what is written to it meanwhile is read, also if it crashes.
+func TestUpgradeWhileALogCommandGoes(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	worker := filepath.Join(dir, "stays.sh")
+	require.NoError(t, os.WriteFile(worker, []byte(`#!/bin/sh
+trap 'until [ -e go ]; do sleep 0.02; done; echo "$$ goes"; exit 0' TERM
+while :; do sleep 0.05; done
+`), 0o755))
+	line := func(log string) []string {
+		logger := filepath.Join(dir, log+".sh")
+		require.NoError(t, os.WriteFile(logger, []byte("#!/bin/sh\necho $$ >> "+log+".pids\nexec cat >> "+log+"\n"), 0o755))
+		return []string{"--control=ctl", "--status-file=st", "--interval=0.1", "--log-file=| " + logger, "--", worker}
+	}
+	d := startIn(t, dir, nil, ours, line("a")...)
+	eventually(t, func() bool { return d.file("a.pids") != "" && d.file("st") != "" }, func() string { return "no log command: " + d.file("a") })
+	d.upgraded(line("b")...)
+	d.upgraded("--keep-workers")
+	first, err := strconv.Atoi(strings.TrimSpace(d.file("a.pids")))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(first, syscall.SIGKILL))
+	eventually(t, func() bool { return strings.Count(d.file("a.pids"), "\n") == 2 }, func() string { return "it is not started again: " + d.file("a.pids") })
+	second, err := strconv.Atoi(strings.Fields(d.file("a.pids"))[1])
+	require.NoError(t, err)
+	d.upgraded("--keep-workers")
+	d.write("go", "")
+	eventually(t, func() bool { return strings.Contains(d.file("a"), " goes\n") }, func() string { return d.file("a") })
+	for _, pid := range []int{first, second} {
+		eventually(t, func() bool {
+			_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+			return os.IsNotExist(err)
+		}, func() string { return fmt.Sprintf("log command %d is there, or nobody has waited for it", pid) })
+	}
+	d.stop()
+	d.runs()
+}
+
 func TestUpgradeOfADaemon(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

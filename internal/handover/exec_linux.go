@@ -382,7 +382,7 @@ func (s *State) Descriptors() []int {
 		for _, r := range o.Relays {
 			all = append(all, r.FD)
 		}
-		if c := o.Command; c != nil {
+		for _, c := range o.Commands() {
 			all = append(all, c.Writer, c.Reader, c.Stdout, c.Stderr)
 		}
 	}

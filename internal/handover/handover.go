@@ -49,10 +49,11 @@ type State struct {
 	Notify     *Notices
 	Control    *control.Held
 	Output     *output.Held
-	Logger     *proc.Handed // the log command
-	Stop       string       // the signal that workers are stopped with
-	Ignored    []int        // signals that were ignored before the exec was prepared
-	Sources    []int        // descriptors that were passed to the superdaemon at its start
+	Logger     *proc.Handed  // the log command
+	Going      []proc.Handed // of Output.Going; no Pid: it does not run just now
+	Stop       string        // the signal that workers are stopped with
+	Ignored    []int         // signals that were ignored before the exec was prepared
+	Sources    []int         // descriptors that were passed to the superdaemon at its start
 
 	Kept []socket.Kept // by the service manager
 
