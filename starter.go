@@ -259,6 +259,8 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })
 		handover.Early(s.caught.Add)
+	} else {
+		handover.Early(raiseAgain)
 	}
 	if s.handed != nil {
 		s.inherit()
@@ -321,6 +323,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
 		Held:     append(left.held, s.held().Sockets...),
+		Again:    s.handed != nil,
+		Stays:    func(what string) { s.out.Printf("%s", text.Line(what)) },
 
 		KeepPaths: s.config.FDStore,
 	})

@@ -99,7 +99,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		From:     handover.Image{Executable: path, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		StatusFile: s.reports.status.Path(), Sockets: s.launcher.Sockets.Hand(), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
+		StatusFile: s.reports.status.Path(), Sockets: s.handSockets(false), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if s.config.ReadsFile {
 		state.From.InForce = s.config.inForce()
@@ -119,27 +119,19 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate, f *supervise.Frozen, processes []supervise.Process) (err error) {
 	var release undo
 	defer func() { _ = release.run() }()
+	hold := func(again func()) { release.add(func() error { again(); return nil }) }
 	release.add(s.endChecker())
 	commands, again := s.handCommands()
-	release.add(again)
+	hold(again)
 	unit, rest, stays := s.reports.manager.HandsOver()
-	release.add(func() error { stays(); return nil })
+	hold(stays)
 	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
 	state.Kept = s.reports.store.State()
 	orphans, retireOn := s.orphans.Hand()
-	release.add(func() error { retireOn(); return nil })
-	state.Orphans = orphans
-	goOn, err := proc.HoldWaits()
-	if err != nil {
-		return err
-	}
-	release.add(func() error { goOn(); return nil })
-	state.Loop, state.Processes, state.Commands = f, nil, commands()
-	for _, p := range processes {
-		state.Processes = append(state.Processes, p.(*proc.Process).Hand())
-	}
+	hold(retireOn)
+	state.Loop, state.Orphans = f, orphans
 	s.reports.status.Flush()
-	state.Sockets = s.launcher.Sockets.Hand()
+	state.Sockets = s.handSockets(candidate.Knows("Sockets.Nonblock"))
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
 		hearOn, err := s.handNotices(state)
@@ -149,21 +141,70 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 		}
 	}
 	if server := s.reports.control.Load(); server != nil {
-		held, listen, err := server.Hand(candidate.Knows(handover.KnowsClients))
+		held, listen, err := server.Hand(candidate.Knows("Control.Clients"))
 		if err != nil {
 			return err
 		}
-		release.add(func() error { listen(); return nil })
+		hold(listen)
 		state.Control = held
 	}
 	var copyOn func()
 	state.Output, copyOn = s.out.Hand()
-	release.add(func() error { copyOn(); return nil })
-	if c := state.Output.Command; c != nil && c.Process != nil {
-		logger := c.Process.(*proc.Process).Hand()
-		state.Logger, c.Process = &logger, nil
+	hold(copyOn)
+	children := s.handChildren(state, processes, commands)
+	children()
+	if err := candidate.Agree(); err != nil {
+		return err
 	}
+	goOn, err := proc.HoldWaits()
+	if err != nil {
+		return err
+	}
+	hold(goOn)
+	children()
 	return candidate.Exec(s.pause)
+}
+
+// handChildren returns what hands them over as they are: workers, the log command and that for an
+// event.
+func (s *Starter) handChildren(state *handover.State, processes []supervise.Process, commands func() *handover.Commands) func() {
+	var logger *proc.Process
+	if c := state.Output.Command; c != nil && c.Process != nil {
+		logger, c.Process = c.Process.(*proc.Process), nil
+	}
+	going := make([]*proc.Process, len(state.Output.Going))
+	for i, c := range state.Output.Going {
+		if c.Process != nil {
+			going[i], c.Process = c.Process.(*proc.Process), nil
+		}
+	}
+	return func() {
+		state.Processes, state.Commands = nil, commands()
+		for _, p := range processes {
+			state.Processes = append(state.Processes, p.(*proc.Process).Hand())
+		}
+		if logger != nil {
+			handed := logger.Hand()
+			state.Logger = &handed
+		}
+		state.Going = nil
+		for _, p := range going {
+			handed := proc.Handed{}
+			if p != nil {
+				handed = p.Hand()
+			}
+			state.Going = append(state.Going, handed)
+		}
+	}
+}
+
+// handSockets hands over the sockets, with their options if the image knows of them.
+func (s *Starter) handSockets(options bool) []*socket.Held {
+	all := s.launcher.Sockets.Hand()
+	for _, h := range all {
+		h.Nonblock = h.Nonblock && options
+	}
+	return all
 }
 
 // handNotices hands over the notify socket. What was read and not heard, as the loop stands
@@ -194,6 +235,14 @@ func (s *Starter) pause() (left []os.Signal, again func(), err error) {
 	return left, func() { s.caught.Again(left) }, err
 }
 
+// raiseAgain is for a signal that has come before the program could hear it, which this package
+// does not: TERM and QUIT are to end it, or are the program's own to hear.
+func raiseAgain(sig os.Signal) {
+	if sig == unix.SIGTERM || sig == unix.SIGQUIT {
+		_ = unix.Kill(os.Getpid(), sig.(unix.Signal))
+	}
+}
+
 // goBack has the last image go on, and returns only if there was none, or that fails.
 func (s *Starter) goBack(why error) error {
 	if s.handed == nil {
@@ -215,6 +264,11 @@ func (s *Starter) inherit() {
 	}
 	if h.Output.Command != nil && h.Logger != nil {
 		h.Output.Command.Process = proc.Adopt(*h.Logger)
+	}
+	for i, c := range h.Output.Going {
+		if h.Going[i].Pid > 0 {
+			c.Process = proc.Adopt(h.Going[i])
+		}
 	}
 	if h.Commands != nil && h.Commands.Running != nil {
 		s.command = proc.Adopt(*h.Commands.Running)
@@ -271,7 +325,7 @@ func (s *Starter) succeed() {
 	if h.Control != nil && h.Control.Path != s.launcher.Control {
 		h.Control.Drop()
 	}
-	h.Output.Drop(s.config.Name, s.runLogger)
+	s.out.LetGo(h.Output, s.runLogger)
 	s.reports.gone.After(h.Loop.Number, func() {
 		s.launcher.Sockets.Relinquish()
 		s.reports.store.Sync()
@@ -411,7 +465,7 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 
 // handCommands hands the commands for events over. fill is called when no child is waited
 // for any more.
-func (s *Starter) handCommands() (fill func() *handover.Commands, again func() error) {
+func (s *Starter) handCommands() (fill func() *handover.Commands, again func()) {
 	h, goOn := s.reports.onEvent.Hand()
 	return func() *handover.Commands {
 		if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
@@ -426,7 +480,7 @@ func (s *Starter) handCommands() (fill func() *handover.Commands, again func() e
 			state.Waiting = append(state.Waiting, handover.Command(c))
 		}
 		return state
-	}, func() error { goOn(); return nil }
+	}, goOn
 }
 
 // takeCommands goes on with those of the last image.

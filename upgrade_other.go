@@ -5,6 +5,7 @@ package starter
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/handover"
@@ -28,6 +29,8 @@ func (s *Starter) upgrade(_ context.Context, cause string, _ Image, _ *control.W
 func (s *Starter) byClient(control.Request, string) control.Answer {
 	return control.Answer{Error: errUpgrade.Error()}
 }
+
+func raiseAgain(os.Signal) {}
 
 func (s *Starter) inherit() {}
 

@@ -73,6 +73,34 @@ func TestUpgradeOfSocketsOfSlots(t *testing.T) {
 	d.runs()
 }
 
+// Options of a socket that are not in the new command line are not in force any more.
+func TestUpgradeTakesOptionsOffSockets(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	line := []string{"--interval=0.1", "--control=ctl", "--status-file=st", "--", hello, "-all"}
+	d := start(t, ours, append([]string{"--port=" + addr + ",backlog=5,nodelay,defer-accept,fastopen=3,nonblock", "--path=a.sock,mode=0600"}, line...)...)
+	d.answers(1, "tcp", addr)
+	listening := func() string {
+		text, err := exec.Command(needs(t, "ss"), "-Htlno", "src", addr).Output()
+		require.NoError(t, err)
+		return strings.Fields(string(text))[2]
+	}
+	mode := func() os.FileMode {
+		info, err := os.Stat(filepath.Join(d.dir, "a.sock"))
+		require.NoError(t, err)
+		return info.Mode().Perm()
+	}
+	assert.Equal(t, "5", listening())
+	assert.Equal(t, os.FileMode(0o600), mode())
+	d.upgraded(append([]string{"--port=" + addr, "--path=a.sock"}, line...)...)
+	assert.NotEqual(t, "5", listening())
+	assert.Equal(t, os.FileMode(0o777), mode())
+	d.sees(1, `^port "`+addr+`" stays nonblocking, which workers that run share; a stop and a start ends that$`)
+	d.answers(2, "tcp", addr)
+	d.stop()
+	d.runs()
+}
+
 func TestUpgradeWithASocketFromAbove(t *testing.T) {
 	t.Parallel()
 	for _, option := range []string{"--port=fd://5", "--inherit"} {
@@ -146,6 +174,44 @@ func TestUpgradeWithALogFile(t *testing.T) {
 	assert.True(t, strings.HasPrefix(stdout("1"), "pipe:"), "as it was started with")
 	d.stop()
 	d.sees(1, `^exiting$`)
+	d.runs()
+}
+
+// A log command that goes is waited for, also by an image that comes after the one that let it go;
+// what is written to it meanwhile is read, also if it crashes.
+func TestUpgradeWhileALogCommandGoes(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	worker := filepath.Join(dir, "stays.sh")
+	require.NoError(t, os.WriteFile(worker, []byte(`#!/bin/sh
+trap 'until [ -e go ]; do sleep 0.02; done; echo "$$ goes"; exit 0' TERM
+while :; do sleep 0.05; done
+`), 0o755))
+	line := func(log string) []string {
+		logger := filepath.Join(dir, log+".sh")
+		require.NoError(t, os.WriteFile(logger, []byte("#!/bin/sh\necho $$ >> "+log+".pids\nexec cat >> "+log+"\n"), 0o755))
+		return []string{"--control=ctl", "--status-file=st", "--interval=0.1", "--log-file=| " + logger, "--", worker}
+	}
+	d := startIn(t, dir, nil, ours, line("a")...)
+	eventually(t, func() bool { return d.file("a.pids") != "" && d.file("st") != "" }, func() string { return "no log command: " + d.file("a") })
+	d.upgraded(line("b")...)
+	d.upgraded("--keep-workers")
+	first, err := strconv.Atoi(strings.TrimSpace(d.file("a.pids")))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(first, syscall.SIGKILL))
+	eventually(t, func() bool { return strings.Count(d.file("a.pids"), "\n") == 2 }, func() string { return "it is not started again: " + d.file("a.pids") })
+	second, err := strconv.Atoi(strings.Fields(d.file("a.pids"))[1])
+	require.NoError(t, err)
+	d.upgraded("--keep-workers")
+	d.write("go", "")
+	eventually(t, func() bool { return strings.Contains(d.file("a"), " goes\n") }, func() string { return d.file("a") })
+	for _, pid := range []int{first, second} {
+		eventually(t, func() bool {
+			_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+			return os.IsNotExist(err)
+		}, func() string { return fmt.Sprintf("log command %d is there, or nobody has waited for it", pid) })
+	}
+	d.stop()
 	d.runs()
 }
 

@@ -76,6 +76,42 @@ func (c clock) append(b []byte, v reflect.Value) []byte {
 	panic(fmt.Sprintf("handover: a %v is no part of a state", v.Type()))
 }
 
+// fields calls add with the name of each field that append writes, after those that it is in.
+func fields(v reflect.Value, in string, add func(name string)) {
+	switch {
+	case v.Type() == timeType || v.Type() == signalType:
+	case v.Kind() == reflect.Pointer:
+		fields(v.Elem(), in, add)
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			fields(v.Index(i), in, add)
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if field := v.Field(i); !field.IsZero() {
+				name := in + v.Type().Field(i).Name
+				add(name)
+				fields(field, name+".", add)
+			}
+		}
+	}
+}
+
+// allFields calls add with the name of each field that a value of a type may have.
+func allFields(t reflect.Type, in string, add func(name string)) {
+	switch {
+	case t == timeType || t == signalType:
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice:
+		allFields(t.Elem(), in, add)
+	case t.Kind() == reflect.Struct:
+		for i := range t.NumField() {
+			name := in + t.Field(i).Name
+			add(name)
+			allFields(t.Field(i).Type, name+".", add)
+		}
+	}
+}
+
 func appendBytes(b, more []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(more))), more...)
 }
@@ -129,18 +165,20 @@ func (c clock) decodeInto(b []byte, v reflect.Value) error {
 		v.Set(reflect.New(v.Type().Elem()))
 		return c.decodeInto(b, v.Elem())
 	case reflect.Slice:
+		var unknown error
 		for len(b) > 0 {
 			item, rest, err := take(b)
 			if err != nil {
 				return err
 			}
 			element := reflect.New(v.Type().Elem()).Elem()
-			if err := c.decodeInto(item, element); err != nil {
+			if err := unlessUnknown(c.decodeInto(item, element), &unknown); err != nil {
 				return err
 			}
 			v.Set(reflect.Append(v, element))
 			b = rest
 		}
+		return unknown
 	case reflect.Struct:
 		return c.decodeFields(b, v)
 	default:
@@ -149,7 +187,26 @@ func (c clock) decodeInto(b []byte, v reflect.Value) error {
 	return nil
 }
 
+// errUnknown is a field that this version does not know. All others are decoded, too.
+type errUnknown struct{ in, name string }
+
+func (e *errUnknown) Error() string {
+	return fmt.Sprintf("%sit has a field %.40q, which this version does not know", e.in, e.name)
+}
+
+// unlessUnknown is err, unless that is an errUnknown, the first of which it stores.
+func unlessUnknown(err error, first *error) error {
+	if unknown := (*errUnknown)(nil); errors.As(err, &unknown) {
+		if *first == nil {
+			*first = err
+		}
+		return nil
+	}
+	return err
+}
+
 func (c clock) decodeFields(b []byte, v reflect.Value) error {
+	var unknown error
 	for len(b) > 0 {
 		name, rest, err := take(b)
 		if err != nil {
@@ -159,16 +216,21 @@ func (c clock) decodeFields(b []byte, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
+		b = rest
 		field := v.FieldByName(string(name))
 		if !field.IsValid() {
-			return fmt.Errorf("it has a field %.40q, which this version does not know", name)
+			_ = unlessUnknown(&errUnknown{"", string(name)}, &unknown)
+			continue
 		}
-		if err := c.decodeInto(value, field); err != nil {
+		err = c.decodeInto(value, field)
+		if e := (*errUnknown)(nil); errors.As(err, &e) {
+			err = &errUnknown{fmt.Sprintf("field %s: %s", name, e.in), e.name}
+		}
+		if err := unlessUnknown(err, &unknown); err != nil {
 			return fmt.Errorf("field %s: %w", name, err)
 		}
-		b = rest
 	}
-	return nil
+	return unknown
 }
 
 func varint(b []byte) (int64, error) {

@@ -53,6 +53,35 @@ func TestAFieldThatIsNotKnownIsNamed(t *testing.T) {
 	assert.EqualError(t, clock{}.decodeInto(text, reflect.ValueOf(&whole{}).Elem()), `it has a field "Newer", which this version does not know`)
 }
 
+// All else is there for what has to be done in any case, such as to go back.
+func TestWhatStandsBesideAnUnknownFieldIsRead(t *testing.T) {
+	t.Parallel()
+	type newer struct {
+		Text  string
+		Newer []int
+		Count int
+	}
+	text := encoded(clock{}, struct {
+		Yes   bool
+		Parts []newer
+		Newer string
+		Text  string
+	}{true, []newer{{"one", []int{7}, 1}, {"two", nil, 2}}, "x", "last"})
+	var read whole
+	assert.EqualError(t, clock{}.decodeInto(text, reflect.ValueOf(&read).Elem()), `field Parts: it has a field "Newer", which this version does not know`)
+	assert.Equal(t, whole{Yes: true, Parts: []part{{"one", 1}, {"two", 2}}, Text: "last"}, read)
+}
+
+func TestFieldsOfAState(t *testing.T) {
+	t.Parallel()
+	var some, all []string
+	fields(reflect.ValueOf(whole{Part: &part{Count: 1}, Parts: []part{{"x", 0}}, When: time.Now()}), "", func(name string) { some = append(some, name) })
+	assert.Equal(t, []string{"When", "Part", "Part.Count", "Parts", "Parts.Text"}, some)
+	allFields(reflect.TypeFor[whole](), "", func(name string) { all = append(all, name) })
+	assert.Subset(t, all, some)
+	assert.Contains(t, all, "None.Text")
+}
+
 func TestAStateThatIsCutIsAnError(t *testing.T) {
 	t.Parallel()
 	text := encoded(clock{}, whole{Number: 1 << 20, Parts: []part{{"x", 3}}, Texts: []string{"abc"}})

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/trampoline"
@@ -20,17 +22,11 @@ import (
 // rehearsalTime is how long an image may take to say whether it could go on.
 const rehearsalTime = 10 * time.Second
 
-// said is what it says then, after the words of what it knows.
+// said is what it says then, after the names of all fields of a State that it knows.
 const (
 	said  = "\x00it could go on\n"
-	knows = "\x00it knows "
+	knows = "\x00it knows"
 )
-
-// KnowsClients is a word: connections of clients are handed over. They are not to an image that
-// does not say it, as one of before would not go on with them.
-const KnowsClients = "clients"
-
-var known = []string{KnowsClients}
 
 // Candidate is an image that has rehearsed, and is to be executed.
 type Candidate struct {
@@ -38,11 +34,13 @@ type Candidate struct {
 	memory  int // the file
 	guard   int // tells the child that has rehearsed when it is over
 	process *proc.Process
-	knows   []string
+	first   string   // see Rehearse
+	knows   []string // fields, as it says; nil: it is too old to say so
+	had     []string // fields of the state that it has rehearsed with
 }
 
-// Knows tells that the image has said a word of what it knows.
-func (c *Candidate) Knows(word string) bool { return slices.Contains(c.knows, word) }
+// Knows tells that the image says that it knows a field of a State, such as Control.Clients.
+func (c *Candidate) Knows(field string) bool { return slices.Contains(c.knows, field) }
 
 // Rehearse has the image s.To say whether it could go on with the state s. first, if it is
 // not "", is an argument before all others that a program must know to rehearse: one that
@@ -56,10 +54,10 @@ func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error
 	if err != nil {
 		return nil, err
 	}
-	c := &Candidate{state: s, memory: -1, guard: -1}
+	c := &Candidate{state: s, memory: -1, guard: -1, first: first}
 	s.To.FD, s.From.FD = image, -1
 	if s.From.FD, err = openImage("/proc/self/exe"); err == nil {
-		err = c.rehearse(first, limit)
+		err = c.rehearse(limit)
 	}
 	if err != nil {
 		c.Close()
@@ -77,7 +75,7 @@ func openImage(path string) (int, error) {
 	return fd.Dup(n)
 }
 
-func (c *Candidate) rehearse(first string, limit time.Duration) error {
+func (c *Candidate) rehearse(limit time.Duration) error {
 	var err error
 	if c.memory, err = unix.MemfdCreate(stateName, unix.MFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("memfd_create", err)
@@ -99,8 +97,8 @@ func (c *Candidate) rehearse(first string, limit time.Duration) error {
 	answer := os.NewFile(uintptr(listens), "answer of the new image")
 	defer answer.Close()
 	args := []string{c.state.To.Args[0]}
-	if first != "" {
-		args = append(args, first)
+	if c.first != "" {
+		args = append(args, c.first)
 	}
 	command := proc.Command{
 		Path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), c.state.To.FD), Args: append(args, c.state.To.Args[1:]...),
@@ -135,7 +133,9 @@ func (c *Candidate) listen(answer *os.File, limit time.Duration) error {
 		text = append(text, buffer[:n]...)
 		if bytes.HasSuffix(text, []byte(said)) {
 			_, words, _ := strings.Cut(string(text[:len(text)-len(said)]), knows)
-			c.knows = strings.Fields(words)
+			if c.knows = nil; words != "" {
+				c.knows = strings.Fields(words)
+			}
 			return nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -160,6 +160,8 @@ func (c *Candidate) write() error {
 		return err
 	}
 	text := c.state.encode(at)
+	c.had = nil
+	fields(reflect.ValueOf(*c.state), "", func(name string) { c.had = append(c.had, name) })
 	if err := unix.Ftruncate(c.memory, 0); err != nil {
 		return os.NewSyscallError("ftruncate", err)
 	}
@@ -176,16 +178,63 @@ func (c *Candidate) write() error {
 // Close is for an image that is not executed. The child that has rehearsed ends.
 func (c *Candidate) Close() {
 	if c.process != nil {
-		_ = c.process.Signal(os.Kill)
-		p := c.process
-		go p.Wait()
-		c.process = nil
+		go c.process.Wait()
 	}
-	for _, n := range []int{c.memory, c.guard, c.state.To.FD, c.state.From.FD} {
+	c.dismiss()
+	for _, n := range []int{c.state.To.FD, c.state.From.FD} {
 		if n >= 0 {
 			unix.Close(n)
 		}
 	}
+}
+
+// dismiss has the child end.
+func (c *Candidate) dismiss() {
+	if c.process != nil {
+		_ = c.process.Signal(os.Kill)
+		c.process = nil
+	}
+	for _, n := range []int{c.memory, c.guard} {
+		if n >= 0 {
+			unix.Close(n)
+		}
+	}
+	c.memory, c.guard = -1, -1
+}
+
+// againTime is rehearsalTime while the superdaemon stands still.
+const againTime = 3 * time.Second
+
+// Agree sees to it that the image knows all that the state has by now: what it does not know would
+// end it, maybe without a way back. One that has not said what it knows rehearses once more if there
+// is something new. It has to come before Exec, and before proc.HoldWaits.
+func (c *Candidate) Agree() error {
+	known := c.knows
+	if known == nil {
+		known = c.had
+	}
+	var unknown string
+	c.state.Guard, c.state.GuardProcess, c.state.Ignored = c.guard, proc.Handed{Pid: os.Getpid()}, []int{int(syscall.SIGHUP)} // as they will be
+	defer func() { c.state.Guard, c.state.GuardProcess, c.state.Ignored = 0, proc.Handed{}, nil }()
+	fields(reflect.ValueOf(*c.state), "", func(name string) {
+		if unknown == "" && !slices.Contains(known, name) {
+			unknown = name
+		}
+	})
+	switch {
+	case unknown == "":
+		return nil
+	case c.knows != nil:
+		return fmt.Errorf("%s cannot go on just now: there is %s in the state, which it does not know", c.state.To.Executable, unknown)
+	}
+	last := c.process
+	c.dismiss()
+	last.Wait()                 // or the next image has a child that it does not know
+	if c.state.Control == nil { // which an old one expects
+		c.state.Control = &control.Held{FD: -1}
+		defer func() { c.state.Control = nil }()
+	}
+	return c.rehearse(againTime)
 }
 
 // Pause has no signal caught any more, and returns those that were not acted on: the next image
@@ -201,16 +250,17 @@ func (c *Candidate) Exec(pause Pause) error {
 	if c.process != nil {
 		c.state.GuardProcess = c.process.Hand()
 	}
-	had, restore := trampoline.Ignore(ignored...)
-	defer restore()
+	c.state.Ignored = nil
 	for _, sig := range ignored {
-		if !slices.Contains(had, sig) {
+		if trampoline.Ignored(sig) {
 			c.state.Ignored = append(c.state.Ignored, int(sig))
 		}
 	}
 	if err := c.write(); err != nil {
 		return err
 	}
+	restore := trampoline.Ignore(ignored...)
+	defer restore()
 	left, again, err := pause()
 	defer again() // before restore
 	if err != nil {
@@ -257,11 +307,11 @@ func Back(why error, pause Pause) error {
 	if found.purpose != takeOver {
 		return nil
 	}
-	s, err := read(found.fd)
+	s, err := known(found.fd)
 	if err != nil || s.Pid != os.Getpid() {
 		return err
 	}
-	_, restore := trampoline.Ignore(ignored...)
+	restore := trampoline.Ignore(ignored...)
 	defer restore()
 	value := message{goBack, found.fd, waiting(), why.Error()}
 	if pause != nil {
@@ -332,7 +382,7 @@ func (s *State) Descriptors() []int {
 		for _, r := range o.Relays {
 			all = append(all, r.FD)
 		}
-		if c := o.Command; c != nil {
+		for _, c := range o.Commands() {
 			all = append(all, c.Writer, c.Reader, c.Stdout, c.Stderr)
 		}
 	}

@@ -80,10 +80,14 @@ var found struct {
 	why     string
 	fd      int
 	claimed bool
-	early   chan os.Signal
+	stops   chan os.Signal // that came early, and those that the last image has not acted on
+	others  chan os.Signal // so many that one to stop may find no room beside them
 }
 
-// A signal to stop that comes before the program is ready to hear it would end the process
+// manyEarly is how many signals other than those to stop may come early.
+const manyEarly = 256
+
+// A signal that comes before the program is ready to hear it would end the process, or be lost
 // (see the runtime's blockableSig): so it is caught as early as possible.
 func init() {
 	value, is := os.LookupEnv(variable)
@@ -96,11 +100,14 @@ func init() {
 		return
 	}
 	if m.purpose != rehearse {
-		found.early = make(chan os.Signal, 16+len(m.signals))
+		found.stops, found.others = make(chan os.Signal, 16+len(m.signals)), make(chan os.Signal, manyEarly)
 		for _, sig := range m.signals {
-			found.early <- sig
+			found.stops <- sig
 		}
-		signal.Notify(found.early, syscall.SIGTERM, syscall.SIGQUIT)
+		signal.Notify(found.stops, syscall.SIGTERM, syscall.SIGQUIT)
+		for _, sig := range ignored {
+			signal.Notify(found.others, sig)
+		}
 	}
 	unix.CloseOnExec(m.fd)
 	found.purpose, found.fd, found.why = m.purpose, m.fd, m.why
@@ -164,15 +171,17 @@ func Early(act func(os.Signal)) {
 
 // waiting are the signals that Early is called for; it has found locked.
 func waiting() (all []os.Signal) {
-	if found.early == nil {
-		return nil
+	for _, early := range []chan os.Signal{found.stops, found.others} {
+		if early == nil {
+			return nil
+		}
+		signal.Stop(early)
+		close(early)
+		for sig := range early {
+			all = append(all, sig)
+		}
 	}
-	signal.Stop(found.early)
-	close(found.early)
-	for sig := range found.early {
-		all = append(all, sig)
-	}
-	found.early = nil
+	found.stops, found.others = nil, nil
 	return all
 }
 
@@ -220,6 +229,15 @@ func read(n int) (*State, error) {
 		return nil, err
 	}
 	return decode(text, c)
+}
+
+// known is read for what has to be done with a state in any case.
+func known(n int) (*State, error) {
+	s, err := read(n)
+	if unknown := (*errUnknown)(nil); errors.As(err, &unknown) {
+		err = nil
+	}
+	return s, err
 }
 
 // keepOpen keeps files from being closed by the garbage collector.

@@ -49,10 +49,11 @@ type State struct {
 	Notify     *Notices
 	Control    *control.Held
 	Output     *output.Held
-	Logger     *proc.Handed // the log command
-	Stop       string       // the signal that workers are stopped with
-	Ignored    []int        // signals that were ignored before the exec was prepared
-	Sources    []int        // descriptors that were passed to the superdaemon at its start
+	Logger     *proc.Handed  // the log command
+	Going      []proc.Handed // of Output.Going; no Pid: it does not run just now
+	Stop       string        // the signal that workers are stopped with
+	Ignored    []int         // signals that were ignored before the exec was prepared
+	Sources    []int         // descriptors that were passed to the superdaemon at its start
 
 	Kept []socket.Kept // by the service manager
 
@@ -117,7 +118,7 @@ type UnitRest struct {
 // encode writes a state.
 func (s *State) encode(c clock) []byte { return c.append([]byte(magic), reflect.ValueOf(*s)) }
 
-// decode reads a state.
+// decode reads a state. After an errUnknown it is that state without what is not known.
 func decode(text []byte, c clock) (*State, error) {
 	if len(text) < len(magic) || string(text[:len(magic)]) != magic {
 		return nil, errors.New("it is none")

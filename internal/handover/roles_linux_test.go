@@ -3,9 +3,11 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // The test binary plays the images: its first argument is what it does.
@@ -22,7 +25,7 @@ func TestMain(m *testing.M) {
 	roles := map[string]func(){
 		"could": could, "cannot": cannot, "hangs": func() { time.Sleep(time.Hour) }, "silent": func() {},
 		"first": func() { first("next") }, "first-of-one-that-fails": func() { first("fails") }, "first-that-ends": firstThatEnds,
-		"next": next, "fails": fails,
+		"next": next, "fails": fails, "old": old, "first-of-an-older-one": firstOfAnOlderOne,
 	}
 	if len(os.Args) > 1 && os.Args[1] != "" {
 		if play := roles[os.Args[1]]; play != nil {
@@ -53,6 +56,36 @@ func could() {
 		return
 	}
 	s.StandBy()
+}
+
+// old is an image that does not say what it knows, and that knows of no commands.
+func old() {
+	s, err := Rehearsal("made up")
+	if err != nil || s.Commands != nil {
+		fmt.Println("made up: it has a field that this version does not know")
+		return
+	}
+	_, _ = unix.Write(1, []byte(said))
+	s.wait()
+}
+
+// firstOfAnOlderOne hands over more than an image knows.
+func firstOfAnOlderOne() {
+	if h, err := Claim("made up"); h != nil || err != nil {
+		fmt.Println("first again:", err)
+		return
+	}
+	c, err := Rehearse(made("could"), "")
+	if err == nil {
+		c.state.To.Args = []string{"made up", "fails"}
+		err = c.Exec(func() ([]os.Signal, func(), error) {
+			more := appendBytes(appendBytes(nil, []byte("Future")), []byte{1})
+			end, _ := unix.Seek(c.memory, 0, io.SeekEnd)
+			_, err := unix.Pwrite(c.memory, more, end)
+			return nil, func() {}, err
+		})
+	}
+	fmt.Println(err)
 }
 
 func cannot() {
@@ -95,8 +128,8 @@ func next() {
 }
 
 func fails() {
-	if h, err := Claim("made up"); err != nil || h.Why != "" {
-		fmt.Println(err, h)
+	if h, err := Claim("made up"); err == nil && h.Why != "" {
+		fmt.Println(h)
 		return
 	}
 	fmt.Println(Back(errors.New("the port: is taken"), nil))
@@ -184,6 +217,49 @@ func TestTheStateIsTheNextImages(t *testing.T) {
 func TestAnImageThatFailsGoesBack(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "first again: <nil> the port: is taken 3\n", plays(t, "first-of-one-that-fails"))
+}
+
+// What an image does not know does not take the way back from it.
+func TestAnImageThatDoesNotKnowTheStateGoesBack(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, `first again: the state that was handed over: it has a field "Future", which this version does not know`+"\n", plays(t, "first-of-an-older-one"))
+}
+
+// An image that says what it knows is not executed with what it does not.
+func TestAnImageAgreesToAllThatItKnows(t *testing.T) {
+	t.Parallel()
+	c, err := Rehearse(made("could"), "")
+	require.NoError(t, err)
+	defer c.Close()
+	assert.True(t, c.Knows("Control.Clients"))
+	assert.True(t, c.Knows("Loop.Workers.KillAt"))
+	assert.False(t, c.Knows("Future"))
+	pid := c.process.Pid()
+	c.state.Commands = &Commands{Dropped: 1}
+	assert.NoError(t, c.Agree())
+	assert.Equal(t, pid, c.process.Pid(), "it is not asked again")
+	c.knows = slices.DeleteFunc(c.knows, func(name string) bool { return name == "Commands.Dropped" })
+	assert.EqualError(t, c.Agree(), c.state.To.Executable+" cannot go on just now: there is Commands.Dropped in the state, which it does not know")
+}
+
+// One that does not say it rehearses with all that there is in the end.
+func TestAnOldImageRehearsesAgain(t *testing.T) {
+	t.Parallel()
+	c, err := Rehearse(made("old"), "")
+	require.NoError(t, err)
+	defer c.Close()
+	assert.False(t, c.Knows("Control.Clients"))
+	first := c.process.Pid()
+	c.state.StatusFile = "status"
+	require.NoError(t, c.Agree())
+	assert.NotEqual(t, first, c.process.Pid())
+	assert.ErrorIs(t, syscall.Kill(first, 0), syscall.ESRCH, "the one before is waited for")
+	assert.Nil(t, c.state.Control)
+	second := c.process.Pid()
+	require.NoError(t, c.Agree())
+	assert.Equal(t, second, c.process.Pid(), "there is nothing new")
+	c.state.Commands = &Commands{Dropped: 1}
+	assert.EqualError(t, c.Agree(), "it has a field that this version does not know")
 }
 
 // The signal ends the process before the next image can hear it.

@@ -3,6 +3,7 @@ package handover
 import (
 	"io"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +19,14 @@ import (
 // executed, and before it hears them: then StandBy does what they ask for, which is to stop
 // the workers, and removes what the process has left behind.
 func (s *State) StandBy() {
-	_, _ = unix.Write(1, []byte(knows+strings.Join(known, " ")+said))
+	words := []byte(knows)
+	allFields(reflect.TypeFor[State](), "", func(name string) { words = append(append(words, ' '), name...) })
+	_, _ = unix.Write(1, append(words, said...))
+	s.wait()
+}
+
+// wait is StandBy after that is said.
+func (s *State) wait() {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return
@@ -44,7 +52,7 @@ func (s *State) StandBy() {
 			return // it lives
 		}
 	}
-	last, err := read(found.fd)
+	last, err := known(found.fd)
 	if err != nil || last.Processes == nil && last.Guard == 0 { // it was not to be executed yet
 		return
 	}

@@ -24,6 +24,7 @@ type command struct {
 	stdout, stderr *os.File // what they were before the log was put there
 	died           func(pid, status int, err error)
 	closing        atomic.Bool
+	lasts          bool          // as long as anybody may write to it, also when closing
 	quit           chan struct{} // closed when the superdaemon writes no more
 	given          chan struct{} // closed when nobody waits for it any longer
 	ended          chan struct{} // closed when the last run is over
@@ -153,7 +154,9 @@ func (c *command) done() bool {
 	}
 	fds := []unix.PollFd{{Fd: int32(c.reader.Fd()), Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds, 0)
-	return c.closing.Load() && (n == 0 || fds[0].Revents&unix.POLLIN == 0)
+	written := n > 0 && fds[0].Revents&unix.POLLIN != 0
+	ended := n > 0 && fds[0].Revents&unix.POLLHUP != 0
+	return c.closing.Load() && !written && (ended || !c.lasts)
 }
 
 // expectEnd has the command's end no more taken for a mishap.

@@ -10,13 +10,15 @@ type Held struct {
 	Spec    string // of the log; "": there is none
 	Saved   []int  // our own stdout and stderr, if they are redirected
 	Command *HeldCommand
+	Going   []*HeldCommand // those of images before, as workers write to them yet
 	Relays  []HeldRelay
 	Tail    HeldTail
 }
 
 // HeldCommand is a log command that runs.
 type HeldCommand struct {
-	Writer, Reader, Stdout, Stderr int // descriptors
+	Writer, Reader, Stdout, Stderr int    // descriptors; one that goes has no Writer, -1
+	Spec                           string // of one that goes
 
 	Process Process // for whoever hands over to see to; nil: it does not run just now
 }
@@ -37,6 +39,14 @@ type HeldTail struct {
 	Begin      int64
 	Failed     int
 	Lines      []string
+}
+
+// Commands are the log command, if there is one, and those that go.
+func (h *Held) Commands() []*HeldCommand {
+	if h.Command == nil {
+		return h.Going
+	}
+	return append([]*HeldCommand{h.Command}, h.Going...)
 }
 
 // Try says why the log that spec names could not be opened, as far as that can be known

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"time"
@@ -21,7 +22,19 @@ func (o *Output) Hand() (h *Held, release func()) {
 		h.Spec = o.sink.spec
 		h.Command, started = o.sink.hand()
 	}
-	return h, func() { started(); o.relays.release() }
+	var goOn []func()
+	for _, s := range o.going {
+		if going, again := s.handGoing(); going != nil {
+			h.Going, goOn = append(h.Going, going), append(goOn, again)
+		}
+	}
+	return h, func() {
+		for _, again := range goOn {
+			again()
+		}
+		started()
+		o.relays.release()
+	}
 }
 
 // Adopt gives us our own stdout and stderr back, as the last image had them, before Open.
@@ -60,12 +73,13 @@ func (h *Held) sink(spec, name string, run Runner, died func(pid, status int, er
 	}
 	c := h.Command
 	h.Command = nil
-	return c.sink(spec, name, run, died), nil
+	return c.sink(spec, name, run, false, died), nil
 }
 
-func (h *HeldCommand) sink(spec, name string, run Runner, died func(pid, status int, err error)) *sink {
+// sink is the log command. With lasts it is not over as long as anybody may write to it.
+func (h *HeldCommand) sink(spec, name string, run Runner, lasts bool, died func(pid, status int, err error)) *sink {
 	c := &command{
-		args: args(spec, name), name: name, run: run, died: died,
+		args: args(spec, name), name: name, run: run, died: died, lasts: lasts,
 		reader: os.NewFile(uintptr(h.Reader), "log command's stdin"),
 		stdout: os.NewFile(uintptr(h.Stdout), "stdout"), stderr: os.NewFile(uintptr(h.Stderr), "stderr"),
 		quit: make(chan struct{}), given: make(chan struct{}), ended: make(chan struct{}),
@@ -75,16 +89,33 @@ func (h *HeldCommand) sink(spec, name string, run Runner, died func(pid, status 
 	return &sink{spec, os.NewFile(uintptr(h.Writer), "log command"), c, true}
 }
 
-// Drop lets the log command go that the last image had, and that is not asked for any
-// more: it ends when the last worker that writes to it has. It does not block.
-func (h *Held) Drop(name string, run Runner) {
-	if h == nil || h.Command == nil {
-		return
+// LetGo lets the log command go that the last image had, and that is not asked for any more: it ends
+// when the last worker that writes to it has. So do those that go already. It does not block.
+func (o *Output) LetGo(h *Held, run Runner) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range h.Commands() {
+		spec := cmp.Or(c.Spec, h.Spec)
+		s := c.sink(spec, o.name, run, true, func(int, int, error) {})
+		s.command.expectEnd()
+		if c.Writer >= 0 {
+			s.file.Close()
+		}
+		close(s.command.quit)
+		o.going = append(o.going, s)
 	}
-	s := h.Command.sink(h.Spec, name, run, func(int, int, error) {})
-	s.command.expectEnd()
-	s.file.Close()
-	close(s.command.quit)
+}
+
+// handGoing is hand for a log command that goes; nil: it has gone.
+func (s *sink) handGoing() (h *HeldCommand, release func()) {
+	select {
+	case <-s.command.ended:
+		return nil, nil
+	default:
+	}
+	c := s.command
+	c.mu.Lock()
+	return &HeldCommand{-1, int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), s.spec, c.process}, c.mu.Unlock
 }
 
 // hand is the log command. It is not started again until release is called.
@@ -94,7 +125,7 @@ func (s *sink) hand() (h *HeldCommand, release func()) {
 		return nil, func() {}
 	}
 	c.mu.Lock()
-	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), c.process}, c.mu.Unlock
+	return &HeldCommand{int(s.file.Fd()), int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), "", c.process}, c.mu.Unlock
 }
 
 func (t *tail) hand() HeldTail {

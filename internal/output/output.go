@@ -28,7 +28,8 @@ type Output struct {
 	sink *sink      // nil: no log is open
 	// restore gives us our own stdout and stderr back.
 	restore func()
-	saved   []int // what those are while they are redirected
+	saved   []int   // what those are while they are redirected
+	going   []*sink // see LetGo
 }
 
 // lines are a writer and what waits to be written to it. Each writer has a queue of its

@@ -88,8 +88,11 @@ func (c *Caught) Again(left []os.Signal) {
 	}
 }
 
-// Add is for a signal of the table that somebody else has caught.
+// Add is for a signal that somebody else has caught. One that is not in the table is dropped.
 func (c *Caught) Add(sig os.Signal) {
+	if c.table[sig] == nil {
+		return
+	}
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
 		c.ended.Store(true)

@@ -29,7 +29,7 @@ func (s *Socket) bind(ctx context.Context, held *Held, o Options) error {
 	switch {
 	case err != nil || done:
 	case s.Taken:
-		return s.take()
+		return s.take(o.Again)
 	case s.Path != "":
 		err = s.bindPath(o)
 	default:

@@ -17,6 +17,7 @@ type Held struct {
 	FDs      []int  // of slot 0, 1 and so on
 	Steered  int    // so many slots get connections; 0: it is not known
 	Order    []int  // of the group, see split
+	Nonblock bool   // the option was given
 }
 
 // key tells whether two specifications ask for the same address.

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"golang.org/x/sys/unix"
@@ -25,7 +29,7 @@ func (s *Set) all() []*Held {
 		if socket.Taken || socket.fd < 0 {
 			continue
 		}
-		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, Steered: s.options.steered, FDs: append([]int{socket.fd}, *socket.others...)}
+		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, Nonblock: socket.Nonblock, Steered: s.options.steered, FDs: append([]int{socket.fd}, *socket.others...)}
 		if socket.Sided {
 			h.Order = socket.split.order
 		}
@@ -61,7 +65,7 @@ func (s *Set) Sources() ([]int, error) {
 func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	s.fd = h.FDs[0]
 	if s.Path != "" {
-		s.file, err = fd.Rebound(h.Path, h.Dev, h.Ino, s.mode(), s.uid-1, s.gid-1)
+		s.file, err = s.rebound(h, o)
 		if errors.Is(err, fd.ErrLost) {
 			return false, nil // a new one can be reached again
 		}
@@ -81,7 +85,7 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	}
 	for _, n := range h.FDs {
 		if err == nil {
-			err = s.applyTuning(n)
+			err = s.retune(n)
 		}
 		if err == nil && !s.UDP {
 			err = s.listen(n, o)
@@ -89,8 +93,91 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	}
 	if err == nil && !s.Reuseport && h.Slotted {
 		_ = s.steer(1) // all that comes from now on is for everybody
+		s.stays(o, "keeps SO_REUSEPORT, as workers that run have a socket each")
+	}
+	if err == nil && h.Nonblock && !s.Nonblock {
+		s.stays(o, "stays nonblocking, which workers that run share")
 	}
 	return true, err
+}
+
+// stays tells what is not taken back.
+func (s *Socket) stays(o Options, what string) {
+	if o.Stays != nil {
+		o.Stays(fmt.Sprintf("%s %q %s; a stop and a start ends that", s.kind(), s.Text, what))
+	}
+}
+
+// rebound is the file of a path, with the mode and the owners that it is to have now.
+func (s *Socket) rebound(h *Held, o Options) (*fd.Bound, error) {
+	uid, gid := s.uid-1, s.gid-1
+	if s.Owner != "" && s.Group != "" {
+		return fd.Rebound(h.Path, h.Dev, h.Ino, s.mode(), uid, gid)
+	}
+	if s.Owner == "" {
+		uid = os.Geteuid()
+	}
+	if s.Group == "" {
+		gid = groupIn(filepath.Dir(h.Path))
+	}
+	made, err := fd.Rebound(h.Path, h.Dev, h.Ino, s.mode(), uid, gid)
+	if !errors.Is(err, unix.EPERM) {
+		return made, err
+	}
+	if made, err = fd.Rebound(h.Path, h.Dev, h.Ino, s.mode(), s.uid-1, s.gid-1); err == nil {
+		s.stays(o, "keeps the owner and the group that it has, which we may not change")
+	}
+	return made, err
+}
+
+// groupIn is the group of a file that is made in a directory.
+func groupIn(dir string) int {
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) == nil && st.Mode&unix.S_ISGID != 0 {
+		return int(st.Gid)
+	}
+	return os.Getegid()
+}
+
+// retune sets options on a socket that listens, and takes those back that are not asked for any
+// more. O_NONBLOCK stays.
+func (s *Socket) retune(n int) error {
+	if s.Path != "" || s.UDP {
+		return s.unblock(n)
+	}
+	if err := set(n, unix.TCP_NODELAY, s.NoDelay, "TCP_NODELAY"); err != nil {
+		return err
+	}
+	if err := set(n, unix.TCP_DEFER_ACCEPT, s.DeferAccept, "TCP_DEFER_ACCEPT"); err != nil {
+		return err
+	}
+	if had, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_FASTOPEN); err == nil && had != s.FastOpen && (s.FastOpen > 0 || !fastOpenForAll()) {
+		if err := unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_FASTOPEN, s.FastOpen); err != nil {
+			return os.NewSyscallError("setsockopt(TCP_FASTOPEN)", err)
+		}
+	}
+	return s.unblock(n)
+}
+
+// fastOpenForAll tells that the system gives all sockets a queue of TCP_FASTOPEN, which is not ours to
+// take away (the sysctl net.ipv4.tcp_fastopen).
+func fastOpenForAll() bool {
+	const servers, all = 2, 0x400
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_fastopen")
+	if err != nil {
+		return false
+	}
+	flags, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && flags&(servers|all) == servers|all
+}
+
+// set switches an option of TCP on or off.
+func set(n, option int, on bool, name string) error {
+	value := 0
+	if on {
+		value = 1
+	}
+	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(n, unix.IPPROTO_TCP, option, value))
 }
 
 // Relinquish closes the sockets that the last image had, and that were not asked for any

@@ -1,9 +1,12 @@
 package socket
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
@@ -65,6 +68,99 @@ func TestHeldSocketsAreTakenOverWithTheirQueues(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	assert.Empty(t, next.Lost())
+}
+
+// An option that is not given any more is switched off, also on sockets that workers have; what
+// cannot be is told.
+func TestOptionsOfHeldSocketsAreThoseThatAreGivenNow(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	last := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,nodelay,defer-accept,fastopen=3,nonblock,backlog=5"}, []string{path + ",mode=0600,nonblock"})
+	bound := last.Sockets[0].bound.Port()
+	var told []string
+	var mu sync.Mutex
+	o := Options{Slots: 2, Held: handed(t, last), Stays: func(what string) { mu.Lock(); defer mu.Unlock(); told = append(told, what) }}
+	next := bind(t, o, []string{"127.0.0.1:0"}, []string{path})
+	require.Equal(t, bound, next.Sockets[0].bound.Port())
+	for _, n := range slots(next.Sockets[0]) {
+		for name, option := range map[string]int{"nodelay": unix.TCP_NODELAY, "defer-accept": unix.TCP_DEFER_ACCEPT, "fastopen": unix.TCP_FASTOPEN} {
+			value, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, option)
+			require.NoError(t, err)
+			assert.Zero(t, value, name)
+		}
+		info, err := unix.GetsockoptTCPInfo(n, unix.IPPROTO_TCP, unix.TCP_INFO)
+		require.NoError(t, err)
+		assert.Greater(t, info.Sacked, uint32(5), "backlog")
+	}
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o777), info.Mode().Perm())
+	assert.ElementsMatch(t, []string{
+		`port "127.0.0.1:0" keeps SO_REUSEPORT, as workers that run have a socket each; a stop and a start ends that`,
+		`port "127.0.0.1:0" stays nonblocking, which workers that run share; a stop and a start ends that`,
+		`path "` + path + `" stays nonblocking, which workers that run share; a stop and a start ends that`,
+	}, told)
+	again := bind(t, Options{Slots: 2, Held: handed(t, next)}, []string{"127.0.0.1:0,nodelay,defer-accept,fastopen=4"}, []string{path})
+	assert.Equal(t, 1, option(t, again.Sockets[0], unix.IPPROTO_TCP, unix.TCP_NODELAY))
+	assert.Equal(t, 1, option(t, again.Sockets[0], unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT))
+	assert.Equal(t, 4, option(t, again.Sockets[0], unix.IPPROTO_TCP, unix.TCP_FASTOPEN))
+}
+
+// The owner and the group of a path, too. Root alone may give a file away.
+func TestOwnersOfAHeldPathAreThoseThatAreGivenNow(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := shortDir(t)
+	path := filepath.Join(dir, "s")
+	owned := func(o Options, options string) *Set {
+		specs := parse(t, nil, []string{path + options})
+		require.NoError(t, Check(specs, Lookup{User: strconv.Atoi, Group: strconv.Atoi}))
+		set, err := Bind(t.Context(), specs, o)
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, set.Close()) })
+		return set
+	}
+	last := owned(Options{}, ",owner=1,group=2")
+	owners := func() (uid, gid uint32) {
+		var st unix.Stat_t
+		require.NoError(t, unix.Stat(path, &st))
+		return st.Uid, st.Gid
+	}
+	uid, gid := owners()
+	require.Equal(t, [2]uint32{1, 2}, [2]uint32{uid, gid})
+	next := owned(Options{Held: handed(t, last)}, ",group=3")
+	uid, gid = owners()
+	assert.Equal(t, [2]uint32{0, 3}, [2]uint32{uid, gid})
+	require.NoError(t, os.Chown(dir, 0, 4))
+	require.NoError(t, os.Chmod(dir, 0o700|os.ModeSetgid))
+	owned(Options{Held: handed(t, next)}, "")
+	uid, gid = owners()
+	assert.Equal(t, [2]uint32{0, 4}, [2]uint32{uid, gid}, "as in any directory of that kind")
+}
+
+// A socket that was passed is shared with workers by then.
+func TestASocketThatIsTakenAgainStaysNonblocking(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	file, err := ln.(*net.TCPListener).File()
+	require.NoError(t, err)
+	defer file.Close()
+	n := file.Fd() // which makes it blocking, once
+	port := fmt.Sprintf("fd://%d", n)
+	nonblocking := func() bool {
+		flags, err := unix.FcntlInt(n, unix.F_GETFL, 0)
+		require.NoError(t, err)
+		return flags&unix.O_NONBLOCK != 0
+	}
+	bind(t, Options{}, []string{port}, nil)
+	assert.False(t, nonblocking())
+	require.NoError(t, unix.SetNonblock(int(n), true)) // as a worker of Go does
+	bind(t, Options{Again: true}, []string{port}, nil)
+	assert.True(t, nonblocking())
 }
 
 func TestSocketsThatAreNotAskedForAnyMoreAreClosedLater(t *testing.T) {

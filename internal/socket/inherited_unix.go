@@ -124,8 +124,8 @@ func nameOf(sa unix.Sockaddr, stream bool) (string, net.Addr) {
 
 // take duplicates an inherited socket, to hand it over. The descriptor itself stays the
 // caller's. O_NONBLOCK is set or cleared once, here: the process that gave us the socket
-// shares the flag.
-func (s *Socket) take() error {
+// shares the flag. So do workers, after an upgrade: then it is not cleared.
+func (s *Socket) take(again bool) error {
 	fault := func(err error) error { return fmt.Errorf("cannot take socket %q: %w", s.Text, err) }
 	found, err := inspect(s.Source)
 	if err != nil {
@@ -142,8 +142,10 @@ func (s *Socket) take() error {
 	if s.Source > 2 {
 		unix.CloseOnExec(s.Source)
 	}
-	if err := unix.SetNonblock(fd, s.Nonblock); err != nil {
-		return fault(os.NewSyscallError("fcntl(O_NONBLOCK)", err))
+	if !again {
+		if err := unix.SetNonblock(fd, s.Nonblock); err != nil {
+			return fault(os.NewSyscallError("fcntl(O_NONBLOCK)", err))
+		}
 	}
 	if err := s.applyTuning(fd); err != nil {
 		return fault(err)

@@ -55,6 +55,12 @@ type Options struct {
 	// Held are the sockets of the last image of this program. Those that are asked for
 	// again are kept, with their queues.
 	Held []*Held
+	// Again is for a program whose last image has taken the sockets that were passed: workers
+	// have them.
+	Again bool
+	// Stays is called, from any goroutine, for what a held socket has of the last image and is
+	// not asked for any more, if it cannot be taken back. nil: nobody wants to know.
+	Stays func(what string)
 	// KeepPaths has Close leave the paths where they are, for a socket that somebody else
 	// has, too.
 	KeepPaths bool

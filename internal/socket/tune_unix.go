@@ -18,6 +18,11 @@ func (s *Socket) applyTuning(fd int) error {
 	if err := s.tuneLinux(fd); err != nil {
 		return err
 	}
+	return s.unblock(fd)
+}
+
+// unblock sets O_NONBLOCK if that is asked for.
+func (s *Socket) unblock(fd int) error {
 	if s.Nonblock {
 		return os.NewSyscallError("fcntl(O_NONBLOCK)", unix.SetNonblock(fd, true))
 	}

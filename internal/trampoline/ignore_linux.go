@@ -5,19 +5,24 @@ import (
 	"unsafe"
 )
 
+// Ignored tells that a signal is ignored, whatever os/signal says.
+func Ignored(sig syscall.Signal) bool {
+	var now sigaction
+	return action(sig, nil, &now) && *now.handler() == sigIgnore
+}
+
 // Ignore has signals ignored, whatever os/signal has been asked for, until restore is
-// called. An exec keeps that. had are those that were not ignored before.
-func Ignore(signals ...syscall.Signal) (had []syscall.Signal, restore func()) {
+// called. An exec keeps that.
+func Ignore(signals ...syscall.Signal) (restore func()) {
 	before := map[syscall.Signal]sigaction{}
 	for _, sig := range signals {
 		var ignore, old sigaction
 		*ignore.handler() = sigIgnore
 		if action(sig, &ignore, &old) && *old.handler() != sigIgnore {
-			had = append(had, sig)
 			before[sig] = old
 		}
 	}
-	return had, func() {
+	return func() {
 		for sig, old := range before {
 			action(sig, &old, nil)
 		}
@@ -27,8 +32,8 @@ func Ignore(signals ...syscall.Signal) (had []syscall.Signal, restore func()) {
 // Heed gives those of the signals their default action that are ignored.
 func Heed(signals []syscall.Signal) {
 	for _, sig := range signals {
-		var now, standard sigaction
-		if action(sig, nil, &now) && *now.handler() == sigIgnore {
+		var standard sigaction
+		if Ignored(sig) {
 			action(sig, &standard, nil)
 		}
 	}
