@@ -1,9 +1,12 @@
 package control
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -166,6 +169,26 @@ func TestNoRequestIsLostByAHandOverThatIsTakenBack(t *testing.T) {
 	release()
 	check(func(c *caller) map[string]any { return c.hear() })
 	assert.Equal(t, []any{"x"}, func() any { c := call(t, path); c.say(`{"command":"x"}` + "\n"); return c.hear()["log"] }())
+}
+
+// A client of the last image that is to be handed over again before it was read.
+func TestWhatIsNotReadYetIsKeptByAHandOver(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, _ *told) {
+		_, goOn := s.park()
+		ours, theirs := net.Pipe()
+		s.serve(theirs, Peer{Pid: 5}, &HeldClient{Unread: `{"command":"x"}` + "\n" + `{"comm`})
+		synctest.Wait()
+		parked, _ := s.parked()
+		if assert.Len(t, parked, 1) {
+			assert.Equal(t, `{"command":"x"}`+"\n"+`{"comm`, parked[0].rest)
+		}
+		goOn()
+		c := &piped{t, ours, bufio.NewReader(ours)}
+		assert.Equal(t, []any{"x"}, c.hear()["log"])
+		c.say(`and":"y"}` + "\n")
+		assert.Equal(t, []any{"y"}, c.hear()["log"])
+	})
 }
 
 // An image that knows of no clients gets none.
