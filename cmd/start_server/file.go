@@ -59,6 +59,7 @@ func (o *options) readFile() error {
 	if len(o.command) == 0 {
 		o.command = f.program
 	}
+	f.parser = nil
 	f.lines = slices.DeleteFunc(f.lines, func(l iniLine) bool { return o.isGiven(l.name) })
 	o.file = f
 	return nil
@@ -228,7 +229,10 @@ func (o *options) inForce() []string {
 	for _, option := range inFileOptions() {
 		name := option.Tag.Get("long")
 		value := reflect.ValueOf(o).Elem().FieldByIndex(option.Index)
-		variable := os.Getenv(option.Tag.Get("variable"))
+		variable := ""
+		if v := option.Tag.Get("variable"); !slices.Contains(o.DropEnv, v) {
+			variable = os.Getenv(v)
+		}
 		switch value := value.Interface().(type) {
 		case bool:
 			if value || variable != "" && variable != "0" {
