@@ -191,6 +191,25 @@ func TestWhatIsNotReadYetIsKeptByAHandOver(t *testing.T) {
 	})
 }
 
+// It is out of the queue already, and not read yet: the next image would hear nothing of it.
+func TestClientThatIsJustAcceptedIsHandedOver(t *testing.T) {
+	t.Parallel()
+	accepted, goOn := make(chan struct{}), make(chan struct{})
+	last, path := listenWith(t, Config{Ancestors: func(int) []int { close(accepted); <-goOn; return nil }})
+	c := call(t, path)
+	c.say(`{"command":"x"}` + "\n")
+	<-accepted
+	handed := make(chan *Held, 1)
+	go func() {
+		held, _, err := last.Hand(true)
+		assert.NoError(t, err)
+		handed <- held
+	}()
+	eventually(t, last.isParking, "nothing is handed over")
+	close(goOn)
+	assert.Len(t, (<-handed).Clients, 1)
+}
+
 // An image that knows of no clients gets none.
 func TestClientsAreNotHandedToWhoDoesNotKnowThem(t *testing.T) {
 	t.Parallel()
