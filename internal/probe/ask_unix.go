@@ -139,14 +139,15 @@ func (c *Checker) await(ctx context.Context, p *Probe, t Target) error {
 }
 
 // connect opens a connection that no rival accepts: while there are any it is accepted by then.
+// When ctx has ended rivals are not known, and the connection says nothing.
 func (c *Checker) connect(ctx context.Context, place int, t Target) (int, error) {
 	for {
 		n, err := t.Connect(ctx, place)
-		if err != nil || len(t.rivals(ctx)) == 0 {
+		if err != nil || len(t.rivals(ctx)) == 0 && ctx.Err() == nil {
 			return n, err
 		}
 		err = c.awaitAccepted(ctx, n)
-		if err == nil && !acceptedByAny(n, t.rivals(ctx)) {
+		if err == nil && !acceptedByAny(n, t.rivals(ctx)) && ctx.Err() == nil {
 			return n, nil
 		}
 		syscall.Close(n)
