@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -168,14 +169,7 @@ func (t *Target) rivals(ctx context.Context) []int {
 }
 
 func acceptedByAny(n int, pids []int) bool {
-	for _, pid := range pids {
-		for p := range proc.Tree(pid) {
-			if socket.AcceptedBy(n, p) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(pids, func(pid int) bool { return socket.AcceptedBy(n, proc.Tree(pid)) })
 }
 
 // awaitAccepted blocks until a connection was accepted, or ctx ends.
