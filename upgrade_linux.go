@@ -382,7 +382,7 @@ func (s *Starter) goOn(ctx context.Context) error {
 	}
 	var groups []supervise.Leftovers
 	for _, o := range h.Loop.Leftovers {
-		groups = append(groups, proc.AdoptLeftovers(o.Pid))
+		groups = append(groups, proc.AdoptLeftovers(o.Pid, o.Pids))
 	}
 	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, processes, groups)
 }

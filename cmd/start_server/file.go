@@ -59,6 +59,7 @@ func (o *options) readFile() error {
 	if len(o.command) == 0 {
 		o.command = f.program
 	}
+	f.parser = nil
 	f.lines = slices.DeleteFunc(f.lines, func(l iniLine) bool { return o.isGiven(l.name) })
 	o.file = f
 	return nil
@@ -226,21 +227,12 @@ func (f *inFile) whose(fault string) string {
 func (o *options) inForce() []string {
 	var args []string
 	for _, option := range inFileOptions() {
-		name := option.Tag.Get("long")
-		value := reflect.ValueOf(o).Elem().FieldByIndex(option.Index)
-		variable := os.Getenv(option.Tag.Get("variable"))
-		switch value := value.Interface().(type) {
-		case bool:
-			if value || variable != "" && variable != "0" {
-				args = append(args, "--"+name)
-			}
-		case string:
-			if value = cmp.Or(value, variable); value != "" {
-				args = append(args, "--"+name+"="+value)
-			}
-		case []string:
-			for _, one := range value {
-				args = append(args, "--"+name+"="+one)
+		arg := "--" + option.Tag.Get("long")
+		for _, value := range o.valuesOf(option) {
+			if option.Type.Kind() == reflect.Bool {
+				args = append(args, arg)
+			} else {
+				args = append(args, arg+"="+value)
 			}
 		}
 	}
@@ -248,6 +240,29 @@ func (o *options) inForce() []string {
 		args = append(append(args, "--"), o.command...)
 	}
 	return args
+}
+
+// valuesOf are the values of an option that are in force; none: it is not given. A switch has
+// one.
+func (o *options) valuesOf(option reflect.StructField) []string {
+	variable := option.Tag.Get("variable")
+	standIn := ""
+	if !slices.Contains(o.DropEnv, variable) {
+		standIn = os.Getenv(variable)
+	}
+	switch value := reflect.ValueOf(o).Elem().FieldByIndex(option.Index).Interface().(type) {
+	case bool:
+		if value || standIn != "" && standIn != "0" {
+			return []string{"given"}
+		}
+	case string:
+		if value = cmp.Or(value, standIn); value != "" {
+			return []string{value}
+		}
+	case []string:
+		return value
+	}
+	return nil
 }
 
 // writeFile writes a command line, as inForce gives it, as a file of options. What is not

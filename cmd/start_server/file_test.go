@@ -49,6 +49,8 @@ func TestOptionsFromAFile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, want.inForce(), o.inForce())
 	assert.Equal(t, want.set, o.set, "and their values are read")
+	assert.Nil(t, o.parser, "what only parsing needs is not kept")
+	assert.Nil(t, o.file.parser)
 }
 
 func TestCommandLineGoesBeforeTheFile(t *testing.T) {
@@ -181,6 +183,22 @@ func TestVariablesAreInForce(t *testing.T) {
 	assert.Equal(t, []string{"--envdir=/etc/env", "--kill-old-delay=3", "--enable-auto-restart", "--auto-restart-interval=99", "--", "x"}, o.inForce())
 	t.Setenv("ENABLE_AUTO_RESTART", "0")
 	assert.NotContains(t, o.inForce(), "--enable-auto-restart")
+	o, err = parse([]string{"--drop-env=ENVDIR", "--drop-env=AUTO_RESTART_INTERVAL", "--", "x"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"--drop-env=ENVDIR", "--drop-env=AUTO_RESTART_INTERVAL", "--kill-old-delay=7", "--", "x"}, o.inForce(), "those that are dropped are not")
+}
+
+// Variables are the same after an upgrade: what comes of one has not changed.
+func TestVariablesDoNotChange(t *testing.T) {
+	t.Setenv("KILL_OLD_DELAY", "7")
+	t.Setenv("ENABLE_AUTO_RESTART", "1")
+	path := file(t, "program = x\n")
+	o, err := parse([]string{"--config=" + path})
+	require.NoError(t, err)
+	assert.Empty(t, o.changes(o.inForce()))
+	another, err := parse([]string{"--config=" + path, "--kill-old-delay=3", "--port=80"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"--port is 80 now, and was not given", "--kill-old-delay is 3 now, and was 7"}, another.changes(o.inForce()))
 }
 
 // What is sent to another start_server names the file, by its whole path.

@@ -230,7 +230,7 @@ func TestHelpHasSectionsWithAnExampleEach(t *testing.T) {
 		o, err := parse(args[1:])
 		assert.NoError(t, err, s.example)
 		shown := slices.ContainsFunc(s.options, func(option reflect.StructField) bool {
-			return o.parser.FindOptionByLongName(option.Tag.Get("long")).IsSet()
+			return o.isGiven(option.Tag.Get("long"))
 		})
 		assert.True(t, shown, "the example shows an option of the section: %s", s.example)
 	}

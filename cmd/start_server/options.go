@@ -113,7 +113,7 @@ type options struct {
 	Version     bool   `long:"version" description:"print the version"`
 
 	command []string
-	parser  *flags.Parser
+	parser  *flags.Parser  // nil: all is parsed
 	given   []string       // the options on the command line, in full
 	file    *inFile        // nil: there is none
 	set     starter.Config // the parsed values of the fields above
@@ -130,6 +130,7 @@ func parse(args []string) (*options, error) {
 	if o.parser, err = cmdline.Parser("start_server", usage, o); err != nil {
 		return nil, err
 	}
+	defer func() { o.parser = nil }() // 64 KB, and o is there as long as the process
 	rest, err := o.spellOut(args)
 	if err != nil {
 		return nil, err

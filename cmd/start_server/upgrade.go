@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -71,7 +70,7 @@ func (o *options) changes(old []string) []string {
 	}
 	var lines []string
 	for _, option := range inFileOptions() {
-		is, was := given(option, o), given(option, before)
+		is, was := shown(o.valuesOf(option)), shown(before.valuesOf(option))
 		if is != was {
 			lines = append(lines, fmt.Sprintf("--%s is %s now, and was %s", option.Tag.Get("long"), is, was))
 		}
@@ -82,21 +81,10 @@ func (o *options) changes(old []string) []string {
 	return lines
 }
 
-// given is how the value of an option is shown.
-func given(option reflect.StructField, o *options) string {
-	switch v := reflect.ValueOf(o).Elem().FieldByIndex(option.Index).Interface().(type) {
-	case bool:
-		if v {
-			return "given"
-		}
-	case string:
-		if v != "" {
-			return v
-		}
-	case []string:
-		if len(v) > 0 {
-			return strings.Join(v, " ")
-		}
+// shown is how the values of an option are shown.
+func shown(values []string) string {
+	if len(values) == 0 {
+		return "not given"
 	}
-	return "not given"
+	return strings.Join(values, " ")
 }

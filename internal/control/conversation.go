@@ -81,10 +81,12 @@ func (c *client) talk() {
 // input is what the client says, after what is known already.
 func (c *client) input() *bufio.Reader {
 	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
 	rest := c.rest
 	c.rest = ""
-	return bufio.NewReaderSize(io.MultiReader(strings.NewReader(rest), c.conn), maxRequest)
+	c.server.mu.Unlock()
+	in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(rest), c.conn), maxRequest)
+	_, _ = in.Peek(len(rest)) // it is buffered, for another hand over before it is read
+	return in
 }
 
 // park waits until requests are read again. rest was read, and is not carried out.

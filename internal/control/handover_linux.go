@@ -69,8 +69,9 @@ func (s *Server) park() (parked []*client, goOn func()) {
 	}
 }
 
-// parked are the clients of which nothing is read any more, and whether others have yet to be.
+// parked are the clients of which nothing is read any more, and whether there are others yet.
 func (s *Server) parked() (parked []*client, busy bool) {
+	busy = s.accepting.Load() > 0 // then a client may not be on the list yet
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.clients {

@@ -1,9 +1,12 @@
 package control
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -166,6 +169,45 @@ func TestNoRequestIsLostByAHandOverThatIsTakenBack(t *testing.T) {
 	release()
 	check(func(c *caller) map[string]any { return c.hear() })
 	assert.Equal(t, []any{"x"}, func() any { c := call(t, path); c.say(`{"command":"x"}` + "\n"); return c.hear()["log"] }())
+}
+
+// A client of the last image that is to be handed over again before it was read.
+func TestWhatIsNotReadYetIsKeptByAHandOver(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, _ *told) {
+		_, goOn := s.park()
+		ours, theirs := net.Pipe()
+		s.serve(theirs, Peer{Pid: 5}, &HeldClient{Unread: `{"command":"x"}` + "\n" + `{"comm`})
+		synctest.Wait()
+		parked, _ := s.parked()
+		if assert.Len(t, parked, 1) {
+			assert.Equal(t, `{"command":"x"}`+"\n"+`{"comm`, parked[0].rest)
+		}
+		goOn()
+		c := &piped{t, ours, bufio.NewReader(ours)}
+		assert.Equal(t, []any{"x"}, c.hear()["log"])
+		c.say(`and":"y"}` + "\n")
+		assert.Equal(t, []any{"y"}, c.hear()["log"])
+	})
+}
+
+// It is out of the queue already, and not read yet: the next image would hear nothing of it.
+func TestClientThatIsJustAcceptedIsHandedOver(t *testing.T) {
+	t.Parallel()
+	accepted, goOn := make(chan struct{}), make(chan struct{})
+	last, path := listenWith(t, Config{Ancestors: func(int) []int { close(accepted); <-goOn; return nil }})
+	c := call(t, path)
+	c.say(`{"command":"x"}` + "\n")
+	<-accepted
+	handed := make(chan *Held, 1)
+	go func() {
+		held, _, err := last.Hand(true)
+		assert.NoError(t, err)
+		handed <- held
+	}()
+	eventually(t, last.isParking, "nothing is handed over")
+	close(goOn)
+	assert.Len(t, (<-handed).Clients, 1)
 }
 
 // An image that knows of no clients gets none.

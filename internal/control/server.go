@@ -80,6 +80,8 @@ type Server struct {
 	context context.Context // of requests
 	stop    context.CancelCauseFunc
 
+	accepting atomic.Int32 // calls of accept that have not returned
+
 	socket   sync.Mutex // guards what follows
 	listener *listener
 	retired  bool // it is not to be made anew
@@ -178,6 +180,8 @@ func (s *Server) disconnect() {
 }
 
 func (s *Server) accept(l *listener) {
+	s.accepting.Add(1)
+	defer s.accepting.Add(-1)
 	for {
 		s.aside.Wait(s.done)
 		conn, err := l.AcceptUnix()

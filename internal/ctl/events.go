@@ -63,6 +63,7 @@ func events(ctx context.Context, name, path string, p *printer) (who string, err
 		if !p.handedOver { // one that hangs up each time is not called without end
 			wait(ctx, callPause-time.Since(began))
 		}
+		p.handedOver = false
 	}
 }
 

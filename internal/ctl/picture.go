@@ -223,10 +223,7 @@ const stateColumn = 1
 func (p *picture) workerRows(u *usage) []string {
 	t := table{{"GEN", "STATE", "SLOT", "PID", "AGE", "MEMORY", "CPU", "STATUS"}}
 	for _, w := range p.workers {
-		pid, old, says := strconv.Itoa(w.Pid), age(w.Age), w.Says
-		if w.NextTry != nil {
-			pid, old, says = "-", "-", "next try in "+age(*w.NextTry)
-		}
+		pid, old, says := cellsOf(w)
 		uses, _ := u.of(w.Pid)
 		t = append(t, []string{strconv.Itoa(w.Generation), string(w.State), strconv.Itoa(w.Slot), pid, old, uses.size(), uses.share(), says})
 	}

@@ -72,10 +72,7 @@ func writeWorkers(w io.Writer, s *control.Status) {
 		if v.ReadyAfter != nil {
 			ready = age(*v.ReadyAfter)
 		}
-		pid, old, says := strconv.Itoa(v.Pid), age(v.Age), v.Says
-		if v.NextTry != nil {
-			pid, old, says = "-", "-", "next try in "+age(*v.NextTry)
-		}
+		pid, old, says := cellsOf(v)
 		t = append(t, []string{strconv.Itoa(v.Generation), string(v.State), strconv.Itoa(v.Slot), pid, old, ready, says})
 	}
 	t.write(w, screen)
@@ -83,6 +80,14 @@ func writeWorkers(w io.Writer, s *control.Status) {
 		fmt.Fprintln(w)
 		ended.write(w, screen)
 	}
+}
+
+// cellsOf are those of a worker, which may be missing.
+func cellsOf(w control.Worker) (pid, old, says string) {
+	if w.NextTry != nil {
+		return "-", "-", "next try in " + age(*w.NextTry)
+	}
+	return strconv.Itoa(w.Pid), age(w.Age), w.Says
 }
 
 // What stands in the place of a table that has no row.

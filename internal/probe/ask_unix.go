@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -139,14 +140,15 @@ func (c *Checker) await(ctx context.Context, p *Probe, t Target) error {
 }
 
 // connect opens a connection that no rival accepts: while there are any it is accepted by then.
+// When ctx has ended rivals are not known, and the connection says nothing.
 func (c *Checker) connect(ctx context.Context, place int, t Target) (int, error) {
 	for {
 		n, err := t.Connect(ctx, place)
-		if err != nil || len(t.rivals(ctx)) == 0 {
+		if err != nil || len(t.rivals(ctx)) == 0 && ctx.Err() == nil {
 			return n, err
 		}
 		err = c.awaitAccepted(ctx, n)
-		if err == nil && !acceptedByAny(n, t.rivals(ctx)) {
+		if err == nil && !acceptedByAny(n, t.rivals(ctx)) && ctx.Err() == nil {
 			return n, nil
 		}
 		syscall.Close(n)
@@ -167,14 +169,7 @@ func (t *Target) rivals(ctx context.Context) []int {
 }
 
 func acceptedByAny(n int, pids []int) bool {
-	for _, pid := range pids {
-		for p := range proc.Tree(pid) {
-			if socket.AcceptedBy(n, p) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(pids, func(pid int) bool { return socket.AcceptedBy(n, proc.Tree(pid)) })
 }
 
 // awaitAccepted blocks until a connection was accepted, or ctx ends.

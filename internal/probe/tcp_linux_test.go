@@ -81,6 +81,17 @@ func TestARivalDoesNotAnswer(t *testing.T) {
 	defer func() { child.Process.Kill(); child.Wait() }()
 	rivals = []int{child.Process.Pid}
 	assert.NoError(t, c.Still(t.Context(), target))
+	for told := range 2 { // nobody tells, as while an upgrade goes on, whether there are rivals any more
+		calls := 0
+		target.Rivals = func(ctx context.Context) []int {
+			if calls++; calls%2 == told {
+				return []int{os.Getpid()}
+			}
+			<-ctx.Done()
+			return nil
+		}
+		assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: it was not accepted within 0.2s")
+	}
 }
 
 // TestALongCommandIsNotToldInFull: a reason is a line.

@@ -33,8 +33,8 @@ func Adopt(h Handed) *Process {
 }
 
 // AdoptLeftovers is what a child has left behind that was waited for by the last image, and led
-// a process group.
-func AdoptLeftovers(pid int) *Leftovers { return &Leftovers{group: pid} }
+// a process group; pids are as that has found them.
+func AdoptLeftovers(leader int, pids []int) *Leftovers { return &Leftovers{leader, pids} }
 
 // holdTime is how long HoldWaits waits for a wait4(2) under way, which does not block
 // where there are pidfds.

@@ -254,6 +254,9 @@ func (o *OnEvent) Hand() (h Handed, again func()) {
 // GoOn goes on with what another image has handed over.
 func (o *OnEvent) GoOn(h Handed) {
 	if h.Running != nil {
+		o.starting.Lock()
+		o.running, o.since = h.Running, h.Since
+		o.starting.Unlock()
 		o.queue.Add(func() { o.await(h.Running, h.Since) })
 	}
 	o.mu.Lock()

@@ -225,3 +225,18 @@ func TestEventsThatTheLastImageHasDroppedAreTold(t *testing.T) {
 	lines := bubble(t, nil, 0, func(o *OnEvent, _ *commands) { o.GoOn(h) })
 	assert.Equal(t, []string{fmt.Sprintf("%d events dropped, as the commands for events are too slow", h.Dropped)}, lines)
 }
+
+// A command that the last image has started, and that is under way yet, is handed over again.
+func TestCommandIsHandedOverTwice(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, 2*time.Second, func(o *OnEvent, c *commands) {
+		last := Handed{Running: &commandRun{c, make(chan int, 1)}, Since: time.Now().Add(-time.Second)}
+		o.GoOn(last)
+		h, _ := o.Hand()
+		assert.Equal(t, last.Running, h.Running)
+		assert.Equal(t, last.Since, h.Since)
+		time.Sleep(time.Minute)
+		h, _ = o.Hand()
+		assert.Nil(t, h.Running, "it has ended")
+	})
+}

@@ -31,12 +31,12 @@ type Orphans struct {
 	done   chan struct{} // closed when they are gone, or let be; nil: they are not to go
 
 	acting   sync.Mutex // held while something is done to them
-	plan     retirement
+	plan     Retirement
 	killedAt time.Time // zero: they were not
 }
 
-// retirement is how they are told to go.
-type retirement struct {
+// Retirement is how they are told to go.
+type Retirement struct {
 	Signal  os.Signal
 	At      time.Time // zero: they are not to go yet
 	Told    bool
@@ -76,7 +76,7 @@ func (o *Orphans) Retire(sig os.Signal, delay, timeout time.Duration) {
 		return
 	}
 	o.acting.Lock()
-	o.plan = retirement{Signal: sig, At: time.Now().Add(delay), Timeout: timeout}
+	o.plan = Retirement{Signal: sig, At: time.Now().Add(delay), Timeout: timeout}
 	o.acting.Unlock()
 	o.begin()
 }
@@ -192,11 +192,7 @@ func (o *Orphans) Close() error {
 // HeldOrphans are Orphans as one image of this program hands them over to the next.
 type HeldOrphans struct {
 	Orphans []Orphan
-	Signal  os.Signal
-	At      time.Time
-	Told    bool
-	Timeout time.Duration
-	KillAt  time.Time
+	Plan    Retirement
 }
 
 // Hand is them, as they are; nil: there are none. Nothing is done to them until again is called.
@@ -208,8 +204,7 @@ func (o *Orphans) Hand() (h *HeldOrphans, again func()) {
 	if len(o.All) == 0 {
 		return nil, o.acting.Unlock
 	}
-	p := o.plan
-	h = &HeldOrphans{Signal: p.Signal, At: p.At, Told: p.Told, Timeout: p.Timeout, KillAt: p.KillAt}
+	h = &HeldOrphans{Plan: o.plan}
 	for _, orphan := range o.All {
 		h.Orphans = append(h.Orphans, *orphan)
 	}
@@ -218,7 +213,7 @@ func (o *Orphans) Hand() (h *HeldOrphans, again func()) {
 
 // AdoptOrphans takes over those of the last image, to which nothing is done until GoOn is called.
 func AdoptOrphans(h *HeldOrphans, log func(format string, args ...any)) *Orphans {
-	o := &Orphans{Log: log, plan: retirement{h.Signal, h.At, h.Told, h.Timeout, h.KillAt}}
+	o := &Orphans{Log: log, plan: h.Plan}
 	for _, orphan := range h.Orphans {
 		o.All = append(o.All, &orphan)
 	}

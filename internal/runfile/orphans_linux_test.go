@@ -172,8 +172,8 @@ func TestOrphansAreHandedOver(t *testing.T) {
 	s.says(t, fmt.Sprintf("sending TERM to workers of a superdaemon that was killed:%d", pid))
 	h, _ := o.Hand() // and it does nothing more
 	require.NotNil(t, h)
-	assert.True(t, h.Told)
-	assert.False(t, h.KillAt.IsZero())
+	assert.True(t, h.Plan.Told)
+	assert.False(t, h.Plan.KillAt.IsZero())
 	heard := &said{}
 	next := AdoptOrphans(h, heard.printf)
 	assert.True(t, next.Asked())
@@ -188,7 +188,7 @@ func TestOrphansAreHandedOver(t *testing.T) {
 	o, _ = found(t, later)
 	h, again := o.Hand()
 	again()
-	assert.True(t, h.At.IsZero(), "they are not to go")
+	assert.True(t, h.Plan.At.IsZero(), "they are not to go")
 	kept := AdoptOrphans(h, heard.printf)
 	kept.GoOn()
 	assert.False(t, kept.Asked())

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"os"
 	"strconv"
@@ -44,11 +45,19 @@ func Accepted(fd int) (bool, error) {
 	return state == tcpCloseWait, err
 }
 
-// AcceptedBy tells whether a process has the other end of a connection that was accepted. It
-// reads what that has open.
-func AcceptedBy(fd, pid int) bool {
+// AcceptedBy tells whether one of the processes has the other end of a connection that was
+// accepted. It reads what they have open.
+func AcceptedBy(fd int, pids iter.Seq[int]) bool {
 	inode, err := otherInode(fd)
-	return err == nil && inode != 0 && Has(pid, map[uint64]bool{uint64(inode): true})
+	if err != nil || inode == 0 {
+		return false
+	}
+	for pid := range pids {
+		if Has(pid, map[uint64]bool{uint64(inode): true}) {
+			return true
+		}
+	}
+	return false
 }
 
 // otherInode is that of the other end; 0: it has none.

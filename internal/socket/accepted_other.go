@@ -5,10 +5,11 @@ package socket
 import (
 	"errors"
 	"fmt"
+	"iter"
 )
 
 // AcceptedBy is for Linux, too.
-func AcceptedBy(int, int) bool { return false }
+func AcceptedBy(int, iter.Seq[int]) bool { return false }
 
 // Accepted is for Linux.
 func Accepted(int) (bool, error) {

@@ -112,6 +112,7 @@ type FrozenLeftover struct {
 
 	Side   int
 	KillAt time.Time // zero: it was killed
+	Pids   []int     // of Leftovers
 }
 
 // Where a worker is.
@@ -256,7 +257,7 @@ func (l *loop) frozen() (*Frozen, []Process) {
 		f.HeirsFailed, f.LastHeir = l.renewal.failures, l.renewal.last
 	}
 	for _, o := range l.leftovers {
-		f.Leftovers = append(f.Leftovers, FrozenLeftover{o.of.Generation, o.of.Slot, o.of.Pid, o.side, o.killAt})
+		f.Leftovers = append(f.Leftovers, FrozenLeftover{o.of.Generation, o.of.Slot, o.of.Pid, o.side, o.killAt, o.group.Pids()})
 	}
 	for _, r := range l.slots {
 		f.Slots = append(f.Slots, FrozenSlot{r.last, r.failures, r.starts, r.ended})

@@ -70,6 +70,7 @@ func (w *world) handOver(c Config) error {
 	left := map[int]*heired{}
 	for _, o := range frozen.Leftovers {
 		i := slices.IndexFunc(w.groups, func(g *group) bool { return g.of.Pid == o.Pid })
+		assert.Equal(w.t, w.groups[i].Pids(), o.Pids, "who they are, as rivals of a probed worker")
 		left[o.Pid] = &heired{w.groups[i], make(chan struct{})}
 		groups = append(groups, left[o.Pid])
 	}

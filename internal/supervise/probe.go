@@ -49,7 +49,7 @@ func (l *loop) ask(w *worker, limit time.Duration, again bool) {
 
 // Rivals are the pids of those that have the same sockets as a worker, and may answer in its
 // place: other workers in its slot and on its side, as the one that it is to replace, and what
-// such have left behind. There are none after the end, or when ctx ends.
+// such have left behind and is waited for. There are none after the end, or when ctx ends.
 func (s *Supervisor) Rivals(ctx context.Context, w Worker) []int {
 	reply := make(chan []int, 1)
 	if s.post(ctx, rivalsAsked{w, reply}) != nil {
