@@ -233,6 +233,24 @@ func TestUpgradeOfADaemon(t *testing.T) {
 	isGone(t, pid)
 }
 
+// Its caller does not wait for ever for what the next image cannot tell it.
+func TestUpgradeOfADaemonThatIsNotReady(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	cmd := exec.Command(ours, "--daemonize=ready", "--log-file=log", "--pid-file=pid", "--status-file=status", "--control=ctl", "--interval=3", "--", "sleep", "1000")
+	cmd.Dir = dir
+	printed := &output{}
+	cmd.Stderr = printed
+	require.NoError(t, cmd.Start())
+	d := &daemon{t: t, dir: dir, out: printed}
+	seesIn(t, func() string { return d.file("log") }, 1, `^starting new worker`)
+	d.upgraded("--keep-workers")
+	assert.Error(t, cmd.Wait())
+	assert.Contains(t, printed.String(), fmt.Sprintf("the daemon, process %d, was upgraded before it was ready, and runs: --status tells how it goes on", daemonPid(t, dir)))
+	code, text := command(t, dir, ours, "--stop", "--pid-file=pid")
+	assert.Zero(t, code, text)
+}
+
 // Orphans of before are waited for after, and workers' exits are not taken for theirs.
 func TestUpgradeOfPID1(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,13 +88,16 @@ func daemonize(stderr io.Writer) int {
 		}
 	}
 	var status syscall.WaitStatus
-	for {
-		_, err = syscall.Wait4(pid, &status, 0, nil)
-		if err != syscall.EINTR {
-			break
+	ended := 0
+	for end := time.Now().Add(endTime); ended == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		ended, err = syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+		if err == syscall.EINTR {
+			ended = 0
 		}
 	}
 	switch {
+	case ended == 0: // the next image does not have the pipe
+		return fail(stderr, exitError, fmt.Errorf("the daemon, process %d, was upgraded before it was ready, and runs: --status tells how it goes on", pid))
 	case err != nil:
 		return fail(stderr, exitError, fmt.Errorf("cannot wait for the daemon: %w", err))
 	case status.Exited() && status.ExitStatus() > 0:
@@ -103,6 +107,9 @@ func daemonize(stderr io.Writer) int {
 	}
 	return fail(stderr, exitError, errors.New("the daemon ended before it was ready"))
 }
+
+// endTime is how long the end of a process may take that has closed its files.
+const endTime = 10 * time.Second
 
 // inherited is the daemon's descriptors: null for 0, 1 and 2, and then those that we were
 // started with, at the same numbers. They may be sockets for the workers.
