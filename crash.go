@@ -122,10 +122,11 @@ func (s *Starter) bound(f *survivors) {
 	s.reports.store.Sync()
 }
 
-// lost is called when not all could be bound. It returns what err is to be told with.
+// lost is called when not all could be bound. It returns what err is to be told with. What the last
+// image has handed over is that one's again.
 func (f *survivors) lost(s *Starter, err error) error {
 	socket.Drop(f.held)
-	if s.orphans != nil {
+	if s.orphans != nil && s.handed == nil {
 		s.orphans.Keep(func(*runfile.Orphan) bool { return false })
 	}
 	if used := (*socket.InUseError)(nil); f.why != nil && errors.As(err, &used) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -93,4 +94,16 @@ func TestDrainedRestartWaitsForTheStatusFile(t *testing.T) {
 	for last = range asked {
 	}
 	assert.Contains(t, last, `"status"`)
+}
+
+// That another image goes on may be said before the status is. Then the restart was not read.
+func TestRestartIsAskedAgainOfTheNextImage(t *testing.T) {
+	t.Parallel()
+	const handedOver, restarted = `{"version":1,"event":"handed-over"}`, `{"version":1,"ok":true,"generation":3}`
+	path := superdaemon(t, []string{subscribed, handedOver, standing}, []string{subscribed, handedOver, standing}, []string{subscribed, standing, restarted})
+	a, err := Call(t.Context(), "start_server", path, true)
+	require.NoError(t, err)
+	defer func() { a.Close() }()
+	var out strings.Builder
+	assert.NoError(t, a.Restart(t.Context(), &out, false))
 }

@@ -310,9 +310,10 @@ func (a *Superdaemon) isThere(ctx context.Context) bool {
 }
 
 // follows connects again if the superdaemon has hung up because another image of it goes on, of
-// which p has heard.
+// which p has heard, or Call.
 func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
-	if !p.isHandedOver() {
+	heardBefore := slices.ContainsFunc(a.since, func(h heard) bool { return h.Event.Event == "handed-over" })
+	if !heardBefore && !p.isHandedOver() {
 		return false
 	}
 	next, err := Call(ctx, a.Status.Name, a.path, true)
@@ -320,7 +321,7 @@ func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
 		return false
 	}
 	a.Client.Close()
-	a.Client, a.Status = next.Client, next.Status
+	a.Client, a.Status, a.since = next.Client, next.Status, next.since
 	p.goesOn(a.Status)
 	return true
 }
