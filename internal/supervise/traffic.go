@@ -18,6 +18,8 @@ type Traffic interface {
 	// Split has share of All new connections go to a side, and the others to the other
 	// one. It is called by the loop, and must not block.
 	Split(side, share int) error
+	// Take says that a generation begins on a side. It is called by the loop, and must not block.
+	Take(side int)
 	// Drain blocks, outside the loop, until no connection waits on a side that gets none
 	// any more, or for so long as they may wait.
 	Drain(side int)
@@ -164,6 +166,7 @@ func (l *loop) takeSide() (n int, ok bool) {
 	}
 	l.sides.each[n] = side{taken: true, serial: l.sides.each[n].serial}
 	l.sides.busy = false
+	l.Traffic.Take(n)
 	return n, true
 }
 

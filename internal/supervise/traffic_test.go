@@ -341,3 +341,63 @@ func TestCanaryInTheNextImage(t *testing.T) {
 		assert.True(t, w.worker(2, 0).told())
 	})
 }
+
+// The next image may have no sockets of which there are two sets.
+func TestNextImageWithoutTraffic(t *testing.T) {
+	without := func(w *world) {
+		w.traffic = nil
+		require.NoError(t, w.handOver(Config{Workers: 1, Proof: Lived(time.Second)}))
+	}
+	t.Run("a generation stands by", func(t *testing.T) {
+		apart(t, Config{KeepOld: time.Hour}, func(w *world, x *traffic) {
+			w.restart()
+			w.sleep(2 * time.Second)
+			without(w)
+			w.sleep(time.Second)
+			assert.True(t, w.worker(1, 0).told(), "nobody can go back to it")
+			assert.False(t, w.worker(2, 0).told())
+			assert.EqualError(t, w.sup.Rollback(w.t.Context(), "test").Err, "there is no generation to go back to: generations share their sockets (see --blue-green)")
+		})
+	})
+	t.Run("old workers accept what waits for them", func(t *testing.T) {
+		apart(t, Config{}, func(w *world, x *traffic) {
+			w.restart()
+			w.sleep(1100 * time.Millisecond)
+			without(w)
+			w.sleep(time.Second)
+			assert.True(t, w.worker(1, 0).told())
+		})
+	})
+	t.Run("a canary", func(t *testing.T) {
+		apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+			reply := w.restart()
+			w.sleep(2 * time.Second)
+			without(w)
+			assert.ErrorIs(t, answered(reply), errHandedOver)
+			assert.NotEqual(t, PhaseCanary, w.status().Phase)
+			w.sleep(2 * time.Second)
+			assert.Equal(t, 2, w.status().Generation)
+			assert.True(t, w.worker(1, 0).told())
+		})
+	})
+}
+
+// Those that are live then have the first of two sides, of sockets that are all new.
+func TestNextImageWithTraffic(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.traffic = &traffic{w: w, share: All, slow: 500 * time.Millisecond, canaries: map[int]bool{}, back: map[int]bool{}}
+		require.NoError(t, w.handOver(Config{Workers: 1, Proof: Lived(time.Second)}))
+		assert.Equal(t, [2]int{All, 0}, w.traffic.shares())
+		w.restart()
+		w.sleep(2 * time.Second)
+		assert.Equal(t, [2]int{0, All}, w.traffic.shares())
+		w.restart()
+		w.sleep(2 * time.Second)
+		assert.Len(t, w.procs, 2, "one has the other side yet")
+		w.goes()
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []string{"2.0", "3.0"}, w.served())
+	})
+}
