@@ -191,15 +191,12 @@ func (l *loop) inherits(next, old *worker) {
 		return
 	}
 	l.leaves(old, retired)
-	renewed.Old, renewed.Signal, renewed.Delay = old.id(), l.RetireSignal, l.settings.KillOldDelay
-	old.retireAt = l.now.Add(renewed.Delay)
+	renewed.Old, renewed.Signal = old.id(), l.signalFor(old)
 	if !old.health.hung {
-		l.tell(renewed)
-		return
+		renewed.Delay = l.settings.KillOldDelay
 	}
-	renewed.Signal, renewed.Delay = l.HungSignal, 0
+	old.retireAt = l.now.Add(renewed.Delay)
 	l.tell(renewed)
-	l.retireOne(old)
 }
 
 // heirGone is for a successor that has failed before it had the slot.

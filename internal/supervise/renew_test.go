@@ -220,6 +220,25 @@ func TestRivals(t *testing.T) {
 	})
 }
 
+// It may be slow rather than hang, and all that serves.
+func TestHungWorkerStaysUntilAllSlotsHaveAWorker(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung, other := w.worker(1, 0), w.worker(1, 1)
+		w.isAlive(hung)
+		w.sleep(10*time.Second + 500*time.Millisecond)
+		require.Len(t, seen[Hung](w), 1)
+		w.exit(other, broken)
+		w.sleep(600 * time.Millisecond)
+		require.Len(t, seen[Renewed](w), 1)
+		assert.Empty(t, hung.signals, "what takes the other slot has not proved itself")
+		w.sleep(time.Second)
+		assert.Equal(t, hungSignal, hung.signals[0])
+		assert.Equal(t, []Retiring{{[]Worker{hung.id}, hungSignal}}, seen[Retiring](w))
+	})
+}
+
 func TestHungWorkerInTheNextImage(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
