@@ -45,6 +45,7 @@ func (w *world) handOver(c Config) error {
 		}
 	case <-left:
 	}
+	synctest.Wait() // what the last image leaves undone it does not do later
 	heirs := map[Process]*adopted{}
 	var next []Process
 	for _, p := range processes {

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -297,6 +298,26 @@ func TestLiveGenerationThatEndsWhileAnotherOneStarts(t *testing.T) {
 			assert.Equal(t, [2]int{0, All}, x.shares(), "it is all that serves")
 			assert.NoError(t, answered(reply))
 		})
+	})
+}
+
+// What takes the place of its workers has not proved itself when the canary is all that serves.
+func TestGenerationWithoutAProvenWorkerDoesNotStandBy(t *testing.T) {
+	apart(t, Config{Workers: 2, Canary: steps, KeepOld: time.Hour}, func(w *world, x *traffic) {
+		reply := w.restart()
+		w.sleep(1500 * time.Millisecond)
+		w.exit(w.worker(1, 0), broken)
+		w.exit(w.worker(1, 1), broken)
+		assert.NoError(t, answered(reply))
+		w.sleep(600 * time.Millisecond)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 0).signals, "nobody can go back to it")
+		w.exit(w.worker(2, 0), broken)
+		w.exit(w.worker(2, 1), broken)
+		assert.Empty(t, seen[RolledBack](w))
+		assert.Equal(t, [2]int{0, All}, x.shares(), "clients wait for the next one")
+		w.goes()
+		w.sleep(5 * time.Second)
+		assert.Equal(t, PhaseServing, w.status().Phase)
 	})
 }
 
