@@ -321,6 +321,23 @@ func TestGenerationWithoutAProvenWorkerDoesNotStandBy(t *testing.T) {
 	})
 }
 
+func TestGenerationThatStandsByWithAWorkerThatIsBeingSpawned(t *testing.T) {
+	apart(t, Config{Workers: 2, Proof: Notified(time.Minute), KeepOld: time.Hour}, func(w *world, x *traffic) {
+		w.ready(w.worker(1, 0))
+		w.ready(w.worker(1, 1))
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.locked(func() { w.slowSpawn = 10 * time.Second })
+		w.exit(w.worker(1, 0), broken)
+		w.ready(w.worker(2, 0))
+		w.ready(w.worker(2, 1))
+		w.sleep(time.Second)
+		w.exit(w.worker(2, 0), broken)
+		w.exit(w.worker(2, 1), broken)
+		assert.Equal(t, [2]int{All, 0}, x.shares(), "what is there of it serves")
+	})
+}
+
 func TestWhatNobodyHasAcceptedIsClosed(t *testing.T) {
 	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
 		reply := w.restart()
