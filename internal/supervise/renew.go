@@ -178,6 +178,12 @@ func (l *loop) isUnwell(w *worker) bool {
 
 func (l *loop) tooOld(w *worker) bool { return l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w))) }
 
+// hasHeir tells that a successor of a live worker is on its way.
+func (l *loop) hasHeir(w *worker) bool {
+	next := l.renewal.heir
+	return next != nil && l.live.in(next.slot) == w
+}
+
 // isHeir tells that a worker is of the live generation, which may be another one by now.
 func (l *loop) isHeir(w *worker) bool { return w.number == l.live.number && w.side == l.live.side }
 
@@ -288,7 +294,11 @@ func (l *loop) onMeasured(m measured) {
 			h.first = max(memory, 1)
 		}
 		since := h.first > l.MaxMemory && memory < 2*h.first // the next one would have as much
-		if memory <= l.MaxMemory || h.told && (since || h.large) {
+		switch {
+		case memory <= l.MaxMemory:
+			h.large = h.large && l.hasHeir(w) // which is not given up: it would be large again
+			continue
+		case h.told && (since || h.large):
 			continue
 		}
 		h.large, h.told = !since, true

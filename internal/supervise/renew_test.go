@@ -163,6 +163,29 @@ func TestLargeWorkersAreRenewed(t *testing.T) {
 	})
 }
 
+// When its turn comes it is not too large any more. One whose successor is on its way is
+// replaced: it would be too large again.
+func TestWorkerThatIsNotTooLargeAnyMoreStays(t *testing.T) {
+	t.Parallel()
+	c := Config{Workers: 2, Interval: 20 * time.Second, Renewal: Renewal{MaxMemory: 1000}}
+	simulate(t, c, nil, func(w *world) {
+		w.sleep(30 * time.Second)
+		w.locked(func() { w.memory[100], w.memory[101] = 5000, 5000 })
+		w.sleep(6 * time.Second)
+		require.Len(t, seen[TooLarge](w), 2)
+		require.Len(t, w.procs, 3, "one at a time")
+		w.locked(func() { w.memory[100], w.memory[101] = 0, 0 })
+		w.sleep(time.Minute)
+		require.Len(t, seen[Renewed](w), 1)
+		assert.Len(t, w.procs, 3)
+		stays := 201 - seen[Renewed](w)[0].Old.Pid
+		w.locked(func() { w.memory[stays] = 5000 })
+		w.sleep(time.Minute)
+		assert.Len(t, seen[TooLarge](w), 3)
+		assert.Len(t, seen[Renewed](w), 2)
+	})
+}
+
 func TestWorkerThatIsTooLargeFromTheStartIsToldOnce(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{Renewal: Renewal{MaxMemory: 50}}, nil, func(w *world) {
