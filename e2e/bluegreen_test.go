@@ -37,10 +37,15 @@ func startApart(t *testing.T, addr string, options ...string) *daemon {
 	t.Helper()
 	dir := tempDir(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o644))
-	d := startIn(t, dir, nil, ours, append(append([]string{"--port=" + addr, "--blue-green", "--ready=probe", "--probe=http://" + addr + "/", "--probe=exec:test -e go",
-		"--probe-timeout=20", "--interval=0.1", "--attempts=1", "--control=ctl", "--status-file=status"}, options...), "--", moods)...)
+	d := startIn(t, dir, nil, ours, apart(addr, options...)...)
 	d.isAll(1)
 	return d
+}
+
+// apart is the command line of startApart.
+func apart(addr string, options ...string) []string {
+	return append(append([]string{"--port=" + addr, "--blue-green", "--ready=probe", "--probe=http://" + addr + "/", "--probe=exec:test -e go",
+		"--probe-timeout=20", "--interval=0.1", "--attempts=1", "--control=ctl", "--status-file=status"}, options...), "--", moods)
 }
 
 // isAll waits until a generation serves, and until no other one does.

@@ -23,6 +23,9 @@ func (s *Spawner) steered(err error) {
 // those on the other one.
 func (s *Spawner) Split(side, share int) error { return s.Sockets.Split(side, share) }
 
+// Take says that a generation begins on a side, with all sockets that there are.
+func (s *Spawner) Take(side int) { s.Sockets.Take(side) }
+
 // Drain returns when the workers on a side have accepted what waits for them, or that has
 // failed, which it tells.
 func (s *Spawner) Drain(side int) { s.steered(s.Sockets.DrainSide(side)) }

@@ -24,8 +24,17 @@ import (
 // errLate is why a try ends when its time is over.
 var errLate = errors.New("the time is over")
 
-// ask tries a probe. If ctx ends meanwhile the error is its cause.
+// ask tries a probe. If ctx ends meanwhile the error is its cause. A worker is not asked for a
+// port that it has not got, as an upgrade has added it since.
 func (c *Checker) ask(ctx context.Context, p *Probe, t Target) error {
+	err := c.tryOnce(ctx, p, t)
+	if errors.Is(err, socket.ErrLacks) {
+		return nil
+	}
+	return err
+}
+
+func (c *Checker) tryOnce(ctx context.Context, p *Probe, t Target) error {
 	if p.kind == "" {
 		ctx, done := context.WithTimeoutCause(ctx, c.timeout(), errLate)
 		defer done()
@@ -119,6 +128,9 @@ func (c *Checker) fillExec(ctx context.Context, r *wire.Request, p *Probe, t Tar
 			continue
 		}
 		n, err := c.connect(ctx, place, t)
+		if errors.Is(err, socket.ErrLacks) {
+			continue
+		}
 		if err != nil {
 			return fds, fmt.Errorf("no connection to %s: %w", s.Name, err)
 		}

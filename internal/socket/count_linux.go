@@ -19,11 +19,7 @@ func (s *Set) Count(side int) (counted func() int, stop func()) {
 		return none, func() {}
 	}
 	_ = unix.SetNonblock(n, true) // for Go's poller
-	for i := range s.Sockets {
-		socket := &s.Sockets[i]
-		if !socket.Sided {
-			continue
-		}
+	for socket := range s.sided() {
 		for _, fd := range socket.from(0, side) {
 			_ = unix.EpollCtl(n, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)})
 		}

@@ -18,6 +18,7 @@ type Held struct {
 	Steered  int    // so many slots get connections; 0: it is not known
 	Order    []int  // of the group, see split
 	Nonblock bool   // the option was given
+	Having   Having
 }
 
 // key tells whether two specifications ask for the same address.
@@ -30,7 +31,7 @@ func (s *Spec) key() string {
 	}
 	key := fmt.Sprintf("tcp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
 	if s.Sided {
-		key += " sided" // it cannot become one that is not, as workers have it
+		key += sidedKey // it cannot become one that is not, as workers have it
 	}
 	return key
 }
@@ -65,7 +66,7 @@ func (o *Options) take(s *Spec) *Held {
 func (s *Set) sort(held []*Held) {
 	for i, h := range held {
 		if h != nil && s.Sockets[i].fd != h.FDs[0] {
-			s.gone = append(s.gone, h)
+			s.leave(h)
 			held[i] = nil
 		}
 	}

@@ -31,7 +31,7 @@ func (s *Set) all() []*Held {
 		}
 		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, Nonblock: socket.Nonblock, Steered: s.options.steered, FDs: append([]int{socket.fd}, *socket.others...)}
 		if socket.Sided {
-			h.Order = socket.split.order
+			h.Order, h.Having = socket.split.order, socket.split.Having
 		}
 		if socket.file != nil {
 			h.Path, h.Dev, h.Ino = socket.file.File()
@@ -40,7 +40,13 @@ func (s *Set) all() []*Held {
 		}
 		all = append(all, h)
 	}
-	return append(all, s.gone...)
+	for _, g := range s.gone {
+		if g.socket != nil {
+			g.Having = g.socket.split.Having
+		}
+		all = append(all, g.Held)
+	}
+	return all
 }
 
 // Sources are the descriptors that were passed to this program, and are to stay open for
@@ -77,7 +83,7 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 		}
 		*s.others = h.FDs[1:]
 		if s.Sided {
-			s.split.order = h.Order
+			s.split.order, s.split.Having = h.Order, h.Having
 		}
 	}
 	if err == nil && s.Reuseport && !h.Slotted {

@@ -87,7 +87,7 @@ func TestOrderIsFoundWhereQueuesAreFull(t *testing.T) {
 				for range 2 * rand.IntN(2) {
 					n, err := set.Connect(t.Context(), 0, slot, side)
 					require.NoError(t, err)
-					defer unix.Close(n)
+					unix.Close(n)
 				}
 			}
 		}
@@ -107,6 +107,7 @@ func TestOrderIsFoundWhereQueuesAreFull(t *testing.T) {
 			require.NoError(t, err)
 			assert.EqualValues(t, 1, info.Sacked, "the backlog of socket %d is what it was", number)
 		}
+		require.NoError(t, set.Close())
 	}
 }
 
@@ -139,6 +140,7 @@ func TestOrderOfTheGroupIsHandedOver(t *testing.T) {
 	specs[0].Reuseport, specs[0].Sided = true, true
 	set, err := Bind(t.Context(), specs, Options{Slots: 2})
 	require.NoError(t, err)
+	begin(t, set)
 	require.NoError(t, unix.Shutdown(set.Sockets[0].fd, unix.SHUT_RDWR))
 	_, _, err = set.Revive()
 	require.NoError(t, err)

@@ -8,7 +8,7 @@ import "net"
 func Plan(specs []Spec) []Socket {
 	sockets := make([]Socket, len(specs))
 	for i, fd := range number(specs) {
-		s := Socket{Spec: specs[i], FD: fd, fd: -1, others: &[]int{}, split: &split{share: All}}
+		s := Socket{Spec: specs[i], FD: fd, fd: -1, others: &[]int{}, split: &split{share: All, Having: Having{Lacks: []int{0, 1}, Early: true}}}
 		switch {
 		case s.Taken:
 			// Check reports what cannot be taken.

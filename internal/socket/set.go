@@ -40,9 +40,9 @@ type Set struct {
 	options Options
 	closed  bool
 	own     [Sides]int // connections of ours to each side, see Connect
-	gone    []*Held    // of the last image, and not asked for any more
-	held    []*Held    // of the last image, by socket; nil: it is a new one
-	watched *os.File   // an epoll(7), see Deaf; nil: there is nothing to watch
+	gone    []gone
+	held    []*Held  // of the last image, by socket; nil: it is a new one
+	watched *os.File // an epoll(7), see Deaf; nil: there is nothing to watch
 }
 
 // Options are what all sockets of a set share.
@@ -90,7 +90,7 @@ func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	}
 	for _, h := range o.Held {
 		if h != nil {
-			set.gone = append(set.gone, h)
+			set.leave(h)
 		}
 	}
 	for _, h := range held {

@@ -19,7 +19,9 @@ const All = 10000
 
 // split says which side new connections go to.
 type split struct {
-	side, share int // share of All go to side, the others to the other one
+	Having
+	gone        bool // the port is not asked for any more: a generation that begins lacks it
+	side, share int  // share of All go to side, the others to the other one
 	private     []private
 	// order is the group as the kernel has it, by the numbers of its sockets (see nth); nil:
 	// each is at its number. It changes when somebody ends listening on one by shutdown(2).
@@ -56,11 +58,12 @@ func (s *Socket) nth(slot, side int) int {
 	if !s.Sided {
 		return slot
 	}
-	return nth(slot, side)
+	return nth(slot, s.split.set(side))
 }
 
-func nth(slot, side int) int {
-	if n := Sides*slot + side; n > 0 {
+// nth is that of a slot and a set.
+func nth(slot, set int) int {
+	if n := Sides*slot + set; n > 0 {
 		return n + 1
 	}
 	return 0
@@ -95,24 +98,29 @@ func (s *Socket) from(slot, side int) (fds []int) {
 
 // Split has share of All new connections go to a side, and the others to the other one, of
 // all ports with Tuning.Sided. At first all go to side 0. What waits stays where it is.
-// Split does not block. After an error some ports may have changed.
+// Clients of a port that the generations there lack go elsewhere, see Take. Split does not block.
+// After an error some ports may have changed.
 func (s *Set) Split(side, share int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil
 	}
-	for i := range s.Sockets {
-		socket := &s.Sockets[i]
-		if !socket.Sided {
-			continue
-		}
-		socket.split.side, socket.split.share = side, share
+	for socket := range s.sided() {
+		socket.split.aim(side, share)
 		if err := socket.steer(s.steeredOf(socket)); err != nil {
 			return fmt.Errorf("port %q: cannot send connections to another generation: %w", socket.Text, err)
 		}
 	}
 	return nil
+}
+
+// leaving are the sockets of a side, if that gets no connections.
+func (s *Socket) leaving(side int) []int {
+	if !s.Sided || s.split.feeds(side) {
+		return nil
+	}
+	return s.from(0, side)
 }
 
 // steeredOf is how many slots of a port get connections.
@@ -136,8 +144,7 @@ func (s *Set) waitingIn(which func(*Socket) []int) (int, error) {
 		return 0, nil
 	}
 	total := 0
-	for i := range s.Sockets {
-		socket := &s.Sockets[i]
+	for socket := range s.steerable() {
 		for _, fd := range which(socket) {
 			n, err := socket.queued(fd)
 			if err != nil {
@@ -153,7 +160,7 @@ func (s *Set) waitingIn(which func(*Socket) []int) (int, error) {
 // at most, or until the Set is closed. The error says what has failed, or how many still
 // wait.
 func (s *Set) DrainSide(side int) error {
-	left, err := s.drain(func() (int, error) { return s.Waiting(side) })
+	left, err := s.drain(func() (int, error) { return s.waitingIn(func(socket *Socket) []int { return socket.leaving(side) }) })
 	if err == nil && left > 0 {
 		err = fmt.Errorf("%s still not accepted by the workers that are to go, after %s secs",
 			text.Count(left, "connection"), text.Seconds(drainTimeout))

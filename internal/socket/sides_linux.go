@@ -21,14 +21,17 @@ const random = 1<<32 - 0x1000 + 56
 // does, and the side at random; but a connection of ours goes where it is to.
 func (p *split) steering(n int) []unix.SockFilter {
 	program := append(p.apart(), hashing(n)...)
-	switch other := 1 - p.side; p.share {
-	case All:
-		return append(program, p.to(p.side, n)...)
-	case 0:
+	side, other := p.set(p.side), p.set(1-p.side)
+	switch {
+	case p.Early:
+		return append(program, p.to(p.EarlyIn, n)...)
+	case p.share == All:
+		return append(program, p.to(side, n)...)
+	case p.share == 0:
 		return append(program, p.to(other, n)...)
 	default:
 		keep, again := unix.SockFilter{Code: unix.BPF_ST, K: 1}, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: 1}
-		first := append([]unix.SockFilter{again}, p.to(p.side, n)...)
+		first := append([]unix.SockFilter{again}, p.to(side, n)...)
 		program = append(program, keep,
 			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: random}, alu(unix.BPF_MOD, All),
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: uint32(p.share), Jf: 1}, skip(uint32(len(first))))
@@ -36,19 +39,19 @@ func (p *split) steering(n int) []unix.SockFilter {
 	}
 }
 
-// to returns the place of the slot in A, of n, on a side.
-func (p *split) to(side, n int) []unix.SockFilter {
+// to returns the place of the slot in A, of n, in a set.
+func (p *split) to(set, n int) []unix.SockFilter {
 	if p.order == nil {
 		return []unix.SockFilter{
-			alu(unix.BPF_MUL, Sides), alu(unix.BPF_ADD, uint32(side)),
+			alu(unix.BPF_MUL, Sides), alu(unix.BPF_ADD, uint32(set)),
 			equal(0, 1, 0), alu(unix.BPF_ADD, 1), retA,
 		}
 	}
 	var table []unix.SockFilter
 	for slot := range n {
-		table = append(table, equal(uint32(slot), 0, 1), ret(p.place(nth(slot, side))))
+		table = append(table, equal(uint32(slot), 0, 1), ret(p.place(nth(slot, set))))
 	}
-	return append(table, ret(p.place(nth(0, side))))
+	return append(table, ret(p.place(nth(0, set))))
 }
 
 func ret(k int) unix.SockFilter {
@@ -166,10 +169,12 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes 
 		return -1, nil, 0, errors.New("it is closed")
 	case !socket.Sided || slot >= socket.slots():
 		return -1, nil, 0, fmt.Errorf("there is no socket of slot %d alone", slot)
+	case socket.split.lacks(side):
+		return -1, nil, 0, ErrLacks
 	case len(socket.split.private) >= maxPrivate:
 		return -1, nil, 0, errors.New("too many of our own connections are under way")
 	}
-	if n, to, err = socket.private(socket.split.place(nth(slot, side))); err != nil {
+	if n, to, err = socket.private(socket.split.place(socket.nth(slot, side))); err != nil {
 		return -1, nil, 0, err
 	}
 	socket.deferAccept(false)
@@ -288,12 +293,11 @@ func boundPort(n int) (uint16, error) {
 func (s *Set) Clear(side int) (closed int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.Sockets {
-		socket := &s.Sockets[i]
-		if s.closed || !socket.Sided {
-			continue
-		}
-		for _, n := range socket.from(0, side) {
+	if s.closed {
+		return 0, nil
+	}
+	for socket := range s.sided() {
+		for _, n := range socket.leaving(side) {
 			for {
 				done, err := closeOne(n)
 				if err != nil {

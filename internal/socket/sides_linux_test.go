@@ -20,7 +20,16 @@ func bindSided(t *testing.T, slots int, text string) (*Set, *Socket) {
 	set, err := Bind(t.Context(), specs, Options{Slots: slots})
 	require.NoError(t, err)
 	t.Cleanup(func() { set.Close() })
+	begin(t, set)
 	return set, &set.Sockets[0]
+}
+
+// begin has generations on both sides, of which the first one is live.
+func begin(t *testing.T, set *Set) {
+	t.Helper()
+	set.Take(0)
+	require.NoError(t, set.Split(0, All))
+	set.Take(1)
 }
 
 // on is how many wait on a side.
@@ -31,12 +40,22 @@ func on(t *testing.T, set *Set, side int) int {
 	return n
 }
 
-// clear empties a side.
-func clearSide(t *testing.T, set *Set, side int) int {
+// clearSide empties a side, whether it gets connections or not.
+func clearSide(t *testing.T, set *Set, side int) (closed int) {
 	t.Helper()
-	n, err := set.Clear(side)
-	require.NoError(t, err)
-	return n
+	for socket := range set.sided() {
+		for _, n := range socket.from(0, side) {
+			for done := true; done; {
+				var err error
+				done, err = closeOne(n)
+				require.NoError(t, err)
+				if done {
+					closed++
+				}
+			}
+		}
+	}
+	return closed
 }
 
 func TestAllConnectionsGoToOneSide(t *testing.T) {
@@ -194,11 +213,7 @@ func TestPrivateConnectionDoesNotReachTheSocketThatWasMoved(t *testing.T) {
 
 func TestPrivateConnectionIsNotWaitedForWithoutEnd(t *testing.T) {
 	t.Parallel()
-	specs := parse(t, []string{"127.0.0.1:0,backlog=1"}, nil)
-	specs[0].Reuseport, specs[0].Sided = true, true
-	set, err := Bind(t.Context(), specs, Options{})
-	require.NoError(t, err)
-	defer set.Close()
+	set, _ := bindSided(t, 1, "127.0.0.1:0,backlog=1")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	for range 5 {
@@ -242,8 +257,13 @@ func TestClosedConnectionsAreHeardOf(t *testing.T) {
 	conn, err := net.Dial("tcp", s.Addr.String())
 	require.NoError(t, err)
 	defer conn.Close()
-	assert.Zero(t, clearSide(t, set, 1))
-	assert.Equal(t, 1, clearSide(t, set, 0))
+	closed, err := set.Clear(0)
+	require.NoError(t, err)
+	assert.Zero(t, closed, "it gets connections")
+	require.NoError(t, set.Split(1, All))
+	closed, err = set.Clear(0)
+	require.NoError(t, err)
+	assert.Equal(t, 1, closed)
 	_, err = conn.Read(make([]byte, 1))
 	assert.True(t, errors.Is(err, unix.ECONNRESET), "%v", err)
 	var timeout *unix.Timeval

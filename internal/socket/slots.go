@@ -47,6 +47,11 @@ func (s *Set) Steer(n int) error {
 			return fmt.Errorf("port %q: cannot steer to %d slots: %w", socket.Text, n, err)
 		}
 	}
+	for _, g := range s.gone {
+		if g.socket != nil {
+			_ = g.socket.steer(min(n, g.socket.slots())) // for as long as it is there
+		}
+	}
 	s.options.steered = n
 	return nil
 }

@@ -386,11 +386,12 @@ func (l *loop) thawLeftovers(f *Frozen, groups []Leftovers) {
 // thawSides has connections go where they went, and what was under way begin again.
 func (l *loop) thawSides(f *Frozen) {
 	if l.Traffic == nil {
+		l.shareSockets()
 		return
 	}
 	l.sides.live = f.LiveSide
 	for n, s := range f.Sides {
-		l.sides.each[n] = side{taken: s.Taken, drained: s.Drained}
+		l.sides.each[n] = side{taken: s.Taken || l.hasWorkers(n), drained: s.Drained}
 		if s.Draining {
 			l.leaveSide(n)
 		}
@@ -403,6 +404,24 @@ func (l *loop) thawSides(f *Frozen) {
 		l.count()
 	}
 	_ = l.send(to, share) // which tells
+}
+
+// shareSockets ends what only generations with sockets of their own have: a canary proves itself
+// as others do, and nobody can go back to a generation that stands by.
+func (l *loop) shareSockets() {
+	for w := range l.standby.workers() {
+		l.leaves(w, retired)
+		w.retireAt = l.now
+	}
+	l.standby = nil
+	for _, g := range []*generation{l.starting, l.live} {
+		if g != nil {
+			g.side, g.step = 0, 0
+		}
+	}
+	for w := range l.workers() {
+		w.side, w.drains = 0, false
+	}
 }
 
 func (f *FrozenGeneration) thawed() *generation {

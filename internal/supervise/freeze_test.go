@@ -55,6 +55,7 @@ func (w *world) handOver(c Config) error {
 		}
 	case <-executed:
 	}
+	synctest.Wait() // what the last image leaves undone it does not do later
 	heirs := map[Process]*adopted{}
 	var next []Process
 	for _, p := range processes {
@@ -87,7 +88,9 @@ func (w *world) handOver(c Config) error {
 		}
 	}()
 	c.Spawner, c.Observers, c.Steer, c.CatchUp = old.config.Spawner, old.config.Observers, old.config.Steer, old.config.CatchUp
-	c.Traffic, c.Probe = old.config.Traffic, old.config.Probe
+	if c.Traffic, c.Probe = nil, nil; w.traffic != nil {
+		c.Traffic, c.Probe = w.traffic, w.traffic.probe
+	}
 	c.Hurry, c.Leftovers = old.config.Hurry, old.config.Leftovers
 	c.Renewal = old.config.Renewal
 	c.RetireSignal, c.AbortSignal, c.Interval = old.config.RetireSignal, old.config.AbortSignal, old.config.Interval

@@ -17,26 +17,42 @@ func (l *loop) retire() {
 	ripe := func(w *worker) bool {
 		return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) && !l.waitsForQueue(w)
 	}
-	going := list(l.those(retired), ripe)
-	if len(going) == 0 || !l.canDoWithout() {
+	if len(list(l.those(retired), ripe)) == 0 || !l.canDoWithout() {
 		return
 	}
-	l.tell(Retiring{going, l.RetireSignal})
-	for w := range l.those(retired) {
-		if w.process != nil && ripe(w) {
-			l.retireOne(w)
+	for _, sig := range []os.Signal{l.HungSignal, l.RetireSignal, l.AbortSignal} {
+		by := func(w *worker) bool { return ripe(w) && l.signalFor(w) == sig }
+		if going := list(l.those(retired), by); len(going) > 0 {
+			l.tell(Retiring{going, sig})
+		}
+		for w := range l.those(retired) {
+			if w.process != nil && by(w) {
+				l.retireOne(w)
+			}
 		}
 	}
 }
 
-// retireOne tells an old worker to go. One that hangs may not heed the usual signal.
-func (l *loop) retireOne(w *worker) {
-	if !w.health.hung {
-		l.signalOnce(w, toRetire, l.RetireSignal)
-		return
+// signalFor is what tells an old worker to go. One that hangs may not heed the usual signal, and
+// one that is not proven may not understand it yet, or never.
+func (l *loop) signalFor(w *worker) os.Signal {
+	switch {
+	case !w.proven:
+		return l.AbortSignal
+	case w.health.hung:
+		return l.HungSignal
 	}
-	l.signalOnce(w, toRetire, l.HungSignal)
-	if w.killAt.IsZero() {
+	return l.RetireSignal
+}
+
+// retireOne tells an old worker to go.
+func (l *loop) retireOne(w *worker) {
+	why := toRetire
+	if !w.proven {
+		why |= toAbort // it may have been late, and told so
+	}
+	l.signalOnce(w, why, l.signalFor(w))
+	if w.health.hung && w.killAt.IsZero() {
 		w.killAt = l.now.Add(hungKill)
 	}
 }

@@ -180,6 +180,12 @@ func (l *loop) isUnwell(w *worker) bool {
 
 func (l *loop) tooOld(w *worker) bool { return l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w))) }
 
+// hasHeir tells that a successor of a live worker is on its way.
+func (l *loop) hasHeir(w *worker) bool {
+	next := l.renewal.heir
+	return next != nil && l.live.in(next.slot) == w
+}
+
 // isHeir tells that a worker is of the live generation, which may be another one by now.
 func (l *loop) isHeir(w *worker) bool { return w.number == l.live.number && w.side == l.live.side }
 
@@ -193,15 +199,12 @@ func (l *loop) inherits(next, old *worker) {
 		return
 	}
 	l.leaves(old, retired)
-	renewed.Old, renewed.Signal, renewed.Delay = old.id(), l.RetireSignal, l.settings.KillOldDelay
-	old.retireAt = l.now.Add(renewed.Delay)
+	renewed.Old, renewed.Signal = old.id(), l.signalFor(old)
 	if !old.health.hung {
-		l.tell(renewed)
-		return
+		renewed.Delay = l.settings.KillOldDelay
 	}
-	renewed.Signal, renewed.Delay = l.HungSignal, 0
+	old.retireAt = l.now.Add(renewed.Delay)
 	l.tell(renewed)
-	l.retireOne(old)
 }
 
 // heirGone is for a successor that has failed before it had the slot.
@@ -293,7 +296,11 @@ func (l *loop) onMeasured(m measured) {
 			h.first = max(memory, 1)
 		}
 		since := h.first > l.MaxMemory && memory < 2*h.first // the next one would have as much
-		if memory <= l.MaxMemory || h.told && (since || h.large) {
+		switch {
+		case memory <= l.MaxMemory:
+			h.large = h.large && l.hasHeir(w) // which is not given up: it would be large again
+			continue
+		case h.told && (since || h.large):
 			continue
 		}
 		h.large, h.told = !since, true

@@ -163,6 +163,29 @@ func TestLargeWorkersAreRenewed(t *testing.T) {
 	})
 }
 
+// When its turn comes it is not too large any more. One whose successor is on its way is
+// replaced: it would be too large again.
+func TestWorkerThatIsNotTooLargeAnyMoreStays(t *testing.T) {
+	t.Parallel()
+	c := Config{Workers: 2, Interval: 20 * time.Second, Renewal: Renewal{MaxMemory: 1000}}
+	simulate(t, c, nil, func(w *world) {
+		w.sleep(30 * time.Second)
+		w.locked(func() { w.memory[100], w.memory[101] = 5000, 5000 })
+		w.sleep(6 * time.Second)
+		require.Len(t, seen[TooLarge](w), 2)
+		require.Len(t, w.procs, 3, "one at a time")
+		w.locked(func() { w.memory[100], w.memory[101] = 0, 0 })
+		w.sleep(time.Minute)
+		require.Len(t, seen[Renewed](w), 1)
+		assert.Len(t, w.procs, 3)
+		stays := 201 - seen[Renewed](w)[0].Old.Pid
+		w.locked(func() { w.memory[stays] = 5000 })
+		w.sleep(time.Minute)
+		assert.Len(t, seen[TooLarge](w), 3)
+		assert.Len(t, seen[Renewed](w), 2)
+	})
+}
+
 func TestWorkerThatIsTooLargeFromTheStartIsToldOnce(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{Renewal: Renewal{MaxMemory: 50}}, nil, func(w *world) {
@@ -217,6 +240,25 @@ func TestRivals(t *testing.T) {
 		assert.Equal(t, []int{old.id.Pid}, w.sup.Rivals(w.t.Context(), heir.id))
 		assert.Empty(t, w.sup.Rivals(w.t.Context(), other.id))
 		assert.Empty(t, w.sup.Rivals(w.t.Context(), Worker{9, 0, 999}), "it has gone")
+	})
+}
+
+// It may be slow rather than hang, and all that serves.
+func TestHungWorkerStaysUntilAllSlotsHaveAWorker(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung, other := w.worker(1, 0), w.worker(1, 1)
+		w.isAlive(hung)
+		w.sleep(10*time.Second + 500*time.Millisecond)
+		require.Len(t, seen[Hung](w), 1)
+		w.exit(other, broken)
+		w.sleep(600 * time.Millisecond)
+		require.Len(t, seen[Renewed](w), 1)
+		assert.Empty(t, hung.signals, "what takes the other slot has not proved itself")
+		w.sleep(time.Second)
+		assert.Equal(t, hungSignal, hung.signals[0])
+		assert.Equal(t, []Retiring{{[]Worker{hung.id}, hungSignal}}, seen[Retiring](w))
 	})
 }
 

@@ -112,3 +112,35 @@ func TestKillTimeout(t *testing.T) {
 		assert.Equal(t, []os.Signal{stopSignal, os.Kill}, w.worker(3, 0).signals)
 	})
 }
+
+// One that is not proven may not understand the signal yet, or never.
+func TestOldWorkerThatIsNotProvenIsTold(t *testing.T) {
+	t.Run("by a restart", func(t *testing.T) {
+		simulate(t, Config{Workers: 2, Proof: Notified(time.Minute)}, nil, func(w *world) {
+			w.ready(w.worker(1, 0))
+			w.ready(w.worker(1, 1))
+			w.sleep(2 * time.Second)
+			w.exit(w.worker(1, 1), broken) // its successor is not ready before it is old
+			w.restart()
+			w.sleep(2 * time.Second)
+			w.ready(w.worker(2, 0))
+			w.ready(w.worker(2, 1))
+			w.sleep(time.Second)
+			proven, unproven := w.worker(1, 0), w.worker(1, 1)
+			assert.Equal(t, []os.Signal{retireSignal}, proven.signals)
+			assert.Equal(t, []os.Signal{abortSignal}, unproven.signals)
+			assert.Equal(t, []Retiring{{[]Worker{proven.id}, retireSignal}, {[]Worker{unproven.id}, abortSignal}}, seen[Retiring](w))
+		})
+	})
+	t.Run("by a rollback", func(t *testing.T) {
+		apart(t, Config{Workers: 2, KeepOld: time.Hour}, func(w *world, x *traffic) {
+			w.restart()
+			w.sleep(5 * time.Second)
+			w.exit(w.worker(2, 1), broken)
+			assert.Equal(t, Outcome{Generation: 1}, w.sup.Rollback(w.t.Context(), "test"))
+			w.sleep(time.Second)
+			assert.Equal(t, []os.Signal{retireSignal}, w.worker(2, 0).signals)
+			assert.Equal(t, []os.Signal{abortSignal}, w.worker(2, 1).signals)
+		})
+	})
+}

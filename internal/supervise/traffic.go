@@ -18,6 +18,8 @@ type Traffic interface {
 	// Split has share of All new connections go to a side, and the others to the other
 	// one. It is called by the loop, and must not block.
 	Split(side, share int) error
+	// Take says that a generation begins on a side. It is called by the loop, and must not block.
+	Take(side int)
 	// Drain blocks, outside the loop, until no connection waits on a side that gets none
 	// any more, or for so long as they may wait.
 	Drain(side int)
@@ -164,6 +166,7 @@ func (l *loop) takeSide() (n int, ok bool) {
 	}
 	l.sides.each[n] = side{taken: true, serial: l.sides.each[n].serial}
 	l.sides.busy = false
+	l.Traffic.Take(n)
 	return n, true
 }
 
@@ -304,7 +307,8 @@ func (l *loop) share(g *generation) int {
 // canary tells that a starting generation gets connections already.
 func (g *generation) canary() bool { return g != nil && g.step > 0 }
 
-// switchOver gives the starting generation all connections. The live one stands by.
+// switchOver gives the starting generation all connections. The live one stands by, unless none
+// of it has proved itself: it is told to go then.
 func (l *loop) switchOver() error {
 	if l.Traffic == nil {
 		return nil
@@ -317,12 +321,19 @@ func (l *loop) switchOver() error {
 		l.live = nil
 		return nil
 	}
-	l.standby, l.live = l.live, nil
-	l.standbyEnds = l.now.Add(max(l.KeepOld, l.settings.KillOldDelay))
-	for w := range l.standby.workers() {
-		w.role, w.drains = standby, true
+	old := l.live
+	l.live = nil
+	stands := old.anyProven()
+	if stands {
+		l.standby, l.standbyEnds = old, l.now.Add(max(l.KeepOld, l.settings.KillOldDelay))
 	}
-	l.leaveSide(l.standby.side)
+	for w := range old.workers() {
+		w.role, w.drains = standby, true
+		if !stands {
+			l.leaves(w, retired)
+		}
+	}
+	l.leaveSide(old.side)
 	return nil
 }
 
@@ -376,10 +387,10 @@ func (l *loop) canGoBack() bool {
 	return l.standby != nil && l.standby.intact(max(l.sizes.steered, l.sizes.target))
 }
 
-// canServe tells that some of the generation that stands by is there, which is more than nothing.
+// canServe tells that some of the generation that stands by serves, which is more than nothing.
 func (l *loop) canServe() bool {
 	for w := range l.standby.workers() {
-		if !w.process.Ended() {
+		if w.proven && !w.process.Ended() {
 			return true
 		}
 	}

@@ -69,6 +69,16 @@ func (x *traffic) Split(side, share int) error {
 	return nil
 }
 
+// Take checks that nobody has the side, unless nothing else serves.
+func (x *traffic) Take(side int) {
+	w := x.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x.of(side) == 0 {
+		assert.False(w.t, slices.ContainsFunc(w.alive(), func(p *fakeProc) bool { return p.side == side }), "side %d is taken", side)
+	}
+}
+
 func (x *traffic) Drain(side int) {
 	w := x.w
 	w.mu.Lock()

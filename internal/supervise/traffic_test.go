@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -300,6 +301,43 @@ func TestLiveGenerationThatEndsWhileAnotherOneStarts(t *testing.T) {
 	})
 }
 
+// What takes the place of its workers has not proved itself when the canary is all that serves.
+func TestGenerationWithoutAProvenWorkerDoesNotStandBy(t *testing.T) {
+	apart(t, Config{Workers: 2, Canary: steps, KeepOld: time.Hour}, func(w *world, x *traffic) {
+		reply := w.restart()
+		w.sleep(1500 * time.Millisecond)
+		w.exit(w.worker(1, 0), broken)
+		w.exit(w.worker(1, 1), broken)
+		assert.NoError(t, answered(reply))
+		w.sleep(600 * time.Millisecond)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(1, 0).signals, "nobody can go back to it")
+		w.exit(w.worker(2, 0), broken)
+		w.exit(w.worker(2, 1), broken)
+		assert.Empty(t, seen[RolledBack](w))
+		assert.Equal(t, [2]int{0, All}, x.shares(), "clients wait for the next one")
+		w.goes()
+		w.sleep(5 * time.Second)
+		assert.Equal(t, PhaseServing, w.status().Phase)
+	})
+}
+
+func TestGenerationThatStandsByWithAWorkerThatIsBeingSpawned(t *testing.T) {
+	apart(t, Config{Workers: 2, Proof: Notified(time.Minute), KeepOld: time.Hour}, func(w *world, x *traffic) {
+		w.ready(w.worker(1, 0))
+		w.ready(w.worker(1, 1))
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.locked(func() { w.slowSpawn = 10 * time.Second })
+		w.exit(w.worker(1, 0), broken)
+		w.ready(w.worker(2, 0))
+		w.ready(w.worker(2, 1))
+		w.sleep(time.Second)
+		w.exit(w.worker(2, 0), broken)
+		w.exit(w.worker(2, 1), broken)
+		assert.Equal(t, [2]int{All, 0}, x.shares(), "what is there of it serves")
+	})
+}
+
 func TestWhatNobodyHasAcceptedIsClosed(t *testing.T) {
 	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
 		reply := w.restart()
@@ -339,5 +377,65 @@ func TestCanaryInTheNextImage(t *testing.T) {
 		assert.Equal(t, Outcome{Generation: 1}, w.sup.Rollback(w.t.Context(), "test"))
 		w.sleep(time.Second)
 		assert.True(t, w.worker(2, 0).told())
+	})
+}
+
+// The next image may have no sockets of which there are two sets.
+func TestNextImageWithoutTraffic(t *testing.T) {
+	without := func(w *world) {
+		w.traffic = nil
+		require.NoError(t, w.handOver(Config{Workers: 1, Proof: Lived(time.Second)}))
+	}
+	t.Run("a generation stands by", func(t *testing.T) {
+		apart(t, Config{KeepOld: time.Hour}, func(w *world, x *traffic) {
+			w.restart()
+			w.sleep(2 * time.Second)
+			without(w)
+			w.sleep(time.Second)
+			assert.True(t, w.worker(1, 0).told(), "nobody can go back to it")
+			assert.False(t, w.worker(2, 0).told())
+			assert.EqualError(t, w.sup.Rollback(w.t.Context(), "test").Err, "there is no generation to go back to: generations share their sockets (see --blue-green)")
+		})
+	})
+	t.Run("old workers accept what waits for them", func(t *testing.T) {
+		apart(t, Config{}, func(w *world, x *traffic) {
+			w.restart()
+			w.sleep(1100 * time.Millisecond)
+			without(w)
+			w.sleep(time.Second)
+			assert.True(t, w.worker(1, 0).told())
+		})
+	})
+	t.Run("a canary", func(t *testing.T) {
+		apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+			reply := w.restart()
+			w.sleep(2 * time.Second)
+			without(w)
+			assert.ErrorIs(t, answered(reply), errHandedOver)
+			assert.NotEqual(t, PhaseCanary, w.status().Phase)
+			w.sleep(2 * time.Second)
+			assert.Equal(t, 2, w.status().Generation)
+			assert.True(t, w.worker(1, 0).told())
+		})
+	})
+}
+
+// Those that are live then have the first of two sides, of sockets that are all new.
+func TestNextImageWithTraffic(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.traffic = &traffic{w: w, share: All, slow: 500 * time.Millisecond, canaries: map[int]bool{}, back: map[int]bool{}}
+		require.NoError(t, w.handOver(Config{Workers: 1, Proof: Lived(time.Second)}))
+		assert.Equal(t, [2]int{All, 0}, w.traffic.shares())
+		w.restart()
+		w.sleep(2 * time.Second)
+		assert.Equal(t, [2]int{0, All}, w.traffic.shares())
+		w.restart()
+		w.sleep(2 * time.Second)
+		assert.Len(t, w.procs, 2, "one has the other side yet")
+		w.goes()
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []string{"2.0", "3.0"}, w.served())
 	})
 }

@@ -52,7 +52,11 @@ func main() {
 			fmt.Fprintf(w, "slot %s, generation %d\n", os.Getenv("SERVER_STARTER_WORKER"), listener.Generation())
 		}
 	})
-	if err := listener.Serve(context.Background(), &http.Server{Handler: handler}); err != nil {
+	sockets, err := listener.ListenAll()
+	if err == nil {
+		err = listener.Serve(context.Background(), &http.Server{Handler: handler}, sockets...)
+	}
+	if err != nil {
 		log.Print(err)
 		time.Sleep(200 * time.Millisecond) // obey has something to say, too
 		os.Exit(1)
