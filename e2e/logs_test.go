@@ -223,3 +223,28 @@ func TestDaemonizeWithSocketsFromAbove(t *testing.T) {
 	assert.Zero(t, code, printed)
 	isGone(t, pid)
 }
+
+// What a worker has said last is before the news of its end, and so among what tells why it has
+// failed.
+func TestLastWordsTellWhy(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"plain", "json"} {
+		dir := tempDir(t)
+		script := filepath.Join(dir, "worker.sh")
+		require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n[ -e fail ] || exec sleep 1000\nseq 2000\necho 'no such \"database\"'\nexit 3\n"), 0o755))
+		d := startIn(t, dir, nil, ours, "--control=ctl", "--log-file=log", "--log-workers", "--log-format="+form, "--attempts=1", "--interval=0.1", "--", script)
+		eventually(t, func() bool { code, _ := d.ask("--status"); return code == 0 }, d.out.String)
+		d.write("fail", "")
+		for range 5 {
+			code, printed := d.ask("--restart", "--timeout=60")
+			assert.Equal(t, 1, code, printed)
+			assert.Regexp(t, `\nstart_server:   \[\d+[^]]*\] 2000\nstart_server:   \[\d+[^]]*\] no such "database"\n$`, printed)
+			assert.NotContains(t, printed, "{")
+		}
+		d.stop()
+	}
+	dir := tempDir(t)
+	code, printed := command(t, dir, ours, "--log-file=log", "--log-workers", "--log-format=json", "--daemonize=ready", "--", "/bin/sh", "-c", "echo no database; exit 3")
+	assert.Equal(t, 1, code, printed)
+	assert.Regexp(t, `(?m)^start_server:   \[\d+\] no database$`, printed)
+}

@@ -248,6 +248,8 @@ func (o *options) checkClient() error {
 		return fmt.Errorf("%s needs --control", asked[0])
 	case o.PrintConfig && o.Control == "" && len(o.command) == 0:
 		return errors.New("--print-config needs the program, or --control")
+	case o.PrintConfig && o.file != nil && !o.isGiven("control") && len(o.command) == 0:
+		return fmt.Errorf("--print-config: %s has no line program = PATH; what is in force in the start_server there --control tells on the command line", o.file.path)
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
 	case o.Watch && !o.Status:
@@ -260,6 +262,8 @@ func (o *options) checkClient() error {
 		return errors.New("--status needs --control or, without --json, --pid-file or --status-file")
 	case o.upgrade && o.Control == "" && o.Upgrade == "":
 		return errors.New("--upgrade needs --control")
+	case o.upgrade && len(o.command) == 0 && o.file != nil:
+		return fmt.Errorf("--upgrade: %s has no line program = PATH, and what stands in it is the new command line, whole", o.file.path)
 	case o.upgrade && len(o.command) == 0 && len(o.line) > 0:
 		return fmt.Errorf("--upgrade with %s needs the program, too: the command line is the new one, whole", o.line[0])
 	case o.KeepWorkers && !o.upgrade:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
 	"github.com/lestrrat/go-server-starter/internal/fd"
@@ -30,13 +31,18 @@ type iniLine struct {
 	name, value string
 }
 
-// maxFile is how many bytes a file of options may have.
-const maxFile = 1 << 20
+const (
+	maxFile   = 1 << 20 // bytes of a file of options
+	maxFaults = 20      // that are told of it at once
+)
 
 // readFile takes from --config's file what the command line does not give.
 func (o *options) readFile() error {
 	if o.Config == "" {
 		return nil
+	}
+	if files := slices.DeleteFunc(slices.Clone(o.given), func(arg string) bool { return !strings.HasPrefix(arg, "--config=") }); len(files) > 1 {
+		return fmt.Errorf("%s: there can be one file of options only", text.Line(strings.Join(files, " ")))
 	}
 	content, err := contentOf(o.Config)
 	if err != nil {
@@ -93,7 +99,8 @@ func (f *inFile) read(content []byte) error {
 	var faults []error
 	var arguments []string
 	number, first := 0, 0 // line of an argument
-	for line := range strings.Lines(string(content)) {
+	once := map[string]int{}
+	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) { // a byte order mark
 		number++
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == ';' || line[0] == '#' {
@@ -102,8 +109,10 @@ func (f *inFile) read(content []byte) error {
 		name, value, hasValue := strings.Cut(line, "=")
 		l := iniLine{number, strings.TrimSpace(name), strings.TrimSpace(value)}
 		err := l.unquote()
-		switch {
+		switch before := once[l.name]; {
 		case err != nil:
+		case before > 0:
+			err = fmt.Errorf("%s: it is given in line %d already, and only once can be", l.name, before)
 		case l.name == "program":
 			err, f.program = l.valued(hasValue && l.value != ""), []string{l.value}
 		case l.name == "argument":
@@ -114,8 +123,13 @@ func (f *inFile) read(content []byte) error {
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", f.place(l), err))
+		} else if !f.repeats(l.name) {
+			once[l.name] = number
 		}
 		f.lines = append(f.lines, l)
+		if len(faults) == maxFaults {
+			return errors.Join(append(faults, errMore)...)
+		}
 	}
 	if first > 0 && f.program == nil && len(faults) == 0 {
 		faults = append(faults, fmt.Errorf("%s: argument: there is no line program = PATH", f.place(iniLine{number: first})))
@@ -124,16 +138,29 @@ func (f *inFile) read(content []byte) error {
 	return errors.Join(faults...)
 }
 
+// repeats tells that a line may be there more than once.
+func (f *inFile) repeats(name string) bool {
+	option := f.parser.FindOptionByLongName(name)
+	if option == nil {
+		return name == "argument"
+	}
+	_, is := option.Value().([]string)
+	return is
+}
+
+// errMore stands in the place of the faults that are too many to be told.
+var errMore = errors.New("and more")
+
 // set takes the value of an option from a line.
 func (f *inFile) set(l iniLine) error {
-	option := f.parser.FindOptionByLongName(l.name)
+	option, name := f.parser.FindOptionByLongName(l.name), text.Cut(text.Quoted(l.name), 80)
 	switch {
 	case strings.HasPrefix(l.name, "["):
-		return fmt.Errorf("%s: there are no sections in a file of options", text.Quoted(l.name))
+		return fmt.Errorf("%s: there are no sections in a file of options", name)
 	case strings.HasPrefix(l.name, "-"):
-		return fmt.Errorf("%s: an option stands without dashes in a file, as in port = 8080", text.Quoted(l.name))
+		return fmt.Errorf("%s: an option stands without dashes in a file, as in port = 8080", name)
 	case option == nil || l.name == "":
-		return fmt.Errorf("%s: %w", cmp.Or(text.Quoted(l.name), `""`), noSuch(f.parser, l.name, ""))
+		return fmt.Errorf("%s: %w", cmp.Or(name, `""`), noSuch(f.parser, l.name, ""))
 	case !slices.ContainsFunc(inFileOptions(), func(f reflect.StructField) bool { return f.Tag.Get("long") == l.name }):
 		return fmt.Errorf("%s: it is for the command line only", l.name)
 	}
@@ -154,7 +181,7 @@ func (l *iniLine) unquote() error {
 	}
 	value, err := strconv.Unquote(l.value)
 	if err != nil {
-		return fmt.Errorf("%s: a value that begins with a quote is one in Go's quotes, and %s is not", text.Quoted(l.name), text.Line(l.value))
+		return fmt.Errorf("%s: a value that begins with a quote is one in Go's quotes, and %s is not", text.Cut(text.Quoted(l.name), 80), text.Cut(text.Line(l.value), 80))
 	}
 	l.value = value
 	return nil
@@ -170,7 +197,7 @@ func (l iniLine) valued(has bool) error {
 
 // inFileOptions are the options that a file may give: all but those that ask another
 // start_server, and --config itself.
-func inFileOptions() (all []reflect.StructField) {
+var inFileOptions = sync.OnceValue(func() (all []reflect.StructField) {
 	for _, s := range sections() {
 		for _, option := range s.options {
 			if s.name != client && option.Tag.Get("long") != "config" {
@@ -179,7 +206,7 @@ func inFileOptions() (all []reflect.StructField) {
 		}
 	}
 	return all
-}
+})
 
 // place is where a line stands.
 func (f *inFile) place(l iniLine) string { return fmt.Sprintf("%s:%d", f.path, l.number) }
@@ -191,6 +218,10 @@ func (o *options) placed(err error) error {
 	}
 	var faults []error
 	for fault := range strings.Lines(err.Error()) {
+		if len(faults) == maxFaults {
+			faults = append(faults, errMore)
+			break
+		}
 		faults = append(faults, errors.New(o.file.whose(strings.TrimSuffix(fault, "\n"))))
 	}
 	return errors.Join(faults...)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -92,10 +94,54 @@ func TestFaultsOfAFileNameItsLine(t *testing.T) {
 	} {
 		path := file(t, "port = 80\r\n; a comment\r\n"+line+"\r\n")
 		code, stdout, stderr := drive("--config="+path, "--", "x")
-		assert.Equal(t, exitUsage, code, line)
+		require.Equal(t, exitUsage, code, line)
 		assert.Equal(t, "start_server: "+path+":3: "+want+"\n", stderr)
 		assert.Empty(t, stdout)
 	}
+}
+
+func TestLineThatMayBeThereOnce(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{"workers": "2", "rolling": "true", "program": "x", "daemonize": "ready"} {
+		path := file(t, name+" = "+value+"\nport = 80\nport = 81\nargument = y\nargument = y\n"+name+" = "+value+"\n")
+		_, _, stderr := drive("--config=" + path)
+		assert.Equal(t, "start_server: "+path+":6: "+name+": it is given in line 1 already, and only once can be\n", stderr)
+	}
+}
+
+func TestByteOrderMarkOfAFileIsNoPartOfIt(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"port = 80", "; a comment"} {
+		o, err := parse([]string{"--config=" + file(t, "\ufeff"+first+"\r\nprogram = x\r\n")})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"x"}, o.command)
+	}
+}
+
+// A file that is no file of options, or has one fault a hundred thousand times, is refused at
+// once, in a few lines that fit a terminal.
+func TestFaultsOfAFileAreNotWithoutEnd(t *testing.T) {
+	t.Parallel()
+	binary := make([]byte, maxFile)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(binary)
+	for _, content := range []string{
+		string(binary), strings.Repeat("a\n", maxFile/2), strings.Repeat("x", maxFile),
+		strings.Repeat("port=x\n", maxFile/7) + "program=x", `dir = "` + strings.Repeat("x", maxFile-100),
+	} {
+		began := time.Now()
+		code, _, stderr := drive("--config="+file(t, content), "--", "x")
+		assert.Equal(t, exitUsage, code)
+		assert.LessOrEqual(t, strings.Count(stderr, "\n"), maxFaults+1)
+		assert.Less(t, len(stderr), 20_000)
+		assert.Less(t, time.Since(began), 10*time.Second)
+	}
+}
+
+func TestOneFileOnly(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := drive("--config=a.ini", "--config", "b.ini", "--", "x")
+	assert.Equal(t, exitUsage, code)
+	assert.Equal(t, "start_server: --config=a.ini --config=b.ini: there can be one file of options only\n", stderr)
 }
 
 // Each fault of what may be seen in the text is told, and each of the values.
@@ -165,6 +211,7 @@ func TestPrintConfigChecks(t *testing.T) {
 		{[]string{"--print-config", "--status", "--control=x"}, "--print-config and --status exclude each other"},
 		{[]string{"--print-config", "--port=x", "--", "y"}, `port "x"`},
 		{[]string{"--print-config", "--interval=x", "--", "y"}, "--interval: "},
+		{[]string{"--print-config", "--config=" + file(t, "control = /nowhere/ctl\n")}, "app.ini has no line program = PATH; what is in force in"},
 	} {
 		code, stdout, stderr := drive(row.args...)
 		assert.Equal(t, exitUsage, code)
@@ -214,5 +261,5 @@ func TestUpgradeSendsThePathOfTheFile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"--control=c", "--", "prog", "--timeout=3", "--upgrade"}, o.line, "arguments of the program are its own")
 	_, err = parse([]string{"--upgrade", "--control=c", "--config=" + file(t, "port = 1\n")})
-	assert.ErrorContains(t, err, "needs the program, too")
+	assert.ErrorContains(t, err, "app.ini has no line program = PATH")
 }

@@ -45,6 +45,9 @@ func closest(parser *flags.Parser, name string) string {
 	}
 	for _, group := range parser.Groups() {
 		for _, option := range group.Options() {
+			if len(name)-len(option.LongName) >= least {
+				continue // a name may be as long as a file
+			}
 			if d := distance(name, option.LongName); option.LongName != "" && d < least {
 				best, least = option.LongName, d
 			}

@@ -116,6 +116,7 @@ func (s *Spawner) start(ctx context.Context, c proc.Command, w output.Worker, st
 	}
 	w.Pid = p.Pid()
 	relay.Begin(w)
+	p.Then(relay.Settle) // its last words come before the news of its end, and may say why
 	return p, nil
 }
 

@@ -35,8 +35,9 @@ const longestLine = 64 << 10
 // before it, as in "[4711] hello"; a line of more than 64 KiB becomes several. The worker
 // waits while the log takes nothing.
 type Relay struct {
-	out   *Output
-	pipes []relayPipe // one, or that of stdout and that of stderr
+	out    *Output
+	pipes  []relayPipe       // one, or that of stdout and that of stderr
+	copied []<-chan struct{} // closed when nothing more is copied from it
 }
 
 type relayPipe struct {
@@ -76,7 +77,24 @@ func (r *Relay) Begin(w Worker) {
 	for _, p := range r.pipes {
 		closePipe(p.to)
 		w.Stream = p.stream
-		r.out.relays.follow(p.from, w, "")
+		r.copied = append(r.copied, r.out.relays.follow(p.from, w, ""))
+	}
+}
+
+// settleTime is how long Settle waits for a process that has the pipe of a worker that has
+// ended, or for a log that hangs.
+const settleTime = 100 * time.Millisecond
+
+// Settle blocks until all is copied that the worker has written, which has ended, but for
+// 100 ms at most.
+func (r *Relay) Settle() {
+	limit := time.After(settleTime)
+	for _, copied := range r.copied {
+		select {
+		case <-copied:
+		case <-limit:
+			return
+		}
 	}
 }
 
@@ -95,9 +113,10 @@ func (r *Relay) Cancel() {
 func (o *Output) Wait() { o.relays.wait() }
 
 // follow copies what comes from a pipe until nobody can write to it any more, or
-// wait closes it.
+// wait closes it, and closes what it has returned then.
 // begun is the beginning of a line that was read before.
-func (r *relays) follow(from *os.File, of Worker, begun string) {
+func (r *relays) follow(from *os.File, of Worker, begun string) <-chan struct{} {
+	copied := make(chan struct{})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pipes == nil {
@@ -105,6 +124,7 @@ func (r *relays) follow(from *os.File, of Worker, begun string) {
 	}
 	r.pipes[from] = of
 	r.open.Go(func() {
+		defer close(copied)
 		for part := begun; ; {
 			var stopped bool
 			if part, stopped = r.copy(from, of, part); r.ends(from, part, stopped) {
@@ -112,6 +132,7 @@ func (r *relays) follow(from *os.File, of Worker, begun string) {
 			}
 		}
 	})
+	return copied
 }
 
 // ends tells whether copying has ended, or else was stopped and is held; it was let go again if

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,6 +154,29 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	assert.Equal(t, "[7] last words\n", log.String())
 	_, err = io.WriteString(to, "too late")
 	assert.Error(t, err)
+}
+
+// What a worker has said last is in the log when Settle returns, and a process that it has left
+// behind, which has the pipe, does not keep it from that.
+func TestSettleWaitsForTheLastWords(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	o := New(&log, "a test")
+	r, err := o.Relay()
+	require.NoError(t, err)
+	_, to := r.Descriptors()
+	worker, err := syscall.Dup(to)
+	require.NoError(t, err)
+	r.Begin(Worker{Pid: 7})
+	_, err = syscall.Write(worker, []byte("last\nwords"))
+	require.NoError(t, err)
+	began := time.Now()
+	r.Settle()
+	assert.GreaterOrEqual(t, time.Since(began), settleTime)
+	require.NoError(t, syscall.Close(worker))
+	r.Settle()
+	assert.Equal(t, "[7] last\n[7] words\n", log.String())
+	o.Wait()
 }
 
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.

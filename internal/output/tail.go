@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,8 +32,8 @@ func (o *Output) Keep(generation int) {
 }
 
 // Tail are the last lines of the generation that has failed last, as [Output.Keep] has
-// read them: twenty at most, of 1 KiB at most each, in valid UTF-8, but otherwise as they
-// were written. It waits for that, but for [FlushTime] at most. nil: they are not known,
+// read them: twenty at most, of 1 KiB at most each, in valid UTF-8, those in JSON as they are
+// in plain text, and otherwise as they were written. It waits for that, but for [FlushTime] at most. nil: they are not known,
 // or there are none.
 func (o *Output) Tail(generation int) []string {
 	read := make(chan struct{})
@@ -169,7 +170,24 @@ func lastLines(text []byte) []string {
 	lines := bytes.Split(text, []byte("\n"))
 	var last []string
 	for _, line := range lines[max(0, len(lines)-tailLines):] {
-		last = append(last, strings.ToValidUTF8(string(line[:min(len(line), tailLine)]), "?"))
+		for one := range strings.SplitSeq(plain(string(line)), "\n") {
+			last = append(last, strings.ToValidUTF8(one[:min(len(one), tailLine)], "?"))
+		}
 	}
-	return last
+	return last[max(0, len(last)-tailLines):]
+}
+
+// plain is a line that was written in JSON as it is read best. Another one stays as it is.
+func plain(line string) string {
+	about, quoted, _ := strings.Cut(line, `,"text":`)
+	text, err := strconv.Unquote(strings.TrimSuffix(quoted, "}"))
+	if err != nil || !strings.HasPrefix(about, `{"time":"`) {
+		return line
+	}
+	if _, worker, is := strings.Cut(about, `"event":"output"`); is {
+		_, pid, _ := strings.Cut(worker, `"pid":`)
+		pid, _, _ = strings.Cut(pid, ",")
+		return "[" + pid + "] " + text
+	}
+	return text
 }

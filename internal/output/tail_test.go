@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -145,4 +146,19 @@ func TestNoTailOfWhatIsNoFile(t *testing.T) {
 	tail.mark(1)
 	tail.keep(1)
 	assert.Nil(t, tail.of(1))
+}
+
+// Lines in JSON are read as they are in plain text.
+func TestTailOfJSON(t *testing.T) {
+	t.Parallel()
+	f, tail := tailed(t)
+	tail.mark(1)
+	form, now, said := form{Form: Form{Format: JSON, Workers: true}}, time.Now(), "no \"x\" \\ \t\x1b,\"text\":\"é"
+	fmt.Fprint(f, form.own(Entry{Level: Error, Event: "failed", Generation: 1, Worker: &Worker{1, 0, 7, ""}, Text: "it failed\nand again"}, now))
+	fmt.Fprint(f, form.relayed(Worker{1, 0, 7, "stderr"}, []byte(said), true, now))
+	theirs := `{"time":"now","text":7}`
+	fmt.Fprintln(f, theirs)
+	fmt.Fprintln(f, `{"text":"theirs"}`)
+	tail.keep(1)
+	assert.Equal(t, []string{"it failed", "and again", "[7] " + said, theirs, `{"text":"theirs"}`}, tail.of(1))
 }

@@ -62,7 +62,7 @@ func (c *Command) check() (paths []string, err error) {
 	name := cmp.Or(c.Path, c.Args[0])
 	if strings.ContainsRune(name, filepath.Separator) {
 		if err := c.executable(name); err != nil && !c.mayDiffer(err) {
-			return nil, fmt.Errorf("program %q: %w", name, err)
+			return nil, fmt.Errorf("program %q: %w%s", name, err, holdsArguments(name, err))
 		}
 		return []string{name}, nil
 	}
@@ -94,7 +94,15 @@ func (c *Command) check() (paths []string, err error) {
 	case denied != nil:
 		return nil, denied
 	}
-	return nil, fmt.Errorf("program %q: not found in PATH=%s", name, search)
+	return nil, fmt.Errorf("program %q: not found in PATH=%s%s", name, search, holdsArguments(name, fs.ErrNotExist))
+}
+
+// holdsArguments explains that a program with a blank in its name is not there.
+func holdsArguments(name string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) && strings.Contains(name, " ") {
+		return "; its arguments are no part of its name, and have to be given apart from it"
+	}
+	return ""
 }
 
 // mayDiffer tells whether the program's user may be allowed what we are denied: on a

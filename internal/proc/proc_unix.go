@@ -20,6 +20,8 @@ type Process struct {
 
 	waited bool // guarded by children.waits
 	status int  // raw
+
+	then func() // nil: nothing
 }
 
 // Start starts the command. It blocks until the program is executed, or returns why it
@@ -109,9 +111,21 @@ func (p *Process) SignalGroup(sig os.Signal) error {
 // not block.
 func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }
 
+// Then has Wait call do before it returns. It comes before Wait. What the last image has
+// started knows nothing of it.
+func (p *Process) Then(do func()) { p.then = do }
+
 // Wait blocks until the process has ended, and returns its raw wait status (wait(2)). It
 // must be called once.
 func (p *Process) Wait() int {
+	status := p.wait()
+	if p.then != nil {
+		p.then()
+	}
+	return status
+}
+
+func (p *Process) wait() int {
 	p.pidfd.await()
 	children.waits.RLock()
 	defer children.waits.RUnlock()

@@ -107,6 +107,8 @@ func TestWhatCannotBeStartedSaysWhy(t *testing.T) {
 	for want, c := range map[string]Command{
 		`program "/no/such/program": no such file`:                 {Args: []string{"/no/such/program"}},
 		`program "nosuch": not found in PATH=/a:/b`:                {Args: []string{"nosuch"}, Env: []string{"PATH=/a:/b"}},
+		`program "/bin/sh -c": no such file or directory; its arg`: {Args: []string{"/bin/sh -c"}},
+		`program "sh -c": not found in PATH=/bin; its arguments`:   {Args: []string{"sh -c"}, Env: []string{"PATH=/bin"}},
 		`program "plain": ` + plain + `: permission denied`:        {Args: []string{"plain"}, Env: []string{"PATH=" + dir}},
 		`program "` + plain + `": permission denied`:               {Args: []string{plain}},
 		`program "` + dir + `/": is a directory`:                   {Args: []string{dir + "/"}},

@@ -67,6 +67,9 @@ func (*Process) Ended() bool { return false }
 // Wait returns at once.
 func (*Process) Wait() int { return 0 }
 
+// Then does nothing.
+func (*Process) Then(func()) {}
+
 // MaxFiles is 0: there is no such limit.
 func (*Process) MaxFiles() uint64 { return 0 }
 
