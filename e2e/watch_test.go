@@ -295,7 +295,7 @@ func TestEventsAreFollowed(t *testing.T) {
 	assert.Regexp(t, fmt.Sprintf(`(?m)^(.*\n)*\S+ restart asked for by process \d+, spawning a new worker
 \S+ starting new worker %d
 (.*\n)*\S+ new worker is now running, sending TERM to old workers:%d
-(.*\n)*\S+ another image goes on: connect again
+(.*\n)*\S+ another image goes on
 \S+ missed: some events may be missing here; start_server \(pid:%d\) is \w+ now, generation \d, [12] workers?: .*
 (.*\n)*\S+ restart asked for by process \d+, spawning a new worker
 (.*\n)*\S+ stop asked for by process \d+, sending TERM to all workers:\d+

@@ -89,7 +89,7 @@ func TestAnotherUser(t *testing.T) {
 
 	require.NoError(t, os.Chmod(path, 0o666))
 	pid, said := asUser(t, nobody, path)
-	why := fmt.Sprintf("process %d is of user 65534, neither of user 0 nor root", pid)
+	why := fmt.Sprintf("process %d is of user 65534, neither of user 0 nor root: ask as one of these", pid)
 	assert.Equal(t, `{"version":1,"ok":false,"error":"`+why+`"}`, strings.Split(said, "\n")[0])
 	for range 5 {
 		asUser(t, nobody, path)

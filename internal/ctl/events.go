@@ -133,6 +133,9 @@ func (p *printer) write(e heard) bool {
 
 // told is an event in one line: as the log has it, or its name and what it has.
 func told(e control.Event) string {
+	if e.Event == "handed-over" { // the text tells clients to connect again, which was done
+		return "another image goes on"
+	}
 	if e.Text != "" {
 		return oneLine(strings.ReplaceAll(strings.TrimSuffix(e.Text, "\n"), "\n", "; "))
 	}
