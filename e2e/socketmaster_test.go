@@ -182,6 +182,7 @@ func TestSocketmasterWithoutAStartTimeSignalsNobody(t *testing.T) {
 	}
 	require.NoError(t, syscall.Kill(d.worker(3), syscall.SIGKILL))
 	isGone(t, d.worker(3))
+	d.sees(1, `^worker \d+ died`)
 	for n := 1; n <= 2; n++ {
 		assert.True(t, alive(d.worker(n)))
 	}
