@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +15,10 @@ import (
 
 // leaders is a Spawner of workers that end at the first signal, and leave a group behind
 // which ends only at KILL.
-type leaders struct{ groups []*leaderless }
+type leaders struct {
+	groups []*leaderless
+	fails  error // of a signal to a group but KILL
+}
 
 func (s *leaders) Begin(int) error { return nil }
 
@@ -22,7 +27,7 @@ func (s *leaders) Spawn(int, int, int) (Process, Settings, error) {
 }
 
 func (s *leaders) leave(p Process) Leftovers {
-	g := &leaderless{pid: p.Pid() + 100, ended: make(chan struct{})}
+	g := &leaderless{pid: p.Pid() + 100, ended: make(chan struct{}), fails: s.fails}
 	s.groups = append(s.groups, g)
 	return g
 }
@@ -48,6 +53,7 @@ type leaderless struct {
 	pid   int
 	told  []os.Signal
 	ended chan struct{}
+	fails error // of a signal but KILL
 }
 
 func (g *leaderless) Pids() []int { return []int{g.pid} }
@@ -56,8 +62,9 @@ func (g *leaderless) Signal(sig os.Signal) error {
 	g.told = append(g.told, sig)
 	if sig == os.Kill {
 		close(g.ended)
+		return nil
 	}
-	return nil
+	return g.fails
 }
 
 // events collects what is told.
@@ -135,5 +142,68 @@ func TestGroupIsToldWithItsLeader(t *testing.T) {
 		assert.Equal(t, []os.Signal{os.Kill}, s.groups[1].told)
 		assert.Contains(t, *heard, Event(LeftBehind{Worker{1, 0, 10}, []int{110}, retireSignal, true}))
 		assert.Contains(t, *heard, Event(LeftKilled{Worker{1, 0, 10}, 5 * time.Second}))
+	})
+}
+
+// A signal that a group does not get is told, and it is killed all the same.
+func TestGroupThatCannotBeSignalled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		why := errors.New("not permitted")
+		s, heard := &leaders{fails: why}, &events{}
+		sup := New(Config{
+			Spawner: s, Observers: []Observer{heard}, Leftovers: s.leave,
+			RetireSignal: retireSignal, AbortSignal: abortSignal, KillTimeout: 5 * time.Second,
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- sup.Run(ctx, stopSignal) }()
+		time.Sleep(2 * time.Second)
+		cancel()
+		assert.NoError(t, <-result)
+		assert.Contains(t, *heard, Event(SignalFailed{Worker{1, 0, 10}, stopSignal, why}))
+		assert.Equal(t, []os.Signal{stopSignal, os.Kill}, s.groups[0].told)
+		failed := 0
+		for _, e := range *heard {
+			if _, is := e.(SignalFailed); is {
+				failed++
+			}
+		}
+		assert.Equal(t, 1, failed, "KILL was sent")
+	})
+}
+
+func TestLeaderWhoseGroupCannotBeSignalled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		why := errors.New("not permitted")
+		heard := &events{}
+		var fails atomic.Bool
+		sup := New(Config{
+			Spawner: &leaders{}, Observers: []Observer{heard}, RetireSignal: retireSignal, AbortSignal: abortSignal,
+			SignalGroup: func(p Process, sig os.Signal) error {
+				if fails.Load() {
+					return why
+				}
+				return p.Signal(sig)
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- sup.Run(ctx, stopSignal) }()
+		time.Sleep(2 * time.Second)
+		fails.Store(true)
+		sup.Restart(ctx, "restart")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Contains(t, *heard, Event(SignalFailed{Worker{1, 0, 10}, retireSignal, why}))
+		fails.Store(false)
+		before := len(*heard)
+		cancel()
+		assert.NoError(t, <-result)
+		for _, e := range (*heard)[before:] {
+			_, is := e.(SignalFailed)
+			assert.False(t, is, "these were sent: %v", e)
+		}
 	})
 }
