@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/stretchr/testify/assert"
@@ -60,4 +61,20 @@ func TestRestartIsNotOverWithAWorkerOfBefore(t *testing.T) {
 	pending(t, answer, "it was started before")
 	f.do("status 3:" + strconv.Itoa(startFake(t).pid()))
 	assert.NoError(t, answered(t, answer))
+}
+
+func TestWhatHasEndedIsNotRunning(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	pid := cmd.Process.Pid
+	assert.True(t, running(pid))
+	stdin.Close() // it ends, and nobody has waited for it
+	require.Eventually(t, func() bool { return !running(pid) }, patience, time.Millisecond)
+	assert.True(t, alive(pid), "there is a zombie")
+	require.NoError(t, cmd.Wait())
+	assert.False(t, running(pid))
+	assert.False(t, running(gonePid(t)))
 }
