@@ -194,3 +194,18 @@ func TestRestartEndsWithAStatusFileThatIsNone(t *testing.T) {
 	require.NoError(t, os.WriteFile(f.statusFile, []byte("junk\n"), 0o644))
 	assert.ErrorContains(t, answered(t, answer), `holds the line "junk", which is not GENERATION:PID`)
 }
+
+// Of a superdaemon that ends the status file is empty in the end: who served last is told.
+func TestRestartThatEndsTellsWhoServedLast(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:9000100")
+	answer := f.restart()
+	f.do("status 1:9000200")
+	pending(t, answer, "it is no newer generation")
+	f.do("status")
+	pending(t, answer, "it is still there")
+	f.release()
+	assert.EqualError(t, answered(t, answer), fmt.Sprintf(
+		"start_server (pid:%d) has ended instead of restarting; last seen in the status file: 1:9000200", f.pid()))
+}
