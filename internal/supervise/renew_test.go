@@ -338,3 +338,30 @@ func TestSilentWorkerHangsAlthoughItsProbePassesAgain(t *testing.T) {
 		assert.Equal(t, hungSignal, w.procs[0].signals[0])
 	})
 }
+
+// A successor is for its own slot: another one that ends is replaced by a worker of its own.
+func TestSuccessorDoesNotFillAnotherSlot(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		hung, other := w.worker(1, 0), w.worker(1, 1)
+		w.isAlive(hung)
+		for range 5 {
+			w.sleep(2 * time.Second)
+			w.isAlive(other)
+		}
+		require.Len(t, w.procs, 3, "the successor of slot 0 is there")
+		w.exit(other, broken)
+		w.sleep(10 * time.Second)
+		w.exit(hung, 6)
+		w.sleep(2 * time.Second)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
+		slots := map[int]int{}
+		for _, p := range w.procs[2:] {
+			slots[p.id.Slot]++
+		}
+		assert.Equal(t, map[int]int{0: 1, 1: 1}, slots, "each has one")
+		require.Len(t, seen[Renewed](w), 1)
+		assert.Equal(t, w.procs[2].id, seen[Renewed](w)[0].Worker)
+	})
+}
