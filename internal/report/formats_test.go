@@ -60,6 +60,7 @@ func eventsInEachFormat() []row {
 		same(supervise.WentLive{Generation: 4, Old: both, Signal: term}, "new worker is now running, sending TERM to old workers:11,12", `"level":"notice","event":"live","generation":4,"pids":[11,12],"signal":"TERM"`),
 		same(supervise.WentLive{Generation: 4, Old: both}, "new worker is now running, and the old ones stay:11,12", `"level":"notice","event":"live","generation":4,"pids":[11,12]`),
 		same(supervise.WentLive{Generation: 4}, "", ""),
+		same(supervise.WentLive{Generation: 4, Signal: term, Asked: true}, "new worker is now running, sending TERM to old workers:none", `"level":"notice","event":"live","generation":4`),
 		same(supervise.Retiring{Workers: both, Signal: term}, "killing old workers", `"level":"info","event":"retiring","pids":[11,12],"signal":"TERM"`),
 		{supervise.Died{Worker: one, Status: 9, Replaced: true}, "worker 11 died unexpectedly with status:9, restarting", "worker 11 died unexpectedly with status:9 (killed by signal 9 (KILL)), restarting",
 			`"level":"warning","event":"exited",` + worker11 + `,"status":9,"exit":"killed by signal 9 (KILL)"`},

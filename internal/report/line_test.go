@@ -56,6 +56,8 @@ func linesOfEvents() map[string]struct {
 		"took over":                   {supervise.TookOver{Worker: two, Old: supervise.Worker{Generation: 2, Slot: 1, Pid: 7}, Signal: syscall.SIGINT}, false, "new worker 12 is now running in slot 1, sending INT to old workers:7"},
 		"took over, delayed":          {supervise.TookOver{Worker: two, Old: supervise.Worker{Generation: 2, Slot: 1, Pid: 7}, Delay: 5 * time.Second, Signal: term}, false, "new worker 12 is now running in slot 1, sending TERM to old workers:7\nsleeping 5 secs before killing old workers"},
 		"took an empty slot over":     {supervise.TookOver{Worker: two, Delay: 5 * time.Second, Signal: term}, false, "new worker 12 is now running in slot 1, sending TERM to old workers:none"},
+		"stands by no longer":         {supervise.StandbyOver{Generation: 3}, false, "generation 3 stands by no longer: its sockets are for the next one"},
+		"stands by no longer, died":   {supervise.StandbyOver{Generation: 3, Died: both[0]}, false, "generation 3 stands by no longer, as its worker 11 has died"},
 		"live at the start":           {supervise.WentLive{Generation: 1}, false, ""},
 		"live, asked for":             {supervise.WentLive{Generation: 3, Asked: true, Signal: term}, false, "new worker is now running, sending TERM to old workers:none"},
 		"live after a crash":          {supervise.WentLive{Generation: 3, Old: both, Signal: syscall.SIGINT}, false, "new worker is now running, sending INT to old workers:11,12"},
@@ -112,5 +114,5 @@ func TestLineOfEveryEvent(t *testing.T) {
 		kinds[reflect.TypeOf(row.event)] = true
 		assert.Equal(t, row.line, Line(row.event, row.verbose), name)
 	}
-	assert.Len(t, kinds, 30, "kinds of events")
+	assert.Len(t, kinds, 31, "kinds of events")
 }
