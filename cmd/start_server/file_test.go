@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jessevdk/go-flags"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lestrrat/go-server-starter/internal/cmdline"
 )
 
 // file is the path of a file with that content.
@@ -53,6 +56,26 @@ func TestOptionsFromAFile(t *testing.T) {
 	assert.Equal(t, want.set, o.set, "and their values are read")
 	assert.Nil(t, o.parser, "what only parsing needs is not kept")
 	assert.Nil(t, o.file.parser)
+}
+
+// A file is read as go-flags reads INI.
+func TestFileIsINI(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	for line := range strings.Lines(service) {
+		if !strings.HasPrefix(line, "program") && !strings.HasPrefix(line, "argument") {
+			lines = append(lines, line)
+		}
+	}
+	content := strings.Join(lines, "")
+	its := &options{}
+	parser, err := cmdline.Parser("start_server", usage, its)
+	require.NoError(t, err)
+	require.NoError(t, flags.NewIniParser(parser).Parse(strings.NewReader(content)))
+	ours, err := parse([]string{"--config=" + file(t, content+"program = x\n")})
+	require.NoError(t, err)
+	its.command = []string{"x"}
+	assert.Equal(t, its.inForce(), ours.inForce())
 }
 
 func TestCommandLineGoesBeforeTheFile(t *testing.T) {
