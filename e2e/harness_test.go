@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -48,6 +49,13 @@ func TestMain(m *testing.M) {
 	if !told {
 		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
 			panic(err)
+		}
+	}
+	// Of one that a script has started in the background INT is ignored, and of nohup(1) HUP. What
+	// is caught instead is not ignored in what the tests start.
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
 		}
 	}
 	os.Exit(buildAndRun(m))

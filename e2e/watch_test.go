@@ -233,6 +233,21 @@ func following(t *testing.T, dir string, args ...string) (c *exec.Cmd, stdout, s
 	return c, stdout, stderr
 }
 
+// ends waits for the end of a client that has been told to go, or whose superdaemon has.
+func ends(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	select {
+	case err := <-ended:
+		assert.NoError(t, err, "exit code 0: %s", c.Args)
+	case <-time.After(deadline):
+		assert.Fail(t, "it has not ended", "%s", c.Args)
+		c.Process.Kill()
+		<-ended
+	}
+}
+
 // In a pipe there is nothing to draw on.
 func TestAWatchInAPipe(t *testing.T) {
 	t.Parallel()
@@ -246,7 +261,7 @@ func TestAWatchInAPipe(t *testing.T) {
 	seesIn(t, notes.String, 1, `^\S+  no answer from start_server`)
 	for _, c := range []*exec.Cmd{c, j} {
 		require.NoError(t, c.Process.Signal(syscall.SIGINT))
-		assert.NoError(t, c.Wait())
+		ends(t, c)
 	}
 	assert.NotContains(t, stdout.String(), "\x1b")
 	for picture := range strings.SplitSeq(strings.TrimSuffix(stdout.String(), "\n"), "\n\nstart_server") {
@@ -279,8 +294,8 @@ func TestEventsAreFollowed(t *testing.T) {
 	require.Zero(t, code, printed)
 	code, printed = d.ask("--stop")
 	require.Zero(t, code, printed)
-	assert.NoError(t, c.Wait(), "exit code 0")
-	assert.NoError(t, j.Wait(), "exit code 0")
+	ends(t, c)
+	ends(t, j)
 	ended := fmt.Sprintf("start_server (pid:%d) has ended\n", d.cmd.Process.Pid)
 	assert.Equal(t, ended, stderr.String())
 	assert.Equal(t, ended, notes.String())
@@ -328,7 +343,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 		c, stdout, stderr := following(t, d.dir, "--events")
 		eventually(t, func() bool { d.talk(`{"command":"signal","signal":"URG"}`); return stdout.String() != "" }, stderr.String)
 		require.NoError(t, c.Process.Signal(sig))
-		assert.NoError(t, c.Wait(), sig)
+		ends(t, c)
 		assert.Empty(t, stderr.String())
 	}
 
@@ -347,7 +362,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 		eventually(t, func() bool { d.talk(`{"command":"signal","signal":"URG"}`); return len(read) > 0 }, func() string { return args + " prints nothing" })
 		require.NoError(t, <-read)
 		require.NoError(t, stdout.Close())
-		assert.NoError(t, c.Wait(), args)
+		ends(t, c)
 		assert.Empty(t, c.Stderr.(*output).String(), args)
 	}
 
@@ -362,7 +377,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 	w.Close()
 	eventually(t, func() bool { return writes(c.Process.Pid) }, func() string { return "it does not write" })
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	assert.NoError(t, c.Wait())
+	ends(t, c)
 	d.stop()
 }
 
@@ -404,7 +419,7 @@ func TestWhatIsFollowedLeavesIgnoredSignals(t *testing.T) {
 	require.NoError(t, c.Process.Signal(syscall.SIGINT))
 	heard(strings.Count(stdout.String(), "\n") + 3)
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	assert.NoError(t, c.Wait())
+	ends(t, c)
 	d.stop()
 }
 
