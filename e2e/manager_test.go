@@ -168,8 +168,9 @@ func TestServiceManagerHearsOfALife(t *testing.T) {
 		d.stop()
 		m.hears(isReady, isReloading, isReady, isReloading, isReady, isReloading, isReloaded, isStopping)
 		m.says(`^STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\nSTATUS=stopping: \d workers? draining$`)
+		m.says(`^STATUS=stopped$`)
 		heard := m.messages()
-		assert.Equal(t, "STATUS=stopped", heard[len(heard)-1], "nothing is lost at the end")
+		assert.Equal(t, "STATUS=stopped", heard[len(heard)-1], "nothing comes after it")
 		assert.NotContains(t, m.String(), "WATCHDOG", "nobody has asked for it")
 		assert.NotContains(t, m.String(), "MAINPID")
 	}
