@@ -58,7 +58,12 @@ func TestLockOfAStranger(t *testing.T) {
 		t.Skip("only root can be another user")
 	}
 	f := opened(t)
-	cmd := exec.Command("/usr/bin/python3", "-c", "import fcntl, sys; fcntl.flock(3, fcntl.LOCK_SH); print('locked', flush=True); sys.stdin.read()")
+	const python = "/usr/bin/python3"
+	if _, err := os.Stat(python); err != nil {
+		require.Empty(t, os.Getenv("CI"), "no python3 to lock a file with, and in CI nothing is skipped")
+		t.Skip("no python3 to lock a file with")
+	}
+	cmd := exec.Command(python, "-c", "import fcntl, sys; fcntl.flock(3, fcntl.LOCK_SH); print('locked', flush=True); sys.stdin.read()")
 	cmd.ExtraFiles = []*os.File{f}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	stdin, err := cmd.StdinPipe()

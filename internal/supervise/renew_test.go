@@ -16,16 +16,22 @@ func (w *world) isAlive(p *fakeProc) {
 
 var watched = Config{Workers: 2, Renewal: Renewal{Watchdog: 10 * time.Second}}
 
+// oneHangs has the first of two workers fall silent until its successor is started.
+func (w *world) oneHangs() (hung, other *fakeProc) {
+	w.sleep(2 * time.Second)
+	hung, other = w.worker(1, 0), w.worker(1, 1)
+	w.isAlive(hung)
+	for range 5 {
+		w.sleep(2 * time.Second)
+		w.isAlive(other)
+	}
+	return hung, other
+}
+
 func TestHungWorkerIsReplacedByAProvenOne(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
-		w.sleep(2 * time.Second)
-		hung, other := w.worker(1, 0), w.worker(1, 1)
-		w.isAlive(hung)
-		for range 5 {
-			w.sleep(2 * time.Second)
-			w.isAlive(other)
-		}
+		hung, _ := w.oneHangs()
 		require.Len(t, seen[Hung](w), 1)
 		assert.Equal(t, hung.id, seen[Hung](w)[0].Worker)
 		assert.False(t, hung.told(), "its successor is not proven")
@@ -343,13 +349,7 @@ func TestSilentWorkerHangsAlthoughItsProbePassesAgain(t *testing.T) {
 func TestSuccessorDoesNotFillAnotherSlot(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
-		w.sleep(2 * time.Second)
-		hung, other := w.worker(1, 0), w.worker(1, 1)
-		w.isAlive(hung)
-		for range 5 {
-			w.sleep(2 * time.Second)
-			w.isAlive(other)
-		}
+		hung, other := w.oneHangs()
 		require.Len(t, w.procs, 3, "the successor of slot 0 is there")
 		w.exit(other, broken)
 		w.sleep(10 * time.Second)
