@@ -32,9 +32,9 @@ func (o *Output) Keep(generation int) {
 }
 
 // Tail are the last lines of the generation that has failed last, as [Output.Keep] has
-// read them: twenty at most, of 1 KiB at most each, in valid UTF-8, those in JSON as they are
-// in plain text, and otherwise as they were written. It waits for that, but for [FlushTime] at most. nil: they are not known,
-// or there are none.
+// read them: twenty at most, of 1 KiB at most each, in valid UTF-8. Those in JSON are as they
+// would be in plain text, others as they were written. It waits for that, but for [FlushTime] at
+// most. nil: they are not known, or there are none.
 func (o *Output) Tail(generation int) []string {
 	read := make(chan struct{})
 	o.Do(func() { close(read) })

@@ -298,7 +298,8 @@ func (l *loop) onMeasured(m measured) {
 		since := h.first > l.MaxMemory && memory < 2*h.first // the next one would have as much
 		switch {
 		case memory <= l.MaxMemory:
-			h.large = h.large && l.hasHeir(w) // which is not given up: it would be large again
+			// One whose successor is on its way is replaced all the same: it would grow again.
+			h.large = h.large && l.hasHeir(w)
 			continue
 		case h.told && (since || h.large):
 			continue

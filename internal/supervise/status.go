@@ -67,7 +67,7 @@ type WorkerStatus struct {
 	Said   string        // its last STATUS line
 	Starts int           // of processes in its slot, this one included
 	Ended  *Exit         // the last process of its slot that did; nil: none has
-	Next   time.Time     // when a missing one is started; the past: it is now
+	Next   time.Time     // when a missing one is started; in the past: it is just being started
 }
 
 // Exit is how a process ended.
