@@ -345,8 +345,10 @@ func TestEinhyrningsinsctlShell(t *testing.T) {
 	shell.sees(1, `einhyrningsinsctl: there is no command "bogus"`)
 	prompts = strings.Count(shell.out.String(), "> ") - 1
 	eventually(t, func() bool { return strings.HasSuffix(shell.out.String(), "> ") }, shell.out.String)
+	d.write("silent.0", "")
 	types("up\t\r")
 	shell.sees(1, `generation \d+ proving for \d+(\.\d)?(ms|s): \d of 2`)
+	require.NoError(t, os.Remove(filepath.Join(d.dir, "silent.0")))
 	shell.sees(1, `generation \d+ is live, draining: `)
 	eventually(t, func() bool { return strings.HasSuffix(shell.out.String(), "> ") }, shell.out.String)
 	assert.Len(t, d.copies(), 2)

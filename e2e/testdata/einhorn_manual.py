@@ -1,12 +1,13 @@
 # A worker by einhorn's manual and nothing else: the sockets are EINHORN_FD_0 and so on,
 # EINHORN_FD_COUNT of them; when it is ready it sends worker:ack with its pid to
-# EINHORN_SOCK_PATH; USR2 is a graceful stop. It comes no further than to its start if
-# there is a file silent.N, N being its EINHORN_CHILD_INDEX.
+# EINHORN_SOCK_PATH; USR2 is a graceful stop. It comes no further than to its start as long
+# as there is a file silent.N, N being its EINHORN_CHILD_INDEX.
 
 import os
 import select
 import signal
 import socket
+import time
 
 stop, wake = socket.socketpair()
 for end in stop, wake:
@@ -21,7 +22,7 @@ for i in range(int(os.environ["EINHORN_FD_COUNT"])):
     listeners.append(listener)
 
 while os.path.exists("silent." + os.environ["EINHORN_CHILD_INDEX"]):
-    signal.pause()
+    time.sleep(0.02)
 
 control = socket.socket(socket.AF_UNIX)
 control.connect(os.environ["EINHORN_SOCK_PATH"])
