@@ -51,7 +51,8 @@ type Config struct {
 // Collector keeps in touch with superdaemons.
 type Collector struct {
 	Config
-	began time.Time
+	began   time.Time
+	scanned chan struct{} // closed when the patterns were expanded for the first time
 
 	mu     sync.Mutex // guards what follows
 	links  map[string]*link
@@ -69,7 +70,7 @@ type Found struct {
 
 // New is a Collector. Run has it begin.
 func New(c Config) *Collector {
-	return &Collector{Config: c, began: time.Now(), links: map[string]*link{}}
+	return &Collector{Config: c, began: time.Now(), scanned: make(chan struct{}), links: map[string]*link{}}
 }
 
 // Watched tells whether anybody watches.
@@ -90,11 +91,15 @@ func (c *Collector) Run(ctx context.Context) {
 	defer changes.close()
 	ticker := time.NewTicker(watchTick)
 	defer ticker.Stop()
-	var scanned time.Time
+	var last time.Time
 	for ctx.Err() == nil {
-		if changes.take() || time.Since(scanned) >= c.Rescan {
-			scanned = time.Now()
+		if changes.take() || time.Since(last) >= c.Rescan {
+			first := last.IsZero()
+			last = time.Now()
 			c.scan(start)
+			if first {
+				close(c.scanned)
+			}
 			changes.follow()
 		}
 		select {
@@ -193,9 +198,16 @@ func (c *Collector) all() []*link {
 // Refresh blocks until what is known is not older than a second, but not for longer than half
 // a second. A superdaemon that does not answer in that time is not waited for the next time.
 func (c *Collector) Refresh(ctx context.Context) {
-	waits, of := c.want()
 	timer := time.NewTimer(askTime)
 	defer timer.Stop()
+	select {
+	case <-c.scanned:
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+		return
+	}
+	waits, of := c.want()
 	over := false
 	for i, wait := range waits {
 		if over {
@@ -234,7 +246,7 @@ func (c *Collector) Knows(path string) bool {
 	return c.links[path] != nil
 }
 
-// Found is what the patterns match.
+// Found is what the patterns match, nil before they were expanded for the first time.
 func (c *Collector) Found() []Found {
 	c.mu.Lock()
 	defer c.mu.Unlock()

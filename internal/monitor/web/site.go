@@ -139,7 +139,11 @@ func (s *Site) health(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(views) == 0 {
-		for _, f := range s.Source.Found() {
+		found := s.Source.Found()
+		if found == nil {
+			fmt.Fprintln(&why, "not yet: nothing was looked for so far")
+		}
+		for _, f := range found {
 			fmt.Fprintf(&why, "%s: no superdaemon is there\n", f.Pattern)
 		}
 	}

@@ -42,6 +42,11 @@ func (k known) Recent(seq uint64) (all []collect.Event) {
 	return all
 }
 
+// unknown is a Source that has not looked yet.
+type unknown struct{ known }
+
+func (unknown) Found() []collect.Found { return nil }
+
 const token = "0123456789abcdef"
 
 // hostile is what a worker may say of itself.
@@ -88,6 +93,12 @@ func TestHealthTellsWhy(t *testing.T) {
 		assert.Equal(t, strings.HasPrefix(want, "ok"), w.Code == http.StatusOK)
 	}
 	assert.Equal(t, http.StatusServiceUnavailable, ask(site(t, known{}), "GET", "/readyz", "").Code)
+
+	early := site(t, known{})
+	early.Source = unknown{}
+	w := ask(early, "GET", "/healthz", "")
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	assert.Equal(t, "not yet: nothing was looked for so far\n", w.Body.String())
 }
 
 // Nothing on the page is a script or a style that stands in it, and every answer says so to

@@ -1,0 +1,32 @@
+package collect
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Who asks before the first look is answered after it. If there is none for long, the answer
+// is that nothing was looked for.
+func TestRefreshWaitsForTheFirstLook(t *testing.T) {
+	t.Parallel()
+	pattern := filepath.Join(t.TempDir(), "*.ctl")
+	for late, found := range map[time.Duration][]Found{
+		askTime / 2: {{Pattern: pattern}},
+		askTime * 2: nil,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := New(Config{Patterns: []string{pattern}, Rescan: time.Hour, Log: func(string, ...any) {}})
+			time.AfterFunc(late, func() {
+				c.scan(func(*link) {})
+				close(c.scanned)
+			})
+			c.Refresh(t.Context())
+			assert.Equal(t, found, c.Found(), "after %v", late)
+			time.Sleep(late) // until the first look is over
+		})
+	}
+}
