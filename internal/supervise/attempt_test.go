@@ -181,3 +181,18 @@ func TestGivingUpSparesWhoeverServes(t *testing.T) {
 		assert.Equal(t, []string{"4.0"}, w.lives(), "without it anything is better than nothing")
 	})
 }
+
+// What was started beside it goes at once.
+func TestSiblingOfAWorkerThatCannotBeStarted(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2, Attempts: 1}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.locked(func() { w.failsIn = 1 })
+		w.restart()
+		w.sleep(time.Second)
+		require.Len(t, seen[AttemptFailed](w), 1)
+		assert.ErrorContains(t, &seen[AttemptFailed](w)[0].Failure, "no such program")
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(2, 0).signals)
+		assert.Equal(t, []string{"1.0", "1.1"}, w.served())
+	})
+}

@@ -68,6 +68,7 @@ type world struct {
 	cancelled  bool          // the context has ended before Run
 	failSignal error         // what processes return that are sent a signal
 	failSpawn  error         // what the next spawns return
+	failsIn    int           // the slot of which spawns fail, too; 0: of none
 	failBegin  error         // the same of generations
 	slowBegin  time.Duration // how long they take to begin
 	slowSpawn  time.Duration // how long they take
@@ -170,6 +171,9 @@ func (w *world) Spawn(generation, slot, side int) (Process, Settings, error) {
 	defer func() { w.inFlight-- }()
 	w.spawns[slot] = append(w.spawns[slot], now)
 	err := w.failSpawn
+	if w.failsIn > 0 && slot == w.failsIn {
+		err = errors.New("no such program")
+	}
 	if err := cmp.Or(w.takes(w.slowSpawn), err); err != nil {
 		return nil, Settings{}, err
 	}

@@ -261,6 +261,22 @@ func TestAnotherNumberOfWorkersInTheNextImage(t *testing.T) {
 	}
 }
 
+// Slots of the next image that have sockets of their own get connections when their workers are
+// proven, and not before.
+func TestMoreSlotsOfTheNextImageAreSteeredTo(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2}, steering, func(w *world) {
+		w.sleep(2 * time.Second)
+		c := w.sup.config
+		c.Workers = 3
+		assert.NoError(t, w.handOver(c))
+		w.sleep(900 * time.Millisecond)
+		assert.Empty(t, w.steers)
+		w.sleep(200 * time.Millisecond)
+		assert.Equal(t, []int{3}, w.steers)
+	})
+}
+
 // What a worker has left behind is found a moment after it has ended, and the next image
 // would know nothing of it before.
 func TestWhatIsLeftBehindIsKilledByTheNextImage(t *testing.T) {

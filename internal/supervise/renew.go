@@ -218,9 +218,10 @@ func (l *loop) heirGone(w *worker, why Failure) {
 	l.tell(RenewalFailed{why, pause})
 }
 
-// heirFills gives an empty slot to the successor that is started for it, if there is one.
+// heirFills gives a slot that a live worker has left empty to the successor that is started for
+// it, if there is one.
 func (l *loop) heirFills(slot int) {
-	if next := l.renewal.heir; next != nil && next.slot == slot && l.live != nil && l.isHeir(next) && slot < len(l.live.slots) && l.live.slots[slot] == nil {
+	if next := l.renewal.heir; next != nil && next.slot == slot && l.isHeir(next) {
 		l.renewal.heir = nil
 		l.live.slots[slot] = next
 		next.role, next.serves = live, true

@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -126,6 +128,24 @@ func TestSuccessorFillsTheSlotOfOneThatEnds(t *testing.T) {
 	})
 }
 
+// However long it takes to prove itself, no third one is started.
+func TestSuccessorThatIsSlowFillsTheSlotOfOneThatEnds(t *testing.T) {
+	t.Parallel()
+	c := watched
+	c.Proof = Lived(5 * time.Second)
+	simulate(t, c, nil, func(w *world) {
+		w.sleep(6 * time.Second)
+		hung := w.worker(1, 0)
+		w.isAlive(hung)
+		w.sleep(10 * time.Second)
+		require.Len(t, w.procs, 3)
+		w.exit(hung, broken)
+		w.sleep(3 * time.Second)
+		assert.Len(t, w.procs, 3)
+		assert.Equal(t, []Worker{w.procs[2].id}, []Worker{seen[Renewed](w)[0].Worker})
+	})
+}
+
 func TestRestartComesBeforeRenewal(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
@@ -154,6 +174,14 @@ func TestOldWorkersAreRenewed(t *testing.T) {
 		w.sleep(40 * time.Minute)
 		assert.Len(t, w.procs, 4)
 	})
+}
+
+func TestAgeOfAWorkerIsAroundTheGreatestOne(t *testing.T) {
+	t.Parallel()
+	l := &loop{Config: Config{Renewal: Renewal{MaxAge: time.Hour, AgeSpread: 0.1}}}
+	for lot, age := range map[uint64]time.Duration{1: 54 * time.Minute, 1 << 63: time.Hour, math.MaxUint64: 66 * time.Minute} {
+		assert.InDelta(t, age, l.ageOf(&worker{health: health{lot: lot}}), float64(time.Millisecond))
+	}
 }
 
 func TestLargeWorkersAreRenewed(t *testing.T) {
@@ -363,5 +391,44 @@ func TestSuccessorDoesNotFillAnotherSlot(t *testing.T) {
 		assert.Equal(t, map[int]int{0: 1, 1: 1}, slots, "each has one")
 		require.Len(t, seen[Renewed](w), 1)
 		assert.Equal(t, w.procs[2].id, seen[Renewed](w)[0].Worker)
+	})
+}
+
+// A successor that is there when a stop is asked for is waited for, and shown, as the others.
+func TestSuccessorAtAStop(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		hung, other := w.oneHangs()
+		w.sleep(500 * time.Millisecond)
+		successor := w.procs[2]
+		w.stop()
+		there := func() (pids []int) {
+			for _, one := range w.status().Workers {
+				pids = append(pids, one.Pid)
+			}
+			return pids
+		}
+		w.exit(other, 15)
+		assert.ElementsMatch(t, []int{hung.Pid(), successor.Pid()}, there())
+		w.exit(successor, 15)
+		assert.Equal(t, []int{hung.Pid()}, there())
+	})
+}
+
+// An image that has no failures of successors to tell says nothing of them: an older one takes
+// its state.
+func TestNothingIsToldOfSuccessorsUnlessOneHasFailed(t *testing.T) {
+	t.Parallel()
+	simulate(t, watched, nil, func(w *world) {
+		w.oneHangs()
+		w.sleep(2 * time.Second)
+		require.Len(t, seen[Renewed](w), 1)
+		refused := errors.New("no")
+		err := w.sup.Freeze(w.t.Context(), func(f *Frozen, _ []Process) error {
+			assert.Zero(t, f.LastHeir)
+			assert.Zero(t, f.HeirsFailed)
+			return refused
+		})
+		assert.Equal(t, refused, err)
 	})
 }

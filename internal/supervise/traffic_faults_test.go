@@ -1,0 +1,96 @@
+package supervise
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// There is nothing to go back to when the first generation never serves.
+func TestFirstGenerationOfASideIsGivenUp(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{FirstAttempts: 2}, func(w *world) { w.traffic = &traffic{} }, func(w *world) {
+		w.exit(w.worker(1, 0), broken)
+		w.sleep(1200 * time.Millisecond)
+		w.exit(w.worker(2, 0), broken)
+		require.Len(t, seen[GaveUp](w), 1)
+		assert.False(t, seen[GaveUp](w)[0].Serving)
+		assert.True(t, w.over())
+	})
+}
+
+// Old workers for which connections wait, and that are live again, get all connections again.
+func TestOldWorkersOfASideAreLiveAgain(t *testing.T) {
+	apart(t, Config{Attempts: 1}, func(w *world, x *traffic) {
+		w.locked(func() { x.slow = 20 * time.Second })
+		w.restart()
+		w.sleep(2 * time.Second)
+		require.Equal(t, [2]int{0, All}, x.shares())
+		w.restart() // waits for the sockets of generation 1
+		w.sleep(time.Second)
+		w.exit(w.worker(2, 0), broken)
+		w.sleep(100 * time.Millisecond)
+		w.exit(w.worker(3, 0), broken)
+		require.Len(t, seen[GaveUp](w), 1)
+		require.True(t, seen[GaveUp](w)[0].Serving)
+		assert.Equal(t, []string{"1.0"}, w.served())
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		assert.False(t, w.worker(1, 0).told())
+	})
+}
+
+// A generation that stands by and cannot be given the connections is of no use when the live
+// one has gone: another one is started.
+func TestLiveGenerationThatEndsAndNoWayBack(t *testing.T) {
+	apart(t, Config{KeepOld: time.Hour}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.locked(func() { x.failSplit = errUnfit })
+		w.exit(w.worker(2, 0), broken)
+		w.sleep(500 * time.Millisecond)
+		assert.Empty(t, seen[RolledBack](w))
+		assert.Equal(t, 3, w.generation)
+		w.locked(func() { x.failSplit = nil })
+	})
+}
+
+// A side is free again when what was left behind on it has gone, when nothing was, and when it is
+// not waited for.
+func TestSideIsFreeAgainAfterWhatWasLeftBehind(t *testing.T) {
+	for _, kill := range []time.Duration{10 * time.Second, 0} {
+		t.Run(kill.String(), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, Config{KillTimeout: kill}, func(w *world) { w.traffic, w.leaves = &traffic{}, true }, func(w *world) {
+				for want := 2; want <= 8; want++ {
+					w.sleep(20 * time.Second)
+					w.goes()
+					w.sleep(20 * time.Second)
+					w.restart()
+					w.sleep(time.Second)
+					assert.Equal(t, want, w.generation)
+				}
+			})
+		})
+	}
+}
+
+// The next image knows of what is left behind that it has a side.
+func TestSideIsNotFreeInTheNextImageBeforeWhatIsLeftBehindHasGone(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{KillTimeout: 10 * time.Second}, func(w *world) { w.traffic, w.leaves = &traffic{}, true }, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.exit(w.worker(1, 0), 0)
+		w.sleep(100 * time.Millisecond)
+		require.Len(t, w.groups, 1, "which goes in a second")
+		require.NoError(t, w.replaced())
+		w.restart()
+		w.sleep(500 * time.Millisecond)
+		assert.Equal(t, 2, w.generation)
+		w.sleep(time.Second)
+		assert.Equal(t, 3, w.generation)
+	})
+}
