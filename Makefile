@@ -133,7 +133,7 @@ mutants:
 	@for package in $(MUTATED); do \
 		echo "internal/$$package"; \
 		elsewhere=$$(go list -f '^$${{range .IgnoredGoFiles}}|{{.}}{{end}}' ./internal/$$package) || exit 1; \
-		GOFLAGS="$$GOFLAGS -count=1" $(GREMLINS) unleash --output-statuses=lct --timeout-coefficient=5 \
+		GOFLAGS="$$GOFLAGS -count=1 -vet=off" $(GREMLINS) unleash --output-statuses=lct --timeout-coefficient=20 \
 			--exclude-files="$$elsewhere" ./internal/$$package || exit 1; \
 	done
 
