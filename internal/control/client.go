@@ -141,8 +141,13 @@ func (c *Client) Watch(ctx context.Context, watch func(Event) bool) error {
 		if err != nil {
 			return err
 		}
-		if m.event.Event != "" && !watch(m.event) {
-			return nil
+		switch {
+		case m.event.Event != "":
+			if !watch(m.event) {
+				return nil
+			}
+		case m.answer.Error != "": // it has to go, and is told why
+			return errors.New(text.Lines(m.answer.Error))
 		}
 	}
 }

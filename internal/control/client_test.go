@@ -218,3 +218,15 @@ func TestClientGivesUp(t *testing.T) {
 	_, err = c.Do(within(t, patience), Request{Command: "x"}, nil)
 	assert.NoError(t, err, "it can be asked again")
 }
+
+func TestWatcherThatHasToGoIsToldWhy(t *testing.T) {
+	t.Parallel()
+	path := playing(t, func(conn net.Conn) {
+		_, _ = conn.Write([]byte(`{"event":"live"}` + "\n" + `{"version":1,"ok":false,"error":"too many clients"}` + "\n"))
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	heard := 0
+	err := dialed(t, path).Watch(within(t, patience), func(Event) bool { heard++; return true })
+	assert.EqualError(t, err, "too many clients")
+	assert.Equal(t, 1, heard)
+}

@@ -7,9 +7,10 @@ import (
 )
 
 // admit puts a client on the list. If its user has as many as there may be, the client of
-// that user that has been idle for the longest is the loser, and has to go. If the process
-// has its share of clients the loser is one of its own. So neither another process nor
-// another user loses room: root and our own user get in whatever the workers' user does.
+// that user that has asked nothing for the longest is the loser, and has to go: one that waits
+// for no answer, and one that watches only if all others do, too. If the process has its share
+// of clients the loser is one of its own. So neither another process nor another user loses
+// room: root and our own user get in whatever the workers' user does.
 func (s *Server) admit(c *client) (loser *client, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,25 +28,26 @@ func (s *Server) admit(c *client) (loser *client, err error) {
 		}
 	}
 	if kin >= maxOfProcess || users >= maxClients {
-		i := slices.IndexFunc(s.clients, func(o *client) bool {
-			return o.idle() && o.peer.UID == c.peer.UID && (kin < maxOfProcess || o.peer.Pid == c.peer.Pid)
-		})
+		mayGo := func(o *client) bool {
+			return !o.busy && o.peer.UID == c.peer.UID && (kin < maxOfProcess || o.peer.Pid == c.peer.Pid)
+		}
+		i := slices.IndexFunc(s.clients, func(o *client) bool { return mayGo(o) && o.events == nil })
+		if i < 0 {
+			i = slices.IndexFunc(s.clients, mayGo)
+		}
 		switch {
 		case i >= 0:
 			loser = s.clients[i]
 			s.clients = slices.Delete(s.clients, i, i+1)
 		case kin >= maxOfProcess:
-			return nil, fmt.Errorf("%d clients of process %d are connected and waiting already", kin, c.peer.Pid)
+			return nil, fmt.Errorf("%d clients of process %d are connected and wait for an answer", kin, c.peer.Pid)
 		default:
-			return nil, fmt.Errorf("%d clients are connected and waiting already", users)
+			return nil, fmt.Errorf("%d clients are connected and wait for an answer", users)
 		}
 	}
 	s.clients = append(s.clients, c)
 	return loser, nil
 }
-
-// idle tells that a client waits for nothing.
-func (c *client) idle() bool { return !c.busy && c.events == nil }
 
 // begin marks a client busy, and returns the context of its request. It returns false if the
 // client had to go or the server closes.

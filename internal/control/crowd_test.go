@@ -29,7 +29,7 @@ func TestTheIdleLongestHasToGo(t *testing.T) {
 		all[0].asks("x") // so it is not the one
 		all[1].asks("subscribe")
 		all[2].say(`{"command":`)
-		const why = "too many clients: the one that has been idle for the longest has to go"
+		const why = "too many clients: the one that has asked nothing for the longest has to go"
 		for i, loser := range []int{2, 3, 4} {
 			told := all[loser].hears()
 			newcomer := joins(t, s, 500+i)
@@ -45,39 +45,56 @@ func TestTheIdleLongestHasToGo(t *testing.T) {
 	})
 }
 
-func TestWhoIsBusyOrWatchesStays(t *testing.T) {
+func TestWhoWaitsForAnAnswerStays(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
 		finish := make(chan struct{})
 		s.Do = once(finish)
 		all := many(t, s, 100, maxClients)
-		for i, c := range all {
-			if i%2 == 0 {
-				c.asks("subscribe")
-			} else {
-				c.say(`{"command":"restart"}` + "\n")
-			}
+		for _, c := range all {
+			c.say(`{"command":"restart"}` + "\n")
 		}
 		synctest.Wait()
 		ours, theirs := net.Pipe()
 		go s.serve(theirs, Peer{Pid: 9}, &HeldClient{})
 		text, _ := io.ReadAll(ours)
-		assert.Equal(t, `{"version":1,"ok":false,"error":"64 clients are connected and waiting already"}`+"\n", string(text))
-		s.Publish(Event{Event: "live"})
-		assert.Equal(t, "live", all[0].hear()["event"])
+		assert.Equal(t, `{"version":1,"ok":false,"error":"64 clients are connected and wait for an answer"}`+"\n", string(text))
 		close(finish)
-		assert.Equal(t, true, all[1].hear()["ok"])
-		for i, c := range all {
-			if i%2 == 0 && i > 0 {
-				assert.Equal(t, "live", c.hear()["event"])
-			} else if i > 1 && i%2 == 1 {
-				assert.Equal(t, true, c.hear()["ok"])
-			}
+		for _, c := range all {
+			assert.Equal(t, true, c.hear()["ok"])
 		}
-		assert.Equal(t, true, joins(t, s, 9).asks("x")["ok"], "now that one is idle there is room")
+		assert.Equal(t, true, joins(t, s, 9).asks("x")["ok"], "now that they are idle there is room")
 		for _, c := range all {
 			c.Close()
 		}
+	})
+}
+
+// However many watch, something can be asked for. One that watches goes only if all others
+// watch or wait, and it is told why.
+func TestWatchersMakeRoom(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(s *Server, refused *told) {
+		finish := make(chan struct{})
+		s.Do = once(finish)
+		all := many(t, s, 100, maxClients)
+		all[0].say(`{"command":"restart"}` + "\n")
+		for _, c := range all[1 : maxClients-1] {
+			c.asks("subscribe")
+			synctest.Wait() // it is answered before it is taken for idle
+		}
+		idle, loser := all[maxClients-1].hears(), all[1].hears()
+		const why = "too many clients: the one that has asked nothing for the longest has to go"
+		assert.Equal(t, true, joins(t, s, 500).asks("subscribe")["ok"])
+		assert.Equal(t, why, (<-idle)["error"])
+		synctest.Wait()
+		assert.Equal(t, true, joins(t, s, 501).asks("x")["ok"])
+		assert.Equal(t, why, (<-loser)["error"])
+		all[1].ended()
+		synctest.Wait()
+		assert.EqualValues(t, maxClients-2, s.watched.Load())
+		close(finish)
+		assert.Equal(t, true, all[0].hear()["ok"])
 	})
 }
 
@@ -96,15 +113,22 @@ func TestShareOfAProcess(t *testing.T) {
 			assert.Contains(t, (<-told)["error"], "too many clients")
 		}
 		assert.Equal(t, maxOfProcess+1, s.connected())
+		finish := make(chan struct{})
+		s.Do = once(finish)
 		for _, c := range own[3:] {
-			assert.Equal(t, true, c.asks("subscribe")["ok"])
+			c.say(`{"command":"restart"}` + "\n")
 		}
+		synctest.Wait()
 		ours, theirs := net.Pipe()
 		go s.serve(theirs, Peer{Pid: 8}, &HeldClient{})
 		text, _ := io.ReadAll(ours)
-		assert.Contains(t, string(text), fmt.Sprintf(`"error":"%d clients of process 8 are connected and waiting already"`, maxOfProcess))
+		assert.Contains(t, string(text), fmt.Sprintf(`"error":"%d clients of process 8 are connected and wait for an answer"`, maxOfProcess))
 		assert.Equal(t, true, other.asks("x")["ok"], "though it has been idle for longer than all of them")
 		assert.Equal(t, true, joins(t, s, 9).asks("x")["ok"])
+		close(finish)
+		for _, c := range own[3:] {
+			assert.Equal(t, true, c.hear()["ok"])
+		}
 	})
 }
 
@@ -155,6 +179,6 @@ func TestWhoHasGoneKeepsThePlaceOfItsRequest(t *testing.T) {
 		close(finish)
 		synctest.Wait()
 		assert.Zero(t, s.connected())
-		assert.Equal(t, []string{"16 clients of process 8 are connected and waiting already, and 0 more"}, refused.all())
+		assert.Equal(t, []string{"16 clients of process 8 are connected and wait for an answer, and 0 more"}, refused.all())
 	})
 }

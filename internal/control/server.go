@@ -75,7 +75,7 @@ type Server struct {
 
 	mu      sync.Mutex // guards what follows, and the state of each client
 	closed  bool
-	clients []*client       // the one idle for the longest first
+	clients []*client       // the one that has asked nothing for the longest first
 	parking chan struct{}   // nothing is read until it is closed; nil: all is
 	context context.Context // of requests
 	stop    context.CancelCauseFunc
@@ -228,7 +228,7 @@ func (s *Server) serve(conn net.Conn, peer Peer, known *HeldClient) {
 		return
 	}
 	if loser != nil {
-		s.turnAway(loser.conn, errors.New("too many clients: the one that has been idle for the longest has to go"))
+		s.turnAway(loser.conn, errors.New("too many clients: the one that has asked nothing for the longest has to go"))
 	}
 	if known.Subscribed && s.subscribe(c) {
 		go c.tell()
