@@ -105,7 +105,7 @@ func New(c Config) (*Starter, error) {
 	c.complete()
 	plan, err := c.check()
 	if err != nil {
-		return nil, errors.Join(err, handover.Back(err, nil))
+		return nil, handover.Back(err, nil)
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
@@ -114,7 +114,7 @@ func New(c Config) (*Starter, error) {
 	s.since = time.Now()
 	s.hearing, s.deafen = context.WithCancel(context.Background())
 	if s.handed, err = handover.Claim(c.Name); err != nil {
-		return nil, errors.Join(err, handover.Back(err, nil))
+		return nil, handover.Back(err, nil)
 	}
 	s.out.SetForm(output.Form{Format: output.Format(c.LogFormat), Workers: c.LogWorkers}, os.Getenv("JOURNAL_STREAM"))
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Relay: c.relays(), Watchdog: c.Watchdog}
@@ -201,7 +201,7 @@ func (s *Starter) Listen() error {
 		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
-		return errors.Join(err, s.goBack(err))
+		return s.goBack(err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -210,7 +210,7 @@ func (s *Starter) Listen() error {
 		s.succeed()
 	}
 	if err != nil && s.handed != nil {
-		err = errors.Join(err, s.goBack(err))
+		err = s.goBack(err)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {

@@ -243,7 +243,7 @@ func raiseAgain(sig os.Signal) {
 	}
 }
 
-// goBack has the last image go on, and returns only if there was none, or that fails.
+// goBack has the last image go on, see handover.Back.
 func (s *Starter) goBack(why error) error {
 	if s.handed == nil {
 		return handover.Back(why, nil)

@@ -44,4 +44,4 @@ func (s *Starter) goOn(context.Context) error { return errUpgrade }
 
 func (s *Starter) rehearse(*handover.State) error { return errUpgrade }
 
-func (s *Starter) goBack(error) error { return nil }
+func (s *Starter) goBack(why error) error { return why }
