@@ -2,6 +2,8 @@ package starter
 
 import (
 	"context"
+	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -32,4 +34,28 @@ func (s *Starter) notice(n supervise.Notice) {
 	if s.sup.Notify(s.hearing, n) != nil && s.hearing.Err() != nil {
 		s.unheard = append(s.unheard, n)
 	}
+}
+
+// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
+// for nothing is to be executed.
+func (s *Starter) pause() (left []os.Signal, again func(), err error) {
+	if s.caught == nil {
+		return nil, func() {}, nil
+	}
+	left = s.caught.Pause()
+	if s.caught.Ended() {
+		err = ErrStopping
+	}
+	return left, func() { s.caught.Again(left) }, err
+}
+
+// goBack has the last image go on, see handover.Back.
+func (s *Starter) goBack(why error) error {
+	if s.handed == nil {
+		return handover.Back(why, nil)
+	}
+	if err := s.made.run(); err != nil {
+		why = errors.Join(why, err)
+	}
+	return handover.Back(why, s.pause)
 }

@@ -275,7 +275,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		if s.strangers = s.held().Strangers; s.handed == nil {
 			s.strangers = proc.Strangers()
 		}
-		stop, err := s.adoptOrphans()
+		stop, err := proc.AdoptOrphans(s.config.Subreaper)
 		if err != nil {
 			return open, err
 		}

@@ -222,36 +222,12 @@ func (s *Starter) handNotices(state *handover.State) (release func() error, err 
 	}, err
 }
 
-// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
-// for nothing is to be executed.
-func (s *Starter) pause() (left []os.Signal, again func(), err error) {
-	if s.caught == nil {
-		return nil, func() {}, nil
-	}
-	left = s.caught.Pause()
-	if s.caught.Ended() {
-		err = ErrStopping
-	}
-	return left, func() { s.caught.Again(left) }, err
-}
-
 // raiseAgain is for a signal that has come before the program could hear it, which this package
 // does not: TERM and QUIT are to end it, or are the program's own to hear.
 func raiseAgain(sig os.Signal) {
 	if sig == unix.SIGTERM || sig == unix.SIGQUIT {
 		_ = unix.Kill(os.Getpid(), sig.(unix.Signal))
 	}
-}
-
-// goBack has the last image go on, see handover.Back.
-func (s *Starter) goBack(why error) error {
-	if s.handed == nil {
-		return handover.Back(why, nil)
-	}
-	if err := s.made.run(); err != nil {
-		why = errors.Join(why, err)
-	}
-	return handover.Back(why, s.pause)
 }
 
 // inherit takes over what the last image has handed over, as far as it must be done before
