@@ -59,6 +59,9 @@ func (c *Config) forManaged(name string) bool {
 	return c.managed() && slices.Contains(managerVariables, name)
 }
 
+// ownEnv is the environment of what is started for ourselves, and is no worker.
+func (c *Config) ownEnv() []string { return launch.Unique(os.Environ()).Without(c.forManaged) }
+
 // baseEnv is the environment that workers get, but for what an envdir holds
 // and what tells of the sockets: ours, with the variables that options set.
 func (c *Config) baseEnv(exports []fdenv.Export, runAs *proc.Credential) launch.Environ {
@@ -241,8 +244,7 @@ func firstLine(dir *os.File, name string) (line string, empty bool, err error) {
 // runLogger starts a log command. It gets a process group of its own: Ctrl-C in a
 // terminal must not end the log before the workers have.
 func (s *Starter) runLogger(args []string, files []int) (output.Process, error) {
-	env := launch.Unique(os.Environ()).Without(s.config.forManaged)
-	return proc.Start(proc.Command{Args: args, Env: env, Files: files, Group: true})
+	return proc.Start(proc.Command{Args: args, Env: s.config.ownEnv(), Files: files, Group: true})
 }
 
 // untaken are the sockets that systemd passes and nobody has asked for.

@@ -177,7 +177,7 @@ func (s *Starter) observers() []supervise.Observer {
 	if len(s.plan.specs) > 0 {
 		all = append(all, s.reports.sockets)
 	}
-	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, s.startForEvent)
+	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, report.Caller(s.out, s.config.ownEnv))
 	if s.reports.onEvent.Verbose = c.Verbose; len(s.plan.rules) > 0 {
 		all = append(all, s.reports.onEvent)
 	}
