@@ -43,7 +43,7 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 		status.Workers = append(status.Workers, worker(w, now.Now))
 	}
 	for _, s := range now.Shares {
-		t := control.Traffic{Generation: s.Generation, Percent: float64(s.Share) * 100 / supervise.All, Waiting: c.Waiting(s.Side), Given: s.Given, CanRollBack: s.CanGoBack}
+		t := control.Traffic{Generation: s.Generation, Percent: supervise.PercentOf(s.Share), Waiting: c.Waiting(s.Side), Given: s.Given, CanRollBack: s.CanGoBack}
 		if !s.Until.IsZero() {
 			left := max(0, s.Until.Sub(now.Now)).Seconds()
 			t.SecondsLeft = &left

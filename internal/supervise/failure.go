@@ -71,7 +71,7 @@ func (f *Failure) ofCanary() string {
 
 // Percent is a share in words.
 func Percent(share int) string {
-	return strconv.FormatFloat(float64(share)/(All/100), 'f', -1, 64) + " %"
+	return strconv.FormatFloat(PercentOf(share), 'f', -1, 64) + " %"
 }
 
 func (f *Failure) Unwrap() error { return f.Err }
