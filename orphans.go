@@ -2,13 +2,11 @@ package starter
 
 import (
 	"cmp"
-	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
-	"github.com/lestrrat/go-server-starter/internal/text"
+	"github.com/lestrrat/go-server-starter/internal/report"
 )
 
 // orphanTime is KillTimeout for orphans, if there is none.
@@ -26,11 +24,5 @@ func (s *Starter) endOrphans() {
 		return
 	}
 	limit := cmp.Or(s.config.KillTimeout, orphanTime)
-	proc.EndOrphans(s.strangers, limit, func(pids []int, sig os.Signal) {
-		still := ""
-		if sig == os.Kill {
-			still = fmt.Sprintf(" that are still there %s secs later", text.Seconds(limit))
-		}
-		s.out.Printf("sending %s to orphans of workers%s:%s", text.SignalName(sig), still, strings.Trim(strings.ReplaceAll(fmt.Sprint(pids), " ", ","), "[]"))
-	})
+	proc.EndOrphans(s.strangers, limit, report.Orphans(s.out, limit))
 }
