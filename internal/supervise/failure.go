@@ -76,11 +76,16 @@ func Percent(share int) string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
+// Ended tells that the worker has failed by ending, so that its Status counts.
+func (f *Failure) Ended() bool {
+	return f.Err == nil && !f.Late && !f.Unfit && f.Probe == "" && f.RolledBack == ""
+}
+
 // ExitCode is what a shell makes of how the worker ended: its exit code, or 128
 // plus the signal that has killed it; 1 if it never came to be, or is still there.
 func (f *Failure) ExitCode() int {
 	switch sig := f.Status & 0x7f; {
-	case f.Err != nil || f.Late || f.Unfit || f.Probe != "" || f.RolledBack != "":
+	case !f.Ended():
 		return 1
 	case sig != 0:
 		return 128 + sig
