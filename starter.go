@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -206,38 +205,33 @@ func (s *Starter) Listen() error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
-	if err == nil && s.handed != nil {
-		s.succeed()
-	}
-	if err != nil && s.handed != nil {
-		err = s.goBack(err)
-	}
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = &stoppedError{cause}
-			s.out.Printf("%v\nexiting", err)
+	if err == nil {
+		if s.open = open; s.handed != nil {
+			s.succeed()
 		}
-		_ = open.run()
-		s.out.Flush()
-		return err
-	}
-	s.open = open
-	return nil
-}
-
-// claimControl sees to it that another one that has our control socket is not disturbed.
-func (s *Starter) claimControl() error {
-	if s.config.Control == "" {
 		return nil
 	}
-	if h := s.handed; h != nil && h.Control != nil {
-		if path, err := filepath.Abs(s.config.Control); err == nil && path == h.Control.Path {
-			s.launcher.Control = path
-			return nil
-		}
+	if s.handed != nil {
+		err = s.goBack(err)
 	}
-	path, err := control.Claim(s.config.Control)
-	s.launcher.Control = path
+	if cause := context.Cause(ctx); cause != nil {
+		err = &stoppedError{cause}
+		s.out.Printf("%v\nexiting", err)
+	}
+	_ = open.run()
+	s.out.Flush()
+	return err
+}
+
+// claimControl fails, before anything is done, if another superdaemon listens at our control socket.
+func (s *Starter) claimControl() (err error) {
+	switch last := s.held().Control; {
+	case s.config.Control == "":
+	case last != nil && samePath(s.config.Control, last.Path):
+		s.launcher.Control = last.Path
+	default:
+		s.launcher.Control, err = control.Claim(s.config.Control)
+	}
 	return err
 }
 
@@ -248,10 +242,8 @@ func (e *stoppedError) Error() string { return e.cause.Error() + " before a work
 
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
-	if s.config.HandleSignals {
-		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
-	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
+		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 		stopping := func(cause string) { cancel(errors.New(cause)) }
 		if s.handed != nil {
 			stopping = func(string) {} // there are workers to stop, which the loop does
@@ -264,9 +256,8 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	}
 	if s.handed != nil {
 		s.inherit()
-	}
-	if s.handed == nil {
-		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
+	} else {
+		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // from then on we may be signalled
 	}
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
