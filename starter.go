@@ -151,7 +151,7 @@ func (s *Starter) observers() []supervise.Observer {
 	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
 	serving := func() {
-		s.reports.status.Flush() // whoever is told may read the file next
+		s.reports.status.Flush() // it may be read as soon as that is told
 		c.Serving()
 	}
 	all := []supervise.Observer{
@@ -335,8 +335,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	return s.openChecker(open)
 }
 
-// openFiles opens the log, and then the status file: not before the ports are ours, as
-// the one that is there may be that of whoever has them.
+// openFiles opens the log and then the status file. The ports are ours by then: the status
+// file that is there may be that of a superdaemon which has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output}); err != nil {
 		return err

@@ -61,7 +61,7 @@ func generationLine(e supervise.Event, status func(int) string) string {
 		return failureLine(e, status)
 	case supervise.GaveUp:
 		if !e.Serving {
-			return "" // whoever has started us says it
+			return "" // the error of Run says it
 		}
 		serve := "the old workers serve on"
 		if e.Replaced > 0 {

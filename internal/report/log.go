@@ -1,4 +1,4 @@
-// Package report is who hears of what the loop does: the log, the clients of the
+// Package report is what hears of what the loop does: the log, the clients of the
 // control socket, the status file and the service manager. Each is a
 // supervise.Observer in a file of its own, and knows nothing but the events.
 package report
