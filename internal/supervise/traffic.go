@@ -447,7 +447,7 @@ func (l *loop) onRollback(m rollbackAsked) {
 func (l *loop) noWay() string {
 	switch {
 	case l.Traffic == nil:
-		return "generations share their sockets (see --blue-green)"
+		return "generations share their sockets, as they are not blue and green"
 	case l.live == nil:
 		return "none is live"
 	case l.starting != nil:
