@@ -7,6 +7,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 func (c *Commands) status(ctx context.Context, _ request) control.Answer {
@@ -88,7 +89,7 @@ func worker(w supervise.WorkerStatus, now time.Time) control.Worker {
 	}
 	if e := w.Ended; e != nil {
 		c.LastExit = &control.Exit{
-			Pid: e.Pid, Status: e.Status, Text: supervise.DescribeStatus(e.Status), At: onClock(e.At, now), Lived: e.Lived.Seconds(),
+			Pid: e.Pid, Status: e.Status, Text: text.Exit(e.Status), At: onClock(e.At, now), Lived: e.Lived.Seconds(),
 		}
 	}
 	return c

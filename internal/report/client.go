@@ -53,7 +53,7 @@ func ClientEvent(e supervise.Event) control.Event {
 	case supervise.Retiring:
 		return control.Event{Event: "retiring", Workers: ids(e.Workers...), Signal: text.SignalName(e.Signal)}
 	case supervise.Died:
-		return control.Event{Event: "exited", Worker: id(e.Worker), Status: &e.Status, Reason: supervise.DescribeStatus(e.Status)}
+		return control.Event{Event: "exited", Worker: id(e.Worker), Status: &e.Status, Reason: text.Exit(e.Status)}
 	case supervise.RefillFailed:
 		return control.Event{Event: "refill-failed", Reason: e.Error()}
 	case supervise.Resized:
