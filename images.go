@@ -1,7 +1,6 @@
 package starter
 
 import (
-	"context"
 	"errors"
 	"os"
 	"sync"
@@ -10,7 +9,6 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
-	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // images are what this process was and is to be.
@@ -22,18 +20,6 @@ type images struct {
 	upgrades  int
 	upgrading sync.Mutex
 	made      undo // what the last one did not have, for when that has to go on
-
-	// What workers say is heard until deafen is called; then it is kept.
-	hearing context.Context
-	deafen  context.CancelFunc
-	unheard []supervise.Notice
-}
-
-// notice passes on what a worker says, or keeps it for the next image.
-func (s *Starter) notice(n supervise.Notice) {
-	if s.sup.Notify(s.hearing, n) != nil && s.hearing.Err() != nil {
-		s.unheard = append(s.unheard, n)
-	}
 }
 
 // pause has no signal caught any more. After one to stop that has come since the upgrade was asked

@@ -111,7 +111,6 @@ func New(c Config) (*Starter, error) {
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.since = time.Now()
-	s.hearing, s.deafen = context.WithCancel(context.Background())
 	if s.handed, err = handover.Claim(c.Name); err != nil {
 		return nil, handover.Back(err, nil)
 	}
@@ -373,7 +372,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
 	notices, err := s.adoptNotices()
 	if err == nil && notices == nil && s.config.listens() {
-		notices, err = notify.Listen(runAs != nil, s.notice)
+		notices, err = notify.Listen(runAs != nil, s.sup.Notify)
 	}
 	if err != nil {
 		return err

@@ -134,11 +134,12 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	state.Sockets = s.handSockets(candidate.Knows("Sockets.Nonblock"))
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
-		hearOn, err := s.handNotices(state)
-		release.add(hearOn)
+		held, hearOn, err := s.notices.Hand()
+		hold(hearOn)
 		if err != nil {
 			return err
 		}
+		state.Notify = held
 	}
 	if server := s.reports.control.Load(); server != nil {
 		held, listen, err := server.Hand(candidate.Knows("Control.Clients"))
@@ -207,21 +208,6 @@ func (s *Starter) handSockets(options bool) []*socket.Held {
 	return all
 }
 
-// handNotices hands over the notify socket. What was read and not heard, as the loop stands
-// still, goes along.
-func (s *Starter) handNotices(state *handover.State) (release func() error, err error) {
-	s.deafen()
-	n, dir, readOn, err := s.notices.Hand()
-	state.Notify = &handover.Notices{Path: dir, FD: n, Unheard: s.unheard}
-	return func() error {
-		unheard := s.unheard
-		s.unheard = nil
-		s.hearing, s.deafen = context.WithCancel(context.Background())
-		readOn(unheard)
-		return nil
-	}, err
-}
-
 // raiseAgain is for a signal that has come before the program could hear it, which this package
 // does not: TERM and QUIT are to end it, or are the program's own to hear.
 func raiseAgain(sig os.Signal) {
@@ -278,7 +264,7 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 	if s.handed == nil || s.handed.Notify == nil {
 		return nil, nil
 	}
-	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.handed.Notify.Unheard, s.notice)
+	return notify.Adopt(s.handed.Notify, s.sup.Notify)
 }
 
 // succeed is called when this image can go on: what only the last one had is let go.

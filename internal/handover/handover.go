@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
@@ -46,7 +47,7 @@ type State struct {
 	Sockets    []*socket.Held
 	PidFile    *File
 	StatusFile string
-	Notify     *Notices
+	Notify     *notify.Held
 	Control    *control.Held
 	Output     *output.Held
 	Logger     *proc.Handed  // the log command
@@ -86,13 +87,6 @@ type Image struct {
 type File struct {
 	Path string
 	FD   int
-}
-
-// Notices are the socket that workers talk to.
-type Notices struct {
-	Path    string // of its directory
-	FD      int
-	Unheard []supervise.Notice // that were read
 }
 
 // Commands are those that are started for events.
