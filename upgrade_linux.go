@@ -125,7 +125,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	hold(again)
 	unit, rest, stays := s.reports.manager.HandsOver()
 	hold(stays)
-	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
+	state.Unit, state.UnitRest = unit, rest
 	state.Kept = s.reports.store.State()
 	orphans, retireOn := s.orphans.Hand()
 	hold(retireOn)
@@ -272,7 +272,7 @@ func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
 	s.takeCommands()
-	s.reports.manager.GoesOn(h.Unit, (*report.UnitRest)(h.UnitRest), !h.KeepWorkers && h.Why == "")
+	s.reports.manager.GoesOn(h.Unit, h.UnitRest, !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil && s.pid == nil {
 		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
 	}
@@ -433,13 +433,10 @@ func (s *Starter) handCommands() (fill func() *handover.Commands, again func()) 
 		if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
 			return nil // so that an image can go on that knows of no commands
 		}
-		state := &handover.Commands{Since: h.Since, Dropped: h.Dropped}
+		state := &handover.Commands{Since: h.Since, Waiting: h.Waiting, Dropped: h.Dropped}
 		if p, ok := h.Running.(*proc.Process); ok {
 			handed := p.Hand()
 			state.Running = &handed
-		}
-		for _, c := range h.Waiting {
-			state.Waiting = append(state.Waiting, handover.Command(c))
 		}
 		return state
 	}, goOn
@@ -451,10 +448,7 @@ func (s *Starter) takeCommands() {
 	if last == nil {
 		return
 	}
-	h := report.Handed{Since: last.Since, Dropped: last.Dropped}
-	for _, c := range last.Waiting {
-		h.Waiting = append(h.Waiting, report.Call(c))
-	}
+	h := report.Handed{Since: last.Since, Waiting: last.Waiting, Dropped: last.Dropped}
 	if s.command != nil {
 		h.Running = s.command
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -64,8 +65,8 @@ type State struct {
 
 	Commands *Commands // for events
 
-	Unit     int       // what the service manager takes the superdaemon for
-	UnitRest *UnitRest // nil: there is no more to say of that
+	Unit     int              // what the service manager takes the superdaemon for
+	UnitRest *report.UnitRest // nil: there is no more to say of that
 
 	Guard        int // the end of a pipe to the child that has rehearsed
 	GuardProcess proc.Handed
@@ -93,20 +94,8 @@ type File struct {
 type Commands struct {
 	Running *proc.Handed // nil: none is
 	Since   time.Time
-	Waiting []Command
+	Waiting []report.Call
 	Dropped int // and not told yet
-}
-
-// Command is one, with the line of the event that it is to be told.
-type Command struct{ Command, Event string }
-
-// UnitRest is what there is to know beside Unit.
-type UnitRest struct {
-	Undecided bool // a restart that the service manager waits for is under way
-	Asked     string
-	Why       string
-	GaveUp    bool
-	Delay     time.Duration
 }
 
 // encode writes a state.
