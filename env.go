@@ -96,6 +96,15 @@ func (s *Starter) workerEnv() (launch.Environ, error) {
 	return s.plan.env.With(pairs...), err
 }
 
+// findProgram says why the server program cannot be run.
+func (s *Starter) findProgram() error {
+	env, err := s.workerEnv()
+	if err != nil {
+		return err
+	}
+	return s.plan.program.Find(env)
+}
+
 // envAndSettings is workerEnv with the settings in it.
 func (s *Starter) envAndSettings() (launch.Environ, supervise.Settings, error) {
 	env, err := s.workerEnv()

@@ -16,6 +16,7 @@ type images struct {
 	handed    *handover.Inherited // nil: this is the first one
 	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
 	workers   []*proc.Process     // that the last one has handed over
+	command   *proc.Process       // for an event, too; nil: there is none
 	since     time.Time           // when this one began
 	upgrades  int
 	upgrading sync.Mutex

@@ -68,7 +68,6 @@ type Starter struct {
 
 	orphans   *runfile.Orphans // nil: they are not looked for
 	strangers []int            // children that are no orphans of workers
-	command   *proc.Process    // for an event, of the last image; nil: there is none
 	images
 }
 
@@ -294,11 +293,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 
 // bind binds the sockets for a program that can be run.
 func (s *Starter) bind(ctx context.Context, open *undo) error {
-	env, err := s.workerEnv()
-	if err != nil {
-		return err
-	}
-	if err := s.plan.program.Find(env); err != nil {
+	if err := s.findProgram(); err != nil {
 		return err
 	}
 	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
@@ -308,7 +303,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if s.orphans != nil {
 		open.add(s.orphans.Close)
 	}
-	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
+	sockets, err := socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
@@ -324,8 +319,9 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		}
 		return left.lost(s, err)
 	}
-	open.add(s.launcher.Sockets.Close)
-	s.made.add(s.launcher.Sockets.Abandon)
+	s.launcher.Sockets = sockets
+	open.add(sockets.Close)
+	s.made.add(sockets.Abandon)
 	s.bound(left)
 	s.launcher.Warn()
 	if s.config.BlueGreen {
@@ -345,13 +341,13 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	make := runfile.NewStatusFile
+	create := runfile.NewStatusFile
 	if samePath(s.config.StatusFile, s.held().StatusFile) && !s.orphansServe() {
-		make = runfile.AdoptStatusFile
+		create = runfile.AdoptStatusFile
 	} else if s.orphans != nil {
-		make = runfile.KeepStatusFile
+		create = runfile.KeepStatusFile
 	}
-	status, err := make(s.config.StatusFile)
+	status, err := create(s.config.StatusFile)
 	if err != nil {
 		return err
 	}

@@ -387,11 +387,7 @@ func (s *Starter) rehearse(state *handover.State) error {
 
 // couldGoOn tries what can be tried beside the process that has asked.
 func (s *Starter) couldGoOn(state *handover.State) error {
-	env, err := s.workerEnv()
-	if err != nil {
-		return err
-	}
-	if err := s.plan.program.Find(env); err != nil {
+	if err := s.findProgram(); err != nil {
 		return err
 	}
 	if c := s.newChecker(socket.Plan(s.plan.specs)); c != nil {
@@ -399,7 +395,7 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 			return err
 		}
 	}
-	err = socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
+	err := socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
 	if err != nil {
 		return err
 	}
