@@ -175,11 +175,7 @@ func begin(now time.Time, level Level, event string) *object {
 
 func (o *object) raw(s string) { *o = append(*o, s...) }
 
-func (o *object) name(name string) {
-	o.raw(string("{,"[min(len(*o), 1)]))
-	*o = words.AppendJSON(*o, name)
-	o.raw(":")
-}
+func (o *object) name(name string) { *o = words.AppendMember(*o, name) }
 
 // text sets a member, unless it is empty.
 func (o *object) text(name, value string) {
