@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -26,11 +25,6 @@ type CanaryStep struct {
 // listens tells that workers may say how they get on: that they are ready, in a canary that
 // they are not fit, or that they are alive.
 func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }
-
-// shareOf is a percentage as the loop has it.
-func shareOf(percent float64) int { return int(math.Round(percent * supervise.All / 100)) }
-
-func percentOf(share int) float64 { return float64(share) * 100 / supervise.All }
 
 // sides gives the TCP ports two sets of sockets. Others are shared by all generations.
 func (c *Config) sides(specs []socket.Spec) {
@@ -87,7 +81,7 @@ func (c *Config) checkCanary() error {
 	var faults []error
 	last := 0
 	for _, s := range c.Canary {
-		switch share := shareOf(s.Percent); {
+		switch share := supervise.ShareOf(s.Percent); {
 		case share <= 0 || share >= supervise.All:
 			faults = append(faults, fmt.Errorf("canary share %v %% is not between 0.01 and 99.99", s.Percent))
 		case share <= last:
@@ -192,7 +186,7 @@ func (s *Starter) apart(life *supervise.Config) {
 	if c.BlueGreen {
 		life.Traffic, life.KeepOld = s.launcher, c.KeepOld
 		for _, step := range c.Canary {
-			life.Canary = append(life.Canary, supervise.Step{Share: shareOf(step.Percent), For: step.For})
+			life.Canary = append(life.Canary, supervise.Step{Share: supervise.ShareOf(step.Percent), For: step.For})
 		}
 	}
 	if len(s.plan.probes) > 0 {

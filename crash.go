@@ -122,8 +122,8 @@ func (s *Starter) bound(f *survivors) {
 	s.reports.store.Sync()
 }
 
-// lost is called when not all could be bound. It returns what err is to be told with. What the last
-// image has handed over is that one's again.
+// lost is called when not all could be bound. It returns err with what is known of the reason. What
+// the last image has handed over is not given up: that one may go on.
 func (f *survivors) lost(s *Starter, err error) error {
 	socket.Drop(f.held)
 	if s.orphans != nil && s.handed == nil {

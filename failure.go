@@ -39,7 +39,7 @@ func (f *Failure) internal() *supervise.Failure {
 	return &supervise.Failure{
 		Worker: supervise.Worker{Generation: f.Generation, Slot: f.Slot, Pid: f.Pid},
 		Status: f.Status, Lived: f.Lived, Said: f.Said, Late: f.Late, Last: f.Last, Err: f.Err,
-		Probe: f.Probe, Unfit: f.Unfit, RolledBack: f.RolledBack, Share: shareOf(f.Percent), Given: f.Given,
+		Probe: f.Probe, Unfit: f.Unfit, RolledBack: f.RolledBack, Share: supervise.ShareOf(f.Percent), Given: f.Given,
 	}
 }
 
@@ -68,7 +68,7 @@ func (f *failed) As(target any) bool {
 		*found = &Failure{
 			Generation: w.Generation, Slot: w.Slot, Pid: w.Pid,
 			Status: w.Status, Lived: w.Lived, Said: w.Said, Late: w.Late, Last: w.Last, Err: w.Err,
-			Probe: w.Probe, Unfit: w.Unfit, RolledBack: w.RolledBack, Percent: percentOf(w.Share), Given: w.Given,
+			Probe: w.Probe, Unfit: w.Unfit, RolledBack: w.RolledBack, Percent: supervise.PercentOf(w.Share), Given: w.Given,
 		}
 	}
 	return is

@@ -1,14 +1,14 @@
 package starter
 
 import (
-	"context"
+	"errors"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
-	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // images are what this process was and is to be.
@@ -16,20 +16,33 @@ type images struct {
 	handed    *handover.Inherited // nil: this is the first one
 	oldPid    *runfile.PidFile    // of the last one; nil: it is the same, or there was none
 	workers   []*proc.Process     // that the last one has handed over
+	command   *proc.Process       // for an event, too; nil: there is none
 	since     time.Time           // when this one began
 	upgrades  int
 	upgrading sync.Mutex
 	made      undo // what the last one did not have, for when that has to go on
-
-	// What workers say is heard until deafen is called; then it is kept.
-	hearing context.Context
-	deafen  context.CancelFunc
-	unheard []supervise.Notice
 }
 
-// notice passes on what a worker says, or keeps it for the next image.
-func (s *Starter) notice(n supervise.Notice) {
-	if s.sup.Notify(s.hearing, n) != nil && s.hearing.Err() != nil {
-		s.unheard = append(s.unheard, n)
+// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
+// for nothing is to be executed.
+func (s *Starter) pause() (left []os.Signal, again func(), err error) {
+	if s.caught == nil {
+		return nil, func() {}, nil
 	}
+	left = s.caught.Pause()
+	if s.caught.Ended() {
+		err = ErrStopping
+	}
+	return left, func() { s.caught.Again(left) }, err
+}
+
+// goBack has the last image go on, see handover.Back.
+func (s *Starter) goBack(why error) error {
+	if s.handed == nil {
+		return handover.Back(why, nil)
+	}
+	if err := s.made.run(); err != nil {
+		why = errors.Join(why, err)
+	}
+	return handover.Back(why, s.pause)
 }

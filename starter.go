@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -69,7 +68,6 @@ type Starter struct {
 
 	orphans   *runfile.Orphans // nil: they are not looked for
 	strangers []int            // children that are no orphans of workers
-	command   *proc.Process    // for an event, of the last image; nil: there is none
 	images
 }
 
@@ -105,16 +103,15 @@ func New(c Config) (*Starter, error) {
 	c.complete()
 	plan, err := c.check()
 	if err != nil {
-		return nil, errors.Join(err, handover.Back(err, nil))
+		return nil, handover.Back(err, nil)
 	}
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
 	s.since = time.Now()
-	s.hearing, s.deafen = context.WithCancel(context.Background())
 	if s.handed, err = handover.Claim(c.Name); err != nil {
-		return nil, errors.Join(err, handover.Back(err, nil))
+		return nil, handover.Back(err, nil)
 	}
 	s.out.SetForm(output.Form{Format: output.Format(c.LogFormat), Workers: c.LogWorkers}, os.Getenv("JOURNAL_STREAM"))
 	s.launcher = &launch.Spawner{Program: plan.program, Env: s.envAndSettings, Out: s.out, Relay: c.relays(), Watchdog: c.Watchdog}
@@ -152,7 +149,7 @@ func (s *Starter) observers() []supervise.Observer {
 	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
 	serving := func() {
-		s.reports.status.Flush() // whoever is told may read the file next
+		s.reports.status.Flush() // it may be read as soon as that is told
 		c.Serving()
 	}
 	all := []supervise.Observer{
@@ -177,7 +174,7 @@ func (s *Starter) observers() []supervise.Observer {
 	if len(s.plan.specs) > 0 {
 		all = append(all, s.reports.sockets)
 	}
-	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, s.startForEvent)
+	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, report.Caller(s.out, s.config.ownEnv))
 	if s.reports.onEvent.Verbose = c.Verbose; len(s.plan.rules) > 0 {
 		all = append(all, s.reports.onEvent)
 	}
@@ -201,43 +198,38 @@ func (s *Starter) Listen() error {
 		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
-		return errors.Join(err, s.goBack(err))
+		return s.goBack(err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
-	if err == nil && s.handed != nil {
-		s.succeed()
-	}
-	if err != nil && s.handed != nil {
-		err = errors.Join(err, s.goBack(err))
-	}
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = &stoppedError{cause}
-			s.out.Printf("%v\nexiting", err)
+	if err == nil {
+		if s.open = open; s.handed != nil {
+			s.succeed()
 		}
-		_ = open.run()
-		s.out.Flush()
-		return err
-	}
-	s.open = open
-	return nil
-}
-
-// claimControl sees to it that another one that has our control socket is not disturbed.
-func (s *Starter) claimControl() error {
-	if s.config.Control == "" {
 		return nil
 	}
-	if h := s.handed; h != nil && h.Control != nil {
-		if path, err := filepath.Abs(s.config.Control); err == nil && path == h.Control.Path {
-			s.launcher.Control = path
-			return nil
-		}
+	if s.handed != nil {
+		err = s.goBack(err)
 	}
-	path, err := control.Claim(s.config.Control)
-	s.launcher.Control = path
+	if cause := context.Cause(ctx); cause != nil {
+		err = &stoppedError{cause}
+		s.out.Printf("%v\nexiting", err)
+	}
+	_ = open.run()
+	s.out.Flush()
+	return err
+}
+
+// claimControl fails, before anything is done, if another superdaemon listens at our control socket.
+func (s *Starter) claimControl() (err error) {
+	switch last := s.held().Control; {
+	case s.config.Control == "":
+	case last != nil && samePath(s.config.Control, last.Path):
+		s.launcher.Control = last.Path
+	default:
+		s.launcher.Control, err = control.Claim(s.config.Control)
+	}
 	return err
 }
 
@@ -248,10 +240,8 @@ func (e *stoppedError) Error() string { return e.cause.Error() + " before a work
 
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
-	if s.config.HandleSignals {
-		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
-	}
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
+		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 		stopping := func(cause string) { cancel(errors.New(cause)) }
 		if s.handed != nil {
 			stopping = func(string) {} // there are workers to stop, which the loop does
@@ -264,9 +254,8 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	}
 	if s.handed != nil {
 		s.inherit()
-	}
-	if s.handed == nil {
-		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // who reads it may signal us
+	} else {
+		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // from then on we may be signalled
 	}
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
@@ -275,7 +264,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		if s.strangers = s.held().Strangers; s.handed == nil {
 			s.strangers = proc.Strangers()
 		}
-		stop, err := s.adoptOrphans()
+		stop, err := proc.AdoptOrphans(s.config.Subreaper)
 		if err != nil {
 			return open, err
 		}
@@ -304,11 +293,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 
 // bind binds the sockets for a program that can be run.
 func (s *Starter) bind(ctx context.Context, open *undo) error {
-	env, err := s.workerEnv()
-	if err != nil {
-		return err
-	}
-	if err := s.plan.program.Find(env); err != nil {
+	if err := s.findProgram(); err != nil {
 		return err
 	}
 	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
@@ -318,7 +303,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if s.orphans != nil {
 		open.add(s.orphans.Close)
 	}
-	s.launcher.Sockets, err = socket.Bind(ctx, s.plan.specs, socket.Options{
+	sockets, err := socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
@@ -334,8 +319,9 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		}
 		return left.lost(s, err)
 	}
-	open.add(s.launcher.Sockets.Close)
-	s.made.add(s.launcher.Sockets.Abandon)
+	s.launcher.Sockets = sockets
+	open.add(sockets.Close)
+	s.made.add(sockets.Abandon)
 	s.bound(left)
 	s.launcher.Warn()
 	if s.config.BlueGreen {
@@ -344,8 +330,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	return s.openChecker(open)
 }
 
-// openFiles opens the log, and then the status file: not before the ports are ours, as
-// the one that is there may be that of whoever has them.
+// openFiles opens the log and then the status file. The ports are ours by then: the status
+// file that is there may be that of a superdaemon which has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output}); err != nil {
 		return err
@@ -355,13 +341,13 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	make := runfile.NewStatusFile
+	create := runfile.NewStatusFile
 	if samePath(s.config.StatusFile, s.held().StatusFile) && !s.orphansServe() {
-		make = runfile.AdoptStatusFile
+		create = runfile.AdoptStatusFile
 	} else if s.orphans != nil {
-		make = runfile.KeepStatusFile
+		create = runfile.KeepStatusFile
 	}
-	status, err := make(s.config.StatusFile)
+	status, err := create(s.config.StatusFile)
 	if err != nil {
 		return err
 	}
@@ -382,7 +368,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
 	notices, err := s.adoptNotices()
 	if err == nil && notices == nil && s.config.listens() {
-		notices, err = notify.Listen(runAs != nil, s.notice)
+		notices, err = notify.Listen(runAs != nil, s.sup.Notify)
 	}
 	if err != nil {
 		return err

@@ -113,21 +113,3 @@ func interrupt(stop, kill signals.Request) signals.Request {
 		stop(ctx, cause)
 	}
 }
-
-// inInitsPlace tells that orphans come to us, and that nobody but us can be sent a
-// signal that is for the workers.
-func (s *Starter) inInitsPlace() bool {
-	return s.config.Subreaper || s.config.HandleSignals && os.Getpid() == 1
-}
-
-// adoptOrphans has them waited for until the function it returns is called.
-func (s *Starter) adoptOrphans() (stop func(), err error) {
-	undo := func() {}
-	if s.config.Subreaper {
-		if undo, err = proc.BecomeSubreaper(); err != nil {
-			return nil, err
-		}
-	}
-	reaped := proc.ReapOrphans()
-	return func() { undo(); reaped() }, nil
-}

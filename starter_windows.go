@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 
-	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/signals"
 )
 
@@ -15,7 +14,3 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 		s.sup.Stop(ctx, cause, s.config.SignalOnTERM, 0)
 	}}
 }
-
-func (s *Starter) inInitsPlace() bool { return s.config.Subreaper }
-
-func (s *Starter) adoptOrphans() (stop func(), err error) { return proc.BecomeSubreaper() }

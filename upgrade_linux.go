@@ -125,7 +125,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	hold(again)
 	unit, rest, stays := s.reports.manager.HandsOver()
 	hold(stays)
-	state.Unit, state.UnitRest = unit, (*handover.UnitRest)(rest)
+	state.Unit, state.UnitRest = unit, rest
 	state.Kept = s.reports.store.State()
 	orphans, retireOn := s.orphans.Hand()
 	hold(retireOn)
@@ -134,11 +134,12 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	state.Sockets = s.handSockets(candidate.Knows("Sockets.Nonblock"))
 	state.Notify, state.Control = nil, nil
 	if s.notices != nil {
-		hearOn, err := s.handNotices(state)
-		release.add(hearOn)
+		held, hearOn, err := s.notices.Hand()
+		hold(hearOn)
 		if err != nil {
 			return err
 		}
+		state.Notify = held
 	}
 	if server := s.reports.control.Load(); server != nil {
 		held, listen, err := server.Hand(candidate.Knows("Control.Clients"))
@@ -207,51 +208,12 @@ func (s *Starter) handSockets(options bool) []*socket.Held {
 	return all
 }
 
-// handNotices hands over the notify socket. What was read and not heard, as the loop stands
-// still, goes along.
-func (s *Starter) handNotices(state *handover.State) (release func() error, err error) {
-	s.deafen()
-	n, dir, readOn, err := s.notices.Hand()
-	state.Notify = &handover.Notices{Path: dir, FD: n, Unheard: s.unheard}
-	return func() error {
-		unheard := s.unheard
-		s.unheard = nil
-		s.hearing, s.deafen = context.WithCancel(context.Background())
-		readOn(unheard)
-		return nil
-	}, err
-}
-
-// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
-// for nothing is to be executed.
-func (s *Starter) pause() (left []os.Signal, again func(), err error) {
-	if s.caught == nil {
-		return nil, func() {}, nil
-	}
-	left = s.caught.Pause()
-	if s.caught.Ended() {
-		err = ErrStopping
-	}
-	return left, func() { s.caught.Again(left) }, err
-}
-
 // raiseAgain is for a signal that has come before the program could hear it, which this package
 // does not: TERM and QUIT are to end it, or are the program's own to hear.
 func raiseAgain(sig os.Signal) {
 	if sig == unix.SIGTERM || sig == unix.SIGQUIT {
 		_ = unix.Kill(os.Getpid(), sig.(unix.Signal))
 	}
-}
-
-// goBack has the last image go on, and returns only if there was none, or that fails.
-func (s *Starter) goBack(why error) error {
-	if s.handed == nil {
-		return handover.Back(why, nil)
-	}
-	if err := s.made.run(); err != nil {
-		why = errors.Join(why, err)
-	}
-	return handover.Back(why, s.pause)
 }
 
 // inherit takes over what the last image has handed over, as far as it must be done before
@@ -302,7 +264,7 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 	if s.handed == nil || s.handed.Notify == nil {
 		return nil, nil
 	}
-	return notify.Adopt(s.handed.Notify.FD, s.handed.Notify.Path, s.handed.Notify.Unheard, s.notice)
+	return notify.Adopt(s.handed.Notify, s.sup.Notify)
 }
 
 // succeed is called when this image can go on: what only the last one had is let go.
@@ -310,7 +272,7 @@ func (s *Starter) succeed() {
 	h := s.handed
 	s.out.Follow(h.Output)
 	s.takeCommands()
-	s.reports.manager.GoesOn(h.Unit, (*report.UnitRest)(h.UnitRest), !h.KeepWorkers && h.Why == "")
+	s.reports.manager.GoesOn(h.Unit, h.UnitRest, !h.KeepWorkers && h.Why == "")
 	if h.PidFile != nil && s.pid == nil {
 		s.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
 	}
@@ -425,11 +387,7 @@ func (s *Starter) rehearse(state *handover.State) error {
 
 // couldGoOn tries what can be tried beside the process that has asked.
 func (s *Starter) couldGoOn(state *handover.State) error {
-	env, err := s.workerEnv()
-	if err != nil {
-		return err
-	}
-	if err := s.plan.program.Find(env); err != nil {
+	if err := s.findProgram(); err != nil {
 		return err
 	}
 	if c := s.newChecker(socket.Plan(s.plan.specs)); c != nil {
@@ -437,7 +395,7 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 			return err
 		}
 	}
-	err = socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
+	err := socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
 	if err != nil {
 		return err
 	}
@@ -471,13 +429,10 @@ func (s *Starter) handCommands() (fill func() *handover.Commands, again func()) 
 		if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
 			return nil // so that an image can go on that knows of no commands
 		}
-		state := &handover.Commands{Since: h.Since, Dropped: h.Dropped}
+		state := &handover.Commands{Since: h.Since, Waiting: h.Waiting, Dropped: h.Dropped}
 		if p, ok := h.Running.(*proc.Process); ok {
 			handed := p.Hand()
 			state.Running = &handed
-		}
-		for _, c := range h.Waiting {
-			state.Waiting = append(state.Waiting, handover.Command(c))
 		}
 		return state
 	}, goOn
@@ -489,10 +444,7 @@ func (s *Starter) takeCommands() {
 	if last == nil {
 		return
 	}
-	h := report.Handed{Since: last.Since, Dropped: last.Dropped}
-	for _, c := range last.Waiting {
-		h.Waiting = append(h.Waiting, report.Call(c))
-	}
+	h := report.Handed{Since: last.Since, Waiting: last.Waiting, Dropped: last.Dropped}
 	if s.command != nil {
 		h.Running = s.command
 	}

@@ -43,5 +43,3 @@ func (s *Starter) succeed() {}
 func (s *Starter) goOn(context.Context) error { return errUpgrade }
 
 func (s *Starter) rehearse(*handover.State) error { return errUpgrade }
-
-func (s *Starter) goBack(error) error { return nil }

@@ -76,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	parser, command, err := cmdline.Parse(name, "[OPTIONS] [--] PROGRAM [ARGS]", &o, args)
 	switch {
 	case err != nil:
-		return cmdline.Fail(stderr, name, cmdline.Usage, errors.Join(err, handover.Back(err, nil)))
+		return cmdline.Fail(stderr, name, cmdline.Usage, handover.Back(err, nil))
 	case o.Help:
 		parser.WriteHelp(stdout)
 		fmt.Fprint(stdout, epilogue)
@@ -87,7 +87,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	c, err := o.config(command, stderr)
 	if err != nil {
-		return cmdline.Fail(stderr, name, cmdline.Usage, errors.Join(err, handover.Back(err, nil)))
+		return cmdline.Fail(stderr, name, cmdline.Usage, handover.Back(err, nil))
 	}
 	s, err := starter.New(c)
 	if err != nil {

@@ -73,10 +73,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		config, err = o.config(stderr)
 	}
 	if lookup := (*net.DNSError)(nil); errors.As(err, &lookup) {
-		return cmdline.Fail(stderr, name, cmdline.Error, errors.Join(err, handover.Back(err, nil)))
+		return cmdline.Fail(stderr, name, cmdline.Error, handover.Back(err, nil))
 	}
 	if err != nil {
-		return cmdline.Fail(stderr, name, cmdline.Usage, errors.Join(err, handover.Back(err, nil)))
+		return cmdline.Fail(stderr, name, cmdline.Usage, handover.Back(err, nil))
 	}
 	s, err := starter.New(config)
 	if err != nil {

@@ -47,47 +47,62 @@ func (d *daemonPipe) ready() {
 // daemonize starts the daemon. It blocks until the first worker has been started or the
 // daemon has failed, and returns an exit code.
 func daemonize(stderr io.Writer) int {
-	r, w, err := os.Pipe()
+	pid, report, err := startDaemon()
 	if err != nil {
 		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
 	}
-	defer r.Close()
-	path, err := os.Executable()
-	if err != nil {
-		path = "/proc/self/exe"
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
-	}
-	defer null.Close()
-	files, err := inherited(null.Fd())
-	if err != nil {
-		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
-	}
-	// os/exec would make the program take 5 % more memory.
-	pid, _, err := syscall.StartProcess(path, os.Args, &syscall.ProcAttr{
-		Files: append(files, w.Fd()),
-		Env:   append(os.Environ(), daemonVariable+"="+strconv.Itoa(len(files))),
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
-	w.Close()
-	if err != nil {
-		return fail(stderr, exitError, fmt.Errorf("cannot daemonize: %w", err))
-	}
+	defer report.Close()
 	buffer := make([]byte, 4096)
 	for {
-		n, err := r.Read(buffer)
+		n, err := report.Read(buffer)
 		text, _, ready := bytes.Cut(buffer[:n], []byte{0})
 		stderr.Write(text)
 		if ready {
 			return exitOK
 		}
 		if err != nil {
-			break
+			return daemonEnds(stderr, pid)
 		}
 	}
+}
+
+// startDaemon returns the end of the pipe that the daemon writes to.
+func startDaemon() (pid int, report *os.File, err error) {
+	path, err := os.Executable()
+	if err != nil {
+		path = "/proc/self/exe"
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer null.Close()
+	files, err := inherited(null.Fd())
+	if err != nil {
+		return 0, nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer w.Close()
+	// os/exec would make the program take 5 % more memory.
+	pid, _, err = syscall.StartProcess(path, os.Args, &syscall.ProcAttr{
+		Files: append(files, w.Fd()),
+		Env:   append(os.Environ(), daemonVariable+"="+strconv.Itoa(len(files))),
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		r.Close()
+		return 0, nil, err
+	}
+	return pid, r, nil
+}
+
+// daemonEnds waits for the end of a daemon that has closed the pipe, and returns an exit code.
+func daemonEnds(stderr io.Writer, pid int) int {
 	var status syscall.WaitStatus
+	var err error
 	ended := 0
 	for end := time.Now().Add(endTime); ended == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		ended, err = syscall.Wait4(pid, &status, syscall.WNOHANG, nil)

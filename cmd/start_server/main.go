@@ -54,7 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args)
 	switch {
 	case o == nil:
-		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err, nil)))
+		return fail(stderr, exitUsage, handover.Back(err, nil))
 	case o.Help:
 		writeHelp(stdout)
 		return exitOK
@@ -74,7 +74,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	s, faults := starter.New(config)
 	if err = errors.Join(err, o.placed(faults)); err != nil {
-		return fail(stderr, exitUsage, errors.Join(err, handover.Back(err, nil)))
+		return fail(stderr, exitUsage, handover.Back(err, nil))
 	}
 	if o.PrintConfig {
 		if err := writeFile(stdout, o.inForce()); err != nil {

@@ -36,7 +36,7 @@ type Commands struct {
 	Tail func(generation int) []string
 	// Reopen opens the log file anew, and says what was done.
 	Reopen func(ctx context.Context, cause string) (said string, err error)
-	// Written blocks until the status file is what it is to be by now. Who has its answer may
+	// Written blocks until the status file is up to date: a client that has its answer may
 	// read the file next.
 	Written func()
 	// Image is since when this image of the program runs, and how many there were before.
@@ -45,7 +45,7 @@ type Commands struct {
 	Upgrade func(r control.Request, cause string) control.Answer
 }
 
-// request is one, and who has asked.
+// request is one, with its sender.
 type request struct {
 	control.Request
 	peer  control.Peer

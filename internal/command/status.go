@@ -7,6 +7,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 func (c *Commands) status(ctx context.Context, _ request) control.Answer {
@@ -43,7 +44,7 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 		status.Workers = append(status.Workers, worker(w, now.Now))
 	}
 	for _, s := range now.Shares {
-		t := control.Traffic{Generation: s.Generation, Percent: float64(s.Share) * 100 / supervise.All, Waiting: c.Waiting(s.Side), Given: s.Given, CanRollBack: s.CanGoBack}
+		t := control.Traffic{Generation: s.Generation, Percent: supervise.PercentOf(s.Share), Waiting: c.Waiting(s.Side), Given: s.Given, CanRollBack: s.CanGoBack}
 		if !s.Until.IsZero() {
 			left := max(0, s.Until.Sub(now.Now)).Seconds()
 			t.SecondsLeft = &left
@@ -88,7 +89,7 @@ func worker(w supervise.WorkerStatus, now time.Time) control.Worker {
 	}
 	if e := w.Ended; e != nil {
 		c.LastExit = &control.Exit{
-			Pid: e.Pid, Status: e.Status, Text: supervise.DescribeStatus(e.Status), At: onClock(e.At, now), Lived: e.Lived.Seconds(),
+			Pid: e.Pid, Status: e.Status, Text: text.Exit(e.Status), At: onClock(e.At, now), Lived: e.Lived.Seconds(),
 		}
 	}
 	return c

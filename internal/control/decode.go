@@ -78,15 +78,14 @@ func appendParsed(b raw, v *fastjson.Value) raw {
 	case fastjson.TypeArray:
 		return append(b, list(v.GetArray(), func(item *fastjson.Value) raw { return appendParsed(nil, item) })...)
 	case fastjson.TypeObject:
-		o := object{text: raw{'{'}}
+		var o raw
 		v.GetObject().Visit(func(key []byte, member *fastjson.Value) {
-			if len(o.text) > 1 {
-				o.text = append(o.text, ',')
-			}
-			o.text = append(text.AppendJSON(o.text, string(key)), ':')
-			o.text = appendParsed(o.text, member)
+			o = appendParsed(text.AppendMember(o, string(key)), member)
 		})
-		return append(b, o.json()...)
+		if o == nil {
+			o = raw{'{'}
+		}
+		return append(append(b, o...), '}')
 	}
 	return v.MarshalTo(b)
 }

@@ -200,14 +200,7 @@ func (o *object) setIf(there bool, name string, v any) {
 }
 
 func (o *object) set(name string, v any) {
-	if o.text == nil {
-		o.text = append(o.text, '{')
-	} else {
-		o.text = append(o.text, ',')
-	}
-	o.text = text.AppendJSON(o.text, name)
-	o.text = append(o.text, ':')
-	o.text = appendValue(o.text, v)
+	o.text = appendValue(text.AppendMember(o.text, name), v)
 }
 
 func (o object) json() raw { return append(o.text, '}') }

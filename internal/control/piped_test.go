@@ -21,7 +21,7 @@ func inBubble(t *testing.T, do func(s *Server, refused *told)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		refused := &told{}
-		s := newServer(Config{Do: echo, Refused: refused.refused})
+		s := newServer(Config{Name: "start_server", Do: echo, Refused: refused.refused})
 		do(s, refused)
 		if !s.isClosed() {
 			s.disconnect()

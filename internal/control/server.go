@@ -39,8 +39,7 @@ type Peer struct {
 
 // Config is what a server needs of the superdaemon.
 type Config struct {
-	// Name is that of the superdaemon. "": start_server.
-	Name string
+	Name string // of the superdaemon
 	// Do carries a request out, and may block for as long as that takes. It is called
 	// from many goroutines, but for one request of a client at a time.
 	Do func(Peer, Request) Answer
@@ -127,9 +126,6 @@ func Listen(path string, c Config) (*Server, error) {
 
 // newServer makes a Server without a socket.
 func newServer(c Config) *Server {
-	if c.Name == "" {
-		c.Name = "start_server"
-	}
 	s := &Server{Config: c, events: make(chan happening, maxEvents), closing: make(chan struct{}), done: make(chan struct{}), aside: fd.NewAside()}
 	s.refusals.tell = c.Refused
 	s.context, s.stop = context.WithCancelCause(context.Background())

@@ -89,7 +89,7 @@ func (w *way) stale() error {
 	}
 }
 
-// connect tries to, without waiting: only who is refused knows that nobody listens.
+// connect tries to connect, without waiting. ECONNREFUSED alone says that nobody listens.
 func connect(path string) error {
 	n, err := Socket(unix.AF_UNIX, unix.SOCK_STREAM)
 	if err != nil {

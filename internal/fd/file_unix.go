@@ -24,7 +24,7 @@ func OpenFile(path string, flags int, mode os.FileMode) (*os.File, error) {
 
 // OpenLog opens a file to append to, made with mode 0644 if there is none. It may also
 // be a character device or a FIFO that somebody reads, if nobody but root and ourselves can
-// have put it there; a FIFO that is full blocks who writes to it.
+// have put it there; to write to a FIFO that is full blocks.
 func OpenLog(path string) (*os.File, error) {
 	return openFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644, func(w *way, st *unix.Stat_t) error {
 		switch st.Mode & unix.S_IFMT {

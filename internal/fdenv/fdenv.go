@@ -36,7 +36,7 @@ const labels = "SERVER_STARTER_LABELS"
 // there are none. The generation counts every attempt. The labels are told if there are any.
 func ServerStarter(sockets []Socket, generation int) []string {
 	told := []string{
-		"SERVER_STARTER_PORT=" + join(sockets, ";", func(s Socket) string { return s.Name + "=" + descriptor(s) }),
+		"SERVER_STARTER_PORT=" + join(sockets, ";", named),
 		"SERVER_STARTER_GENERATION=" + strconv.Itoa(generation),
 	}
 	labelled := slices.DeleteFunc(slices.Clone(sockets), func(s Socket) bool { return s.Label == "" })
@@ -52,6 +52,9 @@ func Slot(slot int) []string {
 	return []string{"SERVER_STARTER_WORKER=" + n, einhornChildIndex + n}
 }
 
+// named is NAME=FD.
+func named(s Socket) string { return s.Name + "=" + descriptor(s) }
+
 // join joins what call returns for each socket.
 func join(sockets []Socket, separator string, call func(Socket) string) string {
 	words := make([]string, len(sockets))
@@ -64,5 +67,5 @@ func join(sockets []Socket, separator string, call func(Socket) string) string {
 // Probe tells a command that probes a worker of its connections to it, in the form of
 // SERVER_STARTER_PORT.
 func Probe(connections []Socket) string {
-	return "SERVER_STARTER_PROBE=" + join(connections, ";", func(s Socket) string { return s.Name + "=" + strconv.Itoa(s.FD) })
+	return "SERVER_STARTER_PROBE=" + join(connections, ";", named)
 }

@@ -300,8 +300,10 @@ func execute(image *Image, value message, files []int) error {
 
 // Back executes the image again that has handed the state over to this one, which cannot go
 // on with it, for the reason why. It returns only if nothing was handed over, or if that
-// fails. pause is called before; nil: no signals are caught yet.
-func Back(why error, pause Pause) error {
+// fails: why, and the fault. pause is called before; nil: no signals are caught yet.
+func Back(why error, pause Pause) error { return errors.Join(why, back(why, pause)) }
+
+func back(why error, pause Pause) error {
 	found.Lock()
 	defer found.Unlock()
 	if found.purpose != takeOver {

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -46,7 +48,7 @@ type State struct {
 	Sockets    []*socket.Held
 	PidFile    *File
 	StatusFile string
-	Notify     *Notices
+	Notify     *notify.Held
 	Control    *control.Held
 	Output     *output.Held
 	Logger     *proc.Handed  // the log command
@@ -63,8 +65,8 @@ type State struct {
 
 	Commands *Commands // for events
 
-	Unit     int       // what the service manager takes the superdaemon for
-	UnitRest *UnitRest // nil: there is no more to say of that
+	Unit     int              // what the service manager takes the superdaemon for
+	UnitRest *report.UnitRest // nil: there is no more to say of that
 
 	Guard        int // the end of a pipe to the child that has rehearsed
 	GuardProcess proc.Handed
@@ -88,31 +90,12 @@ type File struct {
 	FD   int
 }
 
-// Notices are the socket that workers talk to.
-type Notices struct {
-	Path    string // of its directory
-	FD      int
-	Unheard []supervise.Notice // that were read
-}
-
 // Commands are those that are started for events.
 type Commands struct {
 	Running *proc.Handed // nil: none is
 	Since   time.Time
-	Waiting []Command
+	Waiting []report.Call
 	Dropped int // and not told yet
-}
-
-// Command is one, with the line of the event that it is to be told.
-type Command struct{ Command, Event string }
-
-// UnitRest is what there is to know beside Unit.
-type UnitRest struct {
-	Undecided bool // a restart that the service manager waits for is under way
-	Asked     string
-	Why       string
-	GaveUp    bool
-	Delay     time.Duration
 }
 
 // encode writes a state.

@@ -22,8 +22,8 @@ func Rehearsal(string) (*State, error) { return nil, nil }
 
 func Early(func(os.Signal)) {}
 
-// Back is for Linux only.
-func Back(error, Pause) error { return nil }
+// Back returns why.
+func Back(why error, _ Pause) error { return why }
 
 // Pause is for Linux only.
 type Pause func() (left []os.Signal, again func(), err error)

@@ -211,7 +211,7 @@ func TestAnImageThatHangsIsNotWaitedForForEver(t *testing.T) {
 
 func TestTheStateIsTheNextImages(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "next: true 1 3 7 true true\n<nil>\n", plays(t, "first"))
+	assert.Equal(t, "next: true 1 3 7 true true\ntoo late\n", plays(t, "first"))
 }
 
 func TestAnImageThatFailsGoesBack(t *testing.T) {

@@ -1,8 +1,11 @@
 package launch
 
 import (
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
 // Environ is a list of NAME=VALUE in which no name stands twice. Its methods leave it
@@ -46,6 +49,18 @@ func (e Environ) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// For is the environment in which a user runs what is run for it, as login(1) has
+// it. A user that has only a number has nothing of ours.
+func (e Environ) For(c *proc.Credential) Environ {
+	switch {
+	case c == nil || c.Name == "" && c.UID == os.Geteuid():
+		return e
+	case c.Name == "":
+		return e.With("HOME=/").Without(func(name string) bool { return name == "USER" || name == "LOGNAME" })
+	}
+	return e.With("HOME="+c.Home, "USER="+c.Name, "LOGNAME="+c.Name)
 }
 
 func nameOf(pair string) string {

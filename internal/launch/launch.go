@@ -93,7 +93,7 @@ func (s *Spawner) command(args, env []string, files []int) proc.Command {
 	return c
 }
 
-// start starts a worker, whose output goes by way of us if it is to be told of whom it is.
+// start starts a worker. With Relay its output goes by way of us, which signs each line.
 func (s *Spawner) start(ctx context.Context, c proc.Command, w output.Worker, stdout, stderr int) (*proc.Process, error) {
 	if !s.Relay {
 		return proc.StartContext(ctx, c)

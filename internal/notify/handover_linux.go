@@ -10,46 +10,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hand is a descriptor of the socket, with what was not read, and the directory that holds
-// it, for the next image of this program. Nothing more is read until release is called, which
-// has handle called for what was read and not heard. If handle is under way it has to return
-// soon.
-func (l *Listener) Hand() (n int, dir string, release func(unheard []supervise.Notice), err error) {
+// Hand hands the socket over to the next image of this program, with what was read and not
+// handled: handle, if it is under way, has its context ended, and what it then does not take is
+// kept. Nothing more is read until release is called. FD is Hand's own until then.
+func (l *Listener) Hand() (h *Held, release func(), err error) {
+	l.deafen()
 	_ = l.conn.SetReadDeadline(time.Now())
 	l.reading.Lock()
-	n = -1
-	if f, fault := l.conn.File(); fault == nil {
-		n, err = fd.Dup(int(f.Fd()))
+	h = &Held{Path: l.dir, FD: -1, Unheard: l.unheard}
+	f, err := l.conn.File()
+	if err == nil {
+		h.FD, err = fd.Dup(int(f.Fd()))
 		f.Close()
-	} else {
-		err = fault
 	}
-	return n, l.dir, func(unheard []supervise.Notice) {
+	return h, func() {
+		l.hear()
 		_ = l.conn.SetReadDeadline(time.Time{})
-		if n >= 0 {
-			unix.Close(n)
+		if h.FD >= 0 {
+			unix.Close(h.FD)
 		}
-		go l.goOn(unheard)
+		go l.goOn(h.Unheard)
 	}, err
 }
 
 // goOn handles what was not heard, and reads on.
 func (l *Listener) goOn(unheard []supervise.Notice) {
 	for _, notice := range unheard {
-		l.handle(notice)
+		l.tell(notice)
 	}
 	ended := l.ended
 	l.ended = false
 	l.reading.Unlock()
 	if ended {
-		l.read(l.handle)
+		l.read()
 	}
 }
 
 // Adopt is like Listen, with the socket of the last image, and with what that has read and
-// not heard. n stays the caller's.
-func Adopt(n int, dir string, unheard []supervise.Notice, handle func(supervise.Notice)) (*Listener, error) {
-	own, err := fd.Dup(n)
+// not heard. The descriptor stays the caller's.
+func Adopt(h *Held, handle Handler) (*Listener, error) {
+	own, err := fd.Dup(h.FD)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +59,9 @@ func Adopt(n int, dir string, unheard []supervise.Notice, handle func(supervise.
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{conn: conn.(*net.UnixConn), dir: dir, aside: fd.NewAside(), done: make(chan struct{}), handle: handle, ended: true}
+	l := &Listener{conn: conn.(*net.UnixConn), dir: h.Path, ended: true}
+	l.start(handle)
 	l.reading.Lock()
-	go l.goOn(unheard)
+	go l.goOn(h.Unheard)
 	return l, nil
 }

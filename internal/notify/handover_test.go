@@ -3,6 +3,7 @@
 package notify
 
 import (
+	"context"
 	"net"
 	"testing"
 
@@ -16,18 +17,17 @@ import (
 func TestNoNoticeIsLostByAHandOver(t *testing.T) {
 	t.Parallel()
 	for _, executed := range []bool{true, false} {
-		hears, enters := make(chan struct{}), make(chan struct{}, 10)
+		enters := make(chan struct{}, 10)
 		heard := make(chan supervise.Notice, 10)
-		var unheard []supervise.Notice
 		deaf := true
-		l, err := Listen(false, func(m supervise.Notice) {
+		l, err := Listen(false, func(ctx context.Context, m supervise.Notice) error {
 			if !deaf {
 				heard <- m
-				return
+				return nil
 			}
 			enters <- struct{}{}
-			<-hears
-			unheard = append(unheard, m)
+			<-ctx.Done()
+			return ctx.Err()
 		})
 		require.NoError(t, err)
 		defer l.Close()
@@ -39,23 +39,23 @@ func TestNoNoticeIsLostByAHandOver(t *testing.T) {
 			require.NoError(t, err)
 		}
 		<-enters
-		close(hears)
-		n, dir, release, err := l.Hand()
+		held, release, err := l.Hand()
 		require.NoError(t, err)
-		require.NotEmpty(t, unheard)
+		require.NotEmpty(t, held.Unheard)
 		if executed {
-			next, err := Adopt(n, dir, unheard, func(m supervise.Notice) { heard <- m })
+			next, err := Adopt(held, into(heard))
 			require.NoError(t, err)
 			defer next.Close()
 		} else {
 			deaf = false
-			release(unheard)
+			release()
 		}
 		for _, want := range []string{"1", "2", "3"} {
 			assert.Equal(t, want, *receive(t, heard).Status)
 		}
 		if executed {
-			release(nil)
+			held.Unheard = nil // the next image has it
+			release()
 		}
 	}
 }

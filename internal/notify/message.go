@@ -3,6 +3,7 @@
 package notify
 
 import (
+	"context"
 	"strings"
 
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -11,6 +12,10 @@ import (
 
 // maxStatus is how many bytes of a STATUS line are kept.
 const maxStatus = 256
+
+// Handler hears of a message. An error says that nothing has come of that, as ctx has ended or
+// there is nobody to hear of it.
+type Handler func(ctx context.Context, m supervise.Notice) error
 
 // parse finds what a datagram says. Lines of other names are ignored.
 func parse(datagram string) supervise.Notice {

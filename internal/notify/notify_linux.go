@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -23,9 +24,12 @@ type Listener struct {
 	once  sync.Once     // Close
 	done  chan struct{} // closed by it; nil: it does not read yet
 
-	handle  func(supervise.Notice)
+	handle  Handler
 	reading sync.Mutex // held while a message is read and handled, and from Hand on
 	ended   bool       // reading has, as Hand was called
+	hearing context.Context
+	deafen  context.CancelFunc // ends hearing
+	unheard []supervise.Notice // since then
 
 	mu    sync.Mutex
 	marks map[string]chan struct{} // sent by CatchUp, each closed when it is read
@@ -40,7 +44,7 @@ const maxDepth = 64
 // Listen makes the socket, and calls handle for every message, from one goroutine, until
 // Close. While handle blocks, senders may block. With others, users other than ours can
 // reach the socket.
-func Listen(others bool, handle func(supervise.Notice)) (*Listener, error) {
+func Listen(others bool, handle Handler) (*Listener, error) {
 	l, err := bindIn(places(), others)
 	if l == nil { // a container image may have no directory for it
 		l, err = bindAbstract()
@@ -52,9 +56,27 @@ func Listen(others bool, handle func(supervise.Notice)) (*Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("notify socket: %w", err)
 	}
-	l.aside, l.done, l.handle = fd.NewAside(), make(chan struct{}), handle
-	go l.read(handle)
+	l.start(handle)
+	go l.read()
 	return l, nil
+}
+
+func (l *Listener) start(handle Handler) {
+	l.aside, l.done, l.handle = fd.NewAside(), make(chan struct{}), handle
+	l.hear()
+}
+
+// hear has messages handled, until Hand is called.
+func (l *Listener) hear() {
+	l.hearing, l.deafen = context.WithCancel(context.Background())
+	l.unheard = nil
+}
+
+// tell has a message handled, or keeps it for the next image.
+func (l *Listener) tell(m supervise.Notice) {
+	if l.handle(l.hearing, m) != nil && l.hearing.Err() != nil {
+		l.unheard = append(l.unheard, m)
+	}
 }
 
 // open tells whether any user may enter a directory and all those above it.
@@ -119,7 +141,7 @@ func (l *Listener) passCredentials() error {
 	return os.NewSyscallError("setsockopt(SO_PASSCRED)", result)
 }
 
-func (l *Listener) read(handle func(supervise.Notice)) {
+func (l *Listener) read() {
 	text := make([]byte, maxMessage)
 	control := make([]byte, 4096)
 	var pace pace
@@ -139,7 +161,7 @@ func (l *Listener) read(handle func(supervise.Notice)) {
 		if pid > 0 && !marked {
 			m := parse(string(text[:n]))
 			m.Pids = Ancestors(pid)
-			handle(m)
+			l.tell(m)
 		}
 		l.reading.Unlock()
 		if marked {

@@ -2,17 +2,13 @@
 
 package notify
 
-import (
-	"errors"
-
-	"github.com/lestrrat/go-server-starter/internal/supervise"
-)
+import "errors"
 
 // Listener is never made: only Linux tells which process sends a datagram.
 type Listener struct{}
 
 // Listen says that readiness notices need Linux.
-func Listen(bool, func(supervise.Notice)) (*Listener, error) {
+func Listen(bool, Handler) (*Listener, error) {
 	return nil, errors.New("readiness notices need Linux, which tells who sends them")
 }
 

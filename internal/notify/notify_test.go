@@ -3,6 +3,7 @@
 package notify
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -66,10 +67,18 @@ func play(text string) {
 func listen(t *testing.T) (*Listener, <-chan supervise.Notice) {
 	t.Helper()
 	messages := make(chan supervise.Notice, 100)
-	l, err := Listen(false, func(m supervise.Notice) { messages <- m })
+	l, err := Listen(false, into(messages))
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l, messages
+}
+
+// into has messages sent to a channel.
+func into(messages chan<- supervise.Notice) Handler {
+	return func(_ context.Context, m supervise.Notice) error {
+		messages <- m
+		return nil
+	}
 }
 
 // receive waits for the next message.
@@ -289,9 +298,10 @@ func tempDir(t *testing.T) string {
 func TestCatchUpReturnsWhenAllIsHandled(t *testing.T) {
 	t.Parallel()
 	var handled atomic.Int32
-	l, err := Listen(false, func(supervise.Notice) {
+	l, err := Listen(false, func(context.Context, supervise.Notice) error {
 		runtime.Gosched()
 		handled.Add(1)
+		return nil
 	})
 	require.NoError(t, err)
 	defer l.Close()

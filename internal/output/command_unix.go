@@ -15,7 +15,7 @@ import (
 
 // command is a log command that is started again whenever it ends. The reading
 // end of its pipe stays open here: what it has not read waits for the next one,
-// and nobody who writes meanwhile gets SIGPIPE.
+// and no process that writes meanwhile gets SIGPIPE.
 type command struct {
 	args           []string
 	name           string // of this program
@@ -118,7 +118,7 @@ func (c *command) keep(p Process) {
 
 // again starts another run; nil: it cannot.
 func (c *command) again() Process {
-	c.mu.Lock() // who hands it over is to know of it
+	c.mu.Lock() // the process is to be known when it is handed over
 	p, err := c.start()
 	if err != nil {
 		p = nil

@@ -85,10 +85,11 @@ type form struct {
 
 func (f form) bare() bool { return f.plain() && !f.journal }
 
-// own is an entry as it is written.
+// own is an entry as it is written. Some of its text may be others' words.
 func (f form) own(e Entry, now time.Time) string {
+	lines := words.Lines(e.Text)
 	if f.bare() {
-		return printable(e.Text) + "\n"
+		return lines + "\n"
 	}
 	if e.Level == 0 {
 		e.Level = Info
@@ -100,12 +101,8 @@ func (f form) own(e Entry, now time.Time) string {
 	case Time:
 		before = now.Format(words.Stamp) + " "
 	}
-	return before + strings.ReplaceAll(printable(e.Text), "\n", "\n"+before) + "\n"
+	return before + strings.ReplaceAll(lines, "\n", "\n"+before) + "\n"
 }
-
-// printable is a line of our own, or some: what of it others have named cannot be printed
-// as more than letters.
-func printable(lines string) string { return words.Lines(lines) }
 
 func (e Entry) json(now time.Time) string {
 	event := e.Event
@@ -178,11 +175,7 @@ func begin(now time.Time, level Level, event string) *object {
 
 func (o *object) raw(s string) { *o = append(*o, s...) }
 
-func (o *object) name(name string) {
-	o.raw(string("{,"[min(len(*o), 1)]))
-	*o = words.AppendJSON(*o, name)
-	o.raw(":")
-}
+func (o *object) name(name string) { *o = words.AppendMember(*o, name) }
 
 // text sets a member, unless it is empty.
 func (o *object) text(name, value string) {

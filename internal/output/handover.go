@@ -20,7 +20,7 @@ type HeldCommand struct {
 	Writer, Reader, Stdout, Stderr int    // descriptors; one that goes has no Writer, -1
 	Spec                           string // of one that goes
 
-	Process Process // for whoever hands over to see to; nil: it does not run just now
+	Process Process // handed over by the caller; nil: it does not run just now
 }
 
 // HeldRelay is a pipe from a worker.

@@ -43,12 +43,12 @@ type lines struct {
 
 // print writes text after what came before, and then calls written, unless it is nil.
 func (l *lines) print(text string, written func()) {
-	waited := written != nil // by whoever prints
+	waited := written != nil // by the caller
 	if !waited && !l.bound.admit(len(text)) {
 		return
 	}
 	l.Add(func() {
-		_ = fd.WriteAll(l.to, text) // whom could an error be told?
+		_ = fd.WriteAll(l.to, text) // there is no other place to tell of an error
 		if waited {
 			written()
 			return
@@ -99,7 +99,7 @@ func (o *Output) Open(spec string, c Config) error {
 	if err != nil {
 		return err
 	}
-	o.Flush() // whoever has started us is to see it, though our own output may be redirected
+	o.Flush() // it is to be seen where it was begun, though our own output may be redirected
 	restore, saved := func() {}, []int(nil)
 	if err = o.tail.open(spec, sink.file); err == nil && c.Redirect {
 		saved, restore, err = redirect(sink.file)

@@ -46,7 +46,7 @@ func (o *Output) Renew() {
 	}
 }
 
-// Entry is what there is to print of it; before says who has asked.
+// Entry is what there is to print of it, after the words of before.
 func (r Reopened) Entry(before string) Entry {
 	if r.Err != nil {
 		return Entry{Level: Error, Event: "reopen-failed", Text: before + r.Err.Error()}

@@ -47,10 +47,23 @@ func (r *registry) waitedFor(pid int) {
 	}
 }
 
-// ReapOrphans waits for the orphans that this process adopts as PID 1 or as a subreaper,
+// AdoptOrphans waits for the orphans that come to this process until stop is called. They
+// come to PID 1, and to any other process only if it asks for that, as subreaper says.
+func AdoptOrphans(subreaper bool) (stop func(), err error) {
+	undo := func() {}
+	if subreaper {
+		if undo, err = becomeSubreaper(); err != nil {
+			return nil, err
+		}
+	}
+	reaped := reapOrphans()
+	return func() { undo(); reaped() }, nil
+}
+
+// reapOrphans waits for the orphans that this process adopts as PID 1 or as a subreaper,
 // so that they do not pile up as zombies, until stop is called. Children that Start has
 // started are left to Wait. Any other child is taken for an orphan.
-func ReapOrphans() (stop func()) {
+func reapOrphans() (stop func()) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
 	quit := make(chan struct{})

@@ -51,7 +51,7 @@ const killedTime = time.Second
 // EndOrphans sends TERM to the orphans that this process has adopted, and to what they leave
 // behind in turn, and KILL to those that are still there after limit. It blocks until none is
 // there, but for limit and a second at most. tell is called with those that were sent a
-// signal. ReapOrphans has to wait for them. Children in spare are left alone.
+// signal. AdoptOrphans has to wait for them. Children in spare are left alone.
 func EndOrphans(spare []int, limit time.Duration, tell func(pids []int, sig os.Signal)) {
 	start := time.Now()
 	for _, stage := range []struct {

@@ -19,13 +19,11 @@ const orphans = 200
 // beReaper adopts orphans that end at the same time as its own children, and says what
 // has become of all.
 func beReaper() {
-	undo, err := BecomeSubreaper()
+	stop, err := AdoptOrphans(true)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer undo()
-	stop := ReapOrphans()
 	defer stop()
 	gate, opener, _ := os.Pipe()
 	// Their parent leaves before they can.

@@ -26,8 +26,8 @@ const getTermios = unix.TIOCGETA
 // only by a version that understands the same instructions.
 func itself() (path string, err error) { return os.Executable() }
 
-// BecomeSubreaper says that only Linux knows subreapers.
-func BecomeSubreaper() (undo func(), err error) {
+// becomeSubreaper says that only Linux knows subreapers.
+func becomeSubreaper() (undo func(), err error) {
 	return nil, fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
 }
 

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BecomeSubreaper makes this process adopt every descendant whose parent ends, in place
-// of PID 1 (PR_SET_CHILD_SUBREAPER, prctl(2)). ReapOrphans has to wait for them. undo
+// becomeSubreaper makes this process adopt every descendant whose parent ends, in place
+// of PID 1 (PR_SET_CHILD_SUBREAPER, prctl(2)). reapOrphans has to wait for them. undo
 // restores what was set before.
-func BecomeSubreaper() (undo func(), err error) {
+func becomeSubreaper() (undo func(), err error) {
 	var was int32
 	if err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&was)), 0, 0, 0); err != nil {
 		return nil, os.NewSyscallError("prctl: are we a subreaper", err)

@@ -53,7 +53,7 @@ func ClientEvent(e supervise.Event) control.Event {
 	case supervise.Retiring:
 		return control.Event{Event: "retiring", Workers: ids(e.Workers...), Signal: text.SignalName(e.Signal)}
 	case supervise.Died:
-		return control.Event{Event: "exited", Worker: id(e.Worker), Status: &e.Status, Reason: supervise.DescribeStatus(e.Status)}
+		return control.Event{Event: "exited", Worker: id(e.Worker), Status: &e.Status, Reason: text.Exit(e.Status)}
 	case supervise.RefillFailed:
 		return control.Event{Event: "refill-failed", Reason: e.Error()}
 	case supervise.Resized:
@@ -75,7 +75,8 @@ func ClientEvent(e supervise.Event) control.Event {
 func betweenEvent(e supervise.Event) control.Event {
 	switch e := e.(type) {
 	case supervise.Canary:
-		return control.Event{Event: "canary", Generation: e.Generation, Percent: percent(e.Share), Seconds: e.For.Seconds()}
+		percent := supervise.PercentOf(e.Share)
+		return control.Event{Event: "canary", Generation: e.Generation, Percent: &percent, Seconds: e.For.Seconds()}
 	case supervise.RolledBack:
 		return control.Event{Event: "rolled-back", Generation: e.To, Reason: e.Cause}
 	case supervise.Promoted:
@@ -96,11 +97,6 @@ func betweenEvent(e supervise.Event) control.Event {
 		return control.Event{Event: "waiting", Workers: ids(e.Workers...)}
 	}
 	return control.Event{}
-}
-
-func percent(share int) *float64 {
-	p := float64(share) * 100 / supervise.All
-	return &p
 }
 
 func id(w supervise.Worker) *control.ID {

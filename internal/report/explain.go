@@ -3,7 +3,9 @@ package report
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
@@ -22,6 +24,18 @@ func Explain(err error, out *output.Output) error {
 		return err
 	}
 	return fmt.Errorf("%w\nits log:\n  %s", err, text.Lines(strings.Join(lines, "\n  ")))
+}
+
+// Orphans returns what tells of orphans of workers that are sent a signal at the end: at first
+// one to go, and KILL after limit.
+func Orphans(out *output.Output, limit time.Duration) func(pids []int, sig os.Signal) {
+	return func(pids []int, sig os.Signal) {
+		still := ""
+		if sig == os.Kill {
+			still = fmt.Sprintf(" that are still there %s secs later", text.Seconds(limit))
+		}
+		out.Printf("sending %s to orphans of workers%s:%s", text.SignalName(sig), still, numbers(pids))
+	}
 }
 
 // Refused returns what tells of clients of the control socket that were turned away. more

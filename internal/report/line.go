@@ -61,7 +61,7 @@ func generationLine(e supervise.Event, status func(int) string) string {
 		return failureLine(e, status)
 	case supervise.GaveUp:
 		if !e.Serving {
-			return "" // whoever has started us says it
+			return "" // the error of Run says it
 		}
 		serve := "the old workers serve on"
 		if e.Replaced > 0 {
@@ -110,7 +110,7 @@ func trafficLine(e supervise.Event) string {
 		}
 		return fmt.Sprintf("generation %d stands by no longer, as its worker %d has died", e.Generation, e.Died.Pid)
 	case supervise.SideBusy:
-		return fmt.Sprintf("the next generation begins when these old workers have gone, whose sockets it is to have:%s (--kill-timeout bounds that)", pids(e.Workers))
+		return fmt.Sprintf("the next generation begins when these old workers have gone, whose sockets it is to have:%s (a kill timeout bounds that)", pids(e.Workers))
 	case supervise.Cleared:
 		return fmt.Sprintf("closed %s that no worker had accepted", text.Count(e.Connections, "connection"))
 	case supervise.SplitFailed:

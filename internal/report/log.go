@@ -1,4 +1,4 @@
-// Package report is who hears of what the loop does: the log, the clients of the
+// Package report is what hears of what the loop does: the log, the clients of the
 // control socket, the status file and the service manager. Each is a
 // supervise.Observer in a file of its own, and knows nothing but the events.
 package report
@@ -90,7 +90,7 @@ func named(w supervise.Worker) *output.Worker {
 // exit is the wait status of a worker that has failed by ending; nil: it is there yet, or
 // never was.
 func exit(f supervise.Failure) *int {
-	if f.Pid == 0 || f.Err != nil || f.Late || f.Unfit || f.Probe != "" || f.RolledBack != "" {
+	if !f.Ended() {
 		return nil
 	}
 	return &f.Status
@@ -106,7 +106,7 @@ func levelOf(e supervise.Event) output.Level {
 		supervise.Hung, supervise.TooLarge, supervise.StrangeNotice, supervise.Cleared, supervise.RolledBack:
 		return output.Warning
 	case supervise.Died:
-		if e.Replaced && !e.Old && !e.Stop {
+		if e.Replaced && !e.Old {
 			return output.Warning
 		}
 	case supervise.RestartAsked, supervise.AutoRestart, supervise.WentLive, supervise.TookOver, supervise.Renewed, supervise.TooOld, supervise.Canary, supervise.Promoted,

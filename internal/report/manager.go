@@ -159,11 +159,11 @@ func (m *Manager) Hear(e supervise.Event) {
 	}
 }
 
-// HandsOver tells that another image of this program goes on with the unit. It blocks until
-// that is sent, or for output.FlushTime. The loop calls it, and then nothing else unless the
-// image was not executed: then the loop calls stays, and goes on. state is what the manager takes
-// the unit for. On a nil Manager it is that of a start. rest is what else there is to know; nil:
-// nothing.
+// HandsOver tells the service manager that another image of this program goes on with the unit. It
+// blocks until that is sent, for output.FlushTime at most. Nothing else is called then. If the
+// image cannot be executed stays is called, and all goes on. state is what the service manager
+// takes the unit for; on a nil Manager that of a start. rest is what else the image has to know;
+// nil: nothing.
 func (m *Manager) HandsOver() (state int, rest *UnitRest, stays func()) {
 	if m == nil {
 		return int(unitStarts), nil, func() {}

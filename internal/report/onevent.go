@@ -199,7 +199,7 @@ func (o *OnEvent) await(p Running, since time.Time) {
 		_ = p.Signal(os.Kill) // that it has ended is no error
 		<-ended
 	} else if status != 0 {
-		o.Out.Printf("command %d for an event has failed: %s", p.Pid(), supervise.DescribeStatus(status))
+		o.Out.Printf("command %d for an event has failed: %s", p.Pid(), text.Exit(status))
 	}
 	o.starting.Lock()
 	o.running = nil

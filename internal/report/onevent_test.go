@@ -215,12 +215,14 @@ func TestEventsThatTheLastImageHasDroppedAreTold(t *testing.T) {
 	t.Parallel()
 	var h Handed
 	bubble(t, []Rule{{nil, "x"}}, time.Second, func(o *OnEvent, _ *commands) {
+		o.Hear(live(1))
+		synctest.Wait() // its command runs, and all others wait for that
 		for n := range maxCalls + 3 {
-			o.Hear(live(n + 1))
+			o.Hear(live(n + 2))
 		}
 		h, _ = o.Hand()
 	})
-	assert.Positive(t, h.Dropped)
+	assert.Equal(t, 3, h.Dropped)
 	h.Running, h.Waiting = nil, h.Waiting[:1]
 	lines := bubble(t, nil, 0, func(o *OnEvent, _ *commands) { o.GoOn(h) })
 	assert.Equal(t, []string{fmt.Sprintf("%d events dropped, as the commands for events are too slow", h.Dropped)}, lines)

@@ -8,9 +8,8 @@ import (
 )
 
 // Paths looks whether the sockets are still at their paths, and tells of those that are
-// not. It looks when something happens anyhow: when a worker has died, as some remove
-// paths when they leave, and when a restart is asked for, as whoever finds no control
-// socket does by HUP.
+// not. It looks when a worker has died, as some remove paths when they leave, and when a
+// restart is asked for, as HUP is what is left to an operator without the control socket.
 type Paths struct {
 	Out  *output.Output
 	Name string // of the superdaemon

@@ -36,7 +36,7 @@ func (f *flood) add(now time.Time) bool {
 }
 
 // act acts on signals until the channel is closed: at once, or if more of a kind come
-// than can be meant, once for all of them when floodTime is over. None is the last and not
+// than can be meant, once for all of them when floodTime is over. So the last one is always
 // acted on. When ctx ends it returns those that were not.
 func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format string, args ...any)) (left []os.Signal) {
 	floods := map[os.Signal]*flood{}

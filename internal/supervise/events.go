@@ -72,7 +72,7 @@ type (
 		Failure
 		Pause time.Duration // until the next attempt; negative: there is none
 		Slow  bool          // the pause has grown, as attempts keep failing
-		// Decided tells that whoever waits for a restart has the answer by
+		// Decided tells that the requests for a restart have their answer by
 		// this: no other restart was asked for since the attempt began, and
 		// where attempts are bounded it was the last.
 		Decided bool

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
 // Failure is why an attempt to start a worker failed. As an error it is the
@@ -25,29 +27,29 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string {
-	var text string
+	var why string
 	switch {
 	case f.Share > 0 && f.Err == nil:
 		return f.ofCanary()
 	case f.Err != nil:
 		return fmt.Sprintf("generation %d could not be started: %v", f.Generation, f.Err)
 	case f.Unfit:
-		text = fmt.Sprintf("new worker %d of generation %d says that it is not fit to serve", f.Pid, f.Generation)
+		why = fmt.Sprintf("new worker %d of generation %d says that it is not fit to serve", f.Pid, f.Generation)
 	case f.Probe != "":
 		return fmt.Sprintf("new worker %d of generation %d has not passed its probe within %v: %s", f.Pid, f.Generation, f.Lived.Round(time.Millisecond), f.Probe)
 	case f.Late:
-		text = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
+		why = fmt.Sprintf("new worker %d of generation %d was not ready after %v", f.Pid, f.Generation, f.Lived.Round(time.Millisecond))
 	case f.Last:
-		text = fmt.Sprintf("worker %d of generation %d was the last, and ended after %v: %s",
-			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+		why = fmt.Sprintf("worker %d of generation %d was the last, and ended after %v: %s",
+			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), text.Exit(f.Status))
 	default:
-		text = fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
-			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+		why = fmt.Sprintf("new worker %d of generation %d failed after %v: %s",
+			f.Pid, f.Generation, f.Lived.Round(time.Millisecond), text.Exit(f.Status))
 	}
 	if f.Said != "" {
-		text += fmt.Sprintf("; its last status: %q", f.Said)
+		why += fmt.Sprintf("; its last status: %q", f.Said)
 	}
-	return text
+	return why
 }
 
 // ofCanary is why a canary has failed.
@@ -61,7 +63,7 @@ func (f *Failure) ofCanary() string {
 	case f.Probe != "":
 		return begin + fmt.Sprintf("worker %d did not pass its probe again: %s", f.Pid, f.Probe)
 	default:
-		begin += fmt.Sprintf("worker %d ended after %v: %s", f.Pid, f.Lived.Round(time.Millisecond), DescribeStatus(f.Status))
+		begin += fmt.Sprintf("worker %d ended after %v: %s", f.Pid, f.Lived.Round(time.Millisecond), text.Exit(f.Status))
 	}
 	if f.Said != "" {
 		begin += fmt.Sprintf("; its last status: %q", f.Said)
@@ -71,27 +73,24 @@ func (f *Failure) ofCanary() string {
 
 // Percent is a share in words.
 func Percent(share int) string {
-	return strconv.FormatFloat(float64(share)/(All/100), 'f', -1, 64) + " %"
+	return strconv.FormatFloat(PercentOf(share), 'f', -1, 64) + " %"
 }
 
 func (f *Failure) Unwrap() error { return f.Err }
+
+// Ended tells that the worker has failed by ending, so that its Status counts.
+func (f *Failure) Ended() bool {
+	return f.Err == nil && !f.Late && !f.Unfit && f.Probe == "" && f.RolledBack == ""
+}
 
 // ExitCode is what a shell makes of how the worker ended: its exit code, or 128
 // plus the signal that has killed it; 1 if it never came to be, or is still there.
 func (f *Failure) ExitCode() int {
 	switch sig := f.Status & 0x7f; {
-	case f.Err != nil || f.Late || f.Unfit || f.Probe != "" || f.RolledBack != "":
+	case !f.Ended():
 		return 1
 	case sig != 0:
 		return 128 + sig
 	}
 	return f.Status >> 8
-}
-
-// DescribeStatus puts a raw wait status into words, as wait(2) lays it out.
-func DescribeStatus(status int) string {
-	if sig := status & 0x7f; sig != 0 {
-		return fmt.Sprintf("killed by signal %d", sig)
-	}
-	return fmt.Sprintf("exit code %d", status>>8)
 }

@@ -11,7 +11,7 @@ import (
 // This file is how one image of the superdaemon hands all state over to the next.
 
 // Frozen is all state of a Supervisor at a moment when nothing is being started. Only
-// those who wait for an answer are not in it.
+// requests that wait for an answer are not in it.
 type Frozen struct {
 	Began       time.Time
 	Deadline    time.Time
@@ -77,7 +77,7 @@ type FrozenGeneration struct {
 	StepEnds time.Time
 }
 
-// FrozenWorker is a worker. Its process is handed over by whoever has started it.
+// FrozenWorker is a worker. Its process is handed over beside it.
 type FrozenWorker struct {
 	Generation, Slot, Pid int
 
@@ -135,8 +135,8 @@ type FrozenSlot struct {
 // ErrFreezing is what Freeze returns while another one is under way.
 var ErrFreezing = errors.New("the superdaemon is being replaced already")
 
-// errHandedOver is what those who wait for an answer get when the state is handed over.
-var errHandedOver = errors.New("the superdaemon is being replaced: it goes on with this, and --status tells how it went")
+// errHandedOver answers the requests that still wait when the state is handed over.
+var errHandedOver = errors.New("the superdaemon is being replaced: it goes on with this, and its status tells how it went")
 
 // freezeAsked is a request for do.
 type freezeAsked struct {
@@ -222,7 +222,7 @@ func (l *loop) freeze() {
 	l.timer.Reset(0) // what was put off
 }
 
-// tellHandedOver answers all who wait for something.
+// tellHandedOver answers all requests that wait.
 func (l *loop) tellHandedOver() {
 	l.answer(l.waiting, Outcome{Err: errHandedOver})
 	l.waiting = nil

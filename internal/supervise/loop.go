@@ -209,16 +209,16 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 	return l.ending.err
 }
 
-// With thousands of workers to settle takes a while, and a restart has several messages
-// of each. So that it costs each worker the same, however many there are, messages are
-// gathered for restFactor times as long as the last time took, if that was dear.
+// To settle takes the longer the more workers there are, and a restart brings several messages
+// of each. So if it has taken longer than dear, messages are gathered for restFactor times as
+// long before the next time.
 const (
 	dear       = 100 * time.Microsecond
 	restFactor = 20
 	maxRest    = 20 * time.Millisecond
 )
 
-// rest sees to it that the next messages are gathered if to settle has taken so long.
+// rest has the next messages gathered if to settle has taken long.
 func (l *loop) rest(took time.Duration) {
 	l.resting = 0
 	if took > dear {
@@ -266,7 +266,7 @@ func (l *loop) handle(m message) {
 		l.onResize(m)
 	case signalAsked:
 		l.onSignal(m)
-	case statusAsked: // who asks knows of events that observers may not have heard the end of
+	case statusAsked: // after settle: the client may have heard of an event whose consequences are still to come
 		l.answers = append(l.answers, func() { m.reply <- l.status() })
 	case Notice:
 		l.onNotice(m)

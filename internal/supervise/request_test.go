@@ -143,11 +143,3 @@ func TestNoticesThatComeEarlyAreBounded(t *testing.T) {
 		assert.Equal(t, []StrangeNotice{{Pid: 7002}}, seen[StrangeNotice](w))
 	})
 }
-
-func TestHowAWorkerEndedInWords(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, "exit code 0", DescribeStatus(0))
-	assert.Equal(t, "exit code 3", DescribeStatus(3<<8))
-	assert.Equal(t, "killed by signal 9", DescribeStatus(9))
-	assert.Equal(t, "killed by signal 11", DescribeStatus(11|0x80), "with a core")
-}

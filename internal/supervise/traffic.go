@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -11,6 +12,12 @@ import (
 
 // All is the share of all connections.
 const All = 10000
+
+// ShareOf is a percentage as a share of All.
+func ShareOf(percent float64) int { return int(math.Round(percent * All / 100)) }
+
+// PercentOf is a share of All as a percentage.
+func PercentOf(share int) float64 { return float64(share) * 100 / All }
 
 // Traffic says where connections go when each generation has one of two sides, 0 and 1, of
 // the sockets. At first all go to side 0.
@@ -440,7 +447,7 @@ func (l *loop) onRollback(m rollbackAsked) {
 func (l *loop) noWay() string {
 	switch {
 	case l.Traffic == nil:
-		return "generations share their sockets (see --blue-green)"
+		return "generations share their sockets, as they are not blue and green"
 	case l.live == nil:
 		return "none is live"
 	case l.starting != nil:

@@ -90,7 +90,7 @@ type generation struct {
 	side     int              // of the sockets
 	asked    bool             // a restart asked for it
 	slots    []*worker        // nil where a worker is missing
-	waiting  []chan<- Outcome // who is told when this attempt is decided
+	waiting  []chan<- Outcome // told when this attempt is decided
 	begun    bool             // Spawner.Begin has returned: workers may be spawned
 	step     int              // of the canary that it is in, from 1; 0: it gets no connections
 	stepEnds time.Time

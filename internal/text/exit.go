@@ -5,14 +5,22 @@ import (
 	"syscall"
 )
 
-// ExitStatus puts a raw wait status into words, as wait(2) lays it out: "exit code 1",
-// "killed by signal 9 (KILL)", "killed by signal 11 (SEGV), core dumped".
-func ExitStatus(status int) string {
-	sig := status & 0x7f
-	if sig == 0 {
-		return fmt.Sprintf("exit code %d", status>>8)
+// Exit puts a raw wait status into words, as wait(2) lays it out: "exit code 1", "killed by
+// signal 9".
+func Exit(status int) string {
+	if sig := status & 0x7f; sig != 0 {
+		return fmt.Sprintf("killed by signal %d", sig)
 	}
-	words := fmt.Sprintf("killed by signal %d", sig)
+	return fmt.Sprintf("exit code %d", status>>8)
+}
+
+// ExitStatus is Exit with all that the status tells: "killed by signal 9 (KILL)", "killed by
+// signal 11 (SEGV), core dumped".
+func ExitStatus(status int) string {
+	words, sig := Exit(status), status&0x7f
+	if sig == 0 {
+		return words
+	}
 	if name := signalName(syscall.Signal(sig)); name != "" {
 		words += " (" + name + ")"
 	}

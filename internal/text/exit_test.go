@@ -24,3 +24,11 @@ func TestWaitStatusInWords(t *testing.T) {
 		assert.Equal(t, want, ExitStatus(status), "%d", status)
 	}
 }
+
+func TestExitInFewWords(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "exit code 0", Exit(0))
+	assert.Equal(t, "exit code 3", Exit(3<<8))
+	assert.Equal(t, "killed by signal 9", Exit(9))
+	assert.Equal(t, "killed by signal 11", Exit(11|0x80), "with a core")
+}

@@ -25,6 +25,16 @@ func AppendJSON(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+// AppendMember appends the name of an object's next member, whose value is to follow. Before the
+// first one the object is empty; its last brace is the caller's.
+func AppendMember(object []byte, name string) []byte {
+	separator := byte(',')
+	if len(object) == 0 {
+		separator = '{'
+	}
+	return append(AppendJSON(append(object, separator), name), ':')
+}
+
 func appendEscape(b []byte, r rune) []byte {
 	const hex = "0123456789abcdef"
 	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
