@@ -25,6 +25,9 @@ func TestRulesOfEvents(t *testing.T) {
 		{"notify.sh", Rule{nil, "notify.sh"}, ""},
 		{"live:notify.sh", Rule{[]string{"live"}, "notify.sh"}, ""},
 		{"live,gave-up:curl -d @- http://x", Rule{[]string{"live", "gave-up"}, "curl -d @- http://x"}, ""},
+		{"auto-restart,resized:notify.sh", Rule{[]string{"auto-restart", "resized"}, "notify.sh"}, ""},
+		{"{:notify.sh", Rule{nil, "{:notify.sh"}, ""},
+		{"`:notify.sh", Rule{nil, "`:notify.sh"}, ""},
 		{"curl -d @- http://x", Rule{nil, "curl -d @- http://x"}, ""},
 		{"liv:notify.sh", Rule{}, `"liv" is no event; there are auto-restart, canary, `},
 		{"live,:notify.sh", Rule{}, `"" is no event`},
@@ -47,6 +50,7 @@ type commands struct {
 	mu      sync.Mutex
 	takes   time.Duration
 	fails   error
+	status  int // how they end by themselves
 	started []Call
 	running int
 	killed  int
@@ -84,7 +88,7 @@ func (r *commandRun) Signal(sig os.Signal) error {
 }
 
 func (r *commandRun) Wait() int {
-	status := 0
+	status := r.c.status
 	select {
 	case <-time.After(r.c.takes):
 	case status = <-r.ended:
@@ -183,6 +187,17 @@ func TestCommandThatCannotBeStartedIsTold(t *testing.T) {
 		o.Hear(live(1))
 	})
 	assert.Equal(t, []string{"cannot start the command for an event: no more processes"}, lines)
+}
+
+func TestCommandThatFailsIsTold(t *testing.T) {
+	t.Parallel()
+	lines := bubble(t, []Rule{{nil, "x"}}, time.Second, func(o *OnEvent, c *commands) {
+		c.status = 3 << 8
+		o.Hear(live(1))
+		time.Sleep(2 * time.Second)
+		assert.Zero(t, c.kills())
+	})
+	assert.Equal(t, []string{"command 77 for an event has failed: exit code 3"}, lines)
 }
 
 func TestCommandsAreHandedOver(t *testing.T) {
