@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
@@ -56,7 +57,8 @@ func TestWorkerThatHasLeftNothingBehind(t *testing.T) {
 
 func TestSignalForAWorkerAndItsGroup(t *testing.T) {
 	t.Parallel()
-	s, p, _ := shell(t, "sleep 600 >/dev/null 2>&1 & wait")
+	s, p, out := shell(t, "sleep 600 >/dev/null 2>&1 & echo begun; wait")
+	require.Eventually(t, func() bool { return strings.Contains(out.written(), "begun") }, 20*time.Second, time.Millisecond)
 	require.NoError(t, s.SignalGroup(p, syscall.SIGTERM))
 	assert.Equal(t, int(syscall.SIGTERM), p.Wait())
 	assert.True(t, s.Leftovers(p) == nil, "its child has got it, too")

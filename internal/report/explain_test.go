@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -25,11 +26,11 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 func TestExplainQuotesTheLogOfTheGenerationThatFailed(t *testing.T) {
 	t.Parallel()
 	out := newWritten()
-	require.NoError(t, out.Open(filepath.Join(t.TempDir(), "log"), output.Config{}))
+	path := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, out.Open(path, output.Config{}))
 	defer out.Close()
 	out.Mark(2)
-	out.Now("cannot find\x1b[2J my database")
-	out.Now("leaving")
+	require.NoError(t, os.WriteFile(path, []byte("cannot find\x1b[2J my database\nleaving\n"), 0o600)) // as a worker does
 	failure := &supervise.Failure{Worker: worker, Status: 256, Lived: time.Second}
 	out.Keep(2)
 	why := Explain(fmt.Errorf("the start: %w", failure), out.Output)

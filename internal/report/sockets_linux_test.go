@@ -202,9 +202,24 @@ func TestBusyServerIsNotToldOf(t *testing.T) {
 		time.Sleep(acceptTime + 2*lookTime - glancePause/2) // before the last glance
 		synctest.Wait()
 		accept(t, set, 0, 1)
-		time.Sleep(glancePause) // and another one comes
-		connects(t, set, 0, 1)
+		time.Sleep(glancePause)
+		connects(t, set, 0, 1) // and another one comes
+		assert.Empty(t, out.after(time.Hour))
+	})
+}
+
+// The looks of a generation end when the next one goes live.
+func TestGenerationThatFollowsSoonIsLookedAtInItsOwnTime(t *testing.T) {
+	t.Parallel()
+	set := bind(t, []string{"127.0.0.1:0"}, nil)
+	connects(t, set, 0, 1)
+	synctest.Test(t, func(t *testing.T) {
+		s, out := looksAfter(set)
+		s.Hear(supervise.WentLive{Generation: 1})
 		assert.Empty(t, out.after(3*time.Second))
+		s.Hear(supervise.WentLive{Generation: 2})
+		assert.Empty(t, out.after(acceptTime+2*lookTime-1))
+		assert.Contains(t, out.after(1), ": 1 connection waits for 5 s; ")
 	})
 }
 
@@ -246,8 +261,8 @@ func TestStatusOfSockets(t *testing.T) {
 		assert.Equal(t, status(2, 1), s.Status())
 		accept(t, set, 0, 2)
 		assert.Equal(t, status(0, 0), s.Status())
-		connects(t, set, 0, 1)
-		assert.Equal(t, status(1, 0), s.Status(), "it is another one")
+		connects(t, set, 0, 2)
+		assert.Equal(t, status(2, 0), s.Status(), "these are others")
 	})
 	none := &Sockets{Set: func() *socket.Set { return &socket.Set{} }}
 	assert.Equal(t, []control.Socket{}, none.Status(), "a list, though an empty one")

@@ -84,6 +84,19 @@ func inode(t *testing.T, fd int) uint64 {
 	return st.Ino
 }
 
+// open is how many descriptors of ours are of that socket.
+func open(t *testing.T, inode uint64) (n int) {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, fd := range fds {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); to == fmt.Sprintf("socket:[%d]", inode) {
+			n++
+		}
+	}
+	return n
+}
+
 // Not parallel: the environment is the process's.
 
 func TestManagerIsGivenTheSocketsThemselves(t *testing.T) {
@@ -98,6 +111,9 @@ func TestManagerIsGivenTheSocketsThemselves(t *testing.T) {
 	}
 	s.Manager.queue.Flush()
 	assert.Len(t, s.State(), 2)
+	for nth := range 2 {
+		assert.Equal(t, 1, open(t, inode(t, ours(set, nth))), "ours, and no copy of it")
+	}
 	s.Off = true
 	s.Sync()
 	for nth := range 2 {
