@@ -82,3 +82,36 @@ func TestWhatIsInTimeIsNotTouched(t *testing.T) {
 		assert.Equal(t, want, r.err)
 	})
 }
+
+// What is killed for being late is waited for, and then says itself what has happened.
+func TestWhatIsALittleLateSaysWhy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bounds
+		var cause error
+		r := b.run(func(ctx context.Context) spawned {
+			<-ctx.Done()
+			cause = context.Cause(ctx)
+			time.Sleep(overtime - 1)
+			return spawned{err: errors.New("killed")}
+		})
+		assert.EqualError(t, r.err, "killed")
+		assert.EqualError(t, cause, "not executed within 10s")
+	})
+}
+
+// Hurry leaves a spawn that is under way another second.
+func TestSpawnThatIsUnderWayWhenEverythingIsToStop(t *testing.T) {
+	t.Parallel()
+	for takes, then := range map[time.Duration]error{hurryTime - 1: nil, hurryTime + 1: errHurry} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &Spawner{}
+			r := s.bounds.run(func(ctx context.Context) spawned {
+				s.Hurry()
+				time.Sleep(takes)
+				return spawned{err: context.Cause(ctx)}
+			})
+			assert.Equal(t, then, r.err)
+		})
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -98,6 +99,20 @@ func TestWorkerIsToldItsOwnPid(t *testing.T) {
 	pid, lines := newLog().spawn(t, &Spawner{Program: program, Env: env, Sockets: bind(t, socket.Options{}, "127.0.0.1:0")}, 1, 0)
 	assert.Contains(t, lines, fmt.Sprintf("env LISTEN_PID=%d", pid))
 	assert.Contains(t, lines, "env LISTEN_FDS=1")
+}
+
+// The variable that says whom the watchdog is for has the worker's pid, and is there only if it is
+// watched.
+func TestWorkerIsToldThatItIsWatched(t *testing.T) {
+	t.Parallel()
+	program, env := worker(t, "show")
+	s := &Spawner{Program: program, Env: env, Sockets: &socket.Set{}, Notify: "@notify", Watchdog: time.Second}
+	pid, lines := newLog().spawn(t, s, 1, 0)
+	assert.Contains(t, lines, fmt.Sprintf("env WATCHDOG_PID=%d", pid))
+	assert.Contains(t, lines, "env WATCHDOG_USEC=1000000")
+	s.Watchdog = 0
+	_, lines = newLog().spawn(t, s, 1, 0)
+	assert.NotContains(t, strings.Join(lines, "\n"), "WATCHDOG")
 }
 
 func TestSlotHasASocketOfItsOwn(t *testing.T) {
@@ -242,6 +257,29 @@ func TestWorkerThatMayHaveTooFewDescriptors(t *testing.T) {
 	}, limited(t, "narrow", 512))
 }
 
+// A limit of the workers' own is that which counts. The first one is started to see it, and ended.
+func TestLimitOfTheWorkersOwnIsTooLow(t *testing.T) {
+	t.Parallel()
+	set := bind(t, socket.Options{}, "127.0.0.1:0=50")
+	program, env := worker(t, "stay")
+	for soft, then := range map[uint64]string{
+		66: "1 socket reaches up to descriptor 50, and RLIMIT_NOFILE is 66: raise it (ulimit -n 1074)",
+		67: "",
+	} {
+		program.Start.Limits = []proc.Limit{{Name: "nofile", Soft: soft, Hard: soft}}
+		s := &Spawner{Program: program, Env: env, Sockets: set, Out: newLog().Output}
+		p, _, err := s.Spawn(1, 0, 0)
+		if then != "" {
+			assert.EqualError(t, err, then)
+			noProcess(t, p)
+			p, _, err = s.Spawn(2, 0, 0) // which is not looked at
+		}
+		require.NoError(t, err)
+		_ = p.Signal(syscall.SIGKILL)
+		p.Wait()
+	}
+}
+
 // scarce is a superdaemon that has no descriptor left for the socket of another slot,
 // and then none for the pipe of its worker.
 func scarce() {
@@ -262,6 +300,29 @@ func scarce() {
 		p, _, err := s.Spawn(2, 1-slot, 0)
 		fmt.Println(p == nil, errors.Is(err, unix.EMFILE), strings.Contains(err.Error(), "socket for slot 1"))
 	}
+}
+
+// A process that comes to be when nobody waits for it any longer is ended.
+func TestProcessThatComesTooLateIsKilled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bounds
+		late := make(chan *proc.Process, 1)
+		r := b.run(func(context.Context) spawned {
+			time.Sleep(time.Minute)
+			p, err := proc.Start(proc.Command{Args: []string{"/bin/sleep", "600"}, Files: []int{-1, -1, -1}})
+			assert.NoError(t, err)
+			late <- p
+			return spawned{process: p, err: err}
+		})
+		assert.EqualError(t, r.err, "a worker was not executed within 10s; it is not waited for any longer")
+		assert.Empty(t, late)
+		time.Sleep(time.Hour) // in the bubble: nothing is under way then
+		pid := (<-late).Pid()
+		if !assert.ErrorIs(t, unix.Kill(pid, 0), unix.ESRCH, "it is killed, and waited for") {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	})
 }
 
 func TestSuperdaemonThatHasNoDescriptorLeft(t *testing.T) {

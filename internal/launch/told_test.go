@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -29,7 +30,10 @@ func TestWhatAWorkerIsTold(t *testing.T) {
 		"which of several it is":        {&Spawner{Program: Program{Numbered: true}}, []string{"SERVER_STARTER_WORKER=2", "EINHORN_CHILD_INDEX=2"}},
 		"where to say that it is ready": {&Spawner{Notify: "@notify"}, []string{"NOTIFY_SOCKET=@notify"}},
 		"the same, and to einhorn":      {&Spawner{Notify: "@notify", Control: "/run/ctl"}, []string{"NOTIFY_SOCKET=@notify", master, "EINHORN_SOCK_PATH=/run/ctl"}},
-		"no control socket":             {&Spawner{Control: "/run/ctl"}, nil},
+		"to say that it is alive": {&Spawner{Notify: "@notify", Watchdog: 1500 * time.Millisecond, Control: "/run/ctl"}, []string{
+			"NOTIFY_SOCKET=@notify", "WATCHDOG_USEC=1500000", master, "EINHORN_SOCK_PATH=/run/ctl"}},
+		"nowhere to say that it is alive": {&Spawner{Watchdog: time.Second}, nil},
+		"no control socket":               {&Spawner{Control: "/run/ctl"}, nil},
 		"by conventions": {&Spawner{Program: Program{Exports: exports(t, "systemd,puma")}}, []string{
 			"LISTEN_FDS=2", "LISTEN_FDNAMES=web:unknown", "PUMA_INHERIT_0=3:tcp://0.0.0.0:8080", "PUMA_INHERIT_1=4:unix:///run/a.sock"}},
 		"all that einhorn tells, once": {&Spawner{Program: Program{Exports: exports(t, "einhorn"), Numbered: true}, Notify: "@notify", Control: "/run/ctl"}, []string{

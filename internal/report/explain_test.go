@@ -2,12 +2,17 @@ package report
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
@@ -15,6 +20,26 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 	other := errors.New("other")
 	assert.Equal(t, other, Explain(other, newWritten().Output))
 	assert.NoError(t, Explain(nil, newWritten().Output))
+}
+
+// Whoever reads why it failed sees the last lines of the log, made printable. A failure of which
+// the log has nothing stays as it is.
+func TestExplainQuotesTheLogOfTheGenerationThatFailed(t *testing.T) {
+	t.Parallel()
+	out := newWritten()
+	path := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, out.Open(path, output.Config{}))
+	defer out.Close()
+	out.Mark(2)
+	require.NoError(t, os.WriteFile(path, []byte("cannot find\x1b[2J my database\nleaving\n"), 0o600)) // as a worker does
+	failure := &supervise.Failure{Worker: worker, Status: 256, Lived: time.Second}
+	out.Keep(2)
+	why := Explain(fmt.Errorf("the start: %w", failure), out.Output)
+	assert.EqualError(t, why, "the start: new worker 101 of generation 2 failed after 1s: exit code 1\nits log:\n  cannot find?[2J my database\n  leaving")
+	assert.ErrorIs(t, why, failure)
+	other := &supervise.Failure{Worker: supervise.Worker{Generation: 3, Pid: 102}, Status: 256, Lived: time.Second}
+	out.Keep(3)
+	assert.Equal(t, other, Explain(other, out.Output))
 }
 
 func TestRefusedTellsHowManyOthers(t *testing.T) {

@@ -332,10 +332,7 @@ func (m *Manager) settled(t supervise.Tally) {
 
 // alarm makes the loop settle when something is due.
 func (m *Manager) alarm(now, deadline time.Time) {
-	var at time.Time
-	if m.watch > 0 {
-		at = m.watchAt
-	}
+	at := m.watchAt // zero: nobody wants to know that we are alive
 	if m.extends && m.extendAt.Before(deadline) && (at.IsZero() || m.extendAt.Before(at)) {
 		at = m.extendAt
 	}

@@ -14,20 +14,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Not parallel: the environment is the process's.
-func TestManagerIsToldByItsSocket(t *testing.T) {
+// notifySocket is that of a made-up service manager.
+func notifySocket(t *testing.T) *net.UnixConn {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "report") // that of the test may be too long for a socket
 	require.NoError(t, err)
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "notify")
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	require.NoError(t, err)
-	defer socket.Close()
-	require.NoError(t, socket.SetReadDeadline(time.Now().Add(20*time.Second)))
 	t.Setenv("NOTIFY_SOCKET", path)
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	require.NoError(t, err)
+	t.Cleanup(func() { manager.Close() })
+	require.NoError(t, manager.SetReadDeadline(time.Now().Add(20*time.Second)))
+	return manager
+}
+
+// Not parallel: the environment is the process's.
+func TestManagerIsToldByItsSocket(t *testing.T) {
+	manager := notifySocket(t)
 	NewManager(nil, nil).End(errors.New("the port is in use"))
 	text := make([]byte, 1000)
-	n, err := socket.Read(text)
+	n, err := manager.Read(text)
 	require.NoError(t, err)
 	assert.Equal(t, "STOPPING=1\nSTATUS=failed: the port is in use", string(text[:n]))
 }

@@ -2,7 +2,6 @@ package report
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +24,9 @@ func TestRulesOfEvents(t *testing.T) {
 		{"notify.sh", Rule{nil, "notify.sh"}, ""},
 		{"live:notify.sh", Rule{[]string{"live"}, "notify.sh"}, ""},
 		{"live,gave-up:curl -d @- http://x", Rule{[]string{"live", "gave-up"}, "curl -d @- http://x"}, ""},
+		{"auto-restart,resized:notify.sh", Rule{[]string{"auto-restart", "resized"}, "notify.sh"}, ""},
+		{"{:notify.sh", Rule{nil, "{:notify.sh"}, ""},
+		{"`:notify.sh", Rule{nil, "`:notify.sh"}, ""},
 		{"curl -d @- http://x", Rule{nil, "curl -d @- http://x"}, ""},
 		{"liv:notify.sh", Rule{}, `"liv" is no event; there are auto-restart, canary, `},
 		{"live,:notify.sh", Rule{}, `"" is no event`},
@@ -47,6 +49,7 @@ type commands struct {
 	mu      sync.Mutex
 	takes   time.Duration
 	fails   error
+	status  int // how they end by themselves
 	started []Call
 	running int
 	killed  int
@@ -84,7 +87,7 @@ func (r *commandRun) Signal(sig os.Signal) error {
 }
 
 func (r *commandRun) Wait() int {
-	status := 0
+	status := r.c.status
 	select {
 	case <-time.After(r.c.takes):
 	case status = <-r.ended:
@@ -185,6 +188,17 @@ func TestCommandThatCannotBeStartedIsTold(t *testing.T) {
 	assert.Equal(t, []string{"cannot start the command for an event: no more processes"}, lines)
 }
 
+func TestCommandThatFailsIsTold(t *testing.T) {
+	t.Parallel()
+	lines := bubble(t, []Rule{{nil, "x"}}, time.Second, func(o *OnEvent, c *commands) {
+		c.status = 3 << 8
+		o.Hear(live(1))
+		time.Sleep(2 * time.Second)
+		assert.Zero(t, c.kills())
+	})
+	assert.Equal(t, []string{"command 77 for an event has failed: exit code 3"}, lines)
+}
+
 func TestCommandsAreHandedOver(t *testing.T) {
 	t.Parallel()
 	bubble(t, []Rule{{nil, "x"}}, 2*time.Second, func(o *OnEvent, c *commands) {
@@ -225,7 +239,7 @@ func TestEventsThatTheLastImageHasDroppedAreTold(t *testing.T) {
 	assert.Equal(t, 3, h.Dropped)
 	h.Running, h.Waiting = nil, h.Waiting[:1]
 	lines := bubble(t, nil, 0, func(o *OnEvent, _ *commands) { o.GoOn(h) })
-	assert.Equal(t, []string{fmt.Sprintf("%d events dropped, as the commands for events are too slow", h.Dropped)}, lines)
+	assert.Equal(t, []string{"3 events dropped, as the commands for events are too slow"}, lines)
 }
 
 // A command that the last image has started, and that is under way yet, is handed over again.

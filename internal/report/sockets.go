@@ -83,9 +83,7 @@ func (s *Sockets) Hear(e supervise.Event) {
 func (s *Sockets) Watch() {
 	pause, last := revivePause, time.Now()
 	for set := s.Set(); set.Deaf(); last = time.Now() {
-		if pause = min(2*pause, time.Second); time.Since(last) > 10*time.Second {
-			pause = revivePause
-		}
+		pause = nextPause(pause, time.Since(last))
 		s.revive()
 		time.Sleep(pause)
 	}
@@ -93,6 +91,14 @@ func (s *Sockets) Watch() {
 
 // revivePause is the least time between two that are shut down one after the other.
 const revivePause = time.Millisecond
+
+// nextPause is the pause after the next one, which comes so long after the last pause.
+func nextPause(last, quiet time.Duration) time.Duration {
+	if quiet > 10*time.Second {
+		return revivePause
+	}
+	return min(2*last, time.Second)
+}
 
 func (s *Sockets) stop() {
 	if s.timer != nil {

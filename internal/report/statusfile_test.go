@@ -30,6 +30,7 @@ func TestStatusFileListsWhatServes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status")
 	s, out := newStatusFile(t, path)
+	assert.Equal(t, path, s.Path())
 	for _, row := range []struct {
 		event supervise.Event
 		then  string
@@ -98,6 +99,7 @@ func TestWithoutAStatusFileNothingIsWritten(t *testing.T) {
 	t.Parallel()
 	out := newWritten()
 	s := &StatusFile{Out: out.Output}
+	assert.Empty(t, s.Path())
 	s.Hear(serving(worker))
 	s.Hear(supervise.AttemptFailed{Decided: true})
 	s.Flush()

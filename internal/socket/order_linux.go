@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"os"
 	"slices"
 	"time"
 
@@ -182,7 +183,9 @@ const (
 func (s *Socket) revive(deaf []int, slots int, o Options) error {
 	for _, n := range deaf {
 		if s.bound.IsValid() {
-			s.rebind(n)
+			if err := s.rebind(n); err != nil {
+				return err
+			}
 		}
 		if err := s.listen(n, o); err != nil {
 			return err
@@ -203,9 +206,12 @@ func (s *Socket) revive(deaf []int, slots int, o Options) error {
 }
 
 // rebind binds a socket to its port again, which it loses if the system had chosen that. If
-// it has not lost it, that fails.
-func (s *Socket) rebind(n int) {
-	if to, err := sockaddr(s.bound); err == nil {
-		_ = unix.Bind(n, to)
+// it has not lost it, that fails, for one reason or another, and does not matter. It does if
+// somebody else has the port by now: to listen would choose another one.
+func (s *Socket) rebind(n int) error {
+	to, err := sockaddr(s.bound)
+	if err == nil && unix.Bind(n, to) == unix.EADDRINUSE {
+		return os.NewSyscallError("bind", unix.EADDRINUSE)
 	}
+	return nil
 }

@@ -3,6 +3,7 @@ package socket
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -188,4 +189,27 @@ func TestDeaf(t *testing.T) {
 	assert.False(t, set.Deaf())
 	none := &Set{}
 	assert.False(t, none.Deaf())
+}
+
+// A port that the system has chosen is free when its socket was shut down. Whoever takes it then
+// keeps it, and no other one is listened on in its place.
+func TestPortThatIsTakenAfterAShutdown(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+	s := set.Sockets[0]
+	require.NoError(t, unix.Shutdown(s.fd, unix.SHUT_RDWR))
+	other, err := net.Listen("tcp", s.Addr.String())
+	require.NoError(t, err)
+	revived, _, err := set.Revive()
+	assert.EqualError(t, err, `port "127.0.0.1:0" does not listen any more: bind: address already in use`)
+	assert.Empty(t, revived)
+	assert.True(t, isDeaf(s.fd))
+	require.NoError(t, other.Close())
+	revived, _, err = set.Revive()
+	require.NoError(t, err)
+	assert.Equal(t, []string{s.Name}, revived)
+	port, err := boundPort(s.fd)
+	require.NoError(t, err)
+	assert.Equal(t, s.bound.Port(), port)
+	assert.False(t, isDeaf(s.fd))
 }
