@@ -102,6 +102,18 @@ func TestSocketWhosePortWasTakenMeanwhileIsNotSaidToListen(t *testing.T) {
 	assert.Equal(t, []string{s.Name}, revives(t, set))
 	dial(t, "tcp", s.Addr.String())
 	accepted(t, s.fd)
+
+	// A port that we have chosen stays bound, but somebody else can listen there.
+	name := s.Name
+	require.NoError(t, set.Close())
+	set = bind(t, Options{}, []string{name}, nil)
+	shutDown(t, set.Sockets[0].fd)
+	other, err = net.Listen("tcp", name)
+	require.NoError(t, err)
+	_, _, err = set.Revive()
+	assert.EqualError(t, err, fmt.Sprintf("port %q does not listen any more: listen: address already in use", name))
+	require.NoError(t, other.Close())
+	assert.Equal(t, []string{name}, revives(t, set))
 }
 
 func TestOnlyWhatListenedIsRevived(t *testing.T) {
