@@ -14,9 +14,6 @@ func (s *Set) Count(side int) (counted func() int, stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	none := func() int { return 0 }
-	if s.closed {
-		return none, func() {}
-	}
 	n, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return none, func() {}
