@@ -40,6 +40,7 @@ func TestLineOfOurOwn(t *testing.T) {
 		assert.Equal(t, c.want, c.form.own(e, noon), c.name)
 	}
 	assert.Equal(t, `{"time":"2026-03-01T12:00:00.005+02:00","level":"info","event":"message","text":""}`+"\n", form{Form: Form{Format: JSON}}.own(Entry{}, noon))
+	assert.Contains(t, form{Form: Form{Format: JSON}}.own(Entry{Level: Notice}, noon), `"level":"notice"`)
 	assert.Equal(t, "<6>\n", form{journal: true}.own(Entry{}, noon))
 	assert.Equal(t, "<3>x\n", form{journal: true}.own(Entry{Level: Error, Text: "x"}, noon))
 	assert.Contains(t, form{Form: Form{Format: JSON}}.own(Entry{Level: Error, Generation: 5}, noon), `"level":"error","event":"message","generation":5,"text"`)
@@ -167,6 +168,10 @@ func TestOnlyTheJournalGetsPriorities(t *testing.T) {
 	assert.False(t, isJournal(f, ""))
 	assert.False(t, isJournal(f, "1:2"))
 	assert.False(t, isJournal(f, "nonsense"))
+	gone, err := os.Open(f.Name())
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	assert.False(t, isJournal(gone, "1:2"), "it is closed")
 	assert.False(t, isJournal(&lockedBuffer{}, "1:2"))
 	o := New(f, "a test")
 	o.SetForm(Form{}, "1:2")

@@ -301,3 +301,20 @@ func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
+
+func TestLinesWaitUntilTheLastByteOfTheirRoom(t *testing.T) {
+	t.Parallel()
+	b := &bound{}
+	assert.True(t, b.admit(maxWaitingBytes-1))
+	assert.True(t, b.admit(1))
+	assert.False(t, b.admit(1))
+	assert.Zero(t, b.written(1), "one waits yet")
+	assert.False(t, b.admit(2))
+	assert.True(t, b.admit(1))
+	assert.Zero(t, b.written(maxWaitingBytes-1))
+	assert.Equal(t, 2, b.written(1), "the last one that waits tells how many were left out")
+	for range maxWaiting {
+		assert.True(t, b.admit(0))
+	}
+	assert.False(t, b.admit(0), "they are too many")
+}

@@ -224,3 +224,14 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 		assert.Equal(t, 1000, log.lines)
 	})
 }
+
+// What is cut in the middle of a character goes on with that.
+func TestCharactersAreNotCut(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"": 0, "a": 1, "é": 2, "a\xc3": 1, "\xc3": 0, "\xe2\x82": 0, "a\xe2\x82": 1, "a€": 4,
+		"\xf0\x9f\x98": 0, "a\xf0\x9f\x98": 1, "a😀": 5, "a\x80\x80\x80\x80": 5, "\xff": 1,
+	} {
+		assert.Equal(t, want, wholeRunes([]byte(text)), "%q", text)
+	}
+}

@@ -184,6 +184,20 @@ func TestLogThatHangsIsReopenedWhenItGoesOn(t *testing.T) {
 	})
 }
 
+// A generation is not held up for what is as it was.
+func TestLogInItsPlaceIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := openLog(t)
+		stuck := make(chan struct{})
+		o.Do(func() { <-stuck })
+		began := time.Now()
+		o.Renew()
+		assert.Zero(t, time.Since(began))
+		close(stuck)
+	})
+}
+
 func TestLogThatIsClosedIsNotReopened(t *testing.T) {
 	t.Parallel()
 	o, path := openLog(t)
@@ -194,6 +208,8 @@ func TestLogThatIsClosedIsNotReopened(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 	assert.ErrorIs(t, o.replace(sink, f), errClosed)
+	_, err = o.openAgain(sink)
+	assert.ErrorIs(t, err, errClosed)
 }
 
 // Many write while the file is renamed and reopened: each line is in one of the files, whole and

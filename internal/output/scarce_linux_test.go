@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -87,4 +88,41 @@ func TestRedirectingToAClosedFileChangesNothing(t *testing.T) {
 	_, _, err = redirect(f)
 	assert.ErrorIs(t, err, unix.EBADF)
 	assert.Subset(t, before, descriptors(t))
+}
+
+// unprivileged runs f as somebody who is not root.
+func unprivileged(f func() error) error {
+	if os.Geteuid() != 0 {
+		return f()
+	}
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // its user would be that of /proc/self
+			defer runtime.UnlockOSThread()
+			result <- unprivileged(f)
+			return
+		}
+		// The thread is never unlocked, and goes with the goroutine.
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 4711, ^uintptr(0)); errno != 0 {
+			result <- errno
+			return
+		}
+		result <- f()
+	}()
+	return <-result
+}
+
+// A log that can be written only is written, and nothing of it is quoted.
+func TestTailOfALogThatMayNotBeRead(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o200)
+	require.NoError(t, err)
+	defer f.Close()
+	tail := &tail{}
+	require.NoError(t, unprivileged(func() error { return tail.open(path, f) }))
+	fmt.Fprintln(f, "secret")
+	tail.keep(0)
+	assert.Empty(t, tail.of(0))
 }

@@ -162,3 +162,23 @@ func TestTailOfJSON(t *testing.T) {
 	tail.keep(1)
 	assert.Equal(t, []string{"it failed", "and again", "[7] " + said, theirs, `{"text":"theirs"}`}, tail.of(1))
 }
+
+// Another file that has come to the path since is not what is written.
+func TestTailOfALogThatWasReplacedIsNone(t *testing.T) {
+	t.Parallel()
+	f, _ := tailed(t)
+	require.NoError(t, os.Rename(f.Name(), f.Name()+".1"))
+	require.NoError(t, os.WriteFile(f.Name(), []byte("of others\n"), 0o600))
+	tail := &tail{}
+	require.NoError(t, tail.open(f.Name(), f))
+	tail.keep(0)
+	assert.Empty(t, tail.of(0))
+}
+
+func TestTailOfADirectoryIsNone(t *testing.T) {
+	t.Parallel()
+	dir, err := os.Open(t.TempDir())
+	require.NoError(t, err)
+	defer dir.Close()
+	assert.Empty(t, readTail(dir, 0))
+}

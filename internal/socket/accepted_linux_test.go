@@ -1,8 +1,15 @@
 package socket
 
 import (
+	"bufio"
+	"encoding/binary"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +85,76 @@ func TestAccepted(t *testing.T) {
 			is(second, false)
 		})
 	}
+}
+
+// Who it was that has accepted a connection: another process may have the socket, too.
+func TestAcceptedByOneOfTheProcesses(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	n := connect(t, ln, "127.0.0.1")
+	by := func(pids ...int) bool { return AcceptedBy(n, slices.Values(pids)) }
+	other := leftBehind(t).Pid
+	assert.False(t, by(other, os.Getpid()), "nobody has")
+	conn, err := ln.Accept()
+	require.NoError(t, err)
+	defer conn.Close()
+	assert.True(t, by(other, os.Getpid()))
+	assert.False(t, by(other))
+	assert.False(t, by())
+	require.NoError(t, conn.Close())
+	closed(t, n)
+	assert.False(t, by(os.Getpid()), "it has closed it")
+
+	path := filepath.Join(shortDir(t), "s")
+	listener := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
+	client := given(t, unix.AF_UNIX, unix.SOCK_STREAM, nil)
+	require.NoError(t, unix.Connect(client, &unix.SockaddrUnix{Name: path}))
+	accepted(t, listener)
+	for _, n := range []int{-1, listener, client} {
+		assert.False(t, AcceptedBy(n, slices.Values([]int{os.Getpid()})), "that is no connection of TCP")
+	}
+}
+
+func TestAnswersOfTheKernelThatAreNone(t *testing.T) {
+	t.Parallel()
+	addr := netip.MustParseAddrPort
+	local, remote := addr("127.0.0.1:1"), addr("127.0.0.1:2")
+	long := make([]byte, unix.SizeofNlMsghdr)
+	binary.NativeEndian.PutUint32(long, 1000)
+	failed := make([]byte, unix.SizeofNlMsghdr+4)
+	binary.NativeEndian.PutUint32(failed, uint32(len(failed)))
+	binary.NativeEndian.PutUint16(failed[4:], unix.NLMSG_ERROR)
+	binary.NativeEndian.PutUint32(failed[unix.SizeofNlMsghdr:], ^uint32(unix.ENOENT)+1)
+	for _, c := range []struct {
+		answer []byte
+		want   error
+	}{
+		{nil, errUnknown},
+		{long, unix.EINVAL},
+		{failed, unix.ENOENT},
+		{failed[:len(failed)-4], unix.EINVAL},
+		{append(make([]byte, 0), inodeRequest(local, remote)...), errUnknown}, // too short for an answer
+	} {
+		_, err := inodeAnswered(c.answer, local, remote)
+		assert.ErrorIs(t, err, c.want, "%x", c.answer)
+	}
+
+	table := filepath.Join(t.TempDir(), "tcp")
+	want := [2]string{procAddr(local, false), procAddr(remote, false)}
+	_, err := findInode(table, want)
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	line := "0: " + want[0] + " " + want[1] + " 01 0:0 0:0 0 0 0 "
+	for text, number := range map[string]uint32{line + "4711 1\n": 4711, line + "\n" + line + "12 1\n": 12} {
+		require.NoError(t, os.WriteFile(table, []byte(text), 0o600))
+		found, err := findInode(table, want)
+		require.NoError(t, err)
+		assert.Equal(t, number, found)
+	}
+	require.NoError(t, os.WriteFile(table, []byte(strings.Repeat("x", bufio.MaxScanTokenSize+1)), 0o600))
+	_, err = findInode(table, want)
+	assert.ErrorIs(t, err, bufio.ErrTooLong, "a line is cut short")
 }
 
 // closed waits until a connection has heard that the other end is closed.

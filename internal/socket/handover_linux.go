@@ -30,8 +30,9 @@ func (s *Set) all() []*Held {
 			continue
 		}
 		h := &Held{Key: socket.key(), Slotted: socket.Reuseport, Nonblock: socket.Nonblock, Steered: s.options.steered, FDs: append([]int{socket.fd}, *socket.others...)}
+		h.Order = socket.split.order
 		if socket.Sided {
-			h.Order, h.Having = socket.split.order, socket.split.Having
+			h.Having = socket.split.Having
 		}
 		if socket.file != nil {
 			h.Path, h.Dev, h.Ino = socket.file.File()
@@ -82,8 +83,9 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 			err = s.setName(addr)
 		}
 		*s.others = h.FDs[1:]
+		s.split.order = h.Order
 		if s.Sided {
-			s.split.order, s.split.Having = h.Order, h.Having
+			s.split.Having = h.Having
 		}
 	}
 	if err == nil && s.Reuseport && !h.Slotted {

@@ -135,9 +135,12 @@ func TestOwnersOfAHeldPathAreThoseThatAreGivenNow(t *testing.T) {
 	assert.Equal(t, [2]uint32{0, 3}, [2]uint32{uid, gid})
 	require.NoError(t, os.Chown(dir, 0, 4))
 	require.NoError(t, os.Chmod(dir, 0o700|os.ModeSetgid))
-	owned(Options{Held: handed(t, next)}, "")
+	third := owned(Options{Held: handed(t, next)}, "")
 	uid, gid = owners()
 	assert.Equal(t, [2]uint32{0, 4}, [2]uint32{uid, gid}, "as in any directory of that kind")
+	owned(Options{Held: handed(t, third)}, ",owner=5,group=6")
+	uid, gid = owners()
+	assert.Equal(t, [2]uint32{5, 6}, [2]uint32{uid, gid})
 }
 
 // A socket that was passed is shared with workers by then.
@@ -244,4 +247,77 @@ func TestWhatWasPassedIsFoundAgainWhereItWas(t *testing.T) {
 	set.Sockets[1].Spec = Spec{Taken: true, Source: 0, Text: "fd://0"}
 	_, err = set.Sources()
 	assert.EqualError(t, err, `socket "fd://0": what was passed as descriptor 0 cannot be passed on to another image`)
+}
+
+// unnamed is a descriptor of something without a kind.
+func unnamed(t *testing.T) int {
+	t.Helper()
+	n, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(n) })
+	return n
+}
+
+func TestWhetherAnUpgradeCouldBindIsTried(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	source := givenListener(t, unix.AF_INET, loopback())
+	last := bind(t, Options{}, []string{"127.0.0.1:0", fmt.Sprintf("fd://%d", source)}, nil)
+	held := handed(t, last)
+	t.Cleanup(func() { Drop(held) })
+	require.Len(t, held, 1, "what was passed to us stays where it is")
+	specs := parse(t, []string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:u0", fmt.Sprintf("fd://%d", source)}, []string{path})
+	assert.NoError(t, Try(t.Context(), specs, Options{Held: held}))
+	assert.NoFileExists(t, path)
+
+	sided := parse(t, []string{"127.0.0.1:u0", "127.0.0.1:0"}, []string{path})
+	sided[1].Reuseport, sided[1].Sided = true, true
+	assert.EqualError(t, Try(t.Context(), sided, Options{Held: held}),
+		`port "127.0.0.1:0": blue/green cannot be begun or ended while its workers have the socket: stop, and start anew`)
+	assert.NoError(t, Try(t.Context(), sided, Options{}), "it can from the start")
+	both := bindPorts(t, nil, "127.0.0.1:0")
+	assert.EqualError(t, Try(t.Context(), specs[:1], Options{Held: both.Hand()}),
+		`port "127.0.0.1:0": blue/green cannot be begun or ended while its workers have the socket: stop, and start anew`)
+}
+
+// A socket of all workers becomes that of slot 0.
+func TestHeldSocketIsJoinedByThoseOfSlots(t *testing.T) {
+	t.Parallel()
+	last := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+	dial(t, "tcp", last.Sockets[0].Addr.String())
+	next := bind(t, Options{Slots: 2, Held: handed(t, last)}, []string{"127.0.0.1:0,reuseport"}, nil)
+	require.NoError(t, next.Grow(2))
+	assert.Equal(t, 1, next.Queues()[0].Waiting)
+	acceptedBy(t, next.Sockets[0].fd)
+	landsIn(t, next, 1)
+	landsIn(t, next, 2)
+}
+
+// Whoever may not give files away goes on with them as they are.
+func TestOwnersThatWeMayNotChangeStay(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := shortDir(t)
+	require.NoError(t, os.Chmod(dir, 0o777))
+	path := filepath.Join(dir, "s")
+	specs := parse(t, nil, []string{path})
+	bindAs := func(o Options) (set *Set) {
+		require.NoError(t, asUser(4711, func() (err error) {
+			set, err = Bind(t.Context(), specs, o)
+			return err
+		}))
+		t.Cleanup(func() { assert.NoError(t, set.Close()) })
+		return set
+	}
+	last := bindAs(Options{})
+	require.NoError(t, os.Chown(dir, 0, 4799))
+	require.NoError(t, os.Chmod(dir, 0o777|os.ModeSetgid))
+	var told []string
+	bindAs(Options{Held: handed(t, last), Stays: func(what string) { told = append(told, what) }})
+	assert.Equal(t, []string{fmt.Sprintf("path %q keeps the owner and the group that it has, which we may not change; a stop and a start ends that", path)}, told)
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(path, &st))
+	assert.Equal(t, []uint32{4711, 0}, []uint32{st.Uid, st.Gid})
 }

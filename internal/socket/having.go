@@ -127,7 +127,7 @@ type gone struct {
 // leave notes that a socket of the last image is not asked for any more.
 func (s *Set) leave(h *Held) {
 	g := gone{Held: h}
-	if strings.HasSuffix(h.Key, sidedKey) {
+	if h.Path == "" && strings.HasSuffix(h.Key, sidedKey) { // a path may end in anything
 		others := h.FDs[1:]
 		g.socket = &Socket{
 			Spec: Spec{Text: h.Bound, Tuning: Tuning{Reuseport: true, Sided: true}}, fd: h.FDs[0], others: &others,

@@ -50,7 +50,7 @@ func (s *Spec) inodes() []string {
 func atPort(file string, port uint16) []string {
 	const state, listening, unconnected, inode = 3, "0A", "07", 9
 	var sockets []string
-	for fields := range table(file) {
+	for _, fields := range table(file) {
 		if len(fields) <= inode || !strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
 			continue
 		}
@@ -66,7 +66,7 @@ func boundTo(path string) []string {
 	const inode, name = 6, 7
 	absolute, _ := filepath.Abs(path)
 	var sockets []string
-	for fields := range table("unix") {
+	for _, fields := range table("unix") {
 		if len(fields) <= name {
 			continue
 		}
@@ -77,16 +77,13 @@ func boundTo(path string) []string {
 	return sockets
 }
 
-// table yields the fields of each line of a file in /proc/net.
-func table(file string) func(yield func([]string) bool) {
-	return func(yield func([]string) bool) {
-		lines, _ := os.ReadFile("/proc/self/net/" + file)
-		for line := range strings.Lines(string(lines)) {
-			if !yield(strings.Fields(line)) {
-				return
-			}
-		}
+// table is the fields of each line of a file in /proc/net.
+func table(file string) (all [][]string) {
+	lines, _ := os.ReadFile("/proc/self/net/" + file)
+	for line := range strings.Lines(string(lines)) {
+		all = append(all, strings.Fields(line))
 	}
+	return all
 }
 
 // maxCommand is how many bytes of a command line are told.

@@ -182,6 +182,7 @@ func TestWhatIsNotSuchASocketIsNamed(t *testing.T) {
 		{given(t, unix.AF_INET, unix.SOCK_STREAM, loopback()), "a stream socket that does not listen"},
 		{given(t, unix.AF_INET, unix.SOCK_DGRAM, nil), "a socket that is bound to nothing"},
 		{given(t, unix.AF_UNIX, unix.SOCK_DGRAM, nil), "a socket that is bound to nothing"},
+		{unnamed(t), "something else, not a socket"},
 		{maxFD, "not open"},
 	} {
 		specs := []Spec{Inherited(c.fd, "")}
@@ -236,4 +237,32 @@ func TestStandardDescriptorIsTakenAndPlugged(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Zero(t, p.Wait())
+}
+
+// What replaces it is not what we were started with. Not parallel: it is the process's.
+func TestSocketAtStandardInputIsReplaced(t *testing.T) {
+	before, err := fd.Dup(0)
+	require.NoError(t, err)
+	defer func() {
+		assert.NoError(t, unix.Dup2(before, 0))
+		unix.Close(before)
+	}()
+	require.NoError(t, unix.Dup2(givenListener(t, unix.AF_INET, loopback()), 0))
+	s := &bindInherited(t, Inherited(0, "")).Sockets[0]
+	n, err := unix.Read(0, make([]byte, 1))
+	assert.NoError(t, err)
+	assert.Zero(t, n, "it is at its end, as /dev/null is")
+	dial(t, "tcp", s.Addr.String())
+	accepted(t, s.fd)
+}
+
+func TestWhichSocketsAreTCP(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	tcp, udp := givenListener(t, unix.AF_INET, loopback()), given(t, unix.AF_INET, unix.SOCK_DGRAM, loopback())
+	stream := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path + "2"})
+	specs := parse(t, []string{fmt.Sprintf("127.0.0.1:0,127.0.0.1:u0,fd://%d,fd://%d,fd://%d,fd://%d", tcp, udp, stream, maxFD)}, []string{path})
+	for i, want := range []bool{true, false, true, false, false, false, false} {
+		assert.Equal(t, want, specs[i].IsTCP(), specs[i].Text)
+	}
 }

@@ -134,3 +134,54 @@ func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
 	assert.Equal(t, ln.Addr().String(), held[0].Bound)
 	Drop(held)
 }
+
+// What is in the store under our names, and is another kind of socket, is not used.
+func TestKeptSocketOfAnotherKindIsNotUsed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	specs := parse(t, []string{"127.0.0.1:0", "127.0.0.1:u0", "127.0.0.2:0", "fd://3"}, []string{path})
+	tcp, udp := func() int { return givenListener(t, unix.AF_INET, loopback()) }, func() int { return given(t, unix.AF_INET, unix.SOCK_DGRAM, loopback()) }
+	stream := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
+	for _, c := range []struct {
+		spec int
+		fd   int
+		want bool
+	}{
+		{0, tcp(), true}, {0, udp(), false}, {0, stream, false},
+		{1, udp(), true}, {1, tcp(), false}, {1, stream, false},
+		{2, tcp(), false}, // it is bound elsewhere
+		{3, tcp(), false}, // that is passed to us
+		{4, stream, true}, {4, tcp(), false},
+	} {
+		n, err := unix.Dup(c.fd)
+		require.NoError(t, err)
+		held, known := Restore(specs, []fdenv.Passed{{FD: n, Name: keptName(specs[c.spec].key(), 0, unslotted)}})
+		require.Len(t, known, 1)
+		require.Len(t, held, 1, "what is not asked for is given up later")
+		assert.Equal(t, c.want, held[0].Key == specs[c.spec].key(), "%s: %+v", specs[c.spec].Text, held[0])
+		Drop(held)
+	}
+
+	gram := given(t, unix.AF_UNIX, unix.SOCK_DGRAM, &unix.SockaddrUnix{Name: path + "2"})
+	closed, foreign := given(t, unix.AF_INET, unix.SOCK_STREAM, nil), tcp()
+	for fd, name := range map[int]string{gram: keptName("unix "+path+"2", 0, unslotted), noFile: keptName("tcp", 0, unslotted), closed: keptName("tcp", 1, unslotted), foreign: "web"} {
+		n := fd
+		var ino uint64
+		if fd != noFile {
+			var err error
+			n, err = unix.Dup(fd)
+			require.NoError(t, err)
+			ino = inodeOf(t, n)
+		}
+		held, known := Restore(specs, []fdenv.Passed{{FD: n, Name: name}})
+		assert.Empty(t, held, name)
+		if fd == noFile {
+			assert.Empty(t, known, "the manager had nothing")
+		} else {
+			assert.Equal(t, []Kept{{name, ino}}, known)
+		}
+		if is, err := inode(n); err == nil {
+			assert.NotEqual(t, ino, is, "it was closed")
+		}
+	}
+}

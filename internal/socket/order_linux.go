@@ -13,9 +13,13 @@ import (
 // (__reuseport_detach_sock and reuseport_add_sock, net/core/sock_reuseport.c). The program
 // of the group returns places, and would send clients to the wrong generation.
 
-// mark is the least maximum segment size that tells who has answered. It is more than the
-// network of any client allows, so nobody else sees it.
+// mark is the least maximum segment size that tells which socket has answered. It is more than
+// any network allows, so no client on one sees it. Clients of this machine get shorter segments.
 const mark = 28000
+
+// noSize is what TCP_MAXSEG of a listening socket is where none was set (TCP_MSS_DEFAULT of
+// net/tcp.h).
+const noSize = 536
 
 // learn asks the kernel for the order of the group, by a connection of ours to each place: the
 // socket there answers with a segment size of its own. Workers do not see these connections,
@@ -44,10 +48,13 @@ func (s *Socket) learn(expected []int, slots int, o Options) error {
 
 // mark has each socket answer with a size of its own, also if its queue is full.
 func (s *Socket) mark(all []int, o Options) (unmark func()) {
-	defers, full := make([]int, len(all)), make([]bool, len(all))
+	defers, sizes, full := make([]int, len(all)), make([]int, len(all)), make([]bool, len(all))
 	for number, n := range all {
 		defers[number], _ = unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
 		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
+		if size, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG); err == nil && size != noSize {
+			sizes[number] = size // a worker has set it
+		}
 		_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, mark+number)
 		if full[number] = isFull(n); full[number] {
 			_ = unix.Listen(n, unix.SOMAXCONN)
@@ -56,7 +63,7 @@ func (s *Socket) mark(all []int, o Options) (unmark func()) {
 	return func() {
 		for number, n := range all {
 			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, defers[number])
-			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 0)
+			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, sizes[number])
 			if full[number] && !isDeaf(n) { // one that was shut down again is to be noticed
 				_ = s.listen(n, o)
 			}
@@ -157,10 +164,15 @@ func answered(n int, until time.Time) int {
 	if n < 0 {
 		return -1
 	}
-	wait := max(0, time.Until(until))
-	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLOUT}}, int(wait.Milliseconds()))
-	if err != nil || ready == 0 {
-		return -1
+	for {
+		wait := max(0, time.Until(until))
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLOUT}}, int(wait.Milliseconds()))
+		if err == nil && ready > 0 {
+			break
+		}
+		if err != unix.EINTR { // Go's scheduler sends signals to threads
+			return -1
+		}
 	}
 	info, err := unix.GetsockoptTCPInfo(n, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil || info.State != tcpEstablished {
@@ -182,16 +194,14 @@ const (
 // revive has sockets that were shut down listen again.
 func (s *Socket) revive(deaf []int, slots int, o Options) error {
 	for _, n := range deaf {
-		if s.bound.IsValid() {
-			if err := s.rebind(n); err != nil {
-				return err
-			}
+		if err := s.rebind(n); err != nil {
+			return err
 		}
 		if err := s.listen(n, o); err != nil {
 			return err
 		}
 	}
-	if !s.Sided {
+	if len(*s.others) == 0 {
 		return nil
 	}
 	var numbers []int
@@ -199,16 +209,19 @@ func (s *Socket) revive(deaf []int, slots int, o Options) error {
 		numbers = append(numbers, slices.Index(s.files(), n))
 	}
 	err := s.learn(s.split.after(len(s.files()), numbers), slots, o)
-	for done := true; done; { // which nobody has, but the kernel may have chosen meanwhile
+	for done := s.Sided; done; { // which nobody has, but the kernel may have chosen meanwhile
 		done, _ = closeOne((*s.others)[0])
 	}
 	return err
 }
 
-// rebind binds a socket to its port again, which it loses if the system had chosen that. If
-// it has not lost it, that fails, for one reason or another, and does not matter. It does if
-// somebody else has the port by now: to listen would choose another one.
+// rebind binds a socket to its port again, which it loses if the system had chosen that. If it has
+// not lost it, that fails, for one reason or another, and does not matter. It does if another
+// program has the port by now: to listen would choose another one.
 func (s *Socket) rebind(n int) error {
+	if !s.bound.IsValid() {
+		return nil // it was passed to us
+	}
 	to, err := sockaddr(s.bound)
 	if err == nil && unix.Bind(n, to) == unix.EADDRINUSE {
 		return os.NewSyscallError("bind", unix.EADDRINUSE)

@@ -124,7 +124,12 @@ func (s *Socket) leaving(side int) []int {
 }
 
 // steeredOf is how many slots of a port get connections.
-func (s *Set) steeredOf(socket *Socket) int { return min(s.options.steered, socket.slots()) }
+func (s *Set) steeredOf(socket *Socket) int {
+	if !socket.Reuseport {
+		return 1
+	}
+	return min(s.options.steered, socket.slots())
+}
 
 // Waiting is how many connections wait on a side. It does not block.
 func (s *Set) Waiting(side int) (int, error) {

@@ -47,11 +47,25 @@ func (p *split) to(set, n int) []unix.SockFilter {
 			equal(0, 1, 0), alu(unix.BPF_ADD, 1), retA,
 		}
 	}
+	return p.table(n, func(slot int) int { return nth(slot, set) })
+}
+
+// table returns the place of the socket that has the number of the slot in A, of n.
+func (p *split) table(n int, number func(slot int) int) []unix.SockFilter {
 	var table []unix.SockFilter
 	for slot := range n {
-		table = append(table, equal(uint32(slot), 0, 1), ret(p.place(nth(slot, set))))
+		table = append(table, equal(uint32(slot), 0, 1), ret(p.place(number(slot))))
 	}
-	return append(table, ret(p.place(nth(0, set))))
+	return append(table, ret(p.place(number(0))))
+}
+
+// spreading is the program of a group without sides: steering(n), as long as each socket is at
+// the place of its slot.
+func (p *split) spreading(n int) []unix.SockFilter {
+	if p.order == nil {
+		return append(p.apart(), steering(n)...)
+	}
+	return append(append(p.apart(), hashing(n)...), p.table(n, func(slot int) int { return slot })...)
 }
 
 func ret(k int) unix.SockFilter {

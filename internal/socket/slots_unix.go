@@ -31,7 +31,7 @@ func (s *Socket) fill(slots int, o Options) error {
 			return err
 		}
 		*s.others = append(*s.others, fd)
-		if s.Sided && s.split.order != nil {
+		if s.split.order != nil {
 			s.split.order = append(s.split.order, len(*s.others))
 		}
 		if len(*s.others) == 1 {

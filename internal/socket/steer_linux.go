@@ -12,7 +12,7 @@ import (
 // steer attaches a program to the group of sockets that chooses among the first n slots
 // (SO_ATTACH_REUSEPORT_CBPF, socket(7)). It replaces the last program.
 func (s *Socket) steer(n int) error {
-	program, through := steering(n), s.fd
+	program, through := s.split.spreading(n), s.fd
 	if s.Sided {
 		program = s.split.steering(n)
 		if len(*s.others) > 0 {

@@ -214,7 +214,13 @@ func TestStrangerOfAnotherUserIsRefused(t *testing.T) {
 func asUser(uid int, f func() error) error {
 	result := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread goes with the goroutine
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // its user would be that of /proc/self
+			defer runtime.UnlockOSThread()
+			result <- asUser(uid, f)
+			return
+		}
+		// The thread is never unlocked, and goes with the goroutine.
 		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); errno != 0 {
 			result <- fmt.Errorf("setresuid: %w", errno)
 			return

@@ -117,3 +117,46 @@ func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
 	assert.Equal(t, -1, n, "there is nothing to close")
 	assert.False(t, haveIPv6(), "as far as we can tell")
 }
+
+// Not parallel either. Sides work on where a connection of ours cannot be made.
+func TestSidesWithTooFewDescriptors(t *testing.T) {
+	specs := parse(t, []string{"127.0.0.1:0"}, nil)
+	specs[0].Reuseport, specs[0].Sided = true, true
+	for range 2 * spareFiles { // so that the limit is not too low for a worker
+		given(t, unix.AF_INET, unix.SOCK_STREAM, nil)
+	}
+	before := descriptors(t)
+	free := 0
+	for failed := true; failed; free++ {
+		restore := leave(t, free)
+		set, err := Bind(t.Context(), specs, Options{Slots: 1})
+		restore()
+		if failed = err != nil; failed {
+			require.ErrorIs(t, err, unix.EMFILE, "with %d", free)
+		} else {
+			require.NoError(t, set.Close())
+		}
+		require.Equal(t, before, descriptors(t), "with %d", free)
+	}
+	assert.Equal(t, 5, free, "three sockets, and one that watches them")
+
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	connectMany(t, s.Addr, 1)
+	require.NoError(t, set.Split(1, All))
+	shutDown(t, s.at(1, 1))
+	restore := leave(t, 0)
+	_, _, revived := set.Revive() // its order is what is expected
+	_, connected := set.Connect(t.Context(), 0, 0, 1)
+	_, cleared := set.Clear(0)
+	_, _, unkept := set.Unkept(nil)
+	counted, stop := set.Count(1)
+	stop()
+	restore()
+	assert.NoError(t, revived)
+	assert.EqualError(t, connected, `cannot connect to port "127.0.0.1:0": socket: too many open files`)
+	assert.EqualError(t, cleared, `port "127.0.0.1:0": cannot close what nobody has accepted: accept: too many open files`)
+	assert.ErrorIs(t, unkept, unix.EMFILE)
+	assert.Zero(t, counted(), "nobody counts")
+	assert.Equal(t, 1, clearSide(t, set, 0), "what could not be closed waits on")
+	separates(t, set, s, 2)
+}

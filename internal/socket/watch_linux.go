@@ -31,12 +31,9 @@ func (s *Set) watch() error {
 
 // watch adds the sockets that are not among those that are watched yet.
 func (s *Socket) watch(all *os.File) error {
-	control, err := all.SyscallConn()
-	if err != nil {
-		return err
-	}
+	control, _ := all.SyscallConn() // fails for no file only
 	var failed error
-	err = control.Control(func(epoll uintptr) {
+	err := control.Control(func(epoll uintptr) {
 		for _, n := range s.files() {
 			err := unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, n, &unix.EpollEvent{Events: unix.EPOLLET, Fd: int32(n)})
 			if err != nil && err != unix.EEXIST {
@@ -59,11 +56,8 @@ func (s *Set) Deaf() bool {
 	if file == nil {
 		return false
 	}
-	control, err := file.SyscallConn()
-	if err != nil {
-		return false
-	}
-	err = control.Read(func(epoll uintptr) bool {
+	control, _ := file.SyscallConn()
+	err := control.Read(func(epoll uintptr) bool {
 		n, err := unix.EpollWait(int(epoll), make([]unix.EpollEvent, 16), 0)
 		return n > 0 || err != nil && err != unix.EINTR
 	})

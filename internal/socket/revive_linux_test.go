@@ -1,0 +1,233 @@
+package socket
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// shutDown ends listening on a socket, as a worker may that has it.
+func shutDown(t *testing.T, fds ...int) {
+	t.Helper()
+	for _, n := range fds {
+		require.NoError(t, unix.Shutdown(n, unix.SHUT_RDWR))
+	}
+}
+
+// revives has a Set listen again.
+func revives(t *testing.T, set *Set) (revived []string) {
+	t.Helper()
+	revived, lost, err := set.Revive()
+	require.NoError(t, err)
+	assert.Empty(t, lost)
+	return revived
+}
+
+// landsIn tells that connections go to the first n slots only, and to each of these.
+func landsIn(t *testing.T, set *Set, n int) {
+	t.Helper()
+	s := &set.Sockets[0]
+	require.NoError(t, set.Steer(n))
+	connectMany(t, s.Addr, 60)
+	for slot, count := range landed(t, *s, 60) {
+		assert.Equal(t, slot < n, count > 0, "slot %d of %d has %d", slot, n, count)
+	}
+}
+
+// A worker that is in excess gets no connections, whatever sockets were shut down before.
+func TestSlotsAfterShutdown(t *testing.T) {
+	t.Parallel()
+	for _, number := range [][]int{{0}, {1}, {2}, {0, 1}, {2, 0}, {1, 2, 0}} {
+		set := bind(t, Options{Slots: 3}, []string{"127.0.0.1:0,reuseport"}, nil)
+		for _, n := range number {
+			shutDown(t, slots(set.Sockets[0])[n])
+		}
+		assert.Equal(t, []string{set.Sockets[0].Name}, revives(t, set))
+		for n := 1; n <= 3; n++ {
+			landsIn(t, set, n)
+		}
+	}
+}
+
+func TestSlotsAfterManyShutdownsAndAnUpgrade(t *testing.T) {
+	t.Parallel()
+	ports := []string{"127.0.0.1:0,reuseport"}
+	set := bind(t, Options{Slots: 4}, ports, nil)
+	for range 5 {
+		for _, n := range rand.Perm(4)[:1+rand.IntN(4)] {
+			shutDown(t, slots(set.Sockets[0])[n])
+		}
+		revives(t, set)
+		landsIn(t, set, 2)
+	}
+	shutDown(t, set.Sockets[0].fd) // so that it is not in the first order in any case
+	revives(t, set)
+	next := bind(t, Options{Slots: 4, Held: handed(t, set)}, ports, nil)
+	landsIn(t, next, 1)
+	require.NoError(t, next.Grow(5))
+	landsIn(t, next, 4)
+	landsIn(t, next, 5)
+
+	// One socket is for all workers from now on.
+	one := bind(t, Options{Slots: 5, Held: handed(t, next)}, []string{"127.0.0.1:0"}, nil)
+	shutDown(t, slots(one.Sockets[0])[3])
+	revives(t, one)
+	connectMany(t, one.Sockets[0].Addr, 40)
+	assert.Equal(t, 40, landed(t, one.Sockets[0], 40)[0])
+}
+
+// Not even under another port, where nobody would look for it.
+func TestSocketWhosePortWasTakenMeanwhileIsNotSaidToListen(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+	s := &set.Sockets[0]
+	shutDown(t, s.fd)
+	other, err := net.Listen("tcp", s.Addr.String())
+	require.NoError(t, err)
+	for range 2 {
+		revived, _, err := set.Revive()
+		assert.EqualError(t, err, `port "127.0.0.1:0" does not listen any more: bind: address already in use`)
+		assert.Empty(t, revived)
+		assert.True(t, isDeaf(s.fd))
+	}
+	require.NoError(t, other.Close())
+	assert.Equal(t, []string{s.Name}, revives(t, set))
+	dial(t, "tcp", s.Addr.String())
+	accepted(t, s.fd)
+
+	// A port that we have chosen stays bound, but somebody else can listen there.
+	name := s.Name
+	require.NoError(t, set.Close())
+	set = bind(t, Options{}, []string{name}, nil)
+	shutDown(t, set.Sockets[0].fd)
+	other, err = net.Listen("tcp", name)
+	require.NoError(t, err)
+	_, _, err = set.Revive()
+	assert.EqualError(t, err, fmt.Sprintf("port %q does not listen any more: listen: address already in use", name))
+	require.NoError(t, other.Close())
+	assert.Equal(t, []string{name}, revives(t, set))
+}
+
+func TestOnlyWhatListenedIsRevived(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	source := givenListener(t, unix.AF_INET, loopback())
+	set := bind(t, Options{}, []string{"127.0.0.1:u0", "127.0.0.1:0", fmt.Sprintf("fd://%d", source)}, []string{path})
+	assert.Empty(t, revives(t, set))
+	shutDown(t, set.Sockets[1].fd, set.Sockets[3].fd)
+	revived, lost, err := set.Revive()
+	require.NoError(t, err)
+	assert.Equal(t, []string{set.Sockets[1].Name}, revived)
+	assert.Equal(t, []string{path}, lost, "the kernel has no way back")
+
+	shutDown(t, set.Sockets[2].fd)
+	assert.True(t, isDeaf(source), "they are the same")
+	revived, _, err = set.Revive()
+	require.NoError(t, err)
+	assert.Equal(t, []string{set.Sockets[2].Name}, revived)
+	require.NoError(t, set.Close())
+	revived, lost, err = set.Revive()
+	require.NoError(t, err)
+	assert.Empty(t, append(revived, lost...))
+	assert.False(t, isDeaf(-1), "what is not open was not shut down")
+}
+
+// What a worker has set on its socket stays, but for those that were shut down.
+func TestSegmentSizeOfAWorkerStays(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	require.NoError(t, unix.SetsockoptInt(s.at(1, 0), unix.IPPROTO_TCP, unix.TCP_MAXSEG, 1400))
+	require.NoError(t, unix.SetsockoptInt(s.at(1, 0), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1))
+	shutDown(t, s.at(0, 1))
+	revives(t, set)
+	for slot, want := range []struct{ size, defers int }{{noSize, 0}, {1400, 1}} {
+		size, err := unix.GetsockoptInt(s.at(slot, 0), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		require.NoError(t, err)
+		assert.Equal(t, want.size, size)
+		defers, err := unix.GetsockoptInt(s.at(slot, 0), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
+		require.NoError(t, err)
+		assert.Equal(t, want.defers, defers)
+	}
+}
+
+// full is the descriptor of a connection that is not taken, as the queue is full.
+func full(t *testing.T) int {
+	t.Helper()
+	listener := given(t, unix.AF_INET, unix.SOCK_STREAM, loopback())
+	require.NoError(t, unix.Listen(listener, 0))
+	to, err := unix.Getsockname(listener)
+	require.NoError(t, err)
+	for range 10 {
+		n := given(t, unix.AF_INET, unix.SOCK_STREAM, nil)
+		require.NoError(t, unix.SetNonblock(n, true))
+		_ = unix.Connect(n, to)
+		if ready, err := unix.Poll([]unix.PollFd{{Fd: int32(n), Events: unix.POLLOUT}}, 20); err == nil && ready == 0 {
+			return n
+		}
+	}
+	require.Fail(t, "a full queue takes any number of connections")
+	return -1
+}
+
+// Go's scheduler interrupts calls that block. That is no answer.
+func TestAnswerIsWaitedForInSpiteOfSignals(t *testing.T) {
+	t.Parallel()
+	n, waited := full(t), make(chan time.Duration)
+	thread := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread <- unix.Gettid()
+		began := time.Now()
+		assert.Equal(t, -1, answered(n, began.Add(200*time.Millisecond)))
+		waited <- time.Since(began)
+	}()
+	id, tick := <-thread, time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case took := <-waited:
+			assert.GreaterOrEqual(t, took, 199*time.Millisecond)
+			return
+		case <-tick.C:
+			_ = unix.Tgkill(unix.Getpid(), id, unix.SIGURG) // it may be over
+		}
+	}
+}
+
+func TestWhoDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	soon := time.Now()
+	assert.Equal(t, -1, answered(-1, soon), "no connection was made")
+	n := given(t, unix.AF_INET, unix.SOCK_STREAM, nil)
+	assert.Equal(t, -1, answered(n, soon), "it was not connected")
+	var pipe [2]int
+	require.NoError(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	assert.Equal(t, -1, answered(pipe[1], soon), "it is no socket")
+}
+
+// A path may be named as the keys of sockets with sides end.
+func TestPathThatIsNamedLikeAPortWithSides(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s"+sidedKey)
+	last := bind(t, Options{}, nil, []string{path})
+	set := bindPorts(t, handed(t, last), "127.0.0.1:0")
+	begin(t, set)
+	require.NoError(t, set.Split(1, All))
+	dial(t, "unix", path)
+	n, err := set.Waiting(0)
+	require.NoError(t, err)
+	assert.Zero(t, n, "it has no sides")
+	set.Relinquish()
+	assert.NoFileExists(t, path)
+}
