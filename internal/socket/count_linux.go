@@ -24,20 +24,15 @@ func (s *Set) Count(side int) (counted func() int, stop func()) {
 			_ = unix.EpollCtl(n, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)})
 		}
 	}
+	_ = happened(n) // what waits there already has come before
 	file := os.NewFile(uintptr(n), "count")
 	control, _ := file.SyscallConn() // fails for no file only
 	var total atomic.Int64
 	own := s.own[side]
 	go func() {
 		_ = control.Read(func(epoll uintptr) bool {
-			events := make([]unix.EpollEvent, 16)
-			for {
-				n, err := unix.EpollWait(int(epoll), events, 0)
-				if n <= 0 || err != nil {
-					return false // until it is closed
-				}
-				total.Add(int64(n))
-			}
+			total.Add(happened(int(epoll)))
+			return false // until it is closed
 		})
 	}()
 	return func() int {
@@ -45,4 +40,16 @@ func (s *Set) Count(side int) (counted func() int, stop func()) {
 		defer s.mu.Unlock()
 		return max(0, int(total.Load())-(s.own[side]-own))
 	}, func() { file.Close() }
+}
+
+// happened is how many events an epoll(7) instance has at the moment.
+func happened(epoll int) (all int64) {
+	events := make([]unix.EpollEvent, 16)
+	for {
+		n, err := unix.EpollWait(epoll, events, 0)
+		if n <= 0 || err != nil {
+			return all
+		}
+		all += int64(n)
+	}
 }

@@ -119,9 +119,6 @@ func (s *Socket) stays(o Options, what string) {
 // rebound is the file of a path, with the mode and the owners that it is to have now.
 func (s *Socket) rebound(h *Held, o Options) (*fd.Bound, error) {
 	uid, gid := s.uid-1, s.gid-1
-	if s.Owner != "" && s.Group != "" {
-		return fd.Rebound(h.Path, h.Dev, h.Ino, s.mode(), uid, gid)
-	}
 	if s.Owner == "" {
 		uid = os.Geteuid()
 	}

@@ -244,9 +244,11 @@ func TestWhatWasPassedIsFoundAgainWhereItWas(t *testing.T) {
 	sources, err := set.Sources()
 	require.NoError(t, err)
 	assert.Equal(t, []int{5}, sources)
-	set.Sockets[1].Spec = Spec{Taken: true, Source: 0, Text: "fd://0"}
-	_, err = set.Sources()
-	assert.EqualError(t, err, `socket "fd://0": what was passed as descriptor 0 cannot be passed on to another image`)
+	for n := range 3 {
+		set.Sockets[1].Spec = Spec{Taken: true, Source: n, Text: "fd://x"}
+		_, err = set.Sources()
+		assert.EqualError(t, err, fmt.Sprintf(`socket "fd://x": what was passed as descriptor %d cannot be passed on to another image`, n))
+	}
 }
 
 // An epoll(7), say.

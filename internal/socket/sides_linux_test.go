@@ -297,5 +297,11 @@ func TestConnectionsToASideAreCounted(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return other() > 0 }, 10*time.Second, time.Millisecond)
 	assert.LessOrEqual(t, other(), 20)
+	later, stopLater := set.Count(1)
+	defer stopLater()
+	conn, err := net.Dial("tcp", s.Addr.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.Eventually(t, func() bool { return later() == 1 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, 20, counted())
 }
