@@ -182,7 +182,6 @@ func TestWhatIsNotSuchASocketIsNamed(t *testing.T) {
 		{given(t, unix.AF_INET, unix.SOCK_STREAM, loopback()), "a stream socket that does not listen"},
 		{given(t, unix.AF_INET, unix.SOCK_DGRAM, nil), "a socket that is bound to nothing"},
 		{given(t, unix.AF_UNIX, unix.SOCK_DGRAM, nil), "a socket that is bound to nothing"},
-		{unnamed(t), "something else, not a socket"},
 		{maxFD, "not open"},
 	} {
 		specs := []Spec{Inherited(c.fd, "")}
