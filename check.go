@@ -10,6 +10,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/launch"
+	"github.com/lestrrat/go-server-starter/internal/probe"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -135,4 +136,79 @@ func (c *Config) checkCommand() error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// checkBlueGreen says what blue/green does not go with. unsided is what the sockets are not fit for.
+func (c *Config) checkBlueGreen(unsided error) error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if !c.BlueGreen {
+		if len(c.Canary) > 0 {
+			fault("a canary needs blue/green")
+		}
+		if c.KeepOld != 0 {
+			fault("to keep the old generation for a rollback needs blue/green")
+		}
+		return errors.Join(faults...)
+	}
+	for _, other := range []struct {
+		is   bool
+		what string
+	}{
+		{runtime.GOOS != "linux", "is for Linux only"},
+		{c.Replace.how == supervise.Beside, "goes without old workers that stay; to keep them for a rollback there is KeepOld"},
+		{c.Replace.how != supervise.AtOnce && c.Replace.how != supervise.Beside, "goes without rolling restarts: a generation takes over as a whole"},
+		{c.Follow, "goes without following a worker"},
+		{c.FirstServes, "goes without a generation of which only the first worker serves"},
+		{c.FDStore, "goes without sockets that a service manager keeps: after a crash nobody knows which set clients are in"},
+		{c.ReplaceOrphans, "goes without replacing orphans, which have one of its two sets only"},
+	} {
+		if other.is {
+			fault("blue/green %s", other.what)
+		}
+	}
+	return errors.Join(append(faults, unsided, c.checkCanary())...)
+}
+
+func (c *Config) checkCanary() error {
+	var faults []error
+	last := 0
+	for _, s := range c.Canary {
+		switch share := supervise.ShareOf(s.Percent); {
+		case share <= 0 || share >= supervise.All:
+			faults = append(faults, fmt.Errorf("canary share %v %% is not between 0.01 and 99.99", s.Percent))
+		case share <= last:
+			faults = append(faults, fmt.Errorf("canary share %v %% is not more than the one before it", s.Percent))
+		default:
+			last = share
+		}
+		if s.For <= 0 {
+			faults = append(faults, fmt.Errorf("canary share %v %% lasts %v, which is no time", s.Percent, s.For))
+		}
+	}
+	if c.KeepOld < 0 {
+		faults = append(faults, fmt.Errorf("keep-old time %v is negative", c.KeepOld))
+	}
+	return errors.Join(faults...)
+}
+
+// probes reads those that workers are to pass.
+func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
+	var faults []error
+	switch {
+	case len(c.Probes) > 0 && !c.Proof.how.Probed():
+		faults = append(faults, errors.New("probes go with the proof Probed only"))
+	case len(c.Probes) == 0 && c.Proof.how.Probed():
+		faults = append(faults, errors.New("the proof Probed needs a probe"))
+	}
+	for _, t := range []struct {
+		name string
+		is   time.Duration
+	}{{"probe timeout", c.ProbeTimeout}, {"probe interval", c.ProbeInterval}} {
+		if t.is < 0 {
+			faults = append(faults, fmt.Errorf("%s %v is negative", t.name, t.is))
+		}
+	}
+	probes, err := probe.Parse(c.Probes, launch.Names(sockets), c.BlueGreen)
+	return probes, errors.Join(append(faults, err)...)
 }

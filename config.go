@@ -349,7 +349,10 @@ func (c *Config) check() (plan, error) {
 	}
 	runAs, nobody := proc.LookupCredential(c.User, c.Group)
 	limits, beyond := proc.ParseLimits(c.Limits)
-	c.sides(specs)
+	var unsided error
+	if c.BlueGreen {
+		unsided = socket.GiveSides(specs)
+	}
 	p := plan{specs: specs, program: c.program(exports, runAs, limits), env: c.baseEnv(exports, runAs)}
 	bound := socket.Plan(specs)
 	if wrong != nil || unknown != nil { // which is all there is to be said of them
@@ -362,7 +365,7 @@ func (c *Config) check() (plan, error) {
 	rules, unheard := report.ParseRules(c.OnEvent)
 	p.rules = rules
 	faults := []error{
-		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
+		c.checkBlueGreen(unsided), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
 		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env), unheard,
 	}
 	return p, errors.Join(faults...)
@@ -388,9 +391,13 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 	}
 }
 
+// listens tells that workers may say how they get on: that they are ready, in a canary that
+// they are not fit, or that they are alive.
+func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }
+
 // life is what the supervisor is told.
 func (c *Config) life() supervise.Config {
-	return supervise.Config{
+	life := supervise.Config{
 		Workers:       c.Workers,
 		Interval:      c.Interval,
 		Proof:         c.Proof.how,
@@ -406,7 +413,13 @@ func (c *Config) life() supervise.Config {
 			Watchdog: c.Watchdog, HungSignal: syscall.SIGABRT, ProbeLive: c.ProbeLive,
 			MaxAge: c.MaxAge, AgeSpread: c.AgeSpread, MaxMemory: c.MaxMemory, Measure: proc.Memory,
 		},
+		KeepOld:       c.KeepOld,
+		ProbeInterval: c.ProbeInterval,
 	}
+	for _, step := range c.Canary {
+		life.Canary = append(life.Canary, supervise.Step{Share: supervise.ShareOf(step.Percent), For: step.For})
+	}
+	return life
 }
 
 // sockets are those asked for, and looked at as far as they are there already.

@@ -45,3 +45,9 @@ var (
 // attempt that fails in the middle leaves those that are replaced, and the others,
 // serving.
 func Rolling(surge int) Replace { return Replace{supervise.Rolling(surge)} }
+
+// CanaryStep is a step in which a new generation gets a part of the new connections.
+type CanaryStep struct {
+	Percent float64 // of all new connections: more than 0, less than 100, to a hundredth
+	For     time.Duration
+}

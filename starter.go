@@ -57,8 +57,8 @@ type Starter struct {
 	launcher *launch.Spawner
 	commands *command.Commands
 	reports  reports
-	checker  atomic.Pointer[probe.Checker] // nil: workers are not asked whether they serve
-	notices  *notify.Listener              // nil: workers are not asked to say that they are ready
+	asker    *probe.Asker     // nil: workers are not asked whether they serve
+	notices  *notify.Listener // nil: workers are not asked to say that they are ready
 
 	mu   sync.Mutex
 	open undo // what Listen has opened; nil: nothing
@@ -128,7 +128,12 @@ func New(c Config) (*Starter, error) {
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	s.apart(&life)
+	if c.BlueGreen {
+		life.Traffic = s.launcher
+	}
+	if s.asker = s.newAsker(); s.asker != nil {
+		life.Probe = s.asker.Ask
+	}
 	life.Observers = s.observers()
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
@@ -140,6 +145,28 @@ func New(c Config) (*Starter, error) {
 		Reopen: s.reopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
 	}
 	return s, nil
+}
+
+// newAsker is what asks workers; nil: they are not asked.
+func (s *Starter) newAsker() *probe.Asker {
+	if len(s.plan.probes) == 0 {
+		return nil
+	}
+	return &probe.Asker{
+		New: func() *probe.Checker {
+			return &probe.Checker{
+				Probes: s.plan.probes, Timeout: s.config.ProbeTimeout,
+				Command: s.config.ProbeCommand, Credential: s.plan.program.Start.Credential, Dir: s.config.Dir,
+				Env:    func() ([]string, error) { return s.workerEnv() },
+				Stderr: func() int { _, stderr := s.out.Descriptors(); return stderr },
+			}
+		},
+		Sockets: func() []fdenv.Socket { return launch.Names(s.launcher.Sockets.Sockets) },
+		Connect: func(ctx context.Context, place, slot, side int) (int, error) {
+			return s.launcher.Sockets.Connect(ctx, place, slot, side)
+		},
+		Rivals: func(ctx context.Context, w supervise.Worker) []int { return s.sup.Rivals(ctx, w) },
+	}
 }
 
 // observers are those that hear of events, in this order.
@@ -327,7 +354,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if s.config.BlueGreen {
 		go s.reports.sockets.Watch()
 	}
-	return s.openChecker(open)
+	open.add(s.asker.Close)
+	return s.asker.Open()
 }
 
 // openFiles opens the log and then the status file. The ports are ours by then: the status
@@ -479,4 +507,18 @@ func (s *Starter) Restart(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Rollback gives the old generation, which stands by for KeepOld, all connections again, or
+// ends a canary. It does not wait for the workers that it tells to go. The error says why
+// there is no way back. It blocks while Run is not running, until ctx ends.
+func (s *Starter) Rollback(ctx context.Context) error {
+	return s.sup.Rollback(ctx, "rollback requested").Err
+}
+
+// Promote gives a canary all connections now, or tells an old generation that stands by to
+// go. It returns when the new generation is live. It blocks while Run is not running, until
+// ctx ends.
+func (s *Starter) Promote(ctx context.Context) error {
+	return s.sup.Promote(ctx, "promotion requested").Err
 }

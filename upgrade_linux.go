@@ -120,7 +120,7 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	var release undo
 	defer func() { _ = release.run() }()
 	hold := func(again func()) { release.add(func() error { again(); return nil }) }
-	release.add(s.endChecker())
+	hold(s.asker.Hand())
 	commands, again := s.handCommands()
 	hold(again)
 	unit, rest, stays := s.reports.manager.HandsOver()
@@ -390,10 +390,8 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 	if err := s.findProgram(); err != nil {
 		return err
 	}
-	if c := s.newChecker(socket.Plan(s.plan.specs)); c != nil {
-		if err := c.Check(); err != nil {
-			return err
-		}
+	if err := s.asker.Try(); err != nil {
+		return err
 	}
 	err := socket.Try(context.Background(), s.plan.specs, socket.Options{Backlog: s.config.Backlog, Held: state.Sockets})
 	if err != nil {
