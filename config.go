@@ -391,6 +391,9 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 	}
 }
 
+// relays tells that what workers write goes by way of us.
+func (c *Config) relays() bool { return c.PrefixOutput || c.LogWorkers }
+
 // listens tells that workers may say how they get on: that they are ready, in a canary that
 // they are not fit, or that they are alive.
 func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }

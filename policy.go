@@ -51,3 +51,18 @@ type CanaryStep struct {
 	Percent float64 // of all new connections: more than 0, less than 100, to a hundredth
 	For     time.Duration
 }
+
+// LogFormat is what lines of the log look like.
+type LogFormat string
+
+// The formats. In all but LogPlain wait statuses come with words, as in "status:256 (exit code 1)".
+const (
+	// LogPlain is Server::Starter's lines. Where Log is the stream to systemd's journal, as
+	// JOURNAL_STREAM says, they begin with their level, from <3> to <6>, which the journal takes
+	// away again (sd-daemon(3)).
+	LogPlain LogFormat = "plain"
+	// LogTime is the same after the time, by RFC 3339 with milliseconds and zone.
+	LogTime LogFormat = "time"
+	// LogJSON is a JSON object a line; docs/logs.md lists its members.
+	LogJSON LogFormat = "json"
+)

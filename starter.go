@@ -142,7 +142,7 @@ func New(c Config) (*Starter, error) {
 		InForce: c.inForce, Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
 		Waiting: func(side int) int { n, _ := s.launcher.Sockets.Waiting(side); return n },
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
-		Reopen: s.reopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
+		Reopen: s.out.ReopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
 	}
 	return s, nil
 }
@@ -361,7 +361,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 // openFiles opens the log and then the status file. The ports are ours by then: the status
 // file that is there may be that of a superdaemon which has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
-	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output}); err != nil {
+	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output, Relayed: s.config.relays()}); err != nil {
 		return err
 	}
 	open.add(s.out.Close)
@@ -507,6 +507,15 @@ func (s *Starter) Restart(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Reopen opens the log file anew by its path, if another file stands there by now, or none, and
+// says what was done, or why there was nothing to do. It returns when all that was printed
+// before is in the old file. From then on this package writes to the new file, and so do
+// workers that are started later; those that run do with LogWorkers or PrefixOutput. The error
+// says why the old file stays in use, or that ctx has ended before it could be done.
+func (s *Starter) Reopen(ctx context.Context) (said string, err error) {
+	return s.out.Reopen(ctx, "reopening requested")
 }
 
 // Rollback gives the old generation, which stands by for KeepOld, all connections again, or

@@ -79,7 +79,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 func (s *Starter) reopening(otherwise signals.Request) signals.Request {
 	forWorkers := s.inInitsPlace() && !s.config.Follow
 	return func(ctx context.Context, cause string) {
-		s.reopenOn(cause, forWorkers)
+		s.out.ReopenOn(cause, forWorkers)
 		if forWorkers {
 			otherwise(ctx, cause)
 		}
