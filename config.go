@@ -394,6 +394,10 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 // relays tells that what workers write goes by way of us.
 func (c *Config) relays() bool { return c.PrefixOutput || c.LogWorkers }
 
+// inInitsPlace tells that orphans come to us, and that nobody but us can be sent a
+// signal that is for the workers.
+func (c *Config) inInitsPlace() bool { return c.Subreaper || c.HandleSignals && os.Getpid() == 1 }
+
 // listens tells that workers may say how they get on: that they are ready, in a canary that
 // they are not fit, or that they are alive.
 func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }

@@ -12,6 +12,7 @@
 package starter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,8 +67,8 @@ type Starter struct {
 	caught *signals.Caught  // nil: none is
 	pid    *runfile.PidFile // nil: there is none
 
-	orphans   *runfile.Orphans // nil: they are not looked for
-	strangers []int            // children that are no orphans of workers
+	orphans *runfile.Orphans // nil: they are not looked for
+	adopted *proc.Orphans    // nil: they do not come to us
 	images
 }
 
@@ -287,15 +288,15 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
-	if s.inInitsPlace() {
-		if s.strangers = s.held().Strangers; s.handed == nil {
-			s.strangers = proc.Strangers()
+	if s.config.inInitsPlace() {
+		strangers := s.held().Strangers
+		if s.handed == nil {
+			strangers = proc.Strangers()
 		}
-		stop, err := proc.AdoptOrphans(s.config.Subreaper)
-		if err != nil {
+		if s.adopted, err = proc.AdoptOrphans(s.config.Subreaper, strangers); err != nil {
 			return open, err
 		}
-		open.add(func() error { stop(); return nil })
+		open.add(s.adopted.Stop)
 	}
 	// A client that waits for our end learns of it by this.
 	open.add(func() error {
@@ -477,7 +478,8 @@ func (s *Starter) Run(ctx context.Context) error {
 	}
 	err := run(ctx)
 	s.reports.onEvent.End()
-	s.endOrphans()
+	limit := cmp.Or(s.config.KillTimeout, orphanTime)
+	s.adopted.End(limit, report.Orphans(s.out, limit))
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()
@@ -493,6 +495,9 @@ func (s *Starter) Run(ctx context.Context) error {
 	s.out.Flush() // what was printed after the log was closed
 	return withFailure(err)
 }
+
+// orphanTime is KillTimeout for orphans, if there is none.
+const orphanTime = 10 * time.Second
 
 // Restart replaces the running generation by a new one, as HUP does. It blocks until
 // the new one is live, the attempt has failed, or ctx ends, which does not take the

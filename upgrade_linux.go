@@ -99,7 +99,7 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 		From:     handover.Image{Executable: path, Args: os.Args, Version: s.config.Release, Since: s.since},
 		To:       handover.Image{Executable: image.Executable, Args: os.Args},
 		Upgrades: s.upgrades + 1, KeepWorkers: image.KeepWorkers, Stop: text.SignalName(s.config.SignalOnTERM),
-		StatusFile: s.reports.status.Path(), Sockets: s.handSockets(false), Sources: sources, Strangers: s.strangers, Control: &control.Held{Path: s.launcher.Control, FD: -1},
+		StatusFile: s.reports.status.Path(), Sockets: s.handSockets(false), Sources: sources, Strangers: s.adopted.Spare(), Control: &control.Held{Path: s.launcher.Control, FD: -1},
 	}
 	if s.config.ReadsFile {
 		state.From.InForce = s.config.inForce()
