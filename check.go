@@ -212,3 +212,18 @@ func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 	probes, err := probe.Parse(c.Probes, launch.Names(sockets), c.BlueGreen)
 	return probes, errors.Join(append(faults, err)...)
 }
+
+// checkCrash says why nothing can be kept over a crash.
+func (c *Config) checkCrash() error {
+	var faults []error
+	if c.FDStore && runtime.GOOS != "linux" || c.ReplaceOrphans && runtime.GOOS != "linux" {
+		return errors.New("only Linux can keep sockets over a crash: fdstore and replace-orphans are not for this system")
+	}
+	if c.FDStore && !c.managed() {
+		faults = append(faults, errors.New("fdstore: there is no service manager to keep the sockets, as NOTIFY_SOCKET is not set"))
+	}
+	if c.ReplaceOrphans && c.StatusFile == "" {
+		faults = append(faults, errors.New("replace-orphans needs the status file that lists them"))
+	}
+	return errors.Join(faults...)
+}

@@ -39,6 +39,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/signals"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/survive"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -67,8 +68,8 @@ type Starter struct {
 	caught *signals.Caught  // nil: none is
 	pid    *runfile.PidFile // nil: there is none
 
-	orphans *runfile.Orphans // nil: they are not looked for
-	adopted *proc.Orphans    // nil: they do not come to us
+	left    *survive.Survivors
+	adopted *proc.Orphans // nil: they do not come to us
 	images
 }
 
@@ -80,7 +81,6 @@ type reports struct {
 	manager *report.Manager // nil: there is no service manager to be told
 	gone    report.Gone
 	onEvent *report.OnEvent
-	store   *report.Store // nil: nothing is kept by that manager
 
 	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
 }
@@ -170,6 +170,23 @@ func (s *Starter) newAsker() *probe.Asker {
 	}
 }
 
+// survivors are what is left of a superdaemon that was killed.
+func (s *Starter) survivors() *survive.Survivors {
+	left := &survive.Survivors{
+		Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Keep: s.config.FDStore,
+		Signal: s.config.SignalOnHUP, Delay: s.killOldDelay, Timeout: s.config.KillTimeout,
+	}
+	if s.config.ReplaceOrphans {
+		left.Orphans = s.config.StatusFile
+	}
+	if s.handed != nil {
+		left.Last = &survive.Held{Kept: s.handed.Kept, Orphans: s.handed.Orphans}
+	} else {
+		left.Passed = fdenv.Kept(os.Getenv, os.Getpid())
+	}
+	return left
+}
+
 // observers are those that hear of events, in this order.
 func (s *Starter) observers() []supervise.Observer {
 	c := &s.config
@@ -187,13 +204,9 @@ func (s *Starter) observers() []supervise.Observer {
 	if c.managed() {
 		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
 		all = append(all, s.reports.manager)
-		if s.reports.store = s.storeFor(s.reports.manager); s.reports.store != nil {
-			all = append(all, s.reports.store)
-		}
 	}
-	if c.ReplaceOrphans || s.held().Orphans != nil {
-		all = append(all, &report.First{Is: isLive, Do: s.retireOrphans})
-	}
+	s.left = s.survivors()
+	all = append(all, s.left.Observers(s.reports.manager)...)
 	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
 		Out: s.out, Name: c.Name,
 		Lost:  func() []string { return s.launcher.Sockets.Lost() },
@@ -327,15 +340,13 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
 		s.out.Warnf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
 	}
-	left := s.survive(ctx)
-	if s.orphans != nil {
-		open.add(s.orphans.Close)
-	}
+	left := s.left.Find(ctx, s.plan.specs)
+	open.add(s.left.Close)
 	sockets, err := socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
-		Held:     append(left.held, s.held().Sockets...),
+		Held:     append(left, s.held().Sockets...),
 		Again:    s.handed != nil,
 		Stays:    func(what string) { s.out.Printf("%s", text.Line(what)) },
 
@@ -345,12 +356,12 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
 			err = runfile.LeftBehind(err, used.Pids, s.config.StatusFile, s.config.Name)
 		}
-		return left.lost(s, err)
+		return s.left.Lost(err)
 	}
 	s.launcher.Sockets = sockets
 	open.add(sockets.Close)
 	s.made.add(sockets.Abandon)
-	s.bound(left)
+	s.left.Bound()
 	s.launcher.Warn()
 	if s.config.BlueGreen {
 		go s.reports.sockets.Watch()
@@ -370,13 +381,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	create := runfile.NewStatusFile
-	if samePath(s.config.StatusFile, s.held().StatusFile) && !s.orphansServe() {
-		create = runfile.AdoptStatusFile
-	} else if s.orphans != nil {
-		create = runfile.KeepStatusFile
-	}
-	status, err := create(s.config.StatusFile)
+	status, err := s.left.OpenStatus(s.config.StatusFile, samePath(s.config.StatusFile, s.held().StatusFile))
 	if err != nil {
 		return err
 	}

@@ -126,10 +126,9 @@ func (s *Starter) handOver(state *handover.State, candidate *handover.Candidate,
 	unit, rest, stays := s.reports.manager.HandsOver()
 	hold(stays)
 	state.Unit, state.UnitRest = unit, rest
-	state.Kept = s.reports.store.State()
-	orphans, retireOn := s.orphans.Hand()
+	left, retireOn := s.left.Hand()
 	hold(retireOn)
-	state.Loop, state.Orphans = f, orphans
+	state.Loop, state.Kept, state.Orphans = f, left.Kept, left.Orphans
 	s.reports.status.Flush()
 	state.Sockets = s.handSockets(candidate.Knows("Sockets.Nonblock"))
 	state.Notify, state.Control = nil, nil
@@ -288,14 +287,8 @@ func (s *Starter) succeed() {
 		h.Control.Drop()
 	}
 	s.out.LetGo(h.Output, s.runLogger)
-	s.reports.gone.After(h.Loop.Number, func() {
-		s.launcher.Sockets.Relinquish()
-		s.reports.store.Sync()
-	})
-	s.reports.store.Sync()
-	if s.orphans.GoOn(); h.Loop.Live != nil && s.orphansServe() { // it has just become so
-		go s.retireOrphans()
-	}
+	s.reports.gone.After(h.Loop.Number, s.left.LetGo)
+	s.left.GoOn(h.Loop.Live != nil)
 	h.Settled()
 	if h.Why != "" {
 		s.out.Warnf("%s could not go on: %s; this is %s again", text.Line(h.To.Executable), text.Line(h.Why), s.self())
