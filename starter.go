@@ -19,10 +19,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/command"
@@ -65,24 +63,11 @@ type Starter struct {
 	mu   sync.Mutex
 	open undo // what Listen has opened; nil: nothing
 
-	caught *signals.Caught  // nil: none is
-	pid    *runfile.PidFile // nil: there is none
+	caught *signals.Caught // nil: none is
 
 	left    *survive.Survivors
 	adopted *proc.Orphans // nil: they do not come to us
-	images
-}
-
-// reports are those observers of the supervisor that there is more to do with.
-type reports struct {
-	status  *report.StatusFile
-	clients *report.Clients
-	sockets *report.Sockets
-	manager *report.Manager // nil: there is no service manager to be told
-	gone    report.Gone
-	onEvent *report.OnEvent
-
-	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
+	images  *handover.Images
 }
 
 // undo takes back what was done, the last thing first.
@@ -110,8 +95,7 @@ func New(c Config) (*Starter, error) {
 		c.EnvDir = plan.env.Get(envDir)
 	}
 	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
-	s.since = time.Now()
-	if s.handed, err = handover.Claim(c.Name); err != nil {
+	if s.images, err = handover.NewImages(c.Name); err != nil {
 		return nil, handover.Back(err, nil)
 	}
 	s.out.SetForm(output.Form{Format: output.Format(c.LogFormat), Workers: c.LogWorkers}, os.Getenv("JOURNAL_STREAM"))
@@ -143,83 +127,9 @@ func New(c Config) (*Starter, error) {
 		InForce: c.inForce, Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
 		Waiting: func(side int) int { n, _ := s.launcher.Sockets.Waiting(side); return n },
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
-		Reopen: s.out.ReopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
+		Reopen: s.out.ReopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.images.Since, s.images.Upgrades },
 	}
 	return s, nil
-}
-
-// newAsker is what asks workers; nil: they are not asked.
-func (s *Starter) newAsker() *probe.Asker {
-	if len(s.plan.probes) == 0 {
-		return nil
-	}
-	return &probe.Asker{
-		New: func() *probe.Checker {
-			return &probe.Checker{
-				Probes: s.plan.probes, Timeout: s.config.ProbeTimeout,
-				Command: s.config.ProbeCommand, Credential: s.plan.program.Start.Credential, Dir: s.config.Dir,
-				Env:    func() ([]string, error) { return s.workerEnv() },
-				Stderr: func() int { _, stderr := s.out.Descriptors(); return stderr },
-			}
-		},
-		Sockets: func() []fdenv.Socket { return launch.Names(s.launcher.Sockets.Sockets) },
-		Connect: func(ctx context.Context, place, slot, side int) (int, error) {
-			return s.launcher.Sockets.Connect(ctx, place, slot, side)
-		},
-		Rivals: func(ctx context.Context, w supervise.Worker) []int { return s.sup.Rivals(ctx, w) },
-	}
-}
-
-// survivors are what is left of a superdaemon that was killed.
-func (s *Starter) survivors() *survive.Survivors {
-	left := &survive.Survivors{
-		Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Keep: s.config.FDStore,
-		Signal: s.config.SignalOnHUP, Delay: s.killOldDelay, Timeout: s.config.KillTimeout,
-	}
-	if s.config.ReplaceOrphans {
-		left.Orphans = s.config.StatusFile
-	}
-	if s.handed != nil {
-		left.Last = &survive.Held{Kept: s.handed.Kept, Orphans: s.handed.Orphans}
-	} else {
-		left.Passed = fdenv.Kept(os.Getenv, os.Getpid())
-	}
-	return left
-}
-
-// observers are those that hear of events, in this order.
-func (s *Starter) observers() []supervise.Observer {
-	c := &s.config
-	s.reports.status = &report.StatusFile{Out: s.out}
-	s.reports.clients = &report.Clients{Verbose: c.Verbose}
-	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
-	serving := func() {
-		s.reports.status.Flush() // it may be read as soon as that is told
-		c.Serving()
-	}
-	all := []supervise.Observer{
-		&report.First{Is: report.IsStart, Do: c.Started}, &report.Memory{Give: debug.FreeOSMemory},
-		s.reports.status, &s.reports.gone, &report.First{Is: report.IsServing, Do: serving},
-	}
-	if c.managed() {
-		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
-		all = append(all, s.reports.manager)
-	}
-	s.left = s.survivors()
-	all = append(all, s.left.Observers(s.reports.manager)...)
-	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
-		Out: s.out, Name: c.Name,
-		Lost:  func() []string { return s.launcher.Sockets.Lost() },
-		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
-	})
-	if len(s.plan.specs) > 0 {
-		all = append(all, s.reports.sockets)
-	}
-	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, report.Caller(s.out, s.config.ownEnv))
-	if s.reports.onEvent.Verbose = c.Verbose; len(s.plan.rules) > 0 {
-		all = append(all, s.reports.onEvent)
-	}
-	return all
 }
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
@@ -239,19 +149,19 @@ func (s *Starter) Listen() error {
 		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
-		return s.goBack(err)
+		return s.images.Back(err, s.pause)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
 	if err == nil {
-		if s.open = open; s.handed != nil {
+		if s.open = open; s.images.Last != nil {
 			s.succeed()
 		}
 		return nil
 	}
-	if s.handed != nil {
-		err = s.goBack(err)
+	if s.images.Last != nil {
+		err = s.images.Back(err, s.pause)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = &stoppedError{cause}
@@ -264,7 +174,7 @@ func (s *Starter) Listen() error {
 
 // claimControl fails, before anything is done, if another superdaemon listens at our control socket.
 func (s *Starter) claimControl() (err error) {
-	switch last := s.held().Control; {
+	switch last := s.images.State().Control; {
 	case s.config.Control == "":
 	case last != nil && samePath(s.config.Control, last.Path):
 		s.launcher.Control = last.Path
@@ -284,7 +194,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 		stopping := func(cause string) { cancel(errors.New(cause)) }
-		if s.handed != nil {
+		if s.images.Last != nil {
 			stopping = func(string) {} // there are workers to stop, which the loop does
 		}
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
@@ -293,8 +203,8 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	} else {
 		handover.Early(raiseAgain)
 	}
-	if s.handed != nil {
-		s.inherit()
+	if s.images.Last != nil {
+		s.images.Adopt(s.out)
 	} else {
 		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // from then on we may be signalled
 	}
@@ -302,8 +212,8 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
 	if s.config.inInitsPlace() {
-		strangers := s.held().Strangers
-		if s.handed == nil {
+		strangers := s.images.State().Strangers
+		if s.images.Last == nil {
 			strangers = proc.Strangers()
 		}
 		if s.adopted, err = proc.AdoptOrphans(s.config.Subreaper, strangers); err != nil {
@@ -319,10 +229,11 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	})
 	// The pid file comes before the sockets: its holder also holds their paths.
 	if s.config.PidFile != "" {
-		if s.pid, err = s.adoptPid(s.config.PidFile); err != nil {
+		pid, err := s.images.HoldPid(s.config.PidFile)
+		if err != nil {
 			return open, err
 		}
-		open.add(s.pid.Release)
+		open.add(pid.Release)
 	}
 	for _, room := range []func(context.Context, *undo) error{s.bind, s.openFiles, s.openSockets} {
 		if err := room(ctx, &open); err != nil {
@@ -346,8 +257,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
-		Held:     append(left, s.held().Sockets...),
-		Again:    s.handed != nil,
+		Held:     append(left, s.images.State().Sockets...),
+		Again:    s.images.Last != nil,
 		Stays:    func(what string) { s.out.Printf("%s", text.Line(what)) },
 
 		KeepPaths: s.config.FDStore,
@@ -360,7 +271,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	}
 	s.launcher.Sockets = sockets
 	open.add(sockets.Close)
-	s.made.add(sockets.Abandon)
+	s.images.Made(sockets.Abandon)
 	s.left.Bound()
 	s.launcher.Warn()
 	if s.config.BlueGreen {
@@ -373,15 +284,15 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 // openFiles opens the log and then the status file. The ports are ours by then: the status
 // file that is there may be that of a superdaemon which has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
-	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output, Relayed: s.config.relays()}); err != nil {
+	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.images.State().Output, Relayed: s.config.relays()}); err != nil {
 		return err
 	}
 	open.add(s.out.Close)
-	s.made.add(s.out.Abandon)
+	s.images.Made(s.out.Abandon)
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	status, err := s.left.OpenStatus(s.config.StatusFile, samePath(s.config.StatusFile, s.held().StatusFile))
+	status, err := s.left.OpenStatus(s.config.StatusFile, samePath(s.config.StatusFile, s.images.State().StatusFile))
 	if err != nil {
 		return err
 	}
@@ -409,8 +320,8 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	if notices != nil {
 		open.add(notices.Close)
-		if s.held().Notify == nil {
-			s.made.add(notices.Close)
+		if s.images.State().Notify == nil {
+			s.images.Made(notices.Close)
 		}
 		s.notices = notices
 	}
@@ -420,7 +331,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	if s.launcher.Control == "" {
 		return nil
 	}
-	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: report.Refused(s.out), Held: s.held().Control}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: report.Refused(s.out), Held: s.images.State().Control}
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}
@@ -433,18 +344,23 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	// Before the pid file is let go: another one that has waited for that can begin.
 	open.add(server.StopListening)
-	s.made.add(server.Abandon)
+	s.images.Made(server.Abandon)
 	s.reports.clients.Server = server
 	s.reports.control.Store(server)
 	return nil
 }
 
-// held is what the last image has handed over: nothing, if there was none.
-func (s *Starter) held() *handover.State {
-	if s.handed == nil {
-		return &handover.State{}
+// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
+// for nothing is to be executed.
+func (s *Starter) pause() (left []os.Signal, again func(), err error) {
+	if s.caught == nil {
+		return nil, func() {}, nil
 	}
-	return s.handed.State
+	left = s.caught.Pause()
+	if s.caught.Ended() {
+		err = ErrStopping
+	}
+	return left, func() { s.caught.Again(left) }, err
 }
 
 func samePath(path, absolute string) bool {
@@ -478,7 +394,7 @@ func (s *Starter) Run(ctx context.Context) error {
 		return err
 	}
 	run := func(ctx context.Context) error { return s.sup.Run(ctx, s.config.SignalOnTERM) }
-	if s.handed != nil {
+	if s.images.Last != nil {
 		run = s.goOn
 	}
 	err := run(ctx)

@@ -27,7 +27,8 @@ var storeys = [][]string{
 	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals", "internal/probe/wire"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline", "internal/prober"},
 	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/probe", "internal/monitor/collect"},
-	{"internal/handover", "internal/survive"},
+	{"internal/survive"},
+	{"internal/handover"},
 	{"", "internal/monitor/metrics", "internal/monitor/web"}, // "" is package starter
 	{
 		"cmd/start_server", "cmd/start_server_probe", "cmd/start_server_monitor", "cmd/socketmaster", "cmd/einhyrningsins", "cmd/einhyrningsinsctl",
