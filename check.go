@@ -3,19 +3,82 @@ package starter
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/probe"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // This file is what can be said of a Config without a look at the system.
+
+// plan is what New makes of a Config.
+type plan struct {
+	specs   []socket.Spec
+	program launch.Program
+	probes  []probe.Probe
+	rules   []report.Rule
+	env     launch.Environ // of the workers, but for what changes from one to the next
+}
+
+// check checks everything that can be known without touching the system, by the rooms
+// that it is for. The error names every fault.
+func (c *Config) check() (plan, error) {
+	specs, wrong := c.sockets()
+	exports, unknown := fdenv.ParseExports(c.Export)
+	if slices.ContainsFunc(exports, func(e fdenv.Export) bool { return e.Nonblocking }) {
+		for i := range specs {
+			specs[i].Nonblock = true
+		}
+	}
+	runAs, nobody := proc.LookupCredential(c.User, c.Group)
+	limits, beyond := proc.ParseLimits(c.Limits)
+	var unsided error
+	if c.BlueGreen {
+		unsided = socket.GiveSides(specs)
+	}
+	p := plan{specs: specs, program: c.program(exports, runAs, limits), env: c.baseEnv(exports, runAs)}
+	bound := socket.Plan(specs)
+	if wrong != nil || unknown != nil { // which is all there is to be said of them
+		p.program.Expand, p.program.Exports, bound = false, nil, nil
+	}
+	var unasked error
+	if p.probes, unasked = c.probes(bound); wrong != nil {
+		unasked = nil
+	}
+	rules, unheard := report.ParseRules(c.OnEvent)
+	p.rules = rules
+	faults := []error{
+		c.checkBlueGreen(unsided), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
+		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env), unheard,
+	}
+	return p, errors.Join(faults...)
+}
+
+// sockets are those asked for, and looked at as far as they are there already.
+func (c *Config) sockets() ([]socket.Spec, error) {
+	passed, err := fdenv.TakePassed(os.Getenv, os.Getpid(), c.Inherit)
+	var inherited []socket.Spec
+	for _, p := range passed {
+		inherited = append(inherited, socket.Inherited(p.FD, p.Name))
+	}
+	specs, wrong := socket.Parse(c.Ports, c.Paths, inherited...)
+	if err := errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	return specs, socket.Check(specs, socket.Lookup{User: proc.LookupUser, Group: proc.LookupGroup})
+}
 
 func (c *Config) checkTimes() error {
 	var faults []error

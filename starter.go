@@ -51,23 +51,30 @@ var ErrStopping = supervise.ErrStopping
 type Starter struct {
 	config Config
 	plan   plan
+	rooms
+	opened
+}
 
+// rooms are what New makes.
+type rooms struct {
 	out      *output.Output
 	sup      *supervise.Supervisor
 	launcher *launch.Spawner
 	commands *command.Commands
 	reports  reports
-	asker    *probe.Asker     // nil: workers are not asked whether they serve
-	notices  *notify.Listener // nil: workers are not asked to say that they are ready
+	asker    *probe.Asker // nil: workers are not asked whether they serve
+	left     *survive.Survivors
+	images   *handover.Images
+}
 
+// opened is what Listen opens, and how that is undone.
+type opened struct {
 	mu   sync.Mutex
-	open undo // what Listen has opened; nil: nothing
+	open undo // nil: nothing is open
 
-	caught *signals.Caught // nil: none is
-
-	left    *survive.Survivors
-	adopted *proc.Orphans // nil: they do not come to us
-	images  *handover.Images
+	caught  *signals.Caught  // nil: none is
+	adopted *proc.Orphans    // nil: they do not come to us
+	notices *notify.Listener // nil: workers are not asked to say that they are ready
 }
 
 // undo takes back what was done, the last thing first.
@@ -94,7 +101,8 @@ func New(c Config) (*Starter, error) {
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
-	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
+	s := &Starter{config: c, plan: plan}
+	s.out = output.New(c.Log, c.Name)
 	if s.images, err = handover.NewImages(c.Name); err != nil {
 		return nil, handover.Back(err, nil)
 	}

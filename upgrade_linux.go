@@ -77,7 +77,7 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	defer candidate.Close()
 	s.reports.control.Load().Farewell(control.Event{Event: "handed-over", Text: "another image goes on: connect again"}, farewellTime)
 	return s.sup.Freeze(ctx, func(f *supervise.Frozen, processes []supervise.Process) error {
-		return candidate.HandOver(s.rooms(f, processes), s.pause)
+		return candidate.HandOver(s.handing(f, processes), s.pause)
 	})
 }
 
@@ -109,8 +109,8 @@ func (s *Starter) state(image Image) (*handover.State, error) {
 	return state, nil
 }
 
-// rooms are those that have something to hand over.
-func (s *Starter) rooms(f *supervise.Frozen, processes []supervise.Process) []handover.Room {
+// handing are the rooms that have something to hand over.
+func (s *Starter) handing(f *supervise.Frozen, processes []supervise.Process) []handover.Room {
 	return []handover.Room{
 		handover.Loop(f, processes), handover.Asker(s.asker), handover.ForEvents(s.reports.onEvent), handover.Manager(s.reports.manager),
 		handover.Survivors(s.left), handover.Status(s.reports.status), handover.Sockets(s.launcher.Sockets),
