@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -184,7 +183,7 @@ func (s *Starter) Listen() error {
 func (s *Starter) claimControl() (err error) {
 	switch last := s.images.State().Control; {
 	case s.config.Control == "":
-	case last != nil && samePath(s.config.Control, last.Path):
+	case last != nil && handover.SamePath(s.config.Control, last.Path):
 		s.launcher.Control = last.Path
 	default:
 		s.launcher.Control, err = control.Claim(s.config.Control)
@@ -300,7 +299,7 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	status, err := s.left.OpenStatus(s.config.StatusFile, samePath(s.config.StatusFile, s.images.State().StatusFile))
+	status, err := s.left.OpenStatus(s.config.StatusFile, handover.SamePath(s.config.StatusFile, s.images.State().StatusFile))
 	if err != nil {
 		return err
 	}
@@ -369,11 +368,6 @@ func (s *Starter) pause() (left []os.Signal, again func(), err error) {
 		err = ErrStopping
 	}
 	return left, func() { s.caught.Again(left) }, err
-}
-
-func samePath(path, absolute string) bool {
-	abs, err := filepath.Abs(path)
-	return err == nil && absolute != "" && abs == absolute
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each

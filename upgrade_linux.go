@@ -12,7 +12,6 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/notify"
 	"github.com/lestrrat/go-server-starter/internal/output"
-	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -140,7 +139,7 @@ func (s *Starter) succeed() {
 	s.out.Follow(h.Output)
 	s.reports.onEvent.GoOn(s.images.Commands())
 	s.reports.manager.GoesOn(h.Unit, h.UnitRest, !h.KeepWorkers && h.Why == "")
-	s.images.LetGo(s.reports.status.Path(), s.launcher.Control)
+	s.images.LetGo(handover.Paths{Status: s.reports.status.Path(), Control: s.launcher.Control})
 	s.out.LetGo(h.Output, s.runLogger)
 	s.reports.gone.After(h.Loop.Number, s.left.LetGo)
 	s.left.GoOn(h.Loop.Live != nil)
@@ -169,23 +168,7 @@ func (c *Config) changes(old handover.Image) []string {
 // answers the client.
 func (s *Starter) goOn(ctx context.Context) error {
 	h := s.images.Last
-	server := s.reports.control.Load()
-	reply := s.restartAsUpgraded
-	switch {
-	case h.By == nil:
-		go reply()
-	case server == nil:
-		go h.By.Answer(reply)
-	default:
-		server.Answer(h.By, reply)
-	}
-	switch {
-	case h.Control == nil:
-	case server == nil:
-		go h.Control.Refuse(errors.New("there is no control socket any more"))
-	default:
-		server.GoOn(h.Control)
-	}
+	h.Answer(s.reports.control.Load(), s.restartAsUpgraded)
 	workers, left := s.images.Workers()
 	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, workers, left)
 }
@@ -238,24 +221,8 @@ func (s *Starter) couldGoOn(state *handover.State) error {
 	if err != nil {
 		return err
 	}
-	if s.config.Control != "" && !samePath(s.config.Control, state.Control.Path) {
-		if err := control.Try(s.config.Control); err != nil {
-			return err
-		}
-	}
-	if path := s.config.StatusFile; path != "" && !samePath(path, state.StatusFile) {
-		if err := runfile.TryStatusFile(path); err != nil {
-			return err
-		}
-	}
-	if path := s.config.PidFile; path != "" && (state.PidFile == nil || !samePath(path, state.PidFile.Path)) {
-		pid, err := runfile.Hold(path)
-		if err != nil {
-			return err
-		}
-		if err := pid.Release(); err != nil {
-			return err
-		}
+	if err := state.Try(handover.Paths{Pid: s.config.PidFile, Status: s.config.StatusFile, Control: s.config.Control}); err != nil {
+		return err
 	}
 	return output.Try(s.config.LogFile)
 }

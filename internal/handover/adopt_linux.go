@@ -1,6 +1,9 @@
 package handover
 
 import (
+	"errors"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/report"
@@ -75,9 +78,9 @@ func (i *Images) Pid() *File {
 	return f
 }
 
-// LetGo lets those files go that the last image had and this one has not. The other paths are
-// those of this one.
-func (i *Images) LetGo(status, control string) {
+// LetGo lets those files go that the last image had and this one has not. This one's pid file is
+// known by HoldPid.
+func (i *Images) LetGo(now Paths) {
 	h := i.Last
 	if h.PidFile != nil && i.pid == nil {
 		i.oldPid = runfile.AdoptPidFile(h.PidFile.Path, h.PidFile.FD)
@@ -85,12 +88,55 @@ func (i *Images) LetGo(status, control string) {
 	if i.oldPid != nil {
 		_ = i.oldPid.Release()
 	}
-	if h.StatusFile != "" && status != h.StatusFile {
+	if h.StatusFile != "" && now.Status != h.StatusFile {
 		if old, err := runfile.AdoptStatusFile(h.StatusFile); err == nil {
 			_ = old.Remove()
 		}
 	}
-	if h.Control != nil && h.Control.Path != control {
+	if h.Control != nil && h.Control.Path != now.Control {
 		h.Control.Drop()
+	}
+}
+
+// Try says why an image could not have its files at these paths, as far as they are not those
+// that are handed over.
+func (s *State) Try(p Paths) error {
+	if p.Control != "" && !SamePath(p.Control, s.Control.Path) {
+		if err := control.Try(p.Control); err != nil {
+			return err
+		}
+	}
+	if p.Status != "" && !SamePath(p.Status, s.StatusFile) {
+		if err := runfile.TryStatusFile(p.Status); err != nil {
+			return err
+		}
+	}
+	if p.Pid == "" || s.PidFile != nil && SamePath(p.Pid, s.PidFile.Path) {
+		return nil
+	}
+	pid, err := runfile.Hold(p.Pid)
+	if err != nil {
+		return err
+	}
+	return pid.Release()
+}
+
+// Answer has the client answered that has asked for this image, and those that were connected to
+// the last one. server is that of this image; nil: it has none.
+func (s *State) Answer(server *control.Server, reply func() control.Answer) {
+	switch {
+	case s.By == nil:
+		go reply()
+	case server == nil:
+		go s.By.Answer(reply)
+	default:
+		server.Answer(s.By, reply)
+	}
+	switch {
+	case s.Control == nil:
+	case server == nil:
+		go s.Control.Refuse(errors.New("there is no control socket any more"))
+	default:
+		server.GoOn(s.Control)
 	}
 }

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -55,4 +56,13 @@ func (i *Images) Back(why error, pause Pause) error {
 		}
 	}
 	return Back(why, pause)
+}
+
+// Paths are where an image has its files; "": it has none.
+type Paths struct{ Pid, Status, Control string }
+
+// SamePath tells that a path is an absolute one that was handed over; "": none was.
+func SamePath(path, absolute string) bool {
+	abs, err := filepath.Abs(path)
+	return err == nil && absolute != "" && abs == absolute
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/report"
@@ -110,7 +111,7 @@ func TestFilesOfTheLastImageAreLetGo(t *testing.T) {
 				assert.Nil(t, images.Pid())
 			}
 			assert.FileExists(t, in("pid"), "it is not known yet whether this image can go on")
-			images.LetGo(in(c.status), "")
+			images.LetGo(Paths{Status: in(c.status)})
 			files, err := os.ReadDir(dir)
 			require.NoError(t, err)
 			var stay []string
@@ -136,4 +137,36 @@ func TestImageThatGoesOnAgainIsTheOneThatItWas(t *testing.T) {
 		assert.Equal(t, upgrades, images.Upgrades, why)
 		assert.Equal(t, why != "", images.Since.Equal(began), fmt.Sprintf("%q", why))
 	}
+}
+
+// What is handed over need not be tried: the last image has it. Nothing is left behind by a try.
+func TestFilesOfAnImageAreTried(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, os.Mkdir(in("full"), 0o755))
+	state := &State{StatusFile: in("full"), Control: &control.Held{Path: in("full")}, PidFile: holding(t, in("held"))}
+	for name, c := range map[string]struct {
+		paths Paths
+		fault string
+	}{
+		"none":                     {Paths{}, ""},
+		"those handed over":        {Paths{in("held"), in("full"), in("full")}, ""},
+		"new ones":                 {Paths{in("pid"), in("status"), in("ctl")}, ""},
+		"written another way":      {Paths{Pid: in("no/../held"), Status: in("no/../full")}, ""},
+		"a pid file elsewhere":     {Paths{Pid: in("no/pid")}, in("no/pid")},
+		"a status file nowhere":    {Paths{Status: in("no/status")}, "status file: "},
+		"a control socket nowhere": {Paths{Control: in("no/ctl")}, in("no")},
+	} {
+		if err := state.Try(c.paths); c.fault == "" {
+			assert.NoError(t, err, name)
+		} else {
+			assert.ErrorContains(t, err, c.fault, name)
+		}
+	}
+	first := &State{Control: &control.Held{}}
+	assert.Error(t, first.Try(Paths{Pid: in("held")}), "somebody else has it")
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, files, 2)
 }
