@@ -92,8 +92,7 @@ func (c *command) start() (Process, error) {
 // keep waits for each run and begins the next, until there is nothing left to
 // read and nobody to write.
 func (c *command) keep(p Process) {
-	defer close(c.ended)
-	defer c.release()
+	defer c.end()
 	quit := c.quit
 	for {
 		began := time.Now()
@@ -114,6 +113,14 @@ func (c *command) keep(p Process) {
 		}
 		p = c.again()
 	}
+}
+
+// end is for when there is to be no other run. Who hands it over finds it whole, or over.
+func (c *command) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.release()
+	close(c.ended)
 }
 
 // again starts another run; nil: it cannot.

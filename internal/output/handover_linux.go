@@ -108,13 +108,14 @@ func (o *Output) LetGo(h *Held, run Runner) {
 
 // handGoing is hand for a log command that goes; nil: it has gone.
 func (s *sink) handGoing() (h *HeldCommand, release func()) {
+	c := s.command
+	c.mu.Lock()
 	select {
-	case <-s.command.ended:
+	case <-c.ended:
+		c.mu.Unlock()
 		return nil, nil
 	default:
 	}
-	c := s.command
-	c.mu.Lock()
 	return &HeldCommand{-1, int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), s.spec, c.process}, c.mu.Unlock
 }
 

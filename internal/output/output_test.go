@@ -122,12 +122,15 @@ func TestWhatIsDoneIsDoneInOrderWithTheLines(t *testing.T) {
 	for i := range 100 {
 		o.Printf("%d", i)
 	}
+	printed := make(chan struct{})
 	o.Do(func() {
+		<-printed
 		text, _ := os.ReadFile(path)
 		seen = string(text)
 		o.Printf("found")
 	})
 	o.Printf("after")
+	close(printed)
 	require.NoError(t, o.Close(), "it waits for what comes of what is done, too")
 	text := content(t, path)
 	assert.True(t, strings.HasSuffix(text, "\n99\nafter\nfound\n"), text)

@@ -81,18 +81,18 @@ func (r *Relay) Begin(w Worker) {
 	}
 }
 
-// settleTime is how long Settle waits for a process that has the pipe of a worker that has
-// ended, or for a log that hangs.
-const settleTime = 100 * time.Millisecond
+// settleTime is how long Settle waits while no line comes, for a process that has the pipe of a
+// worker that has ended, or for a log that hangs; settleMost is how long it may take at most.
+const (
+	settleTime = 100 * time.Millisecond
+	settleMost = time.Second
+)
 
-// Settle blocks until all is copied that the worker has written, which has ended, but for
-// 100 ms at most.
+// Settle blocks until all is copied that the worker has written, which has ended: for 100 ms at
+// most, or for up to 1 s while more keeps coming.
 func (r *Relay) Settle() {
-	limit := time.After(settleTime)
 	for _, copied := range r.copied {
-		select {
-		case <-copied:
-		case <-limit:
+		if !r.out.relays.until(copied, settleTime, settleMost) {
 			return
 		}
 	}
@@ -212,20 +212,28 @@ func (r *relays) wait() {
 		r.open.Wait()
 		close(done)
 	}()
-	for end := time.Now().Add(lastWords); ; {
-		before := r.copied.Load()
-		select {
-		case <-done:
-			return
-		case <-time.After(FlushTime):
-		}
-		if r.copied.Load() == before || !time.Now().Before(end) {
-			break
-		}
+	if r.until(done, FlushTime, lastWords) {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for from := range r.pipes {
 		from.Close()
+	}
+}
+
+// until blocks until done is closed, but no longer than idle while no line is copied, and hardly
+// longer than most. It tells whether done is closed.
+func (r *relays) until(done <-chan struct{}, idle, most time.Duration) bool {
+	for end := time.Now().Add(most); ; {
+		before := r.copied.Load()
+		select {
+		case <-done:
+			return true
+		case <-time.After(idle):
+		}
+		if r.copied.Load() == before || !time.Now().Before(end) {
+			return false
+		}
 	}
 }

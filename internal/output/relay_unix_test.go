@@ -168,15 +168,41 @@ func TestSettleWaitsForTheLastWords(t *testing.T) {
 	worker, err := syscall.Dup(to)
 	require.NoError(t, err)
 	r.Begin(Worker{Pid: 7})
-	_, err = syscall.Write(worker, []byte("last\nwords"))
-	require.NoError(t, err)
 	began := time.Now()
 	r.Settle()
 	assert.GreaterOrEqual(t, time.Since(began), settleTime)
+	_, err = syscall.Write(worker, []byte(strings.Repeat("last\nwords\n", 1000)))
+	require.NoError(t, err)
 	require.NoError(t, syscall.Close(worker))
-	r.Settle()
-	assert.Equal(t, "[7] last\n[7] words\n", log.String())
+	for end := time.Now().Add(time.Minute); o.relays.copied.Load() < 2000 && time.Now().Before(end); {
+		r.Settle() // once, but on a machine that stands still
+	}
+	assert.Equal(t, strings.Repeat("[7] last\n[7] words\n", 1000), log.String())
 	o.Wait()
+}
+
+// However slow the log is: what is waited for is that a line comes.
+func TestLinesAreWaitedForWhileTheyCome(t *testing.T) {
+	t.Parallel()
+	for _, lasts := range []time.Duration{900 * time.Millisecond, 1100 * time.Millisecond, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			var r relays
+			done := make(chan struct{})
+			go func() {
+				for end := time.Now().Add(lasts); time.Now().Before(end); r.copied.Add(1) {
+					time.Sleep(settleTime / 2)
+				}
+				close(done)
+			}()
+			began := time.Now()
+			assert.Equal(t, lasts < settleMost, r.until(done, settleTime, settleMost))
+			assert.Equal(t, min(lasts, settleMost), time.Since(began))
+			<-done
+			began = time.Now()
+			assert.False(t, r.until(nil, settleTime, settleMost))
+			assert.Equal(t, settleTime, time.Since(began))
+		})
+	}
 }
 
 // follows has the relay copy text as if from a pipe, in a bubble of synctest.

@@ -81,8 +81,13 @@ func send(pidFile string, pid int, sig syscall.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err == nil {
 		defer p.Release()
-		if now, gone := Owner(pidFile); now != pid {
+		switch now, gone := Owner(pidFile); {
+		case now == pid && gone != nil: // the file is not to be believed
+			return gone
+		case gone != nil:
 			return fmt.Errorf("start_server (pid:%d) has ended: %w", pid, gone)
+		case now != pid:
+			return fmt.Errorf("start_server (pid:%d) has ended: pid file %q is held by process %d now", pid, pidFile, now)
 		}
 		err = p.Signal(sig)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -208,4 +209,17 @@ func TestRestartThatEndsTellsWhoServedLast(t *testing.T) {
 	f.release()
 	assert.EqualError(t, answered(t, answer), fmt.Sprintf(
 		"start_server (pid:%d) has ended instead of restarting; last seen in the status file: 1:9000200", f.pid()))
+}
+
+// The pid may be another process's by the time that the signal is to be sent.
+func TestWhoHasEndedIsNotSignalled(t *testing.T) {
+	t.Parallel()
+	f, other := startFake(t), startFake(t)
+	err := send(f.pidFile, other.pid(), syscall.SIGTERM)
+	assert.EqualError(t, err, fmt.Sprintf("start_server (pid:%d) has ended: pid file %q is held by process %d now", other.pid(), f.pidFile, f.pid()))
+	f.kill()
+	err = send(f.pidFile, f.pid(), syscall.SIGTERM)
+	assert.EqualError(t, err, fmt.Sprintf("start_server (pid:%d) has ended: pid file %q is stale: process %[1]d, which it names, is gone", f.pid(), f.pidFile))
+	other.do("status 1:2") // it says nothing of a signal
+	other.release()
 }

@@ -1,6 +1,7 @@
 package runfile
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -52,12 +53,12 @@ func TestLockIsItsHolders(t *testing.T) {
 	assert.False(t, heldByStrangers(f))
 }
 
-func TestLockOfAStranger(t *testing.T) {
-	t.Parallel()
+// stranger is a process of another user's that has f locked, until the test ends.
+func stranger(t *testing.T, f *os.File) (pid int) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be another user")
 	}
-	f := opened(t)
 	const python = "/usr/bin/python3"
 	if _, err := os.Stat(python); err != nil {
 		require.Empty(t, os.Getenv("CI"), "no python3 to lock a file with, and in CI nothing is skipped")
@@ -71,19 +72,60 @@ func TestLockOfAStranger(t *testing.T) {
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	defer cmd.Wait()
-	defer stdin.Close()
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
 	_, err = io.ReadFull(stdout, make([]byte, len("locked\n")))
 	require.NoError(t, err)
+	return cmd.Process.Pid
+}
 
-	assert.True(t, holds(f, cmd.Process.Pid))
+func TestLockOfAStranger(t *testing.T) {
+	t.Parallel()
+	f := opened(t)
+	pid := stranger(t, f)
+	assert.True(t, holds(f, pid))
 	assert.True(t, heldByStrangers(f))
-	assert.True(t, runsAs(cmd.Process.Pid, 65534))
-	assert.False(t, runsAs(cmd.Process.Pid, 0))
+	assert.True(t, runsAs(pid, 65534))
+	assert.False(t, runsAs(pid, 0))
 	assert.False(t, runsAs(gonePid(t), 0))
 	again, err := os.Open(f.Name()) // of which a lock is another one
 	require.NoError(t, err)
 	defer again.Close()
 	require.NoError(t, syscall.Flock(int(again.Fd()), syscall.LOCK_SH))
 	assert.False(t, heldByStrangers(f), "we have it, too")
+}
+
+// It takes no more than to be able to read a file to lock it.
+func TestPidFileThatAStrangerHasLockedIsTakenOver(t *testing.T) {
+	t.Parallel()
+	f := opened(t)
+	stranger(t, f)
+	require.NoError(t, write(f))
+	p, err := Hold(f.Name())
+	require.NoError(t, err)
+	assert.False(t, same(f, f.Name()), "it is another file")
+	owner, err := Owner(f.Name())
+	require.NoError(t, err)
+	assert.Equal(t, os.Getpid(), owner)
+	assert.NoError(t, p.Release())
+}
+
+// Who may write a pid file could have any process named in it.
+func TestPidFileOfAStrangerIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file another user's")
+	}
+	f := startFake(t)
+	require.NoError(t, os.Chown(f.pidFile, 65534, 65534))
+	_, err := Owner(f.pidFile)
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, and process %d, which it names, is not; it was not signalled", f.pidFile, f.pid()))
+	assert.EqualError(t, send(f.pidFile, f.pid(), syscall.SIGTERM), err.Error(), "it may have become one only now")
+	f.do("status 1:2") // it says nothing of a signal
+	f.kill()
+	_, err = Hold(f.pidFile)
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, who is neither root nor the one that this runs as: remove it, or use another pid file", f.pidFile))
+	assert.Equal(t, fmt.Sprintln(f.pid()), textOf(t, f.pidFile), "it is as it was")
 }

@@ -17,6 +17,8 @@ func TestLeftBehindNamesThoseThatTheStatusFileLists(t *testing.T) {
 	assert.Equal(t, used, LeftBehind(used, []int{7}, path, "demo"), "there is no status file")
 	require.NoError(t, os.WriteFile(path, []byte("1:6\n2:7\n2:8\n"), 0o600))
 	assert.Equal(t, used, LeftBehind(used, []int{9}, path, "demo"), "a stranger has it")
+	require.NoError(t, os.WriteFile(path+"2", []byte("1:9\njunk\n"), 0o600))
+	assert.Equal(t, used, LeftBehind(used, []int{9}, path+"2", "demo"), "it is no status file")
 	err := LeftBehind(used, []int{8, 9, 7}, path, "demo")
 	assert.ErrorIs(t, err, used)
 	assert.EqualError(t, err, `in use; status file "`+path+`" lists 7 and 8: if its demo was killed, end what it has left by: kill 7 8`)

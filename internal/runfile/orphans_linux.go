@@ -3,6 +3,7 @@ package runfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -26,7 +27,7 @@ func FindOrphans(path string) (*Orphans, error) {
 	for _, e := range status.Entries {
 		o, err := findOrphan(e.Pid, status.info.ModTime())
 		if err != nil {
-			_ = found.Close()
+			found.Keep(func(*Orphan) bool { return false })
 			return &Orphans{}, fmt.Errorf("worker %d of status file %q: %w", e.Pid, path, err)
 		}
 		if o != nil {
@@ -47,6 +48,10 @@ func findOrphan(pid int, written time.Time) (*Orphan, error) {
 	}
 	o := &Orphan{Pid: pid, Handle: n}
 	stat, err := fd.ReadStat(pid) // of that process, unless it is gone by now
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
+		o.close()
+		return nil, err
+	}
 	started := time.Now().Add(stat.Started - uptime())
 	if err != nil || o.gone() || stat.Parent == os.Getpid() || started.After(written) {
 		o.close()

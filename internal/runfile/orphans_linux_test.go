@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // orphan is a process that is no child of ours; it goes by TERM unless it is stubborn.
@@ -197,4 +198,60 @@ func TestOrphansAreHandedOver(t *testing.T) {
 	h, again = none.Hand()
 	again()
 	assert.Nil(t, h)
+}
+
+// Without a timeout they are not waited for.
+func TestOrphansThatWereToldAreLetBe(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, true)
+	o, said := found(t, pid)
+	o.Retire(syscall.SIGTERM, 0, 0)
+	told := fmt.Sprintf("sending TERM to workers of a superdaemon that was killed:%d", pid)
+	said.says(t, told)
+	require.NoError(t, o.Close())
+	said.says(t, told, fmt.Sprintf("workers of a superdaemon that was killed go on:%d", pid))
+	assert.NoError(t, syscall.Kill(pid, 0), "it is there")
+}
+
+func TestNoOrphansAreHandedOver(t *testing.T) {
+	t.Parallel()
+	for _, o := range []*Orphans{nil, {}} {
+		h, again := o.Hand()
+		assert.Nil(t, h)
+		again()
+		o.Retire(syscall.SIGTERM, 0, 0)
+		o.GoOn()
+	}
+}
+
+// Not parallel: the limit is the process's.
+func TestOrphansWithTooFewDescriptors(t *testing.T) {
+	pid := orphan(t, false)
+	path := lists(t, pid, pid, pid, pid, pid, pid, pid, pid)
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(entries)
+	}
+	before, failed := open(), 0
+	for scarce := (unix.Rlimit{Cur: 3, Max: limit.Max}); ; scarce.Cur++ {
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce))
+		o, err := FindOrphans(path)
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+		if err == nil {
+			assert.Len(t, o.All, 8)
+			o.Keep(func(*Orphan) bool { return false })
+			break
+		}
+		assert.ErrorIs(t, err, unix.EMFILE)
+		assert.Empty(t, o.All, "all, or none")
+		if strings.HasPrefix(err.Error(), "worker ") {
+			failed++
+			assert.EqualError(t, err, fmt.Sprintf("worker %d of status file %q: open /proc/%[1]d/stat: too many open files", pid, path))
+		}
+		require.Equal(t, before, open(), "with %d", scarce.Cur)
+	}
+	assert.GreaterOrEqual(t, failed, 7, "each but the first has failed once")
 }

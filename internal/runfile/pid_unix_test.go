@@ -377,6 +377,13 @@ func TestPidFileThatCannotBeLockedOrWrittenSaysWhy(t *testing.T) {
 	assert.Error(t, err)
 	_, err = readPid(f)
 	assert.ErrorIs(t, err, os.ErrClosed)
+	assert.ErrorIs(t, isOurs(f), os.ErrClosed)
+	assert.ErrorIs(t, belongs(f, os.Getpid()), os.ErrClosed)
+	assert.FileExists(t, path)
+	p, err := Hold(path)
+	require.NoError(t, err)
+	require.NoError(t, p.Release())
+	assert.ErrorIs(t, p.Release(), os.ErrClosed, "once is enough")
 
 	_, err = Owner(t.TempDir() + "/" + strings.Repeat("x", 1000))
 	assert.ErrorContains(t, err, "pid file: open ")
@@ -410,4 +417,19 @@ func TestOwnersPidIsWaitedForAWhile(t *testing.T) {
 	owner, err := Owner(path)
 	require.NoError(t, err)
 	assert.Equal(t, os.Getpid(), owner)
+}
+
+// Somebody else than the one that is named has the lock: neither is signalled.
+func TestPidFileThatIsLockedByAnotherThanItNames(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pid")
+	p, err := Hold(path)
+	require.NoError(t, err)
+	defer p.Release()
+	gone := gonePid(t)
+	require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintln(gone)), 0o644))
+	began := time.Now()
+	_, err = Owner(path)
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q is locked by another process than %d, which it names, and which was not signalled", path, gone))
+	assert.GreaterOrEqual(t, time.Since(began), grace, "it may be about to write its own")
 }

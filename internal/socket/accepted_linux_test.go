@@ -152,6 +152,9 @@ func TestAnswersOfTheKernelThatAreNone(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, number, found)
 	}
+	require.NoError(t, os.WriteFile(table, []byte(line+"\n"), 0o600))
+	_, err = findInode(table, want)
+	assert.ErrorIs(t, err, errUnknown, "it has no inode")
 	require.NoError(t, os.WriteFile(table, []byte(strings.Repeat("x", bufio.MaxScanTokenSize+1)), 0o600))
 	_, err = findInode(table, want)
 	assert.ErrorIs(t, err, bufio.ErrTooLong, "a line is cut short")

@@ -249,13 +249,14 @@ func TestWhatWasPassedIsFoundAgainWhereItWas(t *testing.T) {
 	assert.EqualError(t, err, `socket "fd://0": what was passed as descriptor 0 cannot be passed on to another image`)
 }
 
-// unnamed is a descriptor of something without a kind.
-func unnamed(t *testing.T) int {
-	t.Helper()
+// An epoll(7), say.
+func TestWhatIsOfNoKindIsNoSocket(t *testing.T) {
+	t.Parallel()
 	n, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	require.NoError(t, err)
-	t.Cleanup(func() { unix.Close(n) })
-	return n
+	defer unix.Close(n)
+	assert.EqualError(t, Check([]Spec{Inherited(n, "")}, Lookup{}),
+		fmt.Sprintf(`socket "fd://%d": descriptor %[1]d is something else, not a socket`, n))
 }
 
 func TestWhatHasNoKindIsNoSocket(t *testing.T) {
