@@ -259,13 +259,6 @@ func TestWhatIsOfNoKindIsNoSocket(t *testing.T) {
 		fmt.Sprintf(`socket "fd://%d": descriptor %[1]d is something else, not a socket`, n))
 }
 
-func TestWhatHasNoKindIsNoSocket(t *testing.T) {
-	t.Parallel()
-	n := unnamed(t)
-	assert.EqualError(t, Check([]Spec{Inherited(n, "")}, Lookup{}),
-		fmt.Sprintf(`socket "fd://%d": descriptor %d is something else, not a socket`, n, n))
-}
-
 func TestWhetherAnUpgradeCouldBindIsTried(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "s")
