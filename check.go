@@ -3,18 +3,82 @@ package starter
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/probe"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
 // This file is what can be said of a Config without a look at the system.
+
+// plan is what New makes of a Config.
+type plan struct {
+	specs   []socket.Spec
+	program launch.Program
+	probes  []probe.Probe
+	rules   []report.Rule
+	env     launch.Environ // of the workers, but for what changes from one to the next
+}
+
+// check checks everything that can be known without touching the system, by the rooms
+// that it is for. The error names every fault.
+func (c *Config) check() (plan, error) {
+	specs, wrong := c.sockets()
+	exports, unknown := fdenv.ParseExports(c.Export)
+	if slices.ContainsFunc(exports, func(e fdenv.Export) bool { return e.Nonblocking }) {
+		for i := range specs {
+			specs[i].Nonblock = true
+		}
+	}
+	runAs, nobody := proc.LookupCredential(c.User, c.Group)
+	limits, beyond := proc.ParseLimits(c.Limits)
+	var unsided error
+	if c.BlueGreen {
+		unsided = socket.GiveSides(specs)
+	}
+	p := plan{specs: specs, program: c.program(exports, runAs, limits), env: c.baseEnv(exports, runAs)}
+	bound := socket.Plan(specs)
+	if wrong != nil || unknown != nil { // which is all there is to be said of them
+		p.program.Expand, p.program.Exports, bound = false, nil, nil
+	}
+	var unasked error
+	if p.probes, unasked = c.probes(bound); wrong != nil {
+		unasked = nil
+	}
+	rules, unheard := report.ParseRules(c.OnEvent)
+	p.rules = rules
+	faults := []error{
+		c.checkBlueGreen(unsided), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
+		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env), unheard,
+	}
+	return p, errors.Join(faults...)
+}
+
+// sockets are those asked for, and looked at as far as they are there already.
+func (c *Config) sockets() ([]socket.Spec, error) {
+	passed, err := fdenv.TakePassed(os.Getenv, os.Getpid(), c.Inherit)
+	var inherited []socket.Spec
+	for _, p := range passed {
+		inherited = append(inherited, socket.Inherited(p.FD, p.Name))
+	}
+	specs, wrong := socket.Parse(c.Ports, c.Paths, inherited...)
+	if err := errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	return specs, socket.Check(specs, socket.Lookup{User: proc.LookupUser, Group: proc.LookupGroup})
+}
 
 func (c *Config) checkTimes() error {
 	var faults []error
@@ -133,6 +197,96 @@ func (c *Config) checkCommand() error {
 		if strings.Contains(arg, "\x00") {
 			faults = append(faults, fmt.Errorf("argument %q holds a NUL, which no argument can", arg))
 		}
+	}
+	return errors.Join(faults...)
+}
+
+// checkBlueGreen says what blue/green does not go with. unsided is what the sockets are not fit for.
+func (c *Config) checkBlueGreen(unsided error) error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if !c.BlueGreen {
+		if len(c.Canary) > 0 {
+			fault("a canary needs blue/green")
+		}
+		if c.KeepOld != 0 {
+			fault("to keep the old generation for a rollback needs blue/green")
+		}
+		return errors.Join(faults...)
+	}
+	for _, other := range []struct {
+		is   bool
+		what string
+	}{
+		{runtime.GOOS != "linux", "is for Linux only"},
+		{c.Replace.how == supervise.Beside, "goes without old workers that stay; to keep them for a rollback there is KeepOld"},
+		{c.Replace.how != supervise.AtOnce && c.Replace.how != supervise.Beside, "goes without rolling restarts: a generation takes over as a whole"},
+		{c.Follow, "goes without following a worker"},
+		{c.FirstServes, "goes without a generation of which only the first worker serves"},
+		{c.FDStore, "goes without sockets that a service manager keeps: after a crash nobody knows which set clients are in"},
+		{c.ReplaceOrphans, "goes without replacing orphans, which have one of its two sets only"},
+	} {
+		if other.is {
+			fault("blue/green %s", other.what)
+		}
+	}
+	return errors.Join(append(faults, unsided, c.checkCanary())...)
+}
+
+func (c *Config) checkCanary() error {
+	var faults []error
+	last := 0
+	for _, s := range c.Canary {
+		switch share := supervise.ShareOf(s.Percent); {
+		case share <= 0 || share >= supervise.All:
+			faults = append(faults, fmt.Errorf("canary share %v %% is not between 0.01 and 99.99", s.Percent))
+		case share <= last:
+			faults = append(faults, fmt.Errorf("canary share %v %% is not more than the one before it", s.Percent))
+		default:
+			last = share
+		}
+		if s.For <= 0 {
+			faults = append(faults, fmt.Errorf("canary share %v %% lasts %v, which is no time", s.Percent, s.For))
+		}
+	}
+	if c.KeepOld < 0 {
+		faults = append(faults, fmt.Errorf("keep-old time %v is negative", c.KeepOld))
+	}
+	return errors.Join(faults...)
+}
+
+// probes reads those that workers are to pass.
+func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
+	var faults []error
+	switch {
+	case len(c.Probes) > 0 && !c.Proof.how.Probed():
+		faults = append(faults, errors.New("probes go with the proof Probed only"))
+	case len(c.Probes) == 0 && c.Proof.how.Probed():
+		faults = append(faults, errors.New("the proof Probed needs a probe"))
+	}
+	for _, t := range []struct {
+		name string
+		is   time.Duration
+	}{{"probe timeout", c.ProbeTimeout}, {"probe interval", c.ProbeInterval}} {
+		if t.is < 0 {
+			faults = append(faults, fmt.Errorf("%s %v is negative", t.name, t.is))
+		}
+	}
+	probes, err := probe.Parse(c.Probes, launch.Names(sockets), c.BlueGreen)
+	return probes, errors.Join(append(faults, err)...)
+}
+
+// checkCrash says why nothing can be kept over a crash.
+func (c *Config) checkCrash() error {
+	var faults []error
+	if c.FDStore && runtime.GOOS != "linux" || c.ReplaceOrphans && runtime.GOOS != "linux" {
+		return errors.New("only Linux can keep sockets over a crash: fdstore and replace-orphans are not for this system")
+	}
+	if c.FDStore && !c.managed() {
+		faults = append(faults, errors.New("fdstore: there is no service manager to keep the sockets, as NOTIFY_SOCKET is not set"))
+	}
+	if c.ReplaceOrphans && c.StatusFile == "" {
+		faults = append(faults, errors.New("replace-orphans needs the status file that lists them"))
 	}
 	return errors.Join(faults...)
 }

@@ -2,19 +2,14 @@ package starter
 
 import (
 	"cmp"
-	"errors"
 	"io"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/lestrrat/go-server-starter/internal/launch"
-	"github.com/lestrrat/go-server-starter/internal/output"
-	"github.com/lestrrat/go-server-starter/internal/probe"
 	"github.com/lestrrat/go-server-starter/internal/proc"
-	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -328,46 +323,6 @@ func (c *Config) complete() {
 	}
 }
 
-// plan is what New makes of a Config.
-type plan struct {
-	specs   []socket.Spec
-	program launch.Program
-	probes  []probe.Probe
-	rules   []report.Rule
-	env     launch.Environ // of the workers, but for what changes from one to the next
-}
-
-// check checks everything that can be known without touching the system, by the rooms
-// that it is for. The error names every fault.
-func (c *Config) check() (plan, error) {
-	specs, wrong := c.sockets()
-	exports, unknown := fdenv.ParseExports(c.Export)
-	if slices.ContainsFunc(exports, func(e fdenv.Export) bool { return e.Nonblocking }) {
-		for i := range specs {
-			specs[i].Nonblock = true
-		}
-	}
-	runAs, nobody := proc.LookupCredential(c.User, c.Group)
-	limits, beyond := proc.ParseLimits(c.Limits)
-	c.sides(specs)
-	p := plan{specs: specs, program: c.program(exports, runAs, limits), env: c.baseEnv(exports, runAs)}
-	bound := socket.Plan(specs)
-	if wrong != nil || unknown != nil { // which is all there is to be said of them
-		p.program.Expand, p.program.Exports, bound = false, nil, nil
-	}
-	var unasked error
-	if p.probes, unasked = c.probes(bound); wrong != nil {
-		unasked = nil
-	}
-	rules, unheard := report.ParseRules(c.OnEvent)
-	p.rules = rules
-	faults := []error{
-		c.checkBlueGreen(specs), unasked, c.checkCommand(), wrong, unknown, nobody, beyond, p.program.Check(bound), output.Check(c.LogFile), output.CheckFormat(string(c.LogFormat)),
-		c.checkNumbers(), c.checkTimes(), c.checkCrash(), c.checkPaths(specs), c.checkEnv(p.env), unheard,
-	}
-	return p, errors.Join(faults...)
-}
-
 // program is what all workers run.
 func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits []proc.Limit) launch.Program {
 	return launch.Program{
@@ -388,9 +343,20 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 	}
 }
 
+// relays tells that what workers write goes by way of us.
+func (c *Config) relays() bool { return c.PrefixOutput || c.LogWorkers }
+
+// inInitsPlace tells that orphans come to us, and that nobody but us can be sent a
+// signal that is for the workers.
+func (c *Config) inInitsPlace() bool { return c.Subreaper || c.HandleSignals && os.Getpid() == 1 }
+
+// listens tells that workers may say how they get on: that they are ready, in a canary that
+// they are not fit, or that they are alive.
+func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }
+
 // life is what the supervisor is told.
 func (c *Config) life() supervise.Config {
-	return supervise.Config{
+	life := supervise.Config{
 		Workers:       c.Workers,
 		Interval:      c.Interval,
 		Proof:         c.Proof.how,
@@ -406,21 +372,13 @@ func (c *Config) life() supervise.Config {
 			Watchdog: c.Watchdog, HungSignal: syscall.SIGABRT, ProbeLive: c.ProbeLive,
 			MaxAge: c.MaxAge, AgeSpread: c.AgeSpread, MaxMemory: c.MaxMemory, Measure: proc.Memory,
 		},
+		KeepOld:       c.KeepOld,
+		ProbeInterval: c.ProbeInterval,
 	}
-}
-
-// sockets are those asked for, and looked at as far as they are there already.
-func (c *Config) sockets() ([]socket.Spec, error) {
-	passed, err := fdenv.TakePassed(os.Getenv, os.Getpid(), c.Inherit)
-	var inherited []socket.Spec
-	for _, p := range passed {
-		inherited = append(inherited, socket.Inherited(p.FD, p.Name))
+	for _, step := range c.Canary {
+		life.Canary = append(life.Canary, supervise.Step{Share: supervise.ShareOf(step.Percent), For: step.For})
 	}
-	specs, wrong := socket.Parse(c.Ports, c.Paths, inherited...)
-	if err := errors.Join(err, wrong); err != nil {
-		return nil, err
-	}
-	return specs, socket.Check(specs, socket.Lookup{User: proc.LookupUser, Group: proc.LookupGroup})
+	return life
 }
 
 // Image is what a superdaemon is to become.
@@ -436,3 +394,64 @@ func (c *Config) inForce() []string {
 	}
 	return c.InForce()
 }
+
+// MinInterval is the shortest Interval there is: 100 ms.
+const MinInterval = supervise.MinInterval
+
+// MaxWorkers is the greatest number of workers there may be: 10000.
+const MaxWorkers = supervise.MaxWorkers
+
+// Proof is how a worker proves itself: [Lived], [Notified] or [Probed]. The zero value is Lived, for
+// the Interval of the Config.
+type Proof struct{ how supervise.Proof }
+
+// Lived is the proof of a worker that is still there after d, which is at least
+// MinInterval.
+func Lived(d time.Duration) Proof { return Proof{supervise.Lived(d)} }
+
+// Notified is the proof of a worker that says that it is ready. One that has not
+// said so within d has failed.
+func Notified(d time.Duration) Proof { return Proof{supervise.Notified(d)} }
+
+// Probed is the proof of a worker that has passed all Probes of the Config within d, and has
+// lived for its Interval.
+func Probed(d time.Duration) Proof { return Proof{supervise.Probed(d)} }
+
+// Replace is how a new generation replaces the live one: [AtOnce], which is the zero value,
+// [Beside] or [Rolling].
+type Replace struct{ how supervise.Replace }
+
+var (
+	// AtOnce tells the old workers to go when all the new ones are proven.
+	AtOnce = Replace{supervise.AtOnce}
+	// Beside tells no old worker to go: they stay until they end by themselves, or
+	// everything is stopped.
+	Beside = Replace{supervise.Beside}
+)
+
+// Rolling replaces the workers slot by slot: each new one takes over as soon as
+// it is proven. There are at most surge processes, at least 1, beyond Workers. An
+// attempt that fails in the middle leaves those that are replaced, and the others,
+// serving.
+func Rolling(surge int) Replace { return Replace{supervise.Rolling(surge)} }
+
+// CanaryStep is a step in which a new generation gets a part of the new connections.
+type CanaryStep struct {
+	Percent float64 // of all new connections: more than 0, less than 100, to a hundredth
+	For     time.Duration
+}
+
+// LogFormat is what lines of the log look like.
+type LogFormat string
+
+// The formats. In all but LogPlain wait statuses come with words, as in "status:256 (exit code 1)".
+const (
+	// LogPlain is Server::Starter's lines. Where Log is the stream to systemd's journal, as
+	// JOURNAL_STREAM says, they begin with their level, from <3> to <6>, which the journal takes
+	// away again (sd-daemon(3)).
+	LogPlain LogFormat = "plain"
+	// LogTime is the same after the time, by RFC 3339 with milliseconds and zone.
+	LogTime LogFormat = "time"
+	// LogJSON is a JSON object a line; docs/logs.md lists its members.
+	LogJSON LogFormat = "json"
+)

@@ -118,6 +118,16 @@ func (s *Starter) envAndSettings() (launch.Environ, supervise.Settings, error) {
 	return env, set, nil
 }
 
+// killOldDelay is that of now.
+func (s *Starter) killOldDelay() time.Duration {
+	env, err := s.workerEnv()
+	if err != nil {
+		env = s.plan.env
+	}
+	set, _ := settings(env) // where one is wrong it is the default
+	return set.KillOldDelay
+}
+
 // settings are those that the environment holds. The error names every bad
 // value; the default stands in for it.
 func settings(e launch.Environ) (supervise.Settings, error) {

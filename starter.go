@@ -12,16 +12,14 @@
 package starter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/command"
@@ -38,6 +36,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/signals"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/survive"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -51,37 +50,30 @@ var ErrStopping = supervise.ErrStopping
 type Starter struct {
 	config Config
 	plan   plan
+	rooms
+	opened
+}
 
+// rooms are what New makes.
+type rooms struct {
 	out      *output.Output
 	sup      *supervise.Supervisor
 	launcher *launch.Spawner
 	commands *command.Commands
 	reports  reports
-	checker  atomic.Pointer[probe.Checker] // nil: workers are not asked whether they serve
-	notices  *notify.Listener              // nil: workers are not asked to say that they are ready
-
-	mu   sync.Mutex
-	open undo // what Listen has opened; nil: nothing
-
-	caught *signals.Caught  // nil: none is
-	pid    *runfile.PidFile // nil: there is none
-
-	orphans   *runfile.Orphans // nil: they are not looked for
-	strangers []int            // children that are no orphans of workers
-	images
+	asker    *probe.Asker // nil: workers are not asked whether they serve
+	left     *survive.Survivors
+	images   *handover.Images
 }
 
-// reports are those observers of the supervisor that there is more to do with.
-type reports struct {
-	status  *report.StatusFile
-	clients *report.Clients
-	sockets *report.Sockets
-	manager *report.Manager // nil: there is no service manager to be told
-	gone    report.Gone
-	onEvent *report.OnEvent
-	store   *report.Store // nil: nothing is kept by that manager
+// opened is what Listen opens, and how that is undone.
+type opened struct {
+	mu   sync.Mutex
+	open undo // nil: nothing is open
 
-	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
+	caught  *signals.Caught  // nil: none is
+	adopted *proc.Orphans    // nil: they do not come to us
+	notices *notify.Listener // nil: workers are not asked to say that they are ready
 }
 
 // undo takes back what was done, the last thing first.
@@ -108,9 +100,9 @@ func New(c Config) (*Starter, error) {
 	if c.EnvDir == "" {
 		c.EnvDir = plan.env.Get(envDir)
 	}
-	s := &Starter{config: c, plan: plan, out: output.New(c.Log, c.Name)}
-	s.since = time.Now()
-	if s.handed, err = handover.Claim(c.Name); err != nil {
+	s := &Starter{config: c, plan: plan}
+	s.out = output.New(c.Log, c.Name)
+	if s.images, err = handover.NewImages(c.Name); err != nil {
 		return nil, handover.Back(err, nil)
 	}
 	s.out.SetForm(output.Form{Format: output.Format(c.LogFormat), Workers: c.LogWorkers}, os.Getenv("JOURNAL_STREAM"))
@@ -128,7 +120,12 @@ func New(c Config) (*Starter, error) {
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
-	s.apart(&life)
+	if c.BlueGreen {
+		life.Traffic = s.launcher
+	}
+	if s.asker = s.newAsker(); s.asker != nil {
+		life.Probe = s.asker.Ask
+	}
 	life.Observers = s.observers()
 	s.sup = supervise.New(life)
 	s.commands = &command.Commands{
@@ -137,48 +134,9 @@ func New(c Config) (*Starter, error) {
 		InForce: c.inForce, Resizable: c.Workers > 0, Acknowledged: c.Proof.how.Notified(),
 		Waiting: func(side int) int { n, _ := s.launcher.Sockets.Waiting(side); return n },
 		Sockets: s.reports.sockets.Status, Tail: s.out.Tail, Written: s.reports.status.Flush,
-		Reopen: s.reopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.since, s.upgrades },
+		Reopen: s.out.ReopenFor, Upgrade: s.byClient, Image: func() (time.Time, int) { return s.images.Since, s.images.Upgrades },
 	}
 	return s, nil
-}
-
-// observers are those that hear of events, in this order.
-func (s *Starter) observers() []supervise.Observer {
-	c := &s.config
-	s.reports.status = &report.StatusFile{Out: s.out}
-	s.reports.clients = &report.Clients{Verbose: c.Verbose}
-	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
-	serving := func() {
-		s.reports.status.Flush() // it may be read as soon as that is told
-		c.Serving()
-	}
-	all := []supervise.Observer{
-		&report.First{Is: report.IsStart, Do: c.Started}, &report.Memory{Give: debug.FreeOSMemory},
-		s.reports.status, &s.reports.gone, &report.First{Is: report.IsServing, Do: serving},
-	}
-	if c.managed() {
-		s.reports.manager = report.NewManager(s.out.Printf, func() { s.sup.Wake(context.Background()) })
-		all = append(all, s.reports.manager)
-		if s.reports.store = s.storeFor(s.reports.manager); s.reports.store != nil {
-			all = append(all, s.reports.store)
-		}
-	}
-	if c.ReplaceOrphans || s.held().Orphans != nil {
-		all = append(all, &report.First{Is: isLive, Do: s.retireOrphans})
-	}
-	all = append(all, s.reports.clients, &report.Log{Out: s.out, Verbose: c.Verbose}, &report.Paths{
-		Out: s.out, Name: c.Name,
-		Lost:  func() []string { return s.launcher.Sockets.Lost() },
-		Renew: func() (bool, error) { return s.reports.control.Load().Renew() },
-	})
-	if len(s.plan.specs) > 0 {
-		all = append(all, s.reports.sockets)
-	}
-	s.reports.onEvent = report.NewOnEvent(s.plan.rules, s.out, report.Caller(s.out, s.config.ownEnv))
-	if s.reports.onEvent.Verbose = c.Verbose; len(s.plan.rules) > 0 {
-		all = append(all, s.reports.onEvent)
-	}
-	return all
 }
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
@@ -198,19 +156,19 @@ func (s *Starter) Listen() error {
 		return s.rehearse(asked)
 	}
 	if err := s.claimControl(); err != nil {
-		return s.goBack(err)
+		return s.images.Back(err, s.pause)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	open, err := s.openAll(ctx, cancel)
 	if err == nil {
-		if s.open = open; s.handed != nil {
+		if s.open = open; s.images.Last != nil {
 			s.succeed()
 		}
 		return nil
 	}
-	if s.handed != nil {
-		err = s.goBack(err)
+	if s.images.Last != nil {
+		err = s.images.Back(err, s.pause)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = &stoppedError{cause}
@@ -223,9 +181,9 @@ func (s *Starter) Listen() error {
 
 // claimControl fails, before anything is done, if another superdaemon listens at our control socket.
 func (s *Starter) claimControl() (err error) {
-	switch last := s.held().Control; {
+	switch last := s.images.State().Control; {
 	case s.config.Control == "":
-	case last != nil && samePath(s.config.Control, last.Path):
+	case last != nil && handover.SamePath(s.config.Control, last.Path):
 		s.launcher.Control = last.Path
 	default:
 		s.launcher.Control, err = control.Claim(s.config.Control)
@@ -243,7 +201,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 		stopping := func(cause string) { cancel(errors.New(cause)) }
-		if s.handed != nil {
+		if s.images.Last != nil {
 			stopping = func(string) {} // there are workers to stop, which the loop does
 		}
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
@@ -252,23 +210,23 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	} else {
 		handover.Early(raiseAgain)
 	}
-	if s.handed != nil {
-		s.inherit()
+	if s.images.Last != nil {
+		s.images.Adopt(s.out)
 	} else {
 		s.out.Now("%s (pid:%d) starting now...", s.config.Name, os.Getpid()) // from then on we may be signalled
 	}
 	if err := proc.SealInherited(); err != nil {
 		return open, fmt.Errorf("cannot keep inherited descriptors from the workers: %w", err)
 	}
-	if s.inInitsPlace() {
-		if s.strangers = s.held().Strangers; s.handed == nil {
-			s.strangers = proc.Strangers()
+	if s.config.inInitsPlace() {
+		strangers := s.images.State().Strangers
+		if s.images.Last == nil {
+			strangers = proc.Strangers()
 		}
-		stop, err := proc.AdoptOrphans(s.config.Subreaper)
-		if err != nil {
+		if s.adopted, err = proc.AdoptOrphans(s.config.Subreaper, strangers); err != nil {
 			return open, err
 		}
-		open.add(func() error { stop(); return nil })
+		open.add(s.adopted.Stop)
 	}
 	// A client that waits for our end learns of it by this.
 	open.add(func() error {
@@ -278,10 +236,11 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	})
 	// The pid file comes before the sockets: its holder also holds their paths.
 	if s.config.PidFile != "" {
-		if s.pid, err = s.adoptPid(s.config.PidFile); err != nil {
+		pid, err := s.images.HoldPid(s.config.PidFile)
+		if err != nil {
 			return open, err
 		}
-		open.add(s.pid.Release)
+		open.add(pid.Release)
 	}
 	for _, room := range []func(context.Context, *undo) error{s.bind, s.openFiles, s.openSockets} {
 		if err := room(ctx, &open); err != nil {
@@ -299,16 +258,14 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
 		s.out.Warnf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
 	}
-	left := s.survive(ctx)
-	if s.orphans != nil {
-		open.add(s.orphans.Close)
-	}
+	left := s.left.Find(ctx, s.plan.specs)
+	open.add(s.left.Close)
 	sockets, err := socket.Bind(ctx, s.plan.specs, socket.Options{
 		Backlog:  s.config.Backlog,
 		Slots:    s.config.Workers,
 		Removing: func(path string) { s.out.Printf("removing existing socket file:%s", path) },
-		Held:     append(left.held, s.held().Sockets...),
-		Again:    s.handed != nil,
+		Held:     append(left, s.images.State().Sockets...),
+		Again:    s.images.Last != nil,
 		Stays:    func(what string) { s.out.Printf("%s", text.Line(what)) },
 
 		KeepPaths: s.config.FDStore,
@@ -317,37 +274,32 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		if used := (*socket.InUseError)(nil); s.config.StatusFile != "" && errors.As(err, &used) {
 			err = runfile.LeftBehind(err, used.Pids, s.config.StatusFile, s.config.Name)
 		}
-		return left.lost(s, err)
+		return s.left.Lost(err)
 	}
 	s.launcher.Sockets = sockets
 	open.add(sockets.Close)
-	s.made.add(sockets.Abandon)
-	s.bound(left)
+	s.images.Made(sockets.Abandon)
+	s.left.Bound()
 	s.launcher.Warn()
 	if s.config.BlueGreen {
 		go s.reports.sockets.Watch()
 	}
-	return s.openChecker(open)
+	open.add(s.asker.Close)
+	return s.asker.Open()
 }
 
 // openFiles opens the log and then the status file. The ports are ours by then: the status
 // file that is there may be that of a superdaemon which has them.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
-	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.held().Output}); err != nil {
+	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.images.State().Output, Relayed: s.config.relays()}); err != nil {
 		return err
 	}
 	open.add(s.out.Close)
-	s.made.add(s.out.Abandon)
+	s.images.Made(s.out.Abandon)
 	if s.config.StatusFile == "" {
 		return nil
 	}
-	create := runfile.NewStatusFile
-	if samePath(s.config.StatusFile, s.held().StatusFile) && !s.orphansServe() {
-		create = runfile.AdoptStatusFile
-	} else if s.orphans != nil {
-		create = runfile.KeepStatusFile
-	}
-	status, err := create(s.config.StatusFile)
+	status, err := s.left.OpenStatus(s.config.StatusFile, handover.SamePath(s.config.StatusFile, s.images.State().StatusFile))
 	if err != nil {
 		return err
 	}
@@ -375,8 +327,8 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	if notices != nil {
 		open.add(notices.Close)
-		if s.held().Notify == nil {
-			s.made.add(notices.Close)
+		if s.images.State().Notify == nil {
+			s.images.Made(notices.Close)
 		}
 		s.notices = notices
 	}
@@ -386,7 +338,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	if s.launcher.Control == "" {
 		return nil
 	}
-	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: report.Refused(s.out), Held: s.held().Control}
+	c := control.Config{Name: s.config.Name, Do: s.commands.Do, Picture: s.commands.Picture, Refused: report.Refused(s.out), Held: s.images.State().Control}
 	if runAs != nil {
 		c.Worker = runAs.UID
 	}
@@ -399,23 +351,23 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	}
 	// Before the pid file is let go: another one that has waited for that can begin.
 	open.add(server.StopListening)
-	s.made.add(server.Abandon)
+	s.images.Made(server.Abandon)
 	s.reports.clients.Server = server
 	s.reports.control.Store(server)
 	return nil
 }
 
-// held is what the last image has handed over: nothing, if there was none.
-func (s *Starter) held() *handover.State {
-	if s.handed == nil {
-		return &handover.State{}
+// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
+// for nothing is to be executed.
+func (s *Starter) pause() (left []os.Signal, again func(), err error) {
+	if s.caught == nil {
+		return nil, func() {}, nil
 	}
-	return s.handed.State
-}
-
-func samePath(path, absolute string) bool {
-	abs, err := filepath.Abs(path)
-	return err == nil && absolute != "" && abs == absolute
+	left = s.caught.Pause()
+	if s.caught.Ended() {
+		err = ErrStopping
+	}
+	return left, func() { s.caught.Again(left) }, err
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
@@ -444,12 +396,13 @@ func (s *Starter) Run(ctx context.Context) error {
 		return err
 	}
 	run := func(ctx context.Context) error { return s.sup.Run(ctx, s.config.SignalOnTERM) }
-	if s.handed != nil {
+	if s.images.Last != nil {
 		run = s.goOn
 	}
 	err := run(ctx)
 	s.reports.onEvent.End()
-	s.endOrphans()
+	limit := cmp.Or(s.config.KillTimeout, orphanTime)
+	s.adopted.End(limit, report.Orphans(s.out, limit))
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()
@@ -466,6 +419,9 @@ func (s *Starter) Run(ctx context.Context) error {
 	return withFailure(err)
 }
 
+// orphanTime is KillTimeout for orphans, if there is none.
+const orphanTime = 10 * time.Second
+
 // Restart replaces the running generation by a new one, as HUP does. It blocks until
 // the new one is live, the attempt has failed, or ctx ends, which does not take the
 // request back; and while Run is not running. A request that comes while a generation
@@ -479,4 +435,27 @@ func (s *Starter) Restart(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Reopen opens the log file anew by its path, if another file stands there by now, or none, and
+// says what was done, or why there was nothing to do. It returns when all that was printed
+// before is in the old file. From then on this package writes to the new file, and so do
+// workers that are started later; those that run do with LogWorkers or PrefixOutput. The error
+// says why the old file stays in use, or that ctx has ended before it could be done.
+func (s *Starter) Reopen(ctx context.Context) (said string, err error) {
+	return s.out.Reopen(ctx, "reopening requested")
+}
+
+// Rollback gives the old generation, which stands by for KeepOld, all connections again, or
+// ends a canary. It does not wait for the workers that it tells to go. The error says why
+// there is no way back. It blocks while Run is not running, until ctx ends.
+func (s *Starter) Rollback(ctx context.Context) error {
+	return s.sup.Rollback(ctx, "rollback requested").Err
+}
+
+// Promote gives a canary all connections now, or tells an old generation that stands by to
+// go. It returns when the new generation is live. It blocks while Run is not running, until
+// ctx ends.
+func (s *Starter) Promote(ctx context.Context) error {
+	return s.sup.Promote(ctx, "promotion requested").Err
 }

@@ -60,7 +60,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 		for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
 			table[sig] = pass(sig)
 		}
-	case s.inInitsPlace():
+	case s.config.inInitsPlace():
 		for _, sig := range []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2} {
 			table[sig] = signalWorkers(sig)
 		}
@@ -77,9 +77,9 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 // reopening has the log file reopened, and what USR1 means otherwise done, too, if that is
 // for the workers.
 func (s *Starter) reopening(otherwise signals.Request) signals.Request {
-	forWorkers := s.inInitsPlace() && !s.config.Follow
+	forWorkers := s.config.inInitsPlace() && !s.config.Follow
 	return func(ctx context.Context, cause string) {
-		s.reopenOn(cause, forWorkers)
+		s.out.ReopenOn(cause, forWorkers)
 		if forWorkers {
 			otherwise(ctx, cause)
 		}

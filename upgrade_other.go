@@ -10,7 +10,6 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/handover"
 	"github.com/lestrrat/go-server-starter/internal/notify"
-	"github.com/lestrrat/go-server-starter/internal/runfile"
 )
 
 // ErrRehearsal is what Run returns in a rehearsal of Upgrade, which is for Linux only.
@@ -31,10 +30,6 @@ func (s *Starter) byClient(control.Request, string) control.Answer {
 }
 
 func raiseAgain(os.Signal) {}
-
-func (s *Starter) inherit() {}
-
-func (s *Starter) adoptPid(path string) (*runfile.PidFile, error) { return runfile.Hold(path) }
 
 func (s *Starter) adoptNotices() (*notify.Listener, error) { return nil, nil }
 

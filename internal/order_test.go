@@ -27,6 +27,7 @@ var storeys = [][]string{
 	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals", "internal/probe/wire"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline", "internal/prober"},
 	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/probe", "internal/monitor/collect"},
+	{"internal/survive"},
 	{"internal/handover"},
 	{"", "internal/monitor/metrics", "internal/monitor/web"}, // "" is package starter
 	{

@@ -63,7 +63,7 @@ type State struct {
 
 	Strangers []int // children that were there before the first worker
 
-	Commands *Commands // for events
+	Commands *report.HeldCommands // for events
 
 	Unit     int              // what the service manager takes the superdaemon for
 	UnitRest *report.UnitRest // nil: there is no more to say of that
@@ -88,14 +88,6 @@ type Image struct {
 type File struct {
 	Path string
 	FD   int
-}
-
-// Commands are those that are started for events.
-type Commands struct {
-	Running *proc.Handed // nil: none is
-	Since   time.Time
-	Waiting []report.Call
-	Dropped int // and not told yet
 }
 
 // encode writes a state.

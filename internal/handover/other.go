@@ -5,6 +5,9 @@ package handover
 import (
 	"errors"
 	"os"
+
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
 )
 
 // Inherited is a state that the last image has handed over to this one.
@@ -27,6 +30,12 @@ func Back(why error, _ Pause) error { return why }
 
 // Pause is for Linux only.
 type Pause func() (left []os.Signal, again func(), err error)
+
+// Adopt is for Linux only.
+func (*Images) Adopt(*output.Output) {}
+
+// HoldPid takes the pid file.
+func (*Images) HoldPid(path string) (*runfile.PidFile, error) { return runfile.Hold(path) }
 
 // Candidate is an image that has rehearsed.
 type Candidate struct{}

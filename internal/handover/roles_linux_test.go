@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -235,7 +236,7 @@ func TestAnImageAgreesToAllThatItKnows(t *testing.T) {
 	assert.True(t, c.Knows("Loop.Workers.KillAt"))
 	assert.False(t, c.Knows("Future"))
 	pid := c.process.Pid()
-	c.state.Commands = &Commands{Dropped: 1}
+	c.state.Commands = &report.HeldCommands{Dropped: 1}
 	assert.NoError(t, c.Agree())
 	assert.Equal(t, pid, c.process.Pid(), "it is not asked again")
 	c.knows = slices.DeleteFunc(c.knows, func(name string) bool { return name == "Commands.Dropped" })
@@ -258,7 +259,7 @@ func TestAnOldImageRehearsesAgain(t *testing.T) {
 	second := c.process.Pid()
 	require.NoError(t, c.Agree())
 	assert.Equal(t, second, c.process.Pid(), "there is nothing new")
-	c.state.Commands = &Commands{Dropped: 1}
+	c.state.Commands = &report.HeldCommands{Dropped: 1}
 	assert.EqualError(t, c.Agree(), "it has a field that this version does not know")
 }
 

@@ -30,6 +30,7 @@ type Output struct {
 	restore func()
 	saved   []int   // what those are while they are redirected
 	going   []*sink // see LetGo
+	relayed bool    // see Config
 }
 
 // lines are a writer and what waits to be written to it. Each writer has a queue of its
@@ -65,6 +66,7 @@ type Config struct {
 	Redirect bool   // points our own stdout and stderr to the log, too, until Close
 	Run      Runner // starts a log command
 	Held     *Held  // by the last image of this program; nil: there was none
+	Relayed  bool   // workers write by way of a Relay, and do not have the log themselves
 }
 
 // New makes an Output whose lines go to early while no log is open. name is what the
@@ -111,6 +113,7 @@ func (o *Output) Open(spec string, c Config) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.relayed = c.Relayed
 	o.log, o.sink, o.restore, o.saved = &lines{to: sink.file, form: form{Form: o.form}}, sink, restore, saved
 	return nil
 }

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,16 +18,68 @@ type Reopened struct {
 	Err     error  // why the old file is still written to, though another one should be
 }
 
-// Reopen opens the log file anew by its path, after what was printed before is written to
+// Reopen opens the log file anew by its path, if another file stands there by now, or none. It
+// prints what was done, after the words of cause, and returns that, or why there was nothing
+// to do. It blocks until what was printed before is in the old file. The error says why the
+// old file stays in use, or that ctx has ended before it could be done.
+func (o *Output) Reopen(ctx context.Context, cause string) (said string, err error) {
+	done := make(chan Reopened, 1)
+	o.reopenThen(func(r Reopened) {
+		r = o.withWorkers(r)
+		o.Log(r.Entry(cause + ": "))
+		done <- r
+	})
+	select {
+	case r := <-done:
+		return r.Text, r.Err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// errHangs is the answer to a client while the log takes nothing.
+var errHangs = errors.New("the log takes nothing just now; the file is reopened when it does")
+
+// answerTime is how long a client waits for that.
+const answerTime = 10 * time.Second
+
+// ReopenFor is Reopen for a client, which waits for 10 seconds at most.
+func (o *Output) ReopenFor(ctx context.Context, cause string) (said string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errHangs)
+	defer cancel()
+	return o.Reopen(ctx, cause)
+}
+
+// ReopenOn is Reopen for a signal. It does not block. Nothing is printed where there was nothing
+// to reopen if the signal is for the workers, too.
+func (o *Output) ReopenOn(cause string, forWorkers bool) {
+	o.reopenThen(func(r Reopened) {
+		if r.Changed || r.Err != nil || !forWorkers {
+			o.Log(o.withWorkers(r).Entry(cause + ": "))
+		}
+	})
+}
+
+// withWorkers adds what there is to know of workers.
+func (o *Output) withWorkers(r Reopened) Reopened {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.Changed && !o.relayed {
+		r.Text += "; workers that run write to the old one until they are restarted"
+	}
+	return r
+}
+
+// reopenThen opens the log file anew by its path, after what was printed before is written to
 // the old one, and then calls done from another goroutine. The rules are those of [Output.Open],
 // and a file that is not there is made. Our own lines, those that workers write by way of a
 // [Relay], and workers that are started from then on write to the new file. On an error
 // the old one stays in use. It never blocks.
-func (o *Output) Reopen(done func(Reopened)) {
+func (o *Output) reopenThen(done func(Reopened)) {
 	o.Do(func() { done(o.reopen()) })
 }
 
-// Renew is Reopen for a generation that begins: if another file stands at the path of the log, or
+// Renew is reopenThen for a generation that begins: if another file stands at the path of the log, or
 // none, that is opened, and a line says so. It blocks until then, but for [FlushTime] at most if
 // the log takes nothing.
 func (o *Output) Renew() {
@@ -34,7 +87,7 @@ func (o *Output) Renew() {
 		return
 	}
 	renewed := make(chan struct{})
-	o.Reopen(func(r Reopened) {
+	o.reopenThen(func(r Reopened) {
 		if r.Changed || r.Err != nil {
 			o.Log(r.Entry(""))
 		}

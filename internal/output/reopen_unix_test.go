@@ -20,7 +20,7 @@ import (
 // reopened is what comes of reopening, when that is done.
 func reopened(o *Output) Reopened {
 	done := make(chan Reopened)
-	o.Reopen(func(r Reopened) { done <- r })
+	o.reopenThen(func(r Reopened) { done <- r })
 	return <-done
 }
 
@@ -173,7 +173,7 @@ func TestLogThatHangsIsReopenedWhenItGoesOn(t *testing.T) {
 		o.Do(func() { <-stuck })
 		require.NoError(t, os.Rename(path, path+".1"))
 		began := time.Now()
-		o.Reopen(func(Reopened) {})
+		o.ReopenOn("received USR1", false)
 		assert.Zero(t, time.Since(began))
 		o.Renew()
 		assert.Equal(t, FlushTime, time.Since(began))
@@ -299,4 +299,71 @@ func TestJournalIsKnownByDeviceAndInode(t *testing.T) {
 	assert.Equal(t, "to the log\n", content(t, o.sink.spec), "which is no journal")
 	require.NoError(t, o.Close())
 	assert.Equal(t, "<4>one\n<6>two\n", content(t, f.Name()))
+}
+
+// Who asks is told what the log is told, and of workers that have the old file themselves.
+func TestReopeningIsAnswered(t *testing.T) {
+	t.Parallel()
+	const workers = "; workers that run write to the old one until they are restarted"
+	for name, relayed := range map[string]bool{workers: false, "": true} {
+		o, path := New(&lockedBuffer{}, "a test"), filepath.Join(t.TempDir(), "log")
+		require.NoError(t, o.Open(path, Config{Relayed: relayed}))
+		said, err := o.Reopen(t.Context(), "a request")
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprintf("nothing to reopen: %q is the file that the log is written to", path), said)
+		o.Flush()
+		assert.Equal(t, "a request: "+said+"\n", content(t, path))
+
+		require.NoError(t, os.Rename(path, path+".1"))
+		said, err = o.Reopen(t.Context(), "a request")
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprintf("%q is another file now, and the log is written to that%s", path, name), said)
+		o.Flush()
+		assert.Equal(t, "a request: "+said+"\n", content(t, path))
+
+		require.NoError(t, os.Rename(path, path+".2"))
+		require.NoError(t, os.Mkdir(path, 0o755))
+		said, err = o.Reopen(t.Context(), "a request")
+		assert.ErrorContains(t, err, "the log file cannot be reopened, and the old one stays in use: ")
+		assert.Empty(t, said)
+		o.Flush()
+		assert.Contains(t, content(t, path+".2"), "\na request: "+err.Error()+"\n")
+		require.NoError(t, o.Close())
+	}
+}
+
+// A signal that is for the workers, too, is not to be told of where there is no log file.
+func TestSignalThatIsForTheWorkersReopensQuietly(t *testing.T) {
+	t.Parallel()
+	o, path := openLog(t)
+	o.ReopenOn("received USR1", true)
+	o.ReopenOn("received USR1", false)
+	o.Flush()
+	assert.Equal(t, fmt.Sprintf("received USR1: nothing to reopen: %q is the file that the log is written to\n", path), content(t, path))
+	require.NoError(t, os.Rename(path, path+".1"))
+	o.ReopenOn("received USR1", true)
+	o.Flush()
+	assert.Equal(t, fmt.Sprintf("received USR1: %q is another file now, and the log is written to that; workers that run write to the old one until they are restarted\n", path), content(t, path))
+	require.NoError(t, os.Rename(path, path+".2"))
+	require.NoError(t, os.Mkdir(path, 0o755))
+	o.ReopenOn("received USR1", true)
+	o.Flush()
+	assert.Contains(t, content(t, path+".2"), "\nreceived USR1: the log file cannot be reopened, and the old one stays in use: ")
+}
+
+func TestClientDoesNotWaitForALogThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, path := openLog(t)
+		stuck := make(chan struct{})
+		o.Do(func() { <-stuck })
+		require.NoError(t, os.Rename(path, path+".1"))
+		began := time.Now()
+		_, err := o.ReopenFor(t.Context(), "a request")
+		assert.EqualError(t, err, "the log takes nothing just now; the file is reopened when it does")
+		assert.Equal(t, 10*time.Second, time.Since(began))
+		close(stuck)
+		synctest.Wait()
+		assert.FileExists(t, path)
+	})
 }

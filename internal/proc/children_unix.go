@@ -47,9 +47,8 @@ func (r *registry) waitedFor(pid int) {
 	}
 }
 
-// AdoptOrphans waits for the orphans that come to this process until stop is called. They
-// come to PID 1, and to any other process only if it asks for that, as subreaper says.
-func AdoptOrphans(subreaper bool) (stop func(), err error) {
+// adoptOrphans waits for the orphans that come to this process until stop is called.
+func adoptOrphans(subreaper bool) (stop func(), err error) {
 	undo := func() {}
 	if subreaper {
 		if undo, err = becomeSubreaper(); err != nil {

@@ -25,5 +25,5 @@ func (*Leftovers) Wait() {}
 // Strangers are not known here.
 func Strangers() []int { return nil }
 
-// EndOrphans does nothing: this system has no subreapers, and no superdaemon as PID 1.
-func EndOrphans([]int, time.Duration, func([]int, os.Signal)) {}
+// endOrphans does nothing: this system has no subreapers, and no superdaemon as PID 1.
+func endOrphans([]int, time.Duration, func([]int, os.Signal)) {}

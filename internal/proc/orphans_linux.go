@@ -45,14 +45,11 @@ func (r *registry) signalStrangers(sig syscall.Signal, spare, others []int) (lef
 	return left, signalled
 }
 
-// killedTime is how long EndOrphans waits for what it has killed.
+// killedTime is how long endOrphans waits for what it has killed.
 const killedTime = time.Second
 
-// EndOrphans sends TERM to the orphans that this process has adopted, and to what they leave
-// behind in turn, and KILL to those that are still there after limit. It blocks until none is
-// there, but for limit and a second at most. tell is called with those that were sent a
-// signal. AdoptOrphans has to wait for them. Children in spare are left alone.
-func EndOrphans(spare []int, limit time.Duration, tell func(pids []int, sig os.Signal)) {
+// endOrphans is Orphans.End. Children in spare are left alone.
+func endOrphans(spare []int, limit time.Duration, tell func(pids []int, sig os.Signal)) {
 	start := time.Now()
 	for _, stage := range []struct {
 		sig   syscall.Signal

@@ -19,12 +19,12 @@ const orphans = 200
 // beReaper adopts orphans that end at the same time as its own children, and says what
 // has become of all.
 func beReaper() {
-	stop, err := AdoptOrphans(true)
+	adopted, err := AdoptOrphans(true, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer stop()
+	defer adopted.Stop()
 	gate, opener, _ := os.Pipe()
 	// Their parent leaves before they can.
 	mother, err := Start(Command{Args: []string{"/bin/sh", "-c",

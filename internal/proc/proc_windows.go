@@ -21,8 +21,8 @@ func StartContext(_ context.Context, c Command) (*Process, error) { return Start
 // SealInherited does nothing: no worker is ever started.
 func SealInherited() error { return nil }
 
-// AdoptOrphans says that only Linux knows subreapers.
-func AdoptOrphans(bool) (stop func(), err error) {
+// adoptOrphans says that only Linux knows subreapers.
+func adoptOrphans(bool) (stop func(), err error) {
 	return nil, fmt.Errorf("cannot become a subreaper: %w: only Linux has them", errors.ErrUnsupported)
 }
 

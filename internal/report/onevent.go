@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
@@ -229,6 +230,14 @@ func (o *OnEvent) End() {
 // Handed is what an OnEvent hands over to that of another image of this program.
 type Handed struct {
 	Running Running // nil: none is
+	Since   time.Time
+	Waiting []Call
+	Dropped int // and not told yet
+}
+
+// HeldCommands are a Handed in the state of an image.
+type HeldCommands struct {
+	Running *proc.Handed // nil: none is
 	Since   time.Time
 	Waiting []Call
 	Dropped int // and not told yet

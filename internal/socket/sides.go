@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -194,4 +195,25 @@ func (s *Set) drain(waiting func() (int, error)) (left int, err error) {
 		}
 	}
 	return 0, nil
+}
+
+// GiveSides has each TCP port have two sides. Other sockets have one, for all generations.
+// The error says of which that cannot be, and whether there is no port at all.
+func GiveSides(specs []Spec) error {
+	var faults []error
+	sided := false
+	for i := range specs {
+		s := &specs[i]
+		if !s.Taken && !s.UDP && s.Path == "" {
+			s.Reuseport, s.Sided = true, true
+		}
+		sided = sided || s.IsTCP()
+		if s.Taken && s.IsTCP() {
+			faults = append(faults, fmt.Errorf("socket %q: blue/green needs a second set of it, which cannot be made for a TCP socket that was passed to us", s.Text))
+		}
+	}
+	if !sided && len(specs) > 0 {
+		faults = append(faults, errors.New("blue/green needs a TCP port: paths and UDP ports are shared by all generations"))
+	}
+	return errors.Join(faults...)
 }

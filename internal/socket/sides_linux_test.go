@@ -3,7 +3,9 @@ package socket
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -304,4 +306,36 @@ func TestConnectionsToASideAreCounted(t *testing.T) {
 	defer conn.Close()
 	require.Eventually(t, func() bool { return later() == 1 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, 20, counted())
+}
+
+func TestPortsOfTCPAreGivenSides(t *testing.T) {
+	t.Parallel()
+	passed := givenListener(t, unix.AF_INET, loopback())
+	path := filepath.Join(shortDir(t), "s")
+	for name, c := range map[string]struct {
+		ports, paths []string
+		sided        []bool
+		fault        string
+	}{
+		"none":       {},
+		"all":        {[]string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{path}, []bool{true, false, false}, ""},
+		"no port":    {[]string{"127.0.0.1:u0"}, []string{path}, []bool{false, false}, "blue/green needs a TCP port: paths and UDP ports are shared by all generations"},
+		"passed one": {[]string{fmt.Sprintf("fd://%d", passed)}, nil, []bool{false}, fmt.Sprintf(`socket "fd://%d": blue/green needs a second set of it, which cannot be made for a TCP socket that was passed to us`, passed)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			specs, err := Parse(c.ports, c.paths)
+			require.NoError(t, err)
+			if err := GiveSides(specs); c.fault == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.EqualError(t, err, c.fault)
+			}
+			var sided []bool
+			for _, s := range specs {
+				sided = append(sided, s.Sided)
+				assert.Equal(t, s.Sided, s.Reuseport)
+			}
+			assert.Equal(t, c.sided, sided)
+		})
+	}
 }

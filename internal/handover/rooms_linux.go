@@ -1,0 +1,196 @@
+package handover
+
+import (
+	"slices"
+
+	"github.com/lestrrat/go-server-starter/internal/control"
+	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/output"
+	"github.com/lestrrat/go-server-starter/internal/probe"
+	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/report"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/survive"
+)
+
+// Handing is a state for which rooms are asked what they have.
+type Handing struct {
+	*State
+	// Knows tells that the image knows a field of the state.
+	Knows func(field string) bool
+
+	// children put processes into the state, as they are by then: while they are waited for
+	// one may end.
+	children []func()
+}
+
+// Room puts what something has into a state, and nothing changes that until again is called,
+// which has it go on in this image. again may be nil; it is called after an error, too.
+type Room func(*Handing) (again func(), err error)
+
+// HandOver executes the candidate with what the rooms have, which are asked in their order. It
+// returns only if that fails: then they go on, the last one first. pause is that of Exec.
+func (c *Candidate) HandOver(rooms []Room, pause Pause) error {
+	var goOn []func()
+	defer func() {
+		for _, again := range slices.Backward(goOn) {
+			again()
+		}
+	}()
+	h := &Handing{State: c.state, Knows: c.Knows}
+	for _, room := range rooms {
+		again, err := room(h)
+		if again != nil {
+			goOn = append(goOn, again)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	h.handChildren()
+	if err := c.Agree(); err != nil {
+		return err
+	}
+	release, err := proc.HoldWaits()
+	if err != nil {
+		return err
+	}
+	goOn = append(goOn, release)
+	h.handChildren()
+	return c.Exec(pause)
+}
+
+func (h *Handing) handChildren() {
+	for _, hand := range h.children {
+		hand()
+	}
+}
+
+// Loop is the room of the supervisor, which stands still.
+func Loop(f *supervise.Frozen, workers []supervise.Process) Room {
+	return func(h *Handing) (func(), error) {
+		h.State.Loop = f
+		h.children = append(h.children, func() {
+			h.Processes = nil
+			for _, p := range workers {
+				h.Processes = append(h.Processes, p.(*proc.Process).Hand())
+			}
+		})
+		return nil, nil
+	}
+}
+
+// Asker is the room of what asks workers.
+func Asker(a *probe.Asker) Room {
+	return func(*Handing) (func(), error) { return a.Hand(), nil }
+}
+
+// ForEvents is the room of the commands for events.
+func ForEvents(o *report.OnEvent) Room {
+	return func(h *Handing) (func(), error) {
+		commands, again := o.Hand()
+		h.children = append(h.children, func() { h.Commands = commands.Held() })
+		return again, nil
+	}
+}
+
+// Manager is the room of the service manager.
+func Manager(m *report.Manager) Room {
+	return func(h *Handing) (again func(), err error) {
+		h.Unit, h.UnitRest, again = m.HandsOver()
+		return again, nil
+	}
+}
+
+// Survivors is the room of what a superdaemon has left that was killed.
+func Survivors(s *survive.Survivors) Room {
+	return func(h *Handing) (func(), error) {
+		left, again := s.Hand()
+		h.Kept, h.Orphans = left.Kept, left.Orphans
+		return again, nil
+	}
+}
+
+// Status is the room of the status file, in which all is by then that is to be there.
+func Status(f *report.StatusFile) Room {
+	return func(*Handing) (func(), error) { f.Flush(); return nil, nil }
+}
+
+// Sockets is the room of the listening sockets.
+func Sockets(set *socket.Set) Room {
+	return func(h *Handing) (func(), error) {
+		h.State.Sockets = HeldSockets(set, h.Knows("Sockets.Nonblock"))
+		return nil, nil
+	}
+}
+
+// HeldSockets are the sockets with their options, if the image knows of them.
+func HeldSockets(set *socket.Set, options bool) []*socket.Held {
+	all := set.Hand()
+	for _, h := range all {
+		h.Nonblock = h.Nonblock && options
+	}
+	return all
+}
+
+// Notices is the room of the notify socket; nil: there is none.
+func Notices(l *notify.Listener) Room {
+	return func(h *Handing) (again func(), err error) {
+		if h.Notify = nil; l != nil {
+			h.Notify, again, err = l.Hand()
+		}
+		return again, err
+	}
+}
+
+// Control is the room of the control socket; nil: there is none.
+func Control(s *control.Server) Room {
+	return func(h *Handing) (again func(), err error) {
+		if h.State.Control = nil; s != nil {
+			h.State.Control, again, err = s.Hand(h.Knows("Control.Clients"))
+		}
+		return again, err
+	}
+}
+
+// Output is the room of all that is written.
+func Output(o *output.Output) Room {
+	return func(h *Handing) (func(), error) {
+		held, again := o.Hand()
+		h.State.Output = held
+		var logger *proc.Process
+		if held.Command != nil {
+			logger = taken(held.Command)
+		}
+		going := make([]*proc.Process, len(held.Going))
+		for i, c := range held.Going {
+			going[i] = taken(c)
+		}
+		h.children = append(h.children, func() {
+			if logger != nil {
+				handed := logger.Hand()
+				h.Logger = &handed
+			}
+			h.Going = nil
+			for _, p := range going {
+				handed := proc.Handed{}
+				if p != nil {
+					handed = p.Hand()
+				}
+				h.Going = append(h.Going, handed)
+			}
+		})
+		return again, nil
+	}
+}
+
+// taken is the process of a log command, which the state has by itself; nil: it does not run.
+func taken(c *output.HeldCommand) *proc.Process {
+	if c.Process == nil {
+		return nil
+	}
+	p := c.Process.(*proc.Process)
+	c.Process = nil
+	return p
+}
