@@ -20,14 +20,14 @@ type Reopened struct {
 
 // Reopen opens the log file anew by its path, if another file stands there by now, or none. It
 // prints what was done, after the words of cause, and returns that, or why there was nothing
-// to do. It blocks until what was printed before is in the old file. The error says why the
-// old file stays in use, or that ctx has ended before it could be done.
+// to do. It blocks until what was printed before is in the old file, and that in the new one.
+// The error says why the old file stays in use, or that ctx has ended before it could be done.
 func (o *Output) Reopen(ctx context.Context, cause string) (said string, err error) {
 	done := make(chan Reopened, 1)
 	o.reopenThen(func(r Reopened) {
 		r = o.withWorkers(r)
 		o.Log(r.Entry(cause + ": "))
-		done <- r
+		o.Do(func() { done <- r }) // when that can be read
 	})
 	select {
 	case r := <-done:
