@@ -232,6 +232,21 @@ func TestWorkerThatIsTooLargeFromTheStartIsToldOnce(t *testing.T) {
 	})
 }
 
+// One that is as large as it may be from the start is not too large from the start; one that is
+// too large from the start has grown when it is twice as large.
+func TestWorkerThatGrowsFromTheLimit(t *testing.T) {
+	t.Parallel()
+	for limit, grows := range map[int64]int64{100: 50, 50: 100} {
+		simulate(t, Config{Renewal: Renewal{MaxMemory: limit}}, nil, func(w *world) {
+			w.sleep(time.Minute)
+			require.Len(t, w.procs, 1)
+			w.locked(func() { w.memory[100] = grows })
+			w.sleep(10 * time.Second)
+			assert.Len(t, w.procs, 2, "limit %d", limit)
+		})
+	}
+}
+
 func TestLiveWorkerThatFailsItsProbeHangs(t *testing.T) {
 	c := Config{Proof: Probed(5 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true}}
 	apart(t, c, func(w *world, x *traffic) {
