@@ -334,3 +334,21 @@ func TestRollingByReadiness(t *testing.T) {
 		assert.Equal(t, []string{"2.1", "2.2", "3.0"}, w.served())
 	})
 }
+
+// A worker whose slot is not wanted any more when it has proved itself takes nothing over.
+func TestSlotThatIsGivenUpInARollingRestart(t *testing.T) {
+	t.Parallel()
+	simulate(t, Config{Workers: 2, Replace: Rolling(2)}, nil, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		w.sleep(900 * time.Millisecond)
+		require.Len(t, w.procs, 4)
+		w.locked(func() { w.blockOn = 200 * time.Millisecond }) // both are proven meanwhile
+		w.resize(-1)
+		w.sleep(time.Second)
+		require.Len(t, seen[TookOver](w), 1)
+		assert.Equal(t, w.worker(2, 0).id, seen[TookOver](w)[0].Worker)
+		w.goes()
+		assert.Equal(t, []string{"2.0"}, w.lives())
+	})
+}

@@ -45,6 +45,24 @@ func TestNewGenerationGetsNoConnectionUntilItIsProven(t *testing.T) {
 	})
 }
 
+// It is told for how long the old generation stands by.
+func TestOldGenerationStandsByIsTold(t *testing.T) {
+	for _, keep := range []time.Duration{0, time.Minute} {
+		t.Run(keep.String(), func(t *testing.T) {
+			apart(t, Config{KeepOld: keep}, func(w *world, x *traffic) {
+				w.restart()
+				w.sleep(2 * time.Second)
+				went := seen[WentLive](w)
+				require.Len(t, went, 2)
+				for i, e := range went {
+					assert.Equal(t, i > 0 && keep > 0, e.Standby)
+					assert.Equal(t, time.Duration(i)*keep, e.Delay)
+				}
+			})
+		})
+	}
+}
+
 func TestCanary(t *testing.T) {
 	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
 		assert.Empty(t, seen[Canary](w), "the first one gets all")
