@@ -128,6 +128,8 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint32(73400357), []byte("&0\xa2A0A1A00"))
 	// A worker that hangs has its successor when another one has just died.
 	f.Add(uint32(939524203), []byte("9\xf2\xf2000000\xf289\xf2\xc5\x00fP\x16%\x87\xaf\xb3+\xc8/\x8f&2922222!9000000000"))
+	// A worker whose successor had ended was told to go while a restart waited for a side.
+	f.Add(uint32(939524037), []byte("9A0A\xf29&0A"))
 	f.Fuzz(func(t *testing.T, options uint32, script []byte) {
 		if len(script) > 64 {
 			return

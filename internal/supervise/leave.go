@@ -17,11 +17,15 @@ func (l *loop) retire() {
 	ripe := func(w *worker) bool {
 		return w.waits() && !w.retireAt.IsZero() && l.due(w.retireAt) && !l.waitsForQueue(w)
 	}
-	if len(list(l.those(retired), ripe)) == 0 || !l.canDoWithout() {
+	if len(list(l.those(retired), ripe)) == 0 {
+		return
+	}
+	free := [2]bool{l.canDoWithout(0), l.canDoWithout(1)}
+	if !free[0] && !free[1] {
 		return
 	}
 	for _, sig := range []os.Signal{l.HungSignal, l.RetireSignal, l.AbortSignal} {
-		by := func(w *worker) bool { return ripe(w) && l.signalFor(w) == sig }
+		by := func(w *worker) bool { return free[w.side] && ripe(w) && l.signalFor(w) == sig }
 		if going := list(l.those(retired), by); len(going) > 0 {
 			l.tell(Retiring{going, sig})
 		}

@@ -354,7 +354,7 @@ func (l *loop) endStandby() {
 	if l.wanted && !l.due(l.standbyEnds) {
 		l.endStandbyNow(Worker{})
 	}
-	if !l.due(l.standbyEnds) || !l.sides.each[g.side].drained || !l.canDoWithout() {
+	if !l.due(l.standbyEnds) || !l.sides.each[g.side].drained || !l.canDoWithout(g.side) {
 		return
 	}
 	l.standby = nil
@@ -364,10 +364,10 @@ func (l *loop) endStandby() {
 	}
 }
 
-// canDoWithout tells that old workers may be told to go: the live generation is whole, or those
-// have no connections, and are in the way of the generation that is to mend it.
-func (l *loop) canDoWithout() bool {
-	return l.live.intact(l.sizes.size) || l.Traffic != nil && l.wanted && l.live.anyProven()
+// canDoWithout tells that old workers of a side may be told to go: the live generation is whole,
+// or those have no connections, and are in the way of the generation that is to mend it.
+func (l *loop) canDoWithout(side int) bool {
+	return l.live.intact(l.sizes.size) || l.Traffic != nil && side != l.live.side && l.wanted && l.live.anyProven()
 }
 
 // endStandbyNow tells that there is no way back.

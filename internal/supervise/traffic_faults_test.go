@@ -94,3 +94,29 @@ func TestSideIsNotFreeInTheNextImageBeforeWhatIsLeftBehindHasGone(t *testing.T) 
 		assert.Equal(t, 3, w.generation)
 	})
 }
+
+// A worker whose successor has ended stays until another one serves in its slot, also while a
+// restart waits for the sockets of workers that have no connections.
+func TestWorkerWhoseSuccessorEndsStays(t *testing.T) {
+	t.Parallel()
+	c := Config{Workers: 2, Renewal: Renewal{MaxAge: 10 * time.Second}}
+	simulate(t, c, func(w *world) { w.traffic, w.settings.KillOldDelay = &traffic{}, 2*time.Second }, func(w *world) {
+		w.sleep(2 * time.Second)
+		w.restart()
+		w.sleep(5 * time.Second)
+		require.True(t, w.worker(1, 0).told(), "it has the sockets of the next generation")
+		for len(seen[Renewed](w)) == 0 {
+			w.sleep(100 * time.Millisecond)
+		}
+		renewed := seen[Renewed](w)[0]
+		old, successor := w.process(renewed.Old.Pid), w.process(renewed.Pid)
+		w.restart()
+		w.sleep(1500 * time.Millisecond)
+		require.Len(t, seen[SideBusy](w), 1)
+		w.exit(successor, broken)
+		w.sleep(900 * time.Millisecond)
+		assert.False(t, old.told(), "nobody else serves in its slot")
+		w.sleep(200 * time.Millisecond)
+		assert.True(t, old.told())
+	})
+}
