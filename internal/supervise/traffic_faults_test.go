@@ -120,3 +120,22 @@ func TestWorkerWhoseSuccessorEndsStays(t *testing.T) {
 		assert.True(t, old.told())
 	})
 }
+
+// A worker that has a successor already stays for what waits on its side when its generation is
+// replaced before it was told to go.
+func TestReplacedWorkerWaitsForItsSide(t *testing.T) {
+	t.Parallel()
+	prepare := func(w *world) { w.traffic, w.settings.KillOldDelay = &traffic{slow: 10 * time.Second}, 3*time.Second }
+	simulate(t, Config{Renewal: Renewal{MaxAge: 10 * time.Second}}, prepare, func(w *world) {
+		for len(seen[Renewed](w)) == 0 {
+			w.sleep(100 * time.Millisecond)
+		}
+		old := w.process(seen[Renewed](w)[0].Old.Pid)
+		w.restart()
+		w.sleep(5 * time.Second)
+		require.Equal(t, 2, w.status().Generation)
+		assert.False(t, old.told())
+		w.sleep(7 * time.Second)
+		assert.True(t, old.told())
+	})
+}

@@ -42,6 +42,7 @@ func TestNewGenerationGetsNoConnectionUntilItIsProven(t *testing.T) {
 		w.restart()
 		w.sleep(time.Second)
 		assert.Equal(t, [2]int{All, 0}, x.shares(), "and back")
+		assert.Empty(t, seen[Cleared](w), "nothing has waited")
 	})
 }
 
