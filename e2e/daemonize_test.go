@@ -43,7 +43,7 @@ func TestDaemonizeReadyReturnsWhenTheFirstGenerationServes(t *testing.T) {
 
 func TestDaemonizeReadyTellsWhyTheFirstGenerationFailed(t *testing.T) {
 	t.Parallel()
-	for options, tried := range map[string]int{"--interval=1": 1, "--interval=0.1 --attempts=3": 3} {
+	for options, tried := range map[string]int{"--interval=1": 1, "--interval=0.5 --attempts=3": 3} {
 		dir := tempDir(t)
 		args := append(strings.Fields(options), "--daemonize=ready", "--log-file=log", "--pid-file=pid", "--", "/bin/sh", "-c", "echo no database >&2; exit 3")
 		code, printed := command(t, dir, ours, args...)

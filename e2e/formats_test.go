@@ -146,7 +146,7 @@ func TestLevelsForTheJournal(t *testing.T) {
 	require.NoError(t, syscall.Fstat(int(journal.Fd()), &st))
 	run := func(stream string, options ...string) string {
 		require.NoError(t, journal.Truncate(0))
-		c := exec.Command(ours, append(append([]string{"--interval=0.1", "--attempts=1"}, options...), "--", "/bin/sh", "-c", "exit 3")...)
+		c := exec.Command(ours, append(append([]string{"--interval=30", "--attempts=1"}, options...), "--", "/bin/sh", "-c", "exit 3")...)
 		c.Dir, c.Env, c.Stderr = dir, append(os.Environ(), "JOURNAL_STREAM="+stream), journal
 		_, err := journal.Seek(0, 0)
 		require.NoError(t, err)

@@ -367,7 +367,7 @@ func (l *loop) endStandby() {
 // canDoWithout tells that old workers of a side may be told to go: the live generation is whole,
 // or those have no connections, and are in the way of the generation that is to mend it.
 func (l *loop) canDoWithout(side int) bool {
-	return l.live.intact(l.sizes.size) || l.Traffic != nil && side != l.live.side && l.wanted && l.live.anyProven()
+	return l.live.intact(l.sizes.size) || side != l.live.side && l.wanted && l.live.anyProven()
 }
 
 // endStandbyNow tells that there is no way back.

@@ -139,3 +139,23 @@ func TestReplacedWorkerWaitsForItsSide(t *testing.T) {
 		assert.True(t, old.told())
 	})
 }
+
+// A generation that only waits for its delay is no way back that has ended.
+func TestDelayIsNoStandby(t *testing.T) {
+	for _, keep := range []time.Duration{0, time.Minute} {
+		t.Run(keep.String(), func(t *testing.T) {
+			t.Parallel()
+			prepare := func(w *world) { w.traffic, w.settings.KillOldDelay = &traffic{}, 10*time.Second }
+			simulate(t, Config{KeepOld: keep}, prepare, func(w *world) {
+				w.sleep(2 * time.Second)
+				w.restart()
+				w.sleep(2 * time.Second)
+				require.False(t, w.worker(1, 0).told())
+				w.restart()
+				w.sleep(time.Second)
+				assert.True(t, w.worker(1, 0).told(), "the next one is to have its sockets")
+				assert.Len(t, seen[StandbyOver](w), min(1, int(keep)))
+			})
+		})
+	}
+}
