@@ -229,6 +229,8 @@ func (w *world) Hear(e Event) {
 			w.shrunk[slot] = true
 		}
 		w.workers = e.Workers
+	case SideBusy:
+		assert.NotEmpty(w.t, e.Workers)
 	case StopDelayed:
 		w.stopping = true
 	case StopAsked:
