@@ -302,7 +302,9 @@ func TestEventsAreFollowed(t *testing.T) {
 	code, printed := d.ask("--restart", "--drained")
 	require.Zero(t, code, printed)
 	d.upgraded()
-	seesIn(t, stdout.String, 1, ` missed: `)
+	eventually(t, func() bool { return strings.Contains(stdout.String(), " missed: ") }, func() string {
+		return "it does not go on:\n" + stdout.String() + stderr.String()
+	})
 	code, printed = d.ask("--restart", "--drained")
 	require.Zero(t, code, printed)
 	code, printed = d.ask("--stop")
