@@ -86,7 +86,7 @@ func (a *Superdaemon) again(ctx context.Context) (*Superdaemon, error) {
 		return nil, errEnded
 	case err != nil:
 		return nil, err
-	case next.Status.Pid != a.Status.Pid || !next.Status.Started.Equal(a.Status.Started):
+	case !a.isThat(next):
 		next.Close()
 		return nil, errEnded
 	}

@@ -23,7 +23,15 @@ type Superdaemon struct {
 	*control.Client
 	Status *control.Status
 	path   string
-	since  []heard // events that came before the status
+	since  []heard   // events that came before the status
+	called time.Time // when the status came
+}
+
+// isThat tells that the next connection is to the same superdaemon, which has been up for as
+// much longer as has passed. When it was started is no sign: the clock may have been set.
+func (a *Superdaemon) isThat(next *Superdaemon) bool {
+	longer := next.called.Sub(a.called) - handshakeTime // an answer may be as late as that
+	return next.Status.Pid == a.Status.Pid && next.Status.Uptime >= a.Status.Uptime+longer.Seconds()
 }
 
 // heard is an event, and its line as it has come.
@@ -95,7 +103,7 @@ func call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 		return nil, err
 	}
 	answer.Status.Name = text.Line(cmp.Or(answer.Status.Name, name))
-	return &Superdaemon{c, answer.Status, path, since}, nil
+	return &Superdaemon{c, answer.Status, path, since, time.Now()}, nil
 }
 
 // nobody is control.ErrNobody with the name of the missing superdaemon.
@@ -321,7 +329,7 @@ func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
 		return false
 	}
 	a.Client.Close()
-	a.Client, a.Status, a.since = next.Client, next.Status, next.since
+	a.Client, a.Status, a.since, a.called = next.Client, next.Status, next.since, next.called
 	p.goesOn(a.Status)
 	return true
 }
