@@ -58,6 +58,22 @@ func TestGenerationsOfAnotherSuperdaemon(t *testing.T) {
 	assert.True(t, all[1].Gone.IsZero())
 }
 
+// A start at another time is that of another superdaemon, as in a container where each is process
+// 1, unless the uptime goes on: then the clock was set.
+func TestSuperdaemonIsTheSameThoughTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	for uptime, gone := range map[float64]bool{2: true, 65: false} {
+		h := &history{}
+		s := &control.Status{Pid: 1, Started: at(0), Uptime: 5, Generation: 1, Workers: []control.Worker{
+			{ID: control.ID{Generation: 1, Pid: 10}, State: supervise.StateLive, Age: 1},
+		}}
+		h.restate(s, at(5))
+		s.Started, s.Uptime = at(3600), uptime
+		h.restate(s, at(65))
+		assert.Equal(t, gone, !h.view()[0].Gone.IsZero(), "up %v s", uptime)
+	}
+}
+
 // What events tell of that were missed is seen in the status, and a status that is older than
 // an event does not end anything for good.
 func TestStatusMendsHistory(t *testing.T) {
