@@ -439,7 +439,7 @@ func (s *Starter) Restart(ctx context.Context) error {
 
 // Reopen opens the log file anew by its path, if another file stands there by now, or none, and
 // says what was done, or why there was nothing to do. It returns when all that was printed
-// before is in the old file. From then on this package writes to the new file, and so do
+// before is in the old file, and that in the new one. From then on this package writes to the new file, and so do
 // workers that are started later; those that run do with LogWorkers or PrefixOutput. The error
 // says why the old file stays in use, or that ctx has ended before it could be done.
 func (s *Starter) Reopen(ctx context.Context) (said string, err error) {

@@ -325,7 +325,7 @@ func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
 		return false
 	}
 	next, err := Call(ctx, a.Status.Name, a.path, true)
-	if err != nil || next.Status.Pid != a.Status.Pid {
+	if err != nil || !a.isThat(next) {
 		return false
 	}
 	a.Client.Close()

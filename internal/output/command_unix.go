@@ -115,7 +115,7 @@ func (c *command) keep(p Process) {
 	}
 }
 
-// end is for when there is to be no other run. Who hands it over finds it whole, or over.
+// end is for when there is to be no other run. With the lock it is handed over whole, or not at all.
 func (c *command) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -447,7 +447,7 @@ func (l *loop) onRollback(m rollbackAsked) {
 func (l *loop) noWay() string {
 	switch {
 	case l.Traffic == nil:
-		return "generations share their sockets, as they are not blue and green"
+		return "generations share their sockets; a way back needs blue/green"
 	case l.live == nil:
 		return "none is live"
 	case l.starting != nil:

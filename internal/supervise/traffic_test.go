@@ -413,7 +413,7 @@ func TestNextImageWithoutTraffic(t *testing.T) {
 			w.sleep(time.Second)
 			assert.True(t, w.worker(1, 0).told(), "nobody can go back to it")
 			assert.False(t, w.worker(2, 0).told())
-			assert.EqualError(t, w.sup.Rollback(w.t.Context(), "test").Err, "there is no generation to go back to: generations share their sockets, as they are not blue and green")
+			assert.EqualError(t, w.sup.Rollback(w.t.Context(), "test").Err, "there is no generation to go back to: generations share their sockets; a way back needs blue/green")
 		})
 	})
 	t.Run("old workers accept what waits for them", func(t *testing.T) {
