@@ -45,6 +45,7 @@ type world struct {
 	failed    bool         // it ends by itself
 	gaveUp    map[int]bool // attempts that failed
 	tally     Tally
+	tallies   int          // how often settle has run
 	begun     map[int]bool // generations
 	asked     int          // restarts
 	answered  int          // of them
@@ -185,6 +186,7 @@ func (w *world) Spawn(generation, slot, side int) (Process, Settings, error) {
 func (w *world) Hear(e Event) {
 	if tally, is := e.(Tally); is {
 		w.tally = tally
+		w.tallies++
 		return
 	}
 	if w.blockOn > 0 {
@@ -344,7 +346,9 @@ func (w *world) exitLate(p *fakeProc, status int, late time.Duration) {
 	w.locked(func() { p.reaped = true })
 	p.exit <- status
 	synctest.Wait()
-	w.checkServing()
+	if w.sup.config.Workers < many { // else it may rest first
+		w.checkServing()
+	}
 }
 
 func (w *world) alive() []*fakeProc {

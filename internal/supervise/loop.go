@@ -111,10 +111,10 @@ type loop struct {
 	done  chan struct{}
 	timer *time.Timer
 
-	now      time.Time     // of the message or alarm being handled
-	alarm    time.Time     // when settle has to look again; zero: at the next message
-	deadline time.Time     // see Tally
-	resting  time.Duration // see rest
+	now      time.Time // of the message or alarm being handled
+	alarm    time.Time // when settle has to look again; zero: at the next message
+	deadline time.Time // see Tally
+	settled  time.Time // when settle last ran
 	settings Settings
 
 	began       time.Time
@@ -200,7 +200,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		l.settle()
 		l.freeze()
 		l.tell(l.tally())
-		l.rest(clock().Sub(l.now))
+		l.settled = clock()
 	}
 	if l.Follow && l.ending.err == nil && l.last.Status != 0 {
 		l.last.Last = true
@@ -210,28 +210,28 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 }
 
 // To settle takes the longer the more workers there are, and a restart brings several messages
-// of each. So if it has taken longer than dear, messages are gathered for restFactor times as
-// long before the next time.
+// of each. So with many workers some time passes from one time to the next.
 const (
-	dear       = 100 * time.Microsecond
-	restFactor = 20
-	maxRest    = 20 * time.Millisecond
+	many          = 250
+	restPerWorker = 20 * time.Microsecond
+	maxRest       = 20 * time.Millisecond
 )
 
-// rest has the next messages gathered if to settle has taken long.
-func (l *loop) rest(took time.Duration) {
-	l.resting = 0
-	if took > dear {
-		l.resting = min(restFactor*took, maxRest)
+// rest is how long messages are gathered since settle ran.
+func (l *loop) rest() time.Duration {
+	if l.pending < many {
+		return 0
 	}
+	return min(time.Duration(l.pending)*restPerWorker, maxRest)
 }
 
-// gather handles the messages that come while the loop rests.
+// gather handles the messages that come until the loop has rested.
 func (l *loop) gather() {
-	if l.resting == 0 {
+	rest := l.settled.Add(l.rest()).Sub(clock())
+	if rest <= 0 {
 		return
 	}
-	over := time.After(l.resting)
+	over := time.After(rest)
 	for {
 		select {
 		case m := <-l.mail:

@@ -1,0 +1,56 @@
+package supervise
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A worker that dies has its successor at once, however many others there are; of many that
+// die one after the other each has it in no time, and yet the loop does not look at all of
+// them once for each: with thousands that would take seconds.
+func TestOneOfManyAndMany(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		workers int
+		late    time.Duration // at most, and some of them are
+		settles int           // at most: by itself one for each that ends, and one for each that is started
+	}{
+		{many - 1, 0, 200},
+		{many, many * restPerWorker, 100/5 + 2},
+		{4000, maxRest, 100/20 + 2},
+	} {
+		t.Run(fmt.Sprint(c.workers), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, Config{Workers: c.workers, Interval: time.Second}, nil, func(w *world) {
+				w.sleep(time.Minute)
+				first := w.alive()[0]
+				w.exit(first, 1)
+				w.sleep(0)
+				assert.Len(t, w.alive(), c.workers, "a lone one is replaced at once")
+
+				w.sleep(time.Minute)
+				before, ended := w.tallies, map[int]time.Time{}
+				for _, p := range w.alive()[:100] {
+					ended[p.id.Slot] = time.Now()
+					w.exit(p, 1)
+					w.sleep(time.Millisecond)
+				}
+				w.sleep(c.late)
+				w.checkServing()
+				settles := w.tallies - before
+				var latest time.Duration
+				for slot, at := range ended {
+					spawns := w.spawns[slot]
+					latest = max(latest, spawns[len(spawns)-1].Sub(at))
+				}
+				assert.GreaterOrEqual(t, latest, time.Duration(0), "all have successors")
+				assert.LessOrEqual(t, latest, c.late)
+				assert.Greater(t, latest, c.late*4/5-1)
+				assert.LessOrEqual(t, settles, c.settles)
+			})
+		})
+	}
+}
