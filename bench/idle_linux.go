@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
 // pssTarget is how much memory an idle superdaemon may hold, in KiB.
 const pssTarget = 4096
 
-// idleFresh watches superdaemons that have just gone live, new ones each time.
+// looksTime is the time after a start in which ours looks twice whether the workers accept
+// connections.
+const looksTime = 7 * time.Second
+
+// idleFresh watches superdaemons that went live looksTime ago, new ones each time.
 func (b *bench) idleFresh(ctx context.Context) ([]row, error) {
 	var w watched
 	for range b.n {
@@ -16,13 +21,18 @@ func (b *bench) idleFresh(ctx context.Context) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = w.watch(ctx, f, b.idle)
+		if err = f.settle(ctx); err == nil {
+			err = sleep(ctx, looksTime)
+		}
+		if err == nil {
+			err = w.watch(ctx, f, b.idle)
+		}
 		f.stop()
 		if err != nil {
 			return nil, err
 		}
 	}
-	return w.rows("idle for " + b.idle.String() + " after the start"), nil
+	return w.rows(fmt.Sprintf("idle for %v, %v after the start", b.idle, looksTime)), nil
 }
 
 // idleRestarted watches the same superdaemons after each of several restarts.
