@@ -26,7 +26,7 @@ func TestNamesInTheStore(t *testing.T) {
 	} {
 		name := keptName(row.key, row.nth, row.slot)
 		if strings.Contains(row.name, "#") {
-			assert.Regexp(t, `^start_server/1/17/#[0-9a-f]{64}$`, name)
+			assert.Regexp(t, `^start_server/1/17/#[0-9a-f]{32}$`, name)
 		} else {
 			assert.Equal(t, row.name, name)
 		}
