@@ -1,5 +1,5 @@
-// The runtime need not read the cgroup's CPU limits at every start, nor watch them: there
-// is hardly ever work for two processors.
+// There is hardly ever work for two processors, so the runtime need not watch the cgroup's
+// CPU limits. It reads them once all the same.
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
