@@ -1,4 +1,4 @@
-// As in start_server: the CPU limits need not be read at every start.
+// As in start_server: the CPU limits need not be watched.
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
