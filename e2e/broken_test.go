@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -45,6 +46,7 @@ var extraReleases []func(*testing.T) map[string]release
 // told otherwise.
 func releases() map[string]release {
 	quit := []string{"--signal-on-hup=QUIT", "--signal-on-term=QUIT"}
+	missesQuit := append(slices.Clone(quit), "--kill-timeout=10", "--kill-group") // now and then, see docs/servers.md
 	hup := []string{"--expand", "--ready=notify", "--signal-on-hup=HUP", "--signal-on-term=HUP"}
 	psgi := func(t *testing.T) string { return readFile(t, app()) }
 	inTestdata := func(name string) func(t *testing.T) string {
@@ -53,7 +55,7 @@ func releases() map[string]release {
 	rack, wsgi := inTestdata("config.ru"), inTestdata("application.py")
 	return map[string]release{
 		"Starlet":  {perl("Plack::Handler::Starlet"), "app.psgi", psgi, "die 'broken';", nil, []string{"plackup", "-E", "deployment", "-s", "Starlet", "--max-workers=2", "app.psgi"}, "", "", nil},
-		"Starman":  {perl("Net::Server::SS::PreFork"), "app.psgi", psgi, "die 'broken';", quit, []string{"starman", "--preload-app", "--workers=2", "app.psgi"}, "", "", nil},
+		"Starman":  {perl("Net::Server::SS::PreFork"), "app.psgi", psgi, "die 'broken';", missesQuit, []string{"starman", "--preload-app", "--workers=2", "app.psgi"}, "", "", nil},
 		"Twiggy":   {perl("Twiggy::Server::SS"), "app.psgi", psgi, "die 'broken';", quit, []string{"twiggy", "app.psgi"}, "", "", nil},
 		"unicorn":  {nil, "config.ru", rack, "raise 'broken'\n", append([]string{"--export=unicorn"}, quit...), []string{"unicorn", "-E", "none", "-c", "unicorn.rb", "config.ru"}, "", "", nil},
 		"puma":     {nil, "config.ru", rack, "raise 'broken'\n", []string{"--export=puma", "--ready=notify"}, []string{"puma", "-e", "production", "-b", "tcp://@ADDR@", "config.ru"}, "", "", nil},
