@@ -73,6 +73,30 @@ func TestRestartCutsAGrownPauseShort(t *testing.T) {
 	})
 }
 
+// Of many workers there may always be one that has just ended, as those that end by themselves
+// after so many requests.
+func TestRestartBeginsThoughWorkersEndAllTheTime(t *testing.T) {
+	simulate(t, Config{Workers: 20}, nil, func(w *world) {
+		w.sleep(time.Minute)
+		slot := 0
+		oneEnds := func() { // each after two seconds
+			w.exit(w.worker(1, slot), fine)
+			slot = (slot + 1) % 20
+			w.sleep(100 * time.Millisecond)
+		}
+		for range 40 {
+			oneEnds()
+		}
+		reply := w.restart()
+		for range 20 {
+			oneEnds()
+		}
+		assert.Equal(t, 2, w.generation)
+		w.sleep(time.Second)
+		assert.NoError(t, answered(reply))
+	})
+}
+
 // pauseUntilNext is the pause that the last failed attempt announced.
 func (w *world) pauseUntilNext() time.Duration {
 	failed := seen[AttemptFailed](w)

@@ -121,7 +121,9 @@ func (l *loop) spawn(g *generation, slot int) {
 	}
 	g.slots[slot] = w
 	l.slots[slot].last = l.now
-	l.attempts.last = l.now
+	if g != l.live || !l.wanted { // with many workers some may end all the time: that puts off no restart
+		l.attempts.last = l.now
+	}
 	l.start(w)
 }
 
