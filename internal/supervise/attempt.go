@@ -104,12 +104,13 @@ func (l *loop) attemptFailed(why Failure) {
 	why.Share, why.Given = l.share(g), l.given()
 	l.countNoMore()
 	l.starting = nil
+	leaves := l.Traffic != nil && l.live != nil && g.side != l.live.side && (g.canary() || why.Err != nil)
 	for w := range g.workers() {
 		l.leaves(w, failed)
 		w.endProbe()
-		w.drains = g.canary() || l.Traffic != nil && why.Err != nil
+		w.drains = leaves // otherwise the next one has its side
 	}
-	if l.Traffic != nil && l.live != nil && g.side != l.live.side && (g.canary() || why.Err != nil) { // its clients are the live one's again, before anything else
+	if leaves { // its clients are the live one's again, before anything else
 		_ = l.send(l.live.side, All)
 		l.leaveSide(g.side)
 	}

@@ -1,6 +1,8 @@
 package supervise
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -158,4 +160,24 @@ func TestDelayIsNoStandby(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When nothing is live a generation has the side to which clients go, and so has the next one:
+// what is left of it, when another worker of it could not be started, does not wait until nobody
+// waits there.
+func TestWorkerOfAGenerationThatCouldNotBeStartedGoesWhenNothingIsLive(t *testing.T) {
+	apart(t, Config{Workers: 2}, func(w *world, x *traffic) {
+		w.locked(func() { w.failsIn = 1 })
+		w.exit(w.worker(1, 0), broken)
+		w.exit(w.worker(1, 1), broken)
+		w.exit(w.worker(1, 0), broken)
+		w.sleep(time.Second)
+		require.Equal(t, 2, w.generation)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(2, 0).signals)
+		w.locked(func() { w.failsIn = 0 })
+		w.goes()
+		w.sleep(10 * time.Second)
+		w.goes()
+		assert.Equal(t, []string{fmt.Sprint(w.liveGen, ".0"), fmt.Sprint(w.liveGen, ".1")}, w.lives())
+	})
 }
