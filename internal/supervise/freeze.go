@@ -398,8 +398,10 @@ func (l *loop) thawSides(f *Frozen) {
 	}
 	to, share := l.sides.live, All
 	if g := l.starting; g.canary() {
-		g.step = min(g.step, len(l.Canary))
-		to, share = g.side, l.share(g)
+		if g.step = min(g.step, len(l.Canary)); g.canary() {
+			g.share = l.Canary[g.step-1].Share
+		}
+		to, share = g.side, g.share
 		l.sides.before = f.Given
 		l.count()
 	}

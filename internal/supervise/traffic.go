@@ -266,6 +266,7 @@ func (l *loop) onTrial() bool {
 			l.attemptFailed(Failure{Worker: Worker{Generation: g.number}, Err: err})
 			return true
 		}
+		g.share = step.Share
 		l.count()
 		l.progressed(step.For)
 		l.tell(Canary{g.number, step.Share, step.For})
@@ -302,11 +303,11 @@ func (l *loop) share(g *generation) int {
 	case g == nil:
 		return 0
 	case g == l.live && l.starting.canary():
-		return All - l.Canary[l.starting.step-1].Share
+		return All - l.starting.share
 	case g == l.live:
 		return All
 	case g.canary():
-		return l.Canary[g.step-1].Share
+		return g.share
 	}
 	return 0
 }

@@ -234,6 +234,25 @@ func TestPromote(t *testing.T) {
 	})
 }
 
+// A canary that is to have all connections, and has to wait for another worker, has what it had.
+func TestShareOfACanaryThatWaitsForAnotherWorker(t *testing.T) {
+	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(2 * time.Second)
+		w.resize(1)
+		promoted := make(chan Outcome, 1)
+		go func() { promoted <- w.sup.Promote(w.t.Context(), "test") }()
+		w.sleep(1)
+		require.Len(t, seen[Promoted](w), 1)
+		assert.Equal(t, [2]int{All - All/20, All / 20}, x.shares())
+		s := w.status()
+		assert.Equal(t, []int{All - All/20, All / 20}, []int{s.Shares[0].Share, s.Shares[1].Share})
+		w.exit(w.worker(2, 1), broken)
+		assert.Equal(t, All/20, seen[AttemptFailed](w)[0].Share)
+		assert.Error(t, (<-promoted).Err)
+	})
+}
+
 func TestGenerationThatStandsByServesWhenTheLiveOneIsGone(t *testing.T) {
 	apart(t, Config{Workers: 2, KeepOld: time.Hour}, func(w *world, x *traffic) {
 		w.restart()

@@ -93,6 +93,7 @@ type generation struct {
 	waiting  []chan<- Outcome // told when this attempt is decided
 	begun    bool             // Spawner.Begin has returned: workers may be spawned
 	step     int              // of the canary that it is in, from 1; 0: it gets no connections
+	share    int              // of All that it gets by that: not the last one's when Promote has skipped some
 	stepEnds time.Time
 	missed   []os.Signal // passed on while it starts; workers yet to be spawned get them
 }
