@@ -277,7 +277,7 @@ func (l *loop) handle(m message) {
 	case exited:
 		l.onExit(m)
 	case heard:
-		m.worker.heard = m.worker.hearing // unless it has said that it is alive
+		m.worker.heard = m.worker.hearing // unless it has said that it is alive, see saysAlive
 	case steered:
 		l.onSteered(m)
 	case snapshotAsked:

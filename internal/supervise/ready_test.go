@@ -98,6 +98,26 @@ func TestNotReadyInTimeHasFailed(t *testing.T) {
 	})
 }
 
+// One that says all the time that it is alive has no more time to be ready for that, even if it
+// says so whenever the loop looks, which with many workers it does not at once.
+func TestWorkerThatIsAliveAndNotReadyInTimeHasFailed(t *testing.T) {
+	simulate(t, Config{Workers: 4 * many, Proof: Notified(3 * time.Second), Attempts: 1}, func(w *world) {
+		w.catchUp = func() { <-time.After(time.Millisecond) }
+	}, func(w *world) {
+		alive := w.worker(1, 0)
+		for _, p := range w.alive() {
+			if p != alive {
+				w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Ready: true})
+			}
+		}
+		for range 2000 {
+			w.isAlive(alive)
+			w.sleep(2 * time.Millisecond)
+		}
+		assert.True(t, alive.told())
+	})
+}
+
 // Who is ready already serves, and is to leave gracefully.
 func TestSiblingsOfAFailureThatServe(t *testing.T) {
 	simulate(t, Config{Workers: 3, Proof: Notified(10 * time.Second)}, nil, func(w *world) {

@@ -234,7 +234,9 @@ func (l *loop) heirFills(slot int) {
 // saysAlive notes that a worker has said that it is alive.
 func (w *worker) saysAlive(now time.Time) {
 	w.health.aliveAt = now
-	w.hearing, w.heard = false, false
+	if w.proven { // otherwise it is heard whether it is ready, which that does not put off
+		w.hearing, w.heard = false, false
+	}
 }
 
 // lookForHung finds live workers that were silent for too long, after all that they have said
