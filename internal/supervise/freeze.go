@@ -102,7 +102,8 @@ type FrozenWorker struct {
 	Unfit    bool
 	First    int64 // memory
 	Large    bool
-	Unwell   bool // it was told
+	Unwell   bool // TooLarge was told
+	Aged     bool // TooOld was
 	Lot      uint64
 }
 
@@ -300,7 +301,7 @@ func (w *worker) frozen() FrozenWorker {
 		Ready: w.ready, Stopping: w.stopping, Proven: w.proven, After: w.after, Said: w.said,
 		Told: uint8(w.told), Sent: w.sent, RetireAt: w.retireAt, KillAt: w.killAt,
 		Side: w.side, Drains: w.drains,
-		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told, Lot: w.health.lot,
+		AliveAt: w.health.aliveAt, Hung: w.health.hung, Unfit: w.health.unfit, First: w.health.first, Large: w.health.large, Unwell: w.health.told, Aged: w.health.aged, Lot: w.health.lot,
 	}
 }
 
@@ -438,6 +439,6 @@ func (f *FrozenWorker) thawed(p Process) *worker {
 		number: f.Generation, slot: f.Slot, role: role(f.Role), serves: f.Serves, process: p, began: f.Began,
 		ready: f.Ready, stopping: f.Stopping, proven: f.Proven, after: f.After, said: f.Said,
 		told: purpose(f.Told), sent: f.Sent, retireAt: f.RetireAt, killAt: f.KillAt,
-		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell, lot: f.Lot},
+		side: f.Side, drains: f.Drains, health: health{aliveAt: f.AliveAt, hung: f.Hung, unfit: f.Unfit, first: f.First, large: f.Large, told: f.Unwell, aged: f.Aged, lot: f.Lot},
 	}
 }

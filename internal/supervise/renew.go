@@ -99,7 +99,8 @@ type health struct {
 	unfit   bool  // as its probe says, so that it hangs no more when that passes
 	first   int64 // its memory when it was measured first
 	large   bool
-	told    bool   // TooOld or TooLarge was
+	told    bool   // TooLarge was
+	aged    bool   // TooOld was told
 	lot     uint64 // see ageOf; 0: not drawn yet
 }
 
@@ -141,8 +142,8 @@ func (l *loop) unwell() *worker {
 	if large != nil {
 		return large
 	}
-	if old != nil && !old.health.told {
-		old.health.told = true
+	if old != nil && !old.health.aged {
+		old.health.aged = true
 		l.tell(TooOld{old.id(), l.now.Sub(old.began)})
 	}
 	return old

@@ -232,6 +232,26 @@ func TestWorkerThatIsTooLargeFromTheStartIsToldOnce(t *testing.T) {
 	})
 }
 
+// What was told of its memory says nothing of its age, and each is told once, over an upgrade, too.
+func TestWorkerThatIsTooLargeFromTheStartAndThenTooOld(t *testing.T) {
+	t.Parallel()
+	c := Config{Workers: 2, Interval: 20 * time.Second, Renewal: Renewal{MaxMemory: 50, MaxAge: time.Hour}}
+	simulate(t, c, nil, func(w *world) {
+		w.sleep(time.Minute)
+		require.Len(t, seen[TooLarge](w), 2)
+		w.sleep(59*time.Minute + time.Second)
+		aged := seen[TooOld](w)
+		require.Len(t, aged, 1)
+		require.Len(t, w.procs, 3)
+		old := w.process(aged[0].Pid)
+		w.exit(w.procs[2], broken)
+		require.NoError(t, w.replaced())
+		w.sleep(time.Minute)
+		assert.True(t, old.told())
+		assert.Len(t, seen[TooOld](w), 2, "the other one, too")
+	})
+}
+
 // One that is as large as it may be from the start is not too large from the start; one that is
 // too large from the start has grown when it is twice as large.
 func TestWorkerThatGrowsFromTheLimit(t *testing.T) {
