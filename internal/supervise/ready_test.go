@@ -173,3 +173,20 @@ func TestNoticeThatOutrunsTheSpawn(t *testing.T) {
 		assert.Equal(t, []StrangeNotice{{Pid: 7001}}, seen[StrangeNotice](w))
 	})
 }
+
+// The last attempt fails by the clock, and no message follows.
+func TestOldWorkerIsToldWhenTheLastAttemptIsLate(t *testing.T) {
+	simulate(t, Config{Proof: Notified(3 * time.Second), Attempts: 1}, nil, func(w *world) {
+		w.ready(w.worker(1, 0))
+		w.restart()
+		w.sleep(time.Second)
+		w.ready(w.worker(2, 0))
+		old := w.worker(1, 0)
+		require.Equal(t, []os.Signal{retireSignal}, old.signals, "which it does not heed")
+		w.exit(w.worker(2, 0), broken)
+		w.sleep(10 * time.Second)
+		require.Len(t, seen[GaveUp](w), 1)
+		assert.Equal(t, []os.Signal{abortSignal}, w.worker(3, 0).signals)
+		assert.Equal(t, []os.Signal{retireSignal, abortSignal}, old.signals)
+	})
+}

@@ -16,12 +16,7 @@ func (l *loop) settle() {
 	if end.later != nil && !end.stopping && l.due(end.at) {
 		l.onStop(stopAsked{end.later.cause, end.later.signal, 0})
 	}
-	if end.stopping {
-		if end.why == toAbort {
-			l.abort() // first, as those that serve are told by another signal
-		}
-		l.signalAll(end.why, end.signal)
-	} else {
+	if !end.stopping {
 		l.grow()
 		l.prove()
 		l.promote()
@@ -34,6 +29,12 @@ func (l *loop) settle() {
 		l.autoRestart()
 		l.begin()
 		l.fill()
+	}
+	if end.stopping { // also by one of those
+		if end.why == toAbort {
+			l.abort() // first, as those that serve are told by another signal
+		}
+		l.signalAll(end.why, end.signal)
 	}
 	l.abort()
 	l.release()
