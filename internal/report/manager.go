@@ -54,8 +54,8 @@ const (
 //
 // The manager's timeout, of TimeoutStartSec or TimeoutStopSec, is extended as long
 // as something has to happen by our own bounds: at the start and in a reload
-// within the interval or the ready timeout (rolling, also the kill timeout), from
-// each new attempt or slot on, and at a stop within its delay and the kill
+// within the interval or the ready timeout (also the kill timeout, where old workers
+// have to go first), from each new attempt, slot or step of a canary on, and at a stop within its delay and the kill
 // timeout. What has no bound is not extended: attempts without an end, after the
 // first; workers that take as long as they like to go, where TimeoutStopSec is
 // all that the administrator has said of it.

@@ -251,8 +251,12 @@ func (l *loop) progressed(pause time.Duration) {
 		return
 	}
 	bound := l.Interval + l.Proof.time // one until it may be spawned
-	if l.Replace.surge > 0 {
+	if l.Replace.surge > 0 || l.waitsForSide() {
 		bound += l.KillTimeout // the old worker has to leave first
 	}
-	l.deadline = l.now.Add(pause + bound)
+	at := l.now.Add(pause)
+	if g := l.starting; g.canary() && g.stepEnds.After(at) {
+		at = g.stepEnds // whatever else happens
+	}
+	l.deadline = at.Add(bound)
 }

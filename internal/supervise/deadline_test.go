@@ -83,6 +83,27 @@ var moments = []moment{
 		w.sleep(time.Hour)
 		w.restart()
 	}, 2 * s, true},
+	{"a step of a canary", Config{Canary: []Step{{All / 20, time.Minute}}}, isSided, func(w *world) {
+		w.sleep(time.Hour)
+		w.restart()
+		w.sleep(s)
+	}, 62 * s, true},
+	{"a restart that waits for a canary", Config{Canary: []Step{{All / 20, time.Minute}}}, isSided, func(w *world) {
+		w.sleep(time.Hour)
+		w.restart()
+		w.sleep(11 * s)
+		w.restart()
+	}, 52 * s, true},
+	{"a restart that waits for old workers", Config{KillTimeout: 30 * s}, isSided, func(w *world) {
+		w.sleep(time.Hour)
+		w.restart()
+		w.sleep(time.Hour)
+		w.restart()
+	}, 32 * s, true},
+	{"a restart that need not wait for them", Config{KillTimeout: 30 * s}, isSided, func(w *world) {
+		w.sleep(time.Hour)
+		w.restart()
+	}, 2 * s, true},
 	{"a stop", Config{}, nil, func(w *world) { w.stop() }, 0, false},
 	{"a stop with a kill timeout", Config{KillTimeout: 30 * s}, nil, func(w *world) {
 		w.sleep(time.Hour)
@@ -112,6 +133,8 @@ var moments = []moment{
 		w.sleep(5 * s)
 	}, 25 * s, true},
 }
+
+func isSided(w *world) { w.traffic = &traffic{} }
 
 func TestDeadlineOfEveryMoment(t *testing.T) {
 	for _, m := range moments {

@@ -177,6 +177,11 @@ func (l *loop) takeSide() (n int, ok bool) {
 	return n, true
 }
 
+// waitsForSide tells that a generation is wanted, and that the last one has its sockets.
+func (l *loop) waitsForSide() bool {
+	return l.Traffic != nil && l.wanted && l.starting == nil && l.live != nil && l.sides.each[1-l.live.side].taken
+}
+
 // sideIsBusy tells once which workers have the sockets that are wanted.
 func (l *loop) sideIsBusy(n int) {
 	there := list(l.workers(), func(w *worker) bool { return w.side == n })
