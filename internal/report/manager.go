@@ -333,7 +333,7 @@ func (m *Manager) settled(t supervise.Tally) {
 // alarm makes the loop settle when something is due.
 func (m *Manager) alarm(now, deadline time.Time) {
 	at := m.watchAt // zero: nobody wants to know that we are alive
-	if m.extends && m.extendAt.Before(deadline) && (at.IsZero() || m.extendAt.Before(at)) {
+	if m.extends && now.Before(deadline) && m.extendAt.Before(deadline) && (at.IsZero() || m.extendAt.Before(at)) {
 		at = m.extendAt
 	}
 	switch {

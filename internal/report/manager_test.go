@@ -356,3 +356,23 @@ func TestWatchdogIsOursOnly(t *testing.T) {
 		assert.Equal(t, c.logged, logged, "%v", c)
 	}
 }
+
+// A superdaemon that was paused meanwhile finds that more time is to be asked for, and that what
+// was to happen is overdue: there is nothing to be said, and nothing to be woken for.
+func TestManagerWakesNobodyForADeadlineThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wakes := make(chan struct{}, 1)
+		m := NewManager(t.Logf, func() { wakes <- struct{}{} })
+		m.send = func(string) error { return nil }
+		tally := supervise.Tally{Draining: 1, Deadline: time.Now().Add(extendEvery + time.Second)}
+		m.Hear(supervise.StopAsked{})
+		m.Hear(tally)
+		time.Sleep(extendEvery + 2*time.Second)
+		<-wakes
+		m.Hear(tally)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Empty(t, wakes, "it would wake the loop again and again")
+		m.End(nil)
+	})
+}
