@@ -38,6 +38,7 @@ type Sockets struct {
 
 	mu     sync.Mutex // guards what follows
 	timer  *time.Timer
+	round  int             // of looks: another one has begun, or the end of them, since
 	left   int             // looks
 	looked bool            // a look for what a worker has shut down is to come
 	lost   map[string]bool // it was said
@@ -67,9 +68,10 @@ func (s *Sockets) Hear(e supervise.Event) {
 	case supervise.WentLive:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.queues, s.left = nil, looks
 		s.stop()
-		s.timer = time.AfterFunc(0, s.look)
+		s.queues, s.left = nil, looks
+		round := s.round
+		s.timer = time.AfterFunc(0, func() { s.look(round) })
 	case supervise.StopAsked:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -100,7 +102,9 @@ func nextPause(last, quiet time.Duration) time.Duration {
 	return min(2*last, time.Second)
 }
 
+// stop ends the looks, also the one that is under way.
 func (s *Sockets) stop() {
+	s.round++
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -133,16 +137,19 @@ func (s *Sockets) revive() {
 }
 
 // look is one of those after a generation went live.
-func (s *Sockets) look() {
+func (s *Sockets) look(round int) {
 	s.revive()
 	for n := 0; n < glances && s.waits(); n++ {
 		time.Sleep(glancePause)
 	}
 	for _, q := range s.glance() {
-		s.tell(q)
+		s.tell(q, round)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.round != round {
+		return
+	}
 	if s.left--; s.left == looks-1 || s.left > 0 && len(s.queues) > 0 {
 		s.timer.Reset(acceptTime)
 	}
@@ -199,17 +206,19 @@ func (s *Sockets) Status() []control.Socket {
 }
 
 // tell tells once of a queue from which nobody accepts.
-func (s *Sockets) tell(w waiting) {
+func (s *Sockets) tell(w waiting, round int) {
 	if w.Waiting == 0 || w.For < acceptTime {
 		return
 	}
 	s.mu.Lock()
-	q := s.queues[w.Name]
-	told := q.told
-	q.told = true
-	s.queues[w.Name] = q
+	q, known := s.queues[w.Name] // unless somebody has accepted meanwhile
+	news := known && !q.told && s.round == round
+	if news {
+		q.told = true
+		s.queues[w.Name] = q
+	}
 	s.mu.Unlock()
-	if !told {
+	if news {
 		s.Out.Warnf("nobody accepts on %s: %s %s for %s s; the server has to take the socket from SERVER_STARTER_PORT or descriptor %d",
 			w.Name, text.Count(w.Waiting, "connection"), text.Verb(w.Waiting, "waits", "wait"), text.Seconds(w.For.Round(time.Second)), w.FD)
 	}

@@ -223,6 +223,43 @@ func TestGenerationThatFollowsSoonIsLookedAtInItsOwnTime(t *testing.T) {
 	})
 }
 
+// What a look has found is not told when another generation is live before that.
+func TestGenerationThatGoesLiveInALook(t *testing.T) {
+	t.Parallel()
+	set := bind(t, []string{"127.0.0.1:0"}, nil)
+	connects(t, set, 0, 1)
+	synctest.Test(t, func(t *testing.T) {
+		s, out := looksAfter(set)
+		s.Hear(supervise.WentLive{Generation: 1})
+		assert.Empty(t, out.after(acceptTime))
+		found, round := s.glance(), s.round
+		s.Hear(supervise.WentLive{Generation: 2})
+		s.tell(found[0], round) // with no queue that is known
+		s.Hear(supervise.WentLive{Generation: 3})
+		assert.Empty(t, out.after(lookTime/2))
+		s.Hear(supervise.WentLive{Generation: 4})
+		assert.Empty(t, out.after(lookTime))
+		accept(t, set, 0, 1)
+		s.Status()
+		connects(t, set, 0, 1)
+		assert.Empty(t, out.after(acceptTime+lookTime))
+		assert.Contains(t, out.after(acceptTime+lookTime), ": 1 connection waits for 5 s; ", "it has all its looks")
+	})
+}
+
+func TestServerThatStopsInALookIsNotToldOf(t *testing.T) {
+	t.Parallel()
+	set := bind(t, []string{"127.0.0.1:0"}, nil)
+	connects(t, set, 0, 1)
+	synctest.Test(t, func(t *testing.T) {
+		s, out := looksAfter(set)
+		s.Hear(supervise.WentLive{Generation: 1})
+		assert.Empty(t, out.after(lookTime/2))
+		s.Hear(supervise.StopAsked{})
+		assert.Empty(t, out.after(time.Hour))
+	})
+}
+
 func TestServerThatStopsIsNotToldOf(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:0"}, nil)
