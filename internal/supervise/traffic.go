@@ -311,7 +311,7 @@ func (l *loop) share(g *generation) int {
 		return All - l.starting.share
 	case g == l.live:
 		return All
-	case g.canary():
+	case g == l.starting: // and not one that was a canary before it was live
 		return g.share
 	}
 	return 0

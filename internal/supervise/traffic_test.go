@@ -234,6 +234,21 @@ func TestPromote(t *testing.T) {
 	})
 }
 
+// One that stands by gets none, though it was a canary once.
+func TestShareOfACanaryThatStandsBy(t *testing.T) {
+	apart(t, Config{Canary: steps, KeepOld: time.Hour}, func(w *world, x *traffic) {
+		for n := range 2 {
+			w.restart()
+			w.sleep(time.Second)
+			w.goes()
+			w.sleep(time.Minute)
+			s := w.status()
+			require.Equal(t, []int{n + 1, n + 2}, []int{s.Shares[0].Generation, s.Shares[1].Generation})
+			assert.Equal(t, []int{0, All}, []int{s.Shares[0].Share, s.Shares[1].Share})
+		}
+	})
+}
+
 // A canary that is to have all connections, and has to wait for another worker, has what it had.
 func TestShareOfACanaryThatWaitsForAnotherWorker(t *testing.T) {
 	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
