@@ -219,7 +219,7 @@ func (l *loop) liveWorkerGone(w *worker, why Failure) {
 		l.tell(RefillFailed{why, pause, slow})
 	}
 	l.heirFills(w.slot)
-	if !l.live.anyProven() && l.canServe() && l.goBack(fmt.Sprintf("generation %d is gone", w.number)) == nil {
+	if !l.live.anyProven() && l.standby.serves() && l.goBack(fmt.Sprintf("generation %d is gone", w.number)) == nil {
 		return
 	}
 	if !l.live.empty() {

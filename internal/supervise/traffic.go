@@ -373,7 +373,7 @@ func (l *loop) endStandby() {
 // canDoWithout tells that old workers of a side may be told to go: the live generation is whole,
 // or those have no connections, and are in the way of the generation that is to mend it.
 func (l *loop) canDoWithout(side int) bool {
-	return l.live.intact(l.sizes.size) || side != l.live.side && l.wanted && l.live.anyProven()
+	return l.live.intact(l.sizes.size) || side != l.live.side && l.wanted && l.live.serves()
 }
 
 // endStandbyNow tells that there is no way back.
@@ -398,16 +398,6 @@ func (l *loop) standbyWorkerGone(w *worker) {
 // canGoBack tells that a generation stands by with a worker in every slot that gets connections.
 func (l *loop) canGoBack() bool {
 	return l.standby != nil && l.standby.intact(max(l.sizes.steered, l.sizes.target))
-}
-
-// canServe tells that some of the generation that stands by serves, which is more than nothing.
-func (l *loop) canServe() bool {
-	for w := range l.standby.workers() {
-		if w.proven && !w.process.Ended() {
-			return true
-		}
-	}
-	return false
 }
 
 // goBack gives the generation that stands by all connections again.

@@ -181,3 +181,19 @@ func TestWorkerOfAGenerationThatCouldNotBeStartedGoesWhenNothingIsLive(t *testin
 		assert.Equal(t, []string{fmt.Sprint(w.liveGen, ".0"), fmt.Sprint(w.liveGen, ".1")}, w.lives())
 	})
 }
+
+// A restart is asked for, and of the live generation only a worker is proven that has just ended,
+// of which nobody has heard: what stands by is all that serves, and is not in the way.
+func TestStandbyStaysWhenTheLiveOneHasJustEnded(t *testing.T) {
+	apart(t, Config{Workers: 2, KeepOld: time.Minute}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(5 * time.Second)
+		require.Equal(t, 2, w.liveGen)
+		w.exitLate(w.worker(2, 0), broken, 100*time.Millisecond)
+		w.exit(w.worker(2, 1), broken)
+		w.restart()
+		assert.False(t, w.worker(1, 0).told())
+		w.sleep(200 * time.Millisecond)
+		assert.Equal(t, []RolledBack{{"generation 2 is gone", 2, 1}}, seen[RolledBack](w))
+	})
+}

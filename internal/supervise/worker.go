@@ -154,6 +154,16 @@ func (g *generation) anyProven() bool {
 	return slices.ContainsFunc(g.slots, func(w *worker) bool { return w != nil && w.proven })
 }
 
+// serves tells that one of its workers is proven, and has not ended just now.
+func (g *generation) serves() bool {
+	for w := range g.workers() {
+		if w.proven && !w.process.Ended() {
+			return true
+		}
+	}
+	return false
+}
+
 // record is what is remembered of a slot from worker to worker.
 type record struct {
 	pace
