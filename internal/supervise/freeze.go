@@ -399,7 +399,10 @@ func (l *loop) thawSides(f *Frozen) {
 	}
 	to, share := l.sides.live, All
 	if g := l.starting; g.canary() {
-		if g.step = min(g.step, len(l.Canary)); g.canary() {
+		if len(l.Canary) == 0 {
+			g.stepEnds = l.now // it has had connections all the same
+		} else {
+			g.step = min(g.step, len(l.Canary))
 			g.share = l.Canary[g.step-1].Share
 		}
 		to, share = g.side, g.share

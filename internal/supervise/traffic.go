@@ -462,7 +462,7 @@ func (l *loop) onPromote(m promoteAsked) {
 		m.reply <- Outcome{Err: ErrStopping}
 	case l.starting.canary():
 		l.tell(Promoted{m.cause, l.starting.number})
-		l.starting.step, l.starting.stepEnds = len(l.Canary), l.now
+		l.starting.step, l.starting.stepEnds = max(l.starting.step, len(l.Canary)), l.now
 		l.starting.waiting = append(l.starting.waiting, m.reply)
 	case l.standby != nil && l.live != nil:
 		l.tell(Promoted{m.cause, l.live.number})

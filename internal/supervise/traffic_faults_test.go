@@ -197,3 +197,22 @@ func TestStandbyStaysWhenTheLiveOneHasJustEnded(t *testing.T) {
 		assert.Equal(t, []RolledBack{{"generation 2 is gone", 2, 1}}, seen[RolledBack](w))
 	})
 }
+
+// A canary that fails when the next image has none any more has had connections all the same.
+func TestCanaryThatFailsInAnImageWithoutOne(t *testing.T) {
+	apart(t, Config{Workers: 2, Canary: steps}, func(w *world, x *traffic) {
+		w.restart()
+		w.sleep(2 * time.Second)
+		require.Len(t, seen[Canary](w), 1)
+		w.exitLate(w.worker(2, 1), broken, time.Second)
+		c := w.sup.config
+		c.Canary = nil
+		require.NoError(t, w.handOver(c))
+		assert.Equal(t, [2]int{All, 0}, x.shares())
+		w.sleep(time.Second)
+		require.Len(t, seen[AttemptFailed](w), 1)
+		assert.False(t, w.worker(2, 0).told(), "connections wait for it")
+		w.sleep(500 * time.Millisecond)
+		assert.True(t, w.worker(2, 0).told())
+	})
+}
