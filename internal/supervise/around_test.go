@@ -49,8 +49,9 @@ func (w *world) takes(d time.Duration) error {
 func (w *world) hearRest() {
 	var said *fakeProc
 	var sup *Supervisor
+	var image int
 	w.locked(func() {
-		sup = w.sup
+		sup, image = w.sup, w.image
 		if i := slices.IndexFunc(w.procs, func(p *fakeProc) bool { return !p.gone && !w.proven[p.id.Pid] }); i >= 0 && w.procs[i].id.Pid%2 == 0 {
 			said = w.procs[i]
 		}
@@ -60,7 +61,7 @@ func (w *world) hearRest() {
 		return
 	}
 	sup.Notify(w.t.Context(), Notice{Pids: []int{said.Pid()}, Ready: true})
-	w.locked(func() { w.heard[said.id.Pid] = true })
+	w.locked(func() { w.heard[said.id.Pid] = w.image == image }) // the last image hears nothing
 }
 
 // checkLate is that a worker is not late that was heard in time.

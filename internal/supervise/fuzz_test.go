@@ -174,8 +174,12 @@ func (w *world) play(event byte, n int) {
 		case n == 14 && w.sup.config.Follow: // otherwise it drops what was asked for
 			w.sup.Pass(w.t.Context(), "test", otherSignal)
 		}
-	case 4: // spawns, or with n odd generations, fail from now on, or no longer
+	case 4: // spawns, with n great those in a slot, or with n odd generations, fail from now on, or no longer
 		w.locked(func() {
+			if n&1 == 0 && n >= 12 && len(w.procs) > 0 {
+				w.failsIn = 1 - w.failsIn
+				return
+			}
 			if n&1 == 1 && len(w.procs) > 0 {
 				w.failBegin = toggled(w.failBegin)
 				return
@@ -310,6 +314,11 @@ func (w *world) checkStatus() {
 	}
 	assert.ElementsMatch(w.t, there, told)
 	assert.Equal(w.t, w.workers, s.Wanted)
+	for _, share := range s.Shares {
+		if s.Generation > 0 && s.Phase != PhaseStopping {
+			assert.Equal(w.t, w.traffic.of(share.Side), share.Share, "of generation %d", share.Generation)
+		}
+	}
 }
 
 // checkStarting is invariant 4: of the generations with unsignalled processes
@@ -329,7 +338,7 @@ func (w *world) checkRestarted() {
 	if w.stopped || w.stopping || w.failed || w.sup.config.Follow {
 		return
 	}
-	w.locked(func() { w.failSpawn, w.failBegin = nil, nil })
+	w.locked(func() { w.failSpawn, w.failBegin, w.failsIn = nil, nil, 0 })
 	if w.traffic != nil {
 		w.locked(func() { w.traffic.unfit = false })
 	}
@@ -351,6 +360,7 @@ func (w *world) checkRestarted() {
 	w.locked(func() { assert.Equal(w.t, w.asked, w.answered, "restarts asked for and answered") })
 	serving := map[int]bool{}
 	for _, p := range w.alive() {
+		assert.True(w.t, w.listed(p) || p.told() || time.Since(p.began) < time.Minute, "%v was left over, and nobody has told it to go", p.id)
 		if w.listed(p) && !p.told() && p.id.Slot < w.workers {
 			serving[p.id.Slot] = true
 		}

@@ -52,7 +52,7 @@ func (x *traffic) Split(side, share int) error {
 		if x.of(n) > 0 {
 			x.drained[n] = false
 		}
-		if before[n] > 0 || x.of(n) == 0 {
+		if before[n] > 0 || x.of(n) == 0 || !x.serves(1-n) {
 			continue
 		}
 		for _, p := range w.alive() {
@@ -67,6 +67,13 @@ func (x *traffic) Split(side, share int) error {
 	}
 	trace(w, "SPLIT %d %d", side, share)
 	return nil
+}
+
+// serves tells that somebody does on a side.
+func (x *traffic) serves(side int) bool {
+	return slices.ContainsFunc(x.w.procs, func(p *fakeProc) bool {
+		return p.side == side && !p.gone && !p.told() && x.w.listed(p) && x.w.proven[p.id.Pid]
+	})
 }
 
 // Take checks that nobody has the side, unless nothing else serves.
