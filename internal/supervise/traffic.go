@@ -330,9 +330,8 @@ func (l *loop) switchOver() error {
 		return err
 	}
 	l.countNoMore()
-	if l.live == nil || l.live.empty() {
-		l.live = nil
-		return nil
+	if l.live == nil {
+		return nil // the side stays the same
 	}
 	old := l.live
 	l.live = nil

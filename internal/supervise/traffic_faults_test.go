@@ -216,3 +216,29 @@ func TestCanaryThatFailsInAnImageWithoutOne(t *testing.T) {
 		assert.True(t, w.worker(2, 0).told())
 	})
 }
+
+// So does one whose successor has ended when the next generation is live: it is all that is left
+// of its generation, and accepts what waits.
+func TestReplacedWorkerWaitsForItsSideThoughItsSuccessorHasEnded(t *testing.T) {
+	t.Parallel()
+	prepare := func(w *world) { w.traffic, w.settings.KillOldDelay = &traffic{slow: 10 * time.Second}, 3*time.Second }
+	simulate(t, Config{Renewal: Renewal{MaxAge: 10 * time.Second}}, prepare, func(w *world) {
+		for len(seen[Renewed](w)) == 0 {
+			w.sleep(100 * time.Millisecond)
+		}
+		renewed := seen[Renewed](w)[0]
+		old := w.process(renewed.Old.Pid)
+		w.restart()
+		w.sleep(500 * time.Millisecond)
+		w.traffic.connect()
+		w.exit(w.process(renewed.Pid), broken)
+		w.sleep(5 * time.Second)
+		require.Equal(t, 2, w.status().Generation)
+		assert.False(t, old.told())
+		w.sleep(7 * time.Second)
+		assert.True(t, old.told())
+		w.goes()
+		w.sleep(time.Second)
+		assert.Empty(t, seen[Cleared](w))
+	})
+}
