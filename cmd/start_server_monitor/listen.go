@@ -73,7 +73,8 @@ func listenOn(address string) (net.Listener, error) {
 	return l, short(err)
 }
 
-// stale tells that a socket is at path on which nobody listens.
+// stale tells that a socket is at path on which nobody listens. Only that a connection is refused
+// says so: it fails, too, if the queue is full, or if it is a socket for datagrams.
 func stale(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSocket {
@@ -83,7 +84,7 @@ func stale(path string) bool {
 	if err == nil {
 		conn.Close()
 	}
-	return err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, os.ErrDeadlineExceeded)
+	return errors.Is(err, refused)
 }
 
 // short leaves out of an error of package net the address, which stands before it.

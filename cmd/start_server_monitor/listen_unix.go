@@ -1,0 +1,8 @@
+//go:build unix
+
+package main
+
+import "syscall"
+
+// refused says that nobody listens.
+const refused = syscall.ECONNREFUSED

@@ -1,0 +1,6 @@
+package main
+
+import "golang.org/x/sys/windows"
+
+// refused says that nobody listens.
+const refused = windows.WSAECONNREFUSED
