@@ -24,7 +24,9 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Accel-Buffering", "no") // of nginx
 	stream := &stream{w: w, control: http.NewResponseController(w)}
 	_ = stream.control.SetReadDeadline(time.Time{}) // nothing more is to be read
-	if err := stream.send(s.Hub.message("everything", json.RawMessage(s.everything()), 0)); err != nil {
+	// What was passed on before it has joined is not passed on again.
+	everything := s.everything(s.Hub.states.Load())
+	if err := stream.send(s.Hub.message("everything", json.RawMessage(everything), 0)); err != nil {
 		return
 	}
 	for _, e := range s.Source.Recent(s.Hub.last(r.Header.Get("Last-Event-ID"))) {

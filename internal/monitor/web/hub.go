@@ -30,6 +30,7 @@ type Hub struct {
 	epoch   string // of the numbers of events, which begin anew with each process
 	count   atomic.Int32
 	dropped atomic.Uint64
+	states  atomic.Uint64   // messages of how things stand
 	open    context.Context // ends when the Hub closes
 	close   context.CancelFunc
 
@@ -63,10 +64,16 @@ func (h *Hub) Clients() (now int, dropped uint64) { return int(h.count.Load()), 
 func (h *Hub) Watched() bool { return h.count.Load() > 0 }
 
 // Changed is for the Collector.
-func (h *Hub) Changed(v collect.View) { h.send("superdaemon", v, 0) }
+func (h *Hub) Changed(v collect.View) {
+	h.states.Add(1) // before it is sent: who joins later has to see it in everything
+	h.send("superdaemon", v, 0)
+}
 
 // Forgotten is for the Collector.
-func (h *Hub) Forgotten(control string) { h.send("forgotten", control, 0) }
+func (h *Hub) Forgotten(control string) {
+	h.states.Add(1)
+	h.send("forgotten", control, 0)
+}
 
 // Happened is for the Collector.
 func (h *Hub) Happened(e collect.Event) { h.send("happened", e, e.Seq) }

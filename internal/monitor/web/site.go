@@ -56,6 +56,7 @@ type Site struct {
 	mu      sync.Mutex // guards what follows
 	encoded []byte     // everything, as JSON
 	at      time.Time  // when it was encoded
+	states  uint64     // Hub.states then
 }
 
 // New is a Site.
@@ -171,16 +172,18 @@ func (s *Site) ready(w http.ResponseWriter, _ *http.Request) {
 func (s *Site) status(w http.ResponseWriter, r *http.Request) {
 	s.Source.Refresh(r.Context())
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(s.everything(), '\n'))
+	_, _ = w.Write(append(s.everything(0), '\n'))
 }
 
-// everything is encoded once a second at most, however many ask.
-func (s *Site) everything() []byte {
+// everything is encoded once a second at most, however many ask, unless it lacks one of the first
+// states that the Hub has passed on.
+func (s *Site) everything(states uint64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.encoded != nil && time.Since(s.at) < cacheTime {
+	if s.encoded != nil && time.Since(s.at) < cacheTime && s.states >= states {
 		return s.encoded
 	}
+	s.states = s.Hub.states.Load()
 	all := struct {
 		Version      int             `json:"version"`
 		Monitor      string          `json:"monitor"`

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -239,6 +240,42 @@ func TestStreamBeginsWithEverythingAndGoesOn(t *testing.T) {
 	s.Hub.Close()
 	_, err := io.ReadAll(in)
 	assert.NoError(t, err, "it ends")
+}
+
+// changing is a Source of views that do.
+type changing struct {
+	known
+	now atomic.Pointer[[]collect.View]
+}
+
+func (c *changing) Views() []collect.View { return *c.now.Load() }
+
+// Who comes gets all that the others were told before: they are not told again.
+func TestStreamBeginsWithWhatOthersWereToldLast(t *testing.T) {
+	t.Parallel()
+	down := up()
+	down.Up, down.Status, down.Why = false, nil, "nobody listens there"
+	for kind, views := range map[string][]collect.View{"superdaemon": {down}, "forgotten": {}} {
+		source := &changing{}
+		source.now.Store(&[]collect.View{up()})
+		s := site(t, known{})
+		s.Source = source
+		server := httptest.NewServer(s)
+		t.Cleanup(server.Close)
+		first := follow(t, server.URL)
+		_, _, data := next(t, first)
+		require.Contains(t, data, `"up":true`)
+		source.now.Store(&views)
+		if kind == "forgotten" {
+			s.Hub.Forgotten("/run/a.ctl")
+		} else {
+			s.Hub.Changed(down)
+		}
+		told, _, _ := next(t, first)
+		require.Equal(t, kind, told)
+		_, _, data = next(t, follow(t, server.URL))
+		assert.NotContains(t, data, `"up":true`, kind)
+	}
 }
 
 // A client that does not read is dropped, and the others get everything. One thousand may
