@@ -46,6 +46,9 @@ func (u *usage) sample(s *control.Status, now time.Time) {
 	if since < cpuPause {
 		return
 	}
+	if u.at.IsZero() {
+		since = 0
+	}
 	u.at = now
 	for _, p := range u.processes {
 		p.there = false
@@ -70,7 +73,8 @@ func (u *usage) sample(s *control.Status, now time.Time) {
 	}
 }
 
-// look adds up the CPU time of one process since the last look.
+// look adds up the CPU time of one process since the last look; since is 0 if this is the first,
+// which does not tell how much of it was used lately.
 func (u *usage) look(pid int, worker bool, since time.Duration) {
 	if pid <= 0 {
 		return
@@ -86,6 +90,9 @@ func (u *usage) look(pid int, worker bool, since time.Duration) {
 	if p == nil || used < p.used { // that is another one, by the same pid
 		p = &process{Process: Process{worker: worker}}
 		u.processes[pid] = p
+		if since == 0 {
+			p.used = used
+		}
 		since = 0 // how fast it is can be told the next time
 	}
 	p.there = true

@@ -21,7 +21,7 @@ func TestUsageOfThisProcess(t *testing.T) {
 	first, total := u.view()
 	assert.Len(t, first, 2)
 	assert.Positive(t, first[os.Getpid()].PSS)
-	assert.Positive(t, total.Superdaemon)
+	assert.Zero(t, total, "what they had used before was not seen")
 	for before, _ := proc.CPUTime(os.Getpid()); ; {
 		if used, _ := proc.CPUTime(os.Getpid()); used-before > 20*time.Millisecond {
 			break
@@ -34,8 +34,14 @@ func TestUsageOfThisProcess(t *testing.T) {
 	later, more := u.view()
 	assert.GreaterOrEqual(t, more.Superdaemon, total.Superdaemon+0.02)
 	assert.Positive(t, later[os.Getpid()].CPU)
-	s.Workers = nil
+	delete(u.processes, os.Getpid()) // as if it had begun since the last look
 	u.sample(s, now.Add(2*time.Second))
+	_, all := u.view()
+	used, _ := proc.CPUTime(os.Getpid())
+	assert.InDelta(t, more.Superdaemon+used.Seconds(), all.Superdaemon, 0.5)
+	more = all
+	s.Workers = nil
+	u.sample(s, now.Add(3*time.Second))
 	gone, last := u.view()
 	assert.Len(t, gone, 1)
 	assert.Equal(t, more.Workers, last.Workers, "what it had used stays")
