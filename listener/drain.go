@@ -32,6 +32,7 @@ type drainer struct {
 
 	timeout, newGrace, idleGrace time.Duration
 
+	ctx       context.Context // of Serve
 	acceptors []*acceptor
 	accepting atomic.Int64
 	ill       bool // the last answer of health was bad
@@ -96,7 +97,7 @@ func (d *drainer) begun(ln net.Listener) context.Context {
 	if d.baseContext != nil {
 		ctx = d.baseContext(ln)
 	}
-	if d.accepting.Add(1) == int64(len(d.acceptors)) {
+	if d.accepting.Add(1) == int64(len(d.acceptors)) && d.ctx.Err() == nil && d.draining.Err() == nil {
 		d.program.accepts(d)
 	}
 	return context.WithValue(ctx, drainerKey{}, d)

@@ -167,3 +167,15 @@ func TestServeThatCannotServeDoesNotSayReady(t *testing.T) {
 	require.ErrorIs(t, Serve(t.Context(), srv, ln), http.ErrServerClosed)
 	s.hearsNoMore(t)
 }
+
+// A program whose context has ended, as another part of it could not begin, is not fit to take the
+// place of the one that serves.
+func TestServeThatIsToEndBeforeItAcceptsDoesNotSayReady(t *testing.T) {
+	s := superiorAt(t, socketPath(t))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, Serve(ctx, &http.Server{}, ln))
+	s.hearsNoMore(t)
+}

@@ -21,8 +21,8 @@ const wakeInterval = 100 * time.Millisecond
 // srv.Addr. To serve on all of them, pass what [ListenAll] returns; for TLS, wrap
 // each listener by tls.NewListener and pass it. Serve closes the listeners.
 //
-// Once all listeners are accepting it says so by [Ready]. If that fails, the
-// error goes to srv.ErrorLog and Serve goes on.
+// Once all listeners are accepting it says so by [Ready], unless ctx has ended by then. If
+// that fails, the error goes to srv.ErrorLog and Serve goes on.
 //
 // Draining loses no connection that was accepted. The listeners are closed
 // first; connections yet to come wait in the shared queue for another

@@ -87,6 +87,7 @@ func (s *Server) run(ctx context.Context, addr string, listeners []net.Listener,
 	defer signal.Stop(terminated)
 
 	d := newDrainer(s)
+	d.ctx = ctx
 	if len(listeners) == 0 {
 		if d.srv.Addr != "" {
 			addr = d.srv.Addr
