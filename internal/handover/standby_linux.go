@@ -62,7 +62,8 @@ func (s *State) wait() {
 // partingTime is how long the end of a process may take.
 const partingTime = 10 * time.Second
 
-// stop ends the workers that were handed over, and removes all files.
+// stop ends the workers that were handed over, and removes all files, but for those that others need
+// yet: the service manager, which has kept the sockets, or orphans that serve.
 func (s *State) stop() {
 	sig, err := text.ParseSignal(s.Stop)
 	if err != nil {
@@ -89,15 +90,23 @@ func (s *State) stop() {
 			}
 		}
 	}
+	orphansServe := s.Orphans != nil && s.Orphans.Plan.At.IsZero()
 	for _, h := range s.Sockets {
-		if h.Path != "" {
+		if h.Path != "" && len(s.Kept) == 0 && !orphansServe {
 			_ = fd.Known(h.Path, h.Dev, h.Ino).Remove()
 		}
 	}
 	if c := s.Control; c != nil {
 		_ = fd.Known(c.Path, c.Dev, c.Ino).Remove()
 	}
-	for _, path := range []string{s.StatusFile, s.pidPath()} {
+	if n := s.Notify; n != nil && n.Path != "" {
+		_ = os.RemoveAll(n.Path)
+	}
+	files := []string{s.pidPath()}
+	if !orphansServe { // which the file lists
+		files = append(files, s.StatusFile)
+	}
+	for _, path := range files {
 		if path != "" {
 			_ = fd.RemoveRegular(path)
 		}

@@ -1,0 +1,52 @@
+package handover
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lestrrat/go-server-starter/internal/notify"
+	"github.com/lestrrat/go-server-starter/internal/runfile"
+	"github.com/lestrrat/go-server-starter/internal/socket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What others need stays: the paths of sockets that the service manager or orphans have, and the
+// status file by which the next superdaemon finds orphans.
+func TestStopRemovesWhatNobodyNeeds(t *testing.T) {
+	t.Parallel()
+	for what, row := range map[string]struct {
+		state               State
+		keepsPath, keepsOwn bool
+	}{
+		"nothing else":                       {},
+		"sockets that are kept":              {State{Kept: []socket.Kept{{Name: "a"}}}, true, false},
+		"orphans that serve":                 {State{Orphans: &runfile.HeldOrphans{}}, true, true},
+		"orphans that were told to go by it": {State{Orphans: &runfile.HeldOrphans{Plan: runfile.Retirement{At: time.Now()}}}, false, false},
+	} {
+		dir := t.TempDir()
+		in := func(name string) string { return filepath.Join(dir, name) }
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: in("sock"), Net: "unix"})
+		require.NoError(t, err)
+		defer l.Close()
+		info, err := os.Lstat(in("sock"))
+		require.NoError(t, err)
+		require.NoError(t, os.Mkdir(in("told"), 0o700))
+		require.NoError(t, os.WriteFile(in("told/notify"), nil, 0o600))
+		require.NoError(t, os.WriteFile(in("status"), nil, 0o600))
+		is := info.Sys().(*syscall.Stat_t)
+		s := row.state
+		s.Stop, s.StatusFile, s.Notify = "TERM", in("status"), &notify.Held{Path: in("told"), FD: -1}
+		s.Sockets = []*socket.Held{{Path: in("sock"), Dev: uint64(is.Dev), Ino: is.Ino}}
+		s.stop()
+		assert.NoDirExists(t, in("told"), what)
+		_, err = os.Lstat(in("sock"))
+		assert.Equal(t, row.keepsPath, err == nil, what)
+		_, err = os.Lstat(in("status"))
+		assert.Equal(t, row.keepsOwn, err == nil, what)
+	}
+}
