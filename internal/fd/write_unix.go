@@ -16,18 +16,24 @@ import (
 // whenever it is full, as if it blocked. So is O_DIRECT, by which a file takes no line: that
 // is taken away again.
 func WriteAll(w io.Writer, text string) error {
-	for {
+	_, err := WriteMost(w, text)
+	return err
+}
+
+// WriteMost is WriteAll that returns how many bytes were written, fewer than all with an error.
+func WriteMost(w io.Writer, text string) (written int, err error) {
+	for all := len(text); ; {
 		n, err := io.WriteString(w, text)
 		text = text[max(0, min(n, len(text))):]
 		file, ok := w.(*os.File)
 		switch {
 		case ok && errors.Is(err, syscall.EAGAIN):
 			if err := awaitRoom(file); err != nil {
-				return err
+				return all - len(text), err
 			}
 		case ok && errors.Is(err, syscall.EINVAL) && buffered(file):
 		default:
-			return err
+			return all - len(text), err
 		}
 	}
 }

@@ -40,6 +40,40 @@ type lines struct {
 	to    io.Writer
 	form  form
 	bound bound
+
+	writing sync.Mutex // guards what follows
+	lost    int        // lines that could not be written since the last one that could
+	why     error      // the first could not
+	torn    bool       // what was written last is a part of a line
+}
+
+// write writes a line. If that fails, as when the disk is full, the next one that can be written comes
+// after a line that tells how many are missing.
+func (l *lines) write(text string) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	said := ""
+	if l.lost > 0 {
+		said = l.form.own(Entry{Level: Warning, Event: "left-out", Text: fmt.Sprintf("%s could not be written here: %v", words.Count(l.lost, "line"), l.why)}, time.Now())
+		if l.torn {
+			said = "\n" + said
+		}
+		text = said + text
+	}
+	n, err := fd.WriteMost(l.to, text)
+	if err == nil || n >= len(said) {
+		l.lost = 0 // that was told
+	}
+	if err == nil || n >= len(text) {
+		l.torn = false
+		return
+	}
+	if l.lost++; l.lost == 1 {
+		l.why = err
+	}
+	if n = min(n, len(text)); n > 0 {
+		l.torn = text[n-1] != '\n'
+	}
 }
 
 // print writes text after what came before, and then calls written, unless it is nil.
@@ -49,14 +83,14 @@ func (l *lines) print(text string, written func()) {
 		return
 	}
 	l.Add(func() {
-		_ = fd.WriteAll(l.to, text) // there is no other place to tell of an error
+		l.write(text)
 		if waited {
 			written()
 			return
 		}
 		if left := l.bound.written(len(text)); left > 0 {
 			said := Entry{Level: Warning, Event: "left-out", Text: fmt.Sprintf("%d lines were left out here, as the log took them too slowly", left)}
-			_ = fd.WriteAll(l.to, l.form.own(said, time.Now()))
+			l.write(l.form.own(said, time.Now()))
 		}
 	})
 }
@@ -169,7 +203,7 @@ func (o *Output) print(text func(form) string, written func()) {
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
 	log := o.current()
-	_ = fd.WriteAll(log.to, log.form.own(Entry{Text: fmt.Sprintf(format, args...)}, time.Now()))
+	log.write(log.form.own(Entry{Text: fmt.Sprintf(format, args...)}, time.Now()))
 }
 
 // Do has do called when what was printed before is written. Of several only one runs at

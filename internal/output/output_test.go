@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -299,6 +301,44 @@ func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 		o.Flush()
 		assert.Contains(t, early.String(), "\n2 lines were left out here")
 	})
+}
+
+// A disk that was full leaves half a line, and none of those after it. When there is room again the
+// log says so, on a line of its own.
+func TestLinesThatCouldNotBeWrittenAreTold(t *testing.T) {
+	t.Parallel()
+	var disk lockedBuffer
+	var room atomic.Int64
+	o := New(writerFunc(func(p []byte) (int, error) {
+		n := int(min(room.Load(), int64(len(p))))
+		room.Add(-int64(n))
+		_, _ = disk.Write(p[:n])
+		if n < len(p) {
+			return n, &os.PathError{Op: "write", Path: "a.log", Err: syscall.ENOSPC}
+		}
+		return n, nil
+	}), "a test")
+	room.Store(10)
+	o.Printf("first")
+	o.Printf("second")
+	o.Printf("third")
+	o.Now("fourth")
+	room.Store(1000)
+	o.Printf("fifth")
+	o.Flush()
+	const told = "could not be written here: write a.log: no space left on device\n"
+	assert.Equal(t, "first\nseco\n3 lines "+told+"fifth\n", disk.String())
+
+	room.Store(0)
+	o.Printf("sixth")
+	o.Flush()
+	room.Store(10) // not even for that
+	o.Printf("seventh")
+	o.Flush()
+	room.Store(1000)
+	o.Printf("eighth")
+	o.Flush()
+	assert.Equal(t, "first\nseco\n3 lines "+told+"fifth\n1 line cou\n2 lines "+told+"eighth\n", disk.String())
 }
 
 type writerFunc func([]byte) (int, error)
