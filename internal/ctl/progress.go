@@ -30,7 +30,7 @@ type progress struct {
 	generation int            // the starting or the new live one; 0: none, or it has failed
 	live       bool           // generation is live
 	share      float64        // per cent of the connections, that generation gets as a canary
-	until      time.Time      // then it gets more
+	until      time.Time      // then it gets more, or, when it is live, the last old worker is told to go
 	workers    map[int]*shown // that exist, by pid
 	handedOver bool           // another image of the superdaemon goes on
 }
@@ -101,6 +101,8 @@ func (p *progress) draw() {
 	proving := p.count(func(w *shown) bool { return w.generation == p.generation && !w.proven })
 	told := p.count(func(w *shown) bool { return w.told })
 	switch {
+	case p.live && p.stays():
+		fmt.Fprintf(p.out, "%s left, to be told to go within %v", text.Count(p.old(), "old worker"), time.Until(p.until).Round(redraw))
 	case p.live:
 		fmt.Fprintf(p.out, "draining for %v: %s left", since, text.Count(p.old(), "old worker"))
 	case p.share > 0:
@@ -135,6 +137,9 @@ func (p *progress) event(e control.Event) {
 		}
 		p.printf("generation %d: worker %d proved itself after %s", w.Generation, w.Pid, age(e.Seconds))
 	case "retiring":
+		if p.live && p.stays() {
+			p.began = time.Now()
+		}
 		for _, old := range e.Workers {
 			if v := p.workers[old.Pid]; v != nil {
 				v.told = true
@@ -155,6 +160,11 @@ func (p *progress) event(e control.Event) {
 	case "live":
 		p.share = 0
 		p.generation, p.live, p.began = e.Generation, true, time.Now()
+		p.until = p.began.Add(time.Duration(e.Seconds * float64(time.Second)))
+		if p.stays() {
+			p.printf("generation %d is live, %s left, to be told to go within %s", e.Generation, text.Count(p.old(), "old worker"), age(e.Seconds))
+			return
+		}
 		p.printf("generation %d is live, draining: %s left", e.Generation, text.Count(p.old(), "old worker"))
 	case "resized":
 		p.wanted = e.Wanted
@@ -248,6 +258,12 @@ func (p *progress) left() int {
 
 func (p *progress) old() int {
 	return p.count(func(w *shown) bool { return w.generation < p.generation })
+}
+
+// stays tells that no old worker of a generation that is live was told to go yet.
+func (p *progress) stays() bool {
+	told := p.count(func(w *shown) bool { return w.generation < p.generation && w.told })
+	return told == 0 && p.old() > 0 && time.Now().Before(p.until)
 }
 
 func (p *progress) count(match func(*shown) bool) int {

@@ -162,6 +162,31 @@ func TestProgressCountsWhoIsThere(t *testing.T) {
 	assert.Regexp(t, `^draining for \S+: 1 old worker left$`, shows())
 }
 
+// Old workers that stand by (--keep-old), or wait for --kill-old-delay, do not drain yet.
+func TestProgressTellsOldWorkersThatAreToldToGoLater(t *testing.T) {
+	t.Parallel()
+	worker := func(generation, pid int) *control.ID { return &control.ID{Generation: generation, Pid: pid} }
+	var out bytes.Buffer
+	p := newProgress(&out, &control.Status{Generation: 1, WantedWorkers: 2, Workers: []control.Worker{{ID: *worker(1, 11), State: "live"}, {ID: *worker(1, 12), State: "live"}}})
+	shows := func() string {
+		out.Reset()
+		p.draw()
+		return out.String()
+	}
+	p.event(control.Event{Event: "started", Worker: worker(2, 21)})
+	p.event(control.Event{Event: "started", Worker: worker(2, 22)})
+	out.Reset()
+	p.event(control.Event{Event: "live", Generation: 2, Seconds: 60, Workers: []control.ID{*worker(1, 11), *worker(1, 12)}})
+	assert.Equal(t, "generation 2 is live, 2 old workers left, to be told to go within 1m0s\n", out.String())
+	assert.Regexp(t, `^2 old workers left, to be told to go within (1m0s|59\.\ds)$`, shows())
+	p.event(control.Event{Event: "retiring", Workers: []control.ID{*worker(1, 11)}})
+	assert.Regexp(t, `^draining for \S+: 2 old workers left$`, shows())
+
+	_, printed := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *worker(1, 11), State: "draining"}}},
+		control.Event{Event: "live", Generation: 2, Seconds: 60})
+	assert.Equal(t, "generation 2 is live, draining: 1 old worker left\n", printed, "it was told already")
+}
+
 func TestWhatCameToPassAfterThePictureIsInIt(t *testing.T) {
 	t.Parallel()
 	old := control.ID{Generation: 1, Pid: 11}
