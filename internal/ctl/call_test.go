@@ -107,3 +107,20 @@ func TestRestartIsAskedAgainOfTheNextImage(t *testing.T) {
 	var out strings.Builder
 	assert.NoError(t, a.Restart(t.Context(), &out, false))
 }
+
+// A generation that is rolled back while its old workers stand by: they stay, and serve.
+func TestDrainedRestartEndsWhenItIsRolledBack(t *testing.T) {
+	t.Parallel()
+	const restarted = `{"version":1,"event":"started","worker":{"generation":3,"slot":0,"pid":9}}` + "\n" +
+		`{"version":1,"event":"live","generation":3,"workers":[{"generation":2,"slot":0,"pid":8}],"seconds":60}` + "\n" +
+		`{"version":1,"ok":true,"generation":3}`
+	const rolledBack = `{"version":1,"event":"rolled-back","generation":2,"reason":"rollback asked for by process 5"}`
+	const missed = `{"version":1,"event":"missed","now":{"pid":7,"state":"serving","generation":2,"workers":[{"generation":2,"slot":0,"pid":8,"state":"live"}]}}`
+	for _, how := range []string{rolledBack, missed} {
+		a, err := Call(t.Context(), "start_server", superdaemon(t, []string{subscribed, standing, restarted, how, standing}), true)
+		require.NoError(t, err)
+		err = a.Restart(t.Context(), io.Discard, true)
+		assert.EqualError(t, err, "generation 3 was rolled back: generation 2 serves again")
+		a.Close()
+	}
+}

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -29,6 +30,8 @@ type progress struct {
 	first      int            // generation, that was live in the beginning
 	generation int            // the starting or the new live one; 0: none, or it has failed
 	live       bool           // generation is live
+	asked      int            // generation that was asked for; 0: it is not live yet
+	back       int            // generation that serves again in its place; 0: none does
 	share      float64        // per cent of the connections, that generation gets as a canary
 	until      time.Time      // then it gets more, or, when it is live, the last old worker is told to go
 	workers    map[int]*shown // that exist, by pid
@@ -166,6 +169,8 @@ func (p *progress) event(e control.Event) {
 			return
 		}
 		p.printf("generation %d is live, draining: %s left", e.Generation, text.Count(p.old(), "old worker"))
+	case "rolled-back":
+		p.rolledBack(e.Generation)
 	case "resized":
 		p.wanted = e.Wanted
 	case "missed":
@@ -196,6 +201,9 @@ func (p *progress) goesOn(s *control.Status) {
 // restate begins anew from how things stand, as some events were missed.
 func (p *progress) restate(s *control.Status) {
 	p.wanted, p.workers = s.WantedWorkers, shownOf(s)
+	if s.Generation > 0 {
+		p.rolledBack(s.Generation)
+	}
 	switch {
 	case s.Starting > 0:
 		p.newest, p.generation, p.live = max(p.newest, s.Starting), s.Starting, false
@@ -210,10 +218,30 @@ func (p *progress) restate(s *control.Status) {
 func (p *progress) answered(generation int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.asked = generation
 	if p.generation < generation {
 		p.isLive(generation)
 	}
 }
+
+// rolledBack notes that an older generation than the one that was asked for is live.
+func (p *progress) rolledBack(to int) {
+	if to < p.asked && p.back == 0 {
+		p.back = to
+	}
+}
+
+// isBack is the generation that serves again in the place of the one that was asked for; 0: none
+// does.
+func (p *progress) isBack() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.back
+}
+
+// drained tells that there is nothing to wait for any more after the generation that was asked for
+// was live.
+func (p *progress) drained() bool { return p.isBack() > 0 || p.left() == 0 }
 
 // isLive notes which generation is.
 func (p *progress) isLive(generation int) {
@@ -249,13 +277,15 @@ func (p *progress) exited(w *control.ID) {
 	}
 }
 
-// left is how many old workers still exist.
+// left is how many workers still exist that are older than the generation that was asked for,
+// whatever has come of later ones.
 func (p *progress) left() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.old()
+	return p.count(func(w *shown) bool { return w.generation < cmp.Or(p.asked, p.generation) })
 }
 
+// old is how many are older than the generation that is shown.
 func (p *progress) old() int {
 	return p.count(func(w *shown) bool { return w.generation < p.generation })
 }

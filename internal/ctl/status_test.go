@@ -187,6 +187,26 @@ func TestProgressTellsOldWorkersThatAreToldToGoLater(t *testing.T) {
 	assert.Equal(t, "generation 2 is live, draining: 1 old worker left\n", printed, "it was told already")
 }
 
+// What comes of a later restart is nothing to who waits for old workers to go.
+func TestProgressGoesOnWaitingForOldWorkersWhenALaterRestartFails(t *testing.T) {
+	t.Parallel()
+	worker := func(generation, pid int) *control.ID { return &control.ID{Generation: generation, Pid: pid} }
+	p, _ := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *worker(1, 11), State: "live"}}},
+		control.Event{Event: "rolled-back", Generation: 1}, // an earlier one
+		control.Event{Event: "started", Worker: worker(2, 21)},
+		control.Event{Event: "live", Generation: 2})
+	p.answered(2)
+	assert.False(t, p.drained())
+	p.event(control.Event{Event: "started", Worker: worker(3, 31)})
+	p.event(control.Event{Event: "failed", Generation: 3})
+	p.event(control.Event{Event: "exited", Worker: worker(3, 31)})
+	assert.False(t, p.drained(), "worker 11 is there yet")
+	p.event(control.Event{Event: "started", Worker: worker(4, 41)})
+	p.event(control.Event{Event: "exited", Worker: worker(1, 11)})
+	assert.True(t, p.drained(), "worker 21 is no old one")
+	assert.Zero(t, p.isBack())
+}
+
 func TestWhatCameToPassAfterThePictureIsInIt(t *testing.T) {
 	t.Parallel()
 	old := control.ID{Generation: 1, Pid: 11}

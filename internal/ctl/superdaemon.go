@@ -161,12 +161,15 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	if !drained {
 		return nil
 	}
-	if p.left() > 0 {
-		drains := func(e control.Event) bool { p.event(e); return p.left() > 0 }
+	if !p.drained() {
+		drains := func(e control.Event) bool { p.event(e); return !p.drained() }
 		for err = a.Watch(ctx, drains); errors.Is(err, io.EOF) && a.follows(ctx, p); {
-			if err = nil; p.left() > 0 {
+			if err = nil; !p.drained() {
 				err = a.Watch(ctx, drains)
 			}
+		}
+		if back := p.isBack(); back > 0 {
+			return fmt.Errorf("generation %d was rolled back: generation %d serves again", answer.Generation, back)
 		}
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
