@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -32,14 +31,14 @@ func (s *server) get(ctx context.Context, r *wire.Request, connection *os.File) 
 		return failed("%v", err)
 	}
 	defer conn.Close()
-	client := client(conn)
-	defer client.CloseIdleConnections()
+	transport := over(conn)
+	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, string(r.Kind)+"://"+r.Host+r.Path, nil)
 	if err != nil {
 		return failed("%v", err)
 	}
 	request.Header.Set("User-Agent", s.agent)
-	response, err := client.Do(request)
+	response, err := transport.RoundTrip(request) // an http.Client reads the address of a redirect, which may be bad
 	if err != nil {
 		return whyNoAnswer(ctx, err)
 	}
@@ -53,33 +52,30 @@ func (s *server) get(ctx context.Context, r *wire.Request, connection *os.File) 
 	return failed("status %d", response.StatusCode)
 }
 
-// client sends all its requests over one connection. It does not ask whose certificate the
+// over sends all its requests over one connection. It does not ask whose certificate the
 // other side has: the connection says that.
-func client(conn net.Conn) *http.Client {
+func over(conn net.Conn) *http.Transport {
 	connections := make(chan net.Conn, 1)
 	connections <- conn
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext: func(context.Context, string, string) (net.Conn, error) {
-				select {
-				case conn := <-connections:
-					return conn, nil
-				default:
-					return nil, errClosed
-				}
-			},
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxHeader,
+	return &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			select {
+			case conn := <-connections:
+				return conn, nil
+			default:
+				return nil, errClosed
+			}
 		},
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
 	}
 }
 
 var errClosed = errors.New("the connection was closed")
 
-// whyNoAnswer puts an error of a client into words.
+// whyNoAnswer puts an error of a request into words.
 func whyNoAnswer(ctx context.Context, err error) wire.Answer {
 	var network net.Error
 	if errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || errors.As(err, &network) && network.Timeout() {
@@ -91,12 +87,8 @@ func whyNoAnswer(ctx context.Context, err error) wire.Answer {
 		}
 	}
 	var notTLS tls.RecordHeaderError
-	if errors.As(err, &notTLS) || errors.Is(err, http.ErrSchemeMismatch) {
+	if errors.As(err, &notTLS) {
 		return failed("the answer is not TLS")
-	}
-	var outer *url.Error // which has the URL
-	if errors.As(err, &outer) {
-		err = outer.Err
 	}
 	reason := err.Error()
 	if _, cause, ok := strings.Cut(reason, "transport connection broken: "); ok {

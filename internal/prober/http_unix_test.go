@@ -33,10 +33,14 @@ func TestAnswersOfAServer(t *testing.T) {
 	page("/503", 503, strings.Repeat("é", 3000)+"\n")
 	page("/huge", 500, strings.Repeat("huge\n", 1<<20))
 	pages.HandleFunc("/302", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/500", http.StatusFound) })
+	pages.HandleFunc("/303", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://{host}:port/") // nobody goes there
+		w.WriteHeader(http.StatusSeeOther)
+	})
 	s := httptest.NewServer(pages)
 	t.Cleanup(s.Close)
 	for path, want := range map[string]string{
-		"/200": "", "/204": "", "/302": "", "/399": "",
+		"/200": "", "/204": "", "/302": "", "/303": "", "/399": "",
 		"/404":  "status 404",
 		"/500":  "status 500: database ?[31mgone",
 		"/503":  "status 503: " + strings.Repeat("é", 100) + "…",
