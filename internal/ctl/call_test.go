@@ -124,3 +124,12 @@ func TestDrainedRestartEndsWhenItIsRolledBack(t *testing.T) {
 		a.Close()
 	}
 }
+
+// The workers of a canary get connections, too.
+func TestWhoServesIsAllThatGetConnections(t *testing.T) {
+	t.Parallel()
+	const mixed = `{"version":1,"ok":true,"status":{"pid":7,"workers":[{"generation":1,"slot":0,"pid":8,"state":"live"},{"generation":2,"slot":0,"pid":9,"state":"canary"},` +
+		`{"generation":3,"slot":0,"pid":10,"state":"proving"},{"generation":1,"slot":1,"pid":11,"state":"draining"}]}}`
+	a := &Superdaemon{path: superdaemon(t, []string{mixed})}
+	assert.Equal(t, "still serving: 1:8 2:9; told to go and still there: 1:11", a.serving())
+}

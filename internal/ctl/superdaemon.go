@@ -238,7 +238,7 @@ func (a *Superdaemon) serving() string {
 	for _, w := range now.Status.Workers {
 		name := fmt.Sprintf("%d:%d", w.Generation, w.Pid)
 		switch w.State {
-		case supervise.StateLive, supervise.StateOld, supervise.StateStopping:
+		case supervise.StateLive, supervise.StateCanary, supervise.StateOld, supervise.StateStopping:
 			serving = append(serving, name)
 		case supervise.StateDraining:
 			draining = append(draining, name)
