@@ -62,7 +62,10 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	if err != nil {
 		return err
 	}
-	state.By = by
+	unread := ""
+	if state.By = by; by != nil {
+		unread, by.Unread = by.Unread, "" // which an older image does not know
+	}
 	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
 		return err
 	}
@@ -74,6 +77,9 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 		return err
 	}
 	defer candidate.Close()
+	if unread != "" && candidate.Knows("By.Unread") {
+		by.Unread = unread
+	}
 	s.reports.control.Load().Farewell(control.Event{Event: "handed-over", Text: "another image goes on: connect again"}, farewellTime)
 	return s.sup.Freeze(ctx, func(f *supervise.Frozen, processes []supervise.Process) error {
 		return candidate.HandOver(s.handing(f, processes), s.pause)

@@ -26,6 +26,8 @@ type client struct {
 	unread atomic.Int64 // bytes of events that are not written yet
 	behind atomic.Bool  // events are passed over
 
+	in *bufio.Reader // for its own goroutine only
+
 	// Written under the server's lock. The client's own goroutine, which alone sets events,
 	// reads it without.
 	busy   bool         // a request is carried out, or its answer written
@@ -51,9 +53,9 @@ var ErrHandedOver = errors.New("another image of this program goes on with that"
 func (c *client) talk() {
 	defer c.server.remove(c)
 	defer c.end()
-	in := c.input()
+	c.in = c.input()
 	for {
-		text, err := c.next(in)
+		text, err := c.next(c.in)
 		if err == nil {
 			err = c.answer(text)
 		}
@@ -61,9 +63,8 @@ func (c *client) talk() {
 		case nil:
 			continue
 		case ErrHandedOver:
-			unread, _ := in.Peek(in.Buffered())
-			c.park(text + string(unread))
-			in = c.input()
+			c.park(text + c.buffered())
+			c.in = c.input()
 			continue
 		case errLong, errSlow:
 			c.server.refusals.add(fmt.Sprintf("process %d: %v", c.peer.Pid, err))
@@ -87,6 +88,12 @@ func (c *client) input() *bufio.Reader {
 	in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(rest), c.conn), maxRequest)
 	_, _ = in.Peek(len(rest)) // it is buffered, for another hand over before it is read
 	return in
+}
+
+// buffered is what was read and is not carried out yet, after the request that is.
+func (c *client) buffered() string {
+	text, _ := c.in.Peek(c.in.Buffered())
+	return string(text)
 }
 
 // park waits until requests are read again. rest was read, and is not carried out.

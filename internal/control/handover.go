@@ -22,4 +22,5 @@ type Waiting struct {
 	UID        int
 	ID         string // of the request
 	Subscribed bool
+	Unread     string // was read behind that, and not carried out
 }

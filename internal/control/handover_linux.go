@@ -218,7 +218,8 @@ func (s *Server) Abandon() error {
 	return s.listener.made.Remove()
 }
 
-// Wait is the client of a request, for the next image.
+// Wait is the client of a request, for the next image. It is for the goroutine that the request is
+// carried out in.
 func (r *Request) Wait() (*Waiting, error) {
 	if r.client == nil {
 		return nil, errors.New("no client waits for this")
@@ -235,7 +236,7 @@ func (r *Request) Wait() (*Waiting, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.client.waits = true
-	return &Waiting{n, r.client.peer.Pid, r.client.peer.UID, string(r.ID), r.client.events != nil}, nil
+	return &Waiting{n, r.client.peer.Pid, r.client.peer.UID, string(r.ID), r.client.events != nil, r.client.buffered()}, nil
 }
 
 // answer is what do returns, for the client's request.
@@ -268,7 +269,7 @@ func (s *Server) Answer(w *Waiting, do func() Answer) {
 		go do()
 		return
 	}
-	c := &client{server: s, conn: conn, peer: Peer{Pid: w.Pid, UID: w.UID}, gone: make(chan struct{}), busy: true}
+	c := &client{server: s, conn: conn, peer: Peer{Pid: w.Pid, UID: w.UID}, gone: make(chan struct{}), busy: true, rest: w.Unread}
 	if _, err := s.admit(c); err != nil {
 		conn.Close()
 		go do()

@@ -59,6 +59,21 @@ func TestClientThatHasAskedIsAnsweredByTheNextImage(t *testing.T) {
 	assert.Equal(t, []any{"x"}, other.hear()["log"])
 }
 
+// What it has said behind that is read by the next image, too.
+func TestClientThatHasAskedForMoreIsAnsweredByTheNextImage(t *testing.T) {
+	t.Parallel()
+	last, path, waits := handsOver(t)
+	c := call(t, path)
+	c.say(`{"command":"hand"}` + "\n" + `{"command":"more"}` + "\n" + `{"comm`)
+	w := <-waits
+	next := succeeds(t, last, path)
+	next.Answer(w, func() Answer { return Answer{OK: true} })
+	assert.Equal(t, true, c.hear()["ok"])
+	c.say(`and":"x"}` + "\n")
+	assert.Equal(t, []any{"more"}, c.hear()["log"])
+	assert.Equal(t, []any{"x"}, c.hear()["log"])
+}
+
 func TestClientThatFollowsAndHasAskedFollowsTheNextImage(t *testing.T) {
 	t.Parallel()
 	last, path, waits := handsOver(t)
