@@ -102,7 +102,10 @@ func (l *link) session(ctx context.Context) (answered bool, err error) {
 	}
 	defer asks.Close()
 	defer l.disconnected()
-
+	if err := l.ask(ctx, asks); err != nil {
+		return false, err
+	}
+	// By now it is known which superdaemon the events are of.
 	ended := make(chan struct{})
 	watching, stop := context.WithCancel(ctx)
 	go func() {
@@ -112,15 +115,12 @@ func (l *link) session(ctx context.Context) (answered bool, err error) {
 	defer func() { stop(); <-ended }()
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
-	for {
+	for l.idle(ctx, ended, alive.C) {
 		if err := l.ask(ctx, asks); err != nil {
-			return answered && !errors.Is(err, errNoAnswer), err
-		}
-		answered = true
-		if !l.idle(ctx, ended, alive.C) {
-			return true, errHungUp
+			return !errors.Is(err, errNoAnswer), err
 		}
 	}
+	return true, errHungUp
 }
 
 // idle blocks until a status is wanted. The result is false if the connection has ended.
