@@ -18,7 +18,7 @@ const (
 	fresh     = 900 * time.Millisecond // a status that is not older is good enough
 	watchTick = time.Second            // between two statuses while somebody watches
 	maxLinks  = 500                    // superdaemons
-	maxRecent = 200                    // events that are kept
+	maxRecent = 200                    // events that are kept at least
 )
 
 // Observer hears what happens. Its methods must not block.
@@ -253,7 +253,7 @@ func (c *Collector) Found() []Found {
 	return slices.Clone(c.found)
 }
 
-// Recent are the last events after seq, the oldest first.
+// Recent are the last events after seq, the oldest first. After 0 they are maxRecent at most.
 func (c *Collector) Recent(seq uint64) []Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -262,6 +262,9 @@ func (c *Collector) Recent(seq uint64) []Event {
 		if e.Seq > seq {
 			all = append(all, e)
 		}
+	}
+	if seq == 0 {
+		all = all[max(0, len(all)-maxRecent):]
 	}
 	return all
 }

@@ -30,3 +30,16 @@ func TestRefreshWaitsForTheFirstLook(t *testing.T) {
 		})
 	}
 }
+
+// Who comes gets so many as docs/monitor.md says, and who comes again all that it has missed.
+func TestRecentEventsAreTheLastOnes(t *testing.T) {
+	t.Parallel()
+	c := New(Config{})
+	for range 2*maxRecent - 1 {
+		c.hear(Event{Event: "says"})
+	}
+	all := c.Recent(0)
+	assert.Equal(t, maxRecent, len(all))
+	assert.Equal(t, uint64(2*maxRecent-1), all[len(all)-1].Seq)
+	assert.Equal(t, 2*maxRecent-1-50, len(c.Recent(50)))
+}
