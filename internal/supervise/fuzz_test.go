@@ -126,6 +126,8 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint32(twoWorkers|watches|ages|weighs|killsLate), []byte{0xa2, 0x63, 0xf2, 0x83, 0xf2, 0xf2, 0x73, 0x73, 0xf2, 0xf2, 0x00, 0x83, 0xf2, 0x05, 0xf2, 0x0f, 0xf2})
 	// The live generation is gone, and the one that stands by has only a worker that has not proved itself.
 	f.Add(uint32(73400357), []byte("&0\xa2A0A1A00"))
+	// So many old workers stay that the loop rests, and then its context ends.
+	f.Add(uint32(3011), []byte("\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd60\xd6 0"))
 	// A worker that hangs has its successor when another one has just died.
 	f.Add(uint32(939524203), []byte("9\xf2\xf2000000\xf289\xf2\xc5\x00fP\x16%\x87\xaf\xb3+\xc8/\x8f&2922222!9000000000"))
 	// A worker whose successor had ended was told to go while a restart waited for a side.

@@ -191,12 +191,14 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 		case m := <-l.mail:
 			l.handle(m)
 		case <-cancelled:
-			cancelled = nil
-			l.handle(stopAsked{context.Cause(ctx).Error(), stopSignal, 0})
 		case <-l.timer.C:
 		}
 		l.drain()
-		l.gather()
+		l.gather(cancelled)
+		if cancelled != nil && ctx.Err() != nil { // before settle starts any more
+			cancelled = nil
+			l.handle(stopAsked{context.Cause(ctx).Error(), stopSignal, 0})
+		}
 		l.settle()
 		l.freeze()
 		l.tell(l.tally())
@@ -225,8 +227,8 @@ func (l *loop) rest() time.Duration {
 	return min(time.Duration(l.pending)*restPerWorker, maxRest)
 }
 
-// gather handles the messages that come until the loop has rested.
-func (l *loop) gather() {
+// gather handles the messages that come until the loop has rested, or is cancelled.
+func (l *loop) gather(cancelled <-chan struct{}) {
 	rest := l.settled.Add(l.rest()).Sub(clock())
 	if rest <= 0 {
 		return
@@ -236,6 +238,8 @@ func (l *loop) gather() {
 		select {
 		case m := <-l.mail:
 			l.handle(m)
+		case <-cancelled:
+			return
 		case <-over:
 			return
 		}
