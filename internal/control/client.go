@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -75,7 +76,7 @@ func (c *Client) Line() []byte { return c.line }
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	var d net.Dialer
 	for {
-		conn, err := d.DialContext(ctx, "unix", path)
+		conn, err := d.DialContext(ctx, "unix", fd.SocketName(path))
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			<-ctx.Done() // the net package may be a moment early

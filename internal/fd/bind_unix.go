@@ -40,11 +40,11 @@ func Bind(socket int, path string, mode fs.FileMode, uid, gid int, removing func
 		return nil, err
 	}
 	defer w.close()
-	if err := w.clear(removing); err != nil {
+	if err := w.clear(path, removing); err != nil {
 		return nil, err
 	}
 	_ = unix.Fchmod(socket, uint32(mode.Perm())) // only Linux can
-	if err := unix.Bind(socket, &unix.SockaddrUnix{Name: path}); err != nil {
+	if err := unix.Bind(socket, &unix.SockaddrUnix{Name: SocketName(path)}); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
 	b := &Bound{path: path}
@@ -61,12 +61,13 @@ func Bind(socket int, path string, mode fs.FileMode, uid, gid int, removing func
 	return b, err
 }
 
-// clear removes a socket on which nobody listens, and says no to anything else.
-func (w *way) clear(removing func()) error {
+// clear removes a socket on which nobody listens, and says no to anything else. path is the
+// one that was given: it may fit into a socket's address where that of the way does not.
+func (w *way) clear(path string, removing func()) error {
 	if !w.found {
 		return nil
 	}
-	if err := w.stale(); err != nil {
+	if err := w.stale(path); err != nil {
 		return err
 	}
 	if removing != nil {
@@ -75,11 +76,11 @@ func (w *way) clear(removing func()) error {
 	return w.remove(w.name)
 }
 
-func (w *way) stale() error {
+func (w *way) stale(path string) error {
 	if w.stat.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return ErrNoSocket
 	}
-	switch err := connect(w.path); err {
+	switch err := connect(path); err {
 	case unix.ECONNREFUSED:
 		return nil
 	case nil, unix.EAGAIN, unix.EPROTOTYPE: // EAGAIN: its queue is full
@@ -99,7 +100,7 @@ func connect(path string) error {
 	if err := unix.SetNonblock(n, true); err != nil {
 		return err
 	}
-	return unix.Connect(n, &unix.SockaddrUnix{Name: path})
+	return unix.Connect(n, &unix.SockaddrUnix{Name: SocketName(path)})
 }
 
 // CheckBind says what Bind would of what stands at a path. It removes nothing.
@@ -112,7 +113,7 @@ func CheckBind(path string) error {
 	if !w.found {
 		return nil
 	}
-	return w.stale()
+	return w.stale(path)
 }
 
 // RemoveDead removes a socket file on which nobody listens. Anything else is an error, and
@@ -126,7 +127,7 @@ func RemoveDead(path string) error {
 	if !w.found {
 		return &os.PathError{Op: "remove", Path: path, Err: fs.ErrNotExist}
 	}
-	return w.clear(nil)
+	return w.clear(path, nil)
 }
 
 // isOurs says no to what is not the socket that was made just now. A link to

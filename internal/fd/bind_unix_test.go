@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,4 +108,38 @@ func TestDeadSocketIsRemovedAndALiveOneIsNot(t *testing.T) {
 	written(t, path)
 	assert.ErrorIs(t, RemoveDead(path), ErrNoSocket)
 	assert.FileExists(t, path)
+}
+
+// Server::Starter makes a file of such a name. To Go it is an abstract socket, without one.
+func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
+	t.Chdir(socketDir(t))
+	n, b, err := bound(t, "@s", 0o600)
+	require.NoError(t, err)
+	require.NoError(t, unix.Listen(n, 0))
+	info, err := os.Lstat("@s")
+	require.NoError(t, err)
+	assert.Equal(t, fs.ModeSocket|0o600, info.Mode())
+	_, _, err = bound(t, "@s", 0o600)
+	assert.ErrorIs(t, err, ErrListening)
+	require.NoError(t, b.Remove())
+	assert.NoFileExists(t, "@s")
+	unix.Close(n)
+	assert.Error(t, CheckPath("@"+strings.Repeat("x", maxPath()-1)), "it is ./@...")
+}
+
+// A path from here fits into a socket's address where the one from the root does not.
+func TestDeadSocketIsReplacedWhereTheWayIsLong(t *testing.T) {
+	dir := filepath.Join(socketDir(t), strings.Repeat("d", maxPath()))
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	t.Chdir(dir)
+	n, _, err := bound(t, "s", 0o600)
+	require.NoError(t, err)
+	unix.Close(n)
+	assert.NoError(t, CheckBind("s"))
+	n, _, err = bound(t, "s", 0o600)
+	require.NoError(t, err, "nobody listens there")
+	require.NoError(t, unix.Listen(n, 0))
+	assert.ErrorIs(t, CheckBind("s"), ErrListening)
+	unix.Close(n)
+	require.NoError(t, RemoveDead("s"))
 }

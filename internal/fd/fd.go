@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 )
 
 // ErrNotRegular is of a FIFO, a device, a directory or the like where a file is to be.
@@ -24,8 +25,17 @@ func maxPath() int {
 
 // CheckPath says that a path is too long for a unix socket, if it is.
 func CheckPath(path string) error {
-	if len(path) > maxPath() {
-		return fmt.Errorf("%d bytes are too long for a unix socket; %d fit", len(path), maxPath())
+	if name := SocketName(path); len(name) > maxPath() {
+		return fmt.Errorf("%d bytes are too long for a unix socket; %d fit", len(name), maxPath())
 	}
 	return nil
+}
+
+// SocketName is a path as the name of a unix socket. To Go a name that begins with @ is that
+// of an abstract socket, which has no file.
+func SocketName(path string) string {
+	if strings.HasPrefix(path, "@") {
+		return "./" + path
+	}
+	return path
 }

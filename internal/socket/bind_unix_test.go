@@ -404,3 +404,20 @@ func TestSocketPinnedToTheNumberItHasAnywayArrives(t *testing.T) {
 	assert.Zero(t, p.Wait())
 	assert.Equal(t, "both\n", string(buffer[:n]))
 }
+
+// As with Server::Starter. To Go it is the name of an abstract socket.
+func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
+	t.Chdir(shortDir(t))
+	set := bind(t, Options{}, nil, []string{"@s"})
+	assert.Equal(t, "@s", set.Sockets[0].Name)
+	assert.FileExists(t, "@s")
+	dial(t, "unix", "./@s")
+	assert.Empty(t, set.Lost())
+	_, err := Bind(t.Context(), parse(t, nil, []string{"@s"}), Options{})
+	assert.ErrorContains(t, err, "a process listens there already")
+	if runtime.GOOS == "linux" {
+		assert.ErrorContains(t, err, fmt.Sprintf("process %d ", os.Getpid()))
+	}
+	require.NoError(t, set.Close())
+	assert.NoFileExists(t, "@s")
+}

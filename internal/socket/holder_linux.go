@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
@@ -70,7 +71,7 @@ func boundTo(path string) []string {
 		if len(fields) <= name {
 			continue
 		}
-		if is := strings.Join(fields[name:], " "); is == path || is == absolute {
+		if is := strings.Join(fields[name:], " "); is == fd.SocketName(path) || is == absolute {
 			sockets = append(sockets, "socket:["+fields[inode]+"]")
 		}
 	}
