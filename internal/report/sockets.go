@@ -120,7 +120,9 @@ func (s *Sockets) revive() {
 		s.Out.Warnf("a worker has shut down the listening socket %s, which all workers share: listening again", name)
 	}
 	if err != nil {
-		s.Out.Warnf("%v", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") { // one of each port
+			s.Out.Warnf("%s", line)
+		}
 	}
 	for _, name := range lost {
 		s.mu.Lock()
@@ -130,10 +132,22 @@ func (s *Sockets) revive() {
 		}
 		s.lost[name] = true
 		s.mu.Unlock()
-		if !told {
+		switch {
+		case told:
+		case s.isForDatagrams(name):
+			s.Out.Warnf("a worker has shut down the socket %s, which all workers share: nothing can be read from it or sent until the superdaemon itself is started anew", name)
+		default:
 			s.Out.Warnf("a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew", name)
 		}
 	}
+}
+
+// isForDatagrams tells that a socket is for datagrams.
+func (s *Sockets) isForDatagrams(name string) bool {
+	return slices.ContainsFunc(s.Set().Sockets, func(s socket.Socket) bool {
+		network := s.Addr.Network()
+		return s.Name == name && (network == "udp" || network == "unixgram")
+	})
 }
 
 // look is one of those after a generation went live.

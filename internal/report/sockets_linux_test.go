@@ -341,6 +341,38 @@ func TestSocketThatCannotListenAgain(t *testing.T) {
 	})
 }
 
+// A server may wake its reader so, and all later ones read nothing, again and again.
+func TestSocketForDatagramsThatWasShutDown(t *testing.T) {
+	t.Parallel()
+	set := bind(t, []string{"127.0.0.1:u0"}, nil)
+	assert.ErrorIs(t, unix.Shutdown(ours(set, 0), unix.SHUT_RD), unix.ENOTCONN, "and yet it is shut down")
+	synctest.Test(t, func(t *testing.T) {
+		s, out := looksAfter(set)
+		s.Hear(supervise.Died{})
+		assert.Equal(t, "a worker has shut down the socket "+set.Sockets[0].Name+", which all workers share: nothing can be read from it or sent until the superdaemon itself is started anew\n", out.after(time.Second))
+		s.Hear(supervise.Died{})
+		assert.Empty(t, out.after(time.Second))
+	})
+}
+
+// One port that cannot listen again is told of beside another one, each in its line.
+func TestPortsThatSomebodyElseHasTaken(t *testing.T) {
+	t.Parallel()
+	set := bind(t, []string{"127.0.0.1:0", "127.0.0.1:0"}, nil)
+	for i, addr := range set.Addrs() {
+		shutDown(t, set, i)
+		other, err := net.Listen("tcp", addr.String())
+		require.NoError(t, err)
+		defer other.Close()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, out := looksAfter(set)
+		s.Hear(supervise.Died{})
+		const line = "port \"127.0.0.1:0\" does not listen any more: bind: address already in use\n"
+		assert.Equal(t, line+line, out.after(time.Second))
+	})
+}
+
 // Whoever takes the port while it does not listen keeps it, and it is not said that we listen.
 func TestPortThatSomebodyElseHasTaken(t *testing.T) {
 	t.Parallel()

@@ -76,7 +76,9 @@ func otherInode(fd int) (uint32, error) {
 // The states of include/net/tcp_states.h that count here.
 const (
 	tcpEstablished = 1
+	tcpClose       = 7
 	tcpCloseWait   = 8
+	tcpListen      = 10
 )
 
 func tcpState(fd int) (uint8, error) {

@@ -22,6 +22,8 @@ func (s *Socket) listen(int, Options) error { return errWindows }
 
 func isDeaf(int) bool { return false }
 
+func hangsUp(int) bool { return false }
+
 func waiting(int) (int, error) { return 0, errWindows }
 
 func (s *Socket) close() error { return nil }

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -37,30 +38,40 @@ func (s *Set) Queues() []Queue {
 
 // Revive has those sockets listen again that a worker has shut down: shutdown(2) ends
 // listening for all that share a socket, and every connection is refused then. lost are
-// those for which the system has no such way, unix sockets. With sides it blocks for 0.2 s at
+// those for which the system has no such way, unix sockets and those for datagrams. With sides it blocks for 0.2 s at
 // most, and the other methods with it (see learn). The error names those that could not listen
 // again.
 func (s *Set) Revive() (revived, lost []string, err error) {
+	var faults []error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
-		if s.closed || !socket.accepts() {
+		if s.closed {
 			continue
 		}
-		deaf := slices.DeleteFunc(socket.files(), func(fd int) bool { return !isDeaf(fd) })
+		deaf := slices.DeleteFunc(socket.files(), func(fd int) bool { return !socket.isDeaf(fd) })
 		switch {
 		case len(deaf) == 0:
-		case socket.Addr.Network() == "unix":
+		case socket.Addr.Network() != "tcp":
 			lost = append(lost, socket.Name)
 		default:
-			if failed := socket.revive(deaf, s.steeredOf(socket), s.options); failed != nil {
-				return revived, lost, fmt.Errorf("port %q does not listen any more: %w", socket.Text, failed)
+			if failed := socket.revive(deaf, s.steeredOf(socket), s.options); failed != nil { // the others may listen
+				faults = append(faults, fmt.Errorf("port %q does not listen any more: %w", socket.Text, failed))
+				continue
 			}
 			revived = append(revived, socket.Name)
 		}
 	}
-	return revived, lost, nil
+	return revived, lost, errors.Join(faults...)
+}
+
+// isDeaf tells that a descriptor of it was shut down.
+func (s *Socket) isDeaf(fd int) bool {
+	if s.accepts() {
+		return isDeaf(fd)
+	}
+	return hangsUp(fd)
 }
 
 // accepts tells that it is one for connections.

@@ -9,7 +9,13 @@ func isDeaf(fd int) bool {
 	if err != nil {
 		return false
 	}
-	poll := []unix.PollFd{{Fd: int32(fd)}}
+	return listens == 0 || hangsUp(fd)
+}
+
+// hangsUp tells that a unix socket that listens, or a socket for datagrams, was shut down. To
+// read from the latter does not block then, and never will again: it returns nothing.
+func hangsUp(fd int) bool {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(poll, 0)
-	return listens == 0 || err == nil && n > 0 && poll[0].Revents&unix.POLLHUP != 0
+	return err == nil && n > 0 && poll[0].Revents&(unix.POLLHUP|unix.POLLRDHUP) != 0
 }

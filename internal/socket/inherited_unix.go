@@ -137,6 +137,7 @@ func (s *Socket) take(again bool) error {
 		return fault(err)
 	}
 	s.fd, s.Name, s.Addr = fd, found.name, found.addr
+	s.bound, _ = addrPort(found.addr)
 	if s.Source > 2 {
 		unix.CloseOnExec(s.Source)
 	}

@@ -1,9 +1,12 @@
 package socket
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -193,38 +196,77 @@ const (
 
 // revive has sockets that were shut down listen again.
 func (s *Socket) revive(deaf []int, slots int, o Options) error {
+	var fault error // the first
+	var numbers, failed []int
 	for _, n := range deaf {
-		if err := s.rebind(n); err != nil {
-			return err
+		number := slices.Index(s.files(), n)
+		if err := s.relisten(n, o); err != nil { // the others can
+			fault = cmp.Or(fault, err)
+			failed = append(failed, number)
+			continue
 		}
-		if err := s.listen(n, o); err != nil {
-			return err
-		}
+		numbers = append(numbers, number)
 	}
 	if len(*s.others) == 0 {
-		return nil
+		return fault
 	}
-	var numbers []int
-	for _, n := range deaf {
-		numbers = append(numbers, slices.Index(s.files(), n))
+	// Those that do not listen are at no place. When they were shut down the others moved, and not
+	// again since.
+	expected := s.split.after(len(s.files()), append(numbers, failed...))
+	if len(numbers) == 0 && slices.Equal(expected, s.split.order) {
+		return fault
 	}
-	err := s.learn(s.split.after(len(s.files()), numbers), slots, o)
+	err := cmp.Or(fault, s.learn(expected, slots, o))
 	for done := s.Sided; done; { // which nobody has, but the kernel may have chosen meanwhile
 		done, _ = closeOne((*s.others)[0])
 	}
 	return err
 }
 
+// relisten has a socket listen again, whatever a worker has made of it: it may have connected it,
+// and have taken away what lets it share its port.
+func (s *Socket) relisten(n int, o Options) error {
+	if state, err := tcpState(n); err == nil && state != tcpClose && state != tcpListen {
+		disconnect(n)
+	}
+	if !s.Taken {
+		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"); err != nil {
+			return err
+		}
+	}
+	if s.Reuseport || len(*s.others) > 0 {
+		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"); err != nil {
+			return err
+		}
+	}
+	if err := s.rebind(n); err != nil {
+		return err
+	}
+	return s.listen(n, o)
+}
+
+// disconnect resets a connection. The socket stays bound, unless the system has chosen its port
+// (AF_UNSPEC, connect(2)).
+func disconnect(n int) {
+	var none unix.RawSockaddr
+	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(n), uintptr(unsafe.Pointer(&none)), unsafe.Sizeof(none)) // listen(2) will say
+}
+
 // rebind binds a socket to its port again, which it loses if the system had chosen that. If it has
 // not lost it, that fails, for one reason or another, and does not matter. It does if another
-// program has the port by now: to listen would choose another one.
+// program has the port by now: to listen would choose another one. And it does if a worker has
+// bound the socket to something else, which cannot be undone.
 func (s *Socket) rebind(n int) error {
-	if !s.bound.IsValid() {
-		return nil // it was passed to us
-	}
 	to, err := sockaddr(s.bound)
-	if err == nil && unix.Bind(n, to) == unix.EADDRINUSE {
+	if err != nil {
+		return nil
+	}
+	if unix.Bind(n, to) == unix.EADDRINUSE {
 		return os.NewSyscallError("bind", unix.EADDRINUSE)
+	}
+	at, err := unix.Getsockname(n)
+	if err == nil && endOf(at) != endOf(to) {
+		return fmt.Errorf("it is bound to %v by now", endOf(at))
 	}
 	return nil
 }

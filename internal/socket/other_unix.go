@@ -13,6 +13,8 @@ func (*Socket) steer(int) error {
 
 func isDeaf(int) bool { return false }
 
+func hangsUp(int) bool { return false }
+
 func (*Socket) queued(fd int) (int, error) { return waiting(fd) }
 
 // tuneLinux has nothing to do: Parse has refused the options.

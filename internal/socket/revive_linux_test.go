@@ -231,3 +231,145 @@ func TestPathThatIsNamedLikeAPortWithSides(t *testing.T) {
 	set.Relinquish()
 	assert.NoFileExists(t, path)
 }
+
+// connectsTo connects a socket to a server that reads nothing.
+func connectsTo(t *testing.T, n int) {
+	t.Helper()
+	to, err := unix.Getsockname(givenListener(t, unix.AF_INET, loopback()))
+	require.NoError(t, err)
+	require.NoError(t, unix.Connect(n, to))
+}
+
+// One port that cannot listen keeps no other one from it.
+func TestPortsAreRevivedBesideOneThatCannotBe(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	set := bind(t, Options{}, []string{"127.0.0.1:0,127.0.0.1:0,127.0.0.1:0"}, []string{path})
+	for i := range set.Sockets {
+		shutDown(t, set.Sockets[i].fd)
+	}
+	for i := range 2 {
+		other, err := net.Listen("tcp", set.Sockets[i].Addr.String())
+		require.NoError(t, err)
+		defer other.Close()
+	}
+	revived, lost, err := set.Revive()
+	const fault = `port "127.0.0.1:0" does not listen any more: bind: address already in use`
+	assert.EqualError(t, err, fault+"\n"+fault)
+	assert.Equal(t, []string{set.Sockets[2].Name}, revived)
+	assert.Equal(t, []string{path}, lost)
+	dial(t, "tcp", set.Sockets[2].Addr.String())
+}
+
+// Nor does a slot that cannot listen keep another one from it, nor from being steered to.
+func TestSlotsAreRevivedBesideOneThatCannotBe(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{Slots: 4}, []string{"127.0.0.1:0,reuseport"}, nil)
+	s := &set.Sockets[0]
+	fds := slots(*s)
+	limited := fds[1]
+	shutDown(t, limited, fds[0])
+	broken := given(t, unix.AF_INET, unix.SOCK_DGRAM, nil) // which can listen no more than a socket that is bound elsewhere
+	kept, err := unix.Dup(limited)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(kept) })
+	require.NoError(t, unix.Dup2(broken, limited))
+	for range 2 {
+		_, _, err = set.Revive()
+		assert.ErrorContains(t, err, "does not listen any more: ")
+	}
+	require.NoError(t, set.Steer(1))
+	connectMany(t, s.Addr, 40)
+	waits, err := s.queued(fds[0])
+	require.NoError(t, err)
+	assert.Equal(t, 40, waits, "all are for the first worker")
+	require.NoError(t, unix.Dup2(kept, limited))
+	assert.Equal(t, []string{s.Name}, revives(t, set))
+	assert.Equal(t, 40, landed(t, *s, 40)[0])
+	for n := 1; n <= 4; n++ {
+		landsIn(t, set, n)
+	}
+}
+
+// A worker may have made something else of a socket by now.
+func TestSocketThatAWorkerHasConnectedListensAgain(t *testing.T) {
+	t.Parallel()
+	fixed := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+	name := fixed.Sockets[0].Name
+	require.NoError(t, fixed.Close())
+	for _, port := range []string{"127.0.0.1:0", name} {
+		set := bind(t, Options{}, []string{port}, nil)
+		s := &set.Sockets[0]
+		shutDown(t, s.fd)
+		connectsTo(t, s.fd)
+		assert.Equal(t, []string{s.Name}, revives(t, set))
+		dial(t, "tcp", s.Addr.String())
+		accepted(t, s.fd)
+		require.NoError(t, set.Close())
+	}
+}
+
+func TestSlotListensAgainThoughItsPortWasNotToBeShared(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{Slots: 3}, []string{"127.0.0.1:0,reuseport"}, nil)
+	n := slots(set.Sockets[0])[1]
+	require.NoError(t, unix.SetsockoptInt(n, unix.SOL_SOCKET, unix.SO_REUSEPORT, 0))
+	require.NoError(t, unix.SetsockoptInt(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0))
+	shutDown(t, n)
+	assert.Equal(t, []string{set.Sockets[0].Name}, revives(t, set))
+	landsIn(t, set, 3)
+}
+
+// Nobody would look for it there.
+func TestSocketThatAWorkerHasBoundElsewhereIsNotSaidToListen(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+	n := set.Sockets[0].fd
+	shutDown(t, n)
+	require.NoError(t, unix.Bind(n, loopback()))
+	port, err := boundPort(n)
+	require.NoError(t, err)
+	revived, _, err := set.Revive()
+	assert.EqualError(t, err, fmt.Sprintf(`port "127.0.0.1:0" does not listen any more: it is bound to 127.0.0.1:%d by now`, port))
+	assert.Empty(t, revived)
+	assert.True(t, isDeaf(n))
+}
+
+// What was passed to us may have been bound to a port that the system had chosen.
+func TestSocketFromAboveListensAgainAtItsPort(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{}, []string{fmt.Sprintf("fd://%d", givenListener(t, unix.AF_INET, loopback()))}, nil)
+	s := &set.Sockets[0]
+	shutDown(t, s.fd)
+	assert.Equal(t, []string{s.Name}, revives(t, set))
+	dial(t, "tcp", s.Addr.String())
+	accepted(t, s.fd)
+}
+
+// A server wakes its reader by shutdown(2) as it leaves. All later ones read nothing, again and
+// again, and can send nothing. On a unix socket the half of it is enough.
+func TestSocketsThatCannotBeRevivedAreLost(t *testing.T) {
+	t.Parallel()
+	dir := shortDir(t)
+	path := filepath.Join(dir, "s")
+	gram := given(t, unix.AF_UNIX, unix.SOCK_DGRAM, &unix.SockaddrUnix{Name: filepath.Join(dir, "g")})
+	for _, how := range []int{unix.SHUT_RDWR, unix.SHUT_RD} {
+		set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:u0", "127.0.0.1:u0,reuseport", fmt.Sprintf("fd://%d", gram)}, []string{path})
+		_, lost, err := set.Revive()
+		require.NoError(t, err)
+		if how == unix.SHUT_RDWR {
+			assert.Empty(t, lost)
+		}
+		_ = unix.Shutdown(set.Sockets[0].fd, how) // it says that it is not connected, and shuts it down all the same
+		_ = unix.Shutdown(slots(set.Sockets[1])[1], how)
+		_ = unix.Shutdown(gram, how)
+		require.NoError(t, unix.Shutdown(set.Sockets[3].fd, how))
+		_, err = net.Dial("unix", path)
+		require.ErrorIs(t, err, unix.ECONNREFUSED)
+		revived, lost, err := set.Revive()
+		require.NoError(t, err)
+		assert.Empty(t, revived)
+		assert.Equal(t, []string{set.Sockets[0].Name, set.Sockets[1].Name, set.Sockets[2].Name, path}, lost)
+		require.NoError(t, set.Close())
+	}
+}
