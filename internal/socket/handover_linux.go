@@ -194,9 +194,18 @@ func (s *Set) Relinquish() {
 		if h.Path != "" {
 			_ = fd.Known(h.Path, h.Dev, h.Ino).Remove() // it may be lost, which is as well
 		}
-		for _, n := range h.FDs {
-			unix.Close(n)
-		}
+		closeShared(h.FDs)
 	}
 	s.gone = nil
+}
+
+// closeShared closes sockets that workers have, or had. One that does not listen any more a worker may
+// have connected, and set SO_LINGER on it: to close it would take as long as that says.
+func closeShared(fds []int) {
+	for _, n := range fds {
+		if isDeaf(n) {
+			_ = unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})
+		}
+		unix.Close(n)
+	}
 }

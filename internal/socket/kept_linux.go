@@ -76,7 +76,7 @@ func Restore(specs []Spec, passed []fdenv.Passed) (held []*Held, kept []Kept) {
 		if same, nth, slot, ok := parseKept(p.Name); ok {
 			places[same] = append(places[same], found{nth, slot, p.FD})
 		} else {
-			unix.Close(p.FD)
+			closeShared([]int{p.FD})
 		}
 	}
 	all := make([][]found, 0, len(places))
@@ -111,9 +111,7 @@ func restored(specs []Spec, name string, fds []int) *Held {
 		h.Key, uid = specs[i].key(), specs[i].uid-1
 	}
 	if err == nil && found.stream && isDeaf(fds[0]) || !h.describe(found, fds[0], uid) || err != nil {
-		for _, n := range fds {
-			unix.Close(n)
-		}
+		closeShared(fds)
 		return nil
 	}
 	return h
@@ -139,9 +137,7 @@ func (h *Held) describe(found inherited, n, uid int) bool {
 // Drop closes sockets that were held and are not used after all.
 func Drop(held []*Held) {
 	for _, h := range held {
-		for _, n := range h.FDs {
-			unix.Close(n)
-		}
+		closeShared(h.FDs)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fdenv"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -371,5 +372,52 @@ func TestSocketsThatCannotBeRevivedAreLost(t *testing.T) {
 		assert.Empty(t, revived)
 		assert.Equal(t, []string{set.Sockets[0].Name, set.Sockets[1].Name, set.Sockets[2].Name, path}, lost)
 		require.NoError(t, set.Close())
+	}
+}
+
+// lingers makes of a socket what a worker may that wants to hold us up: to close it would take
+// ten seconds. It is the only one of that socket.
+func lingers(t *testing.T) int {
+	t.Helper()
+	n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	connectsTo(t, n)
+	for err == nil {
+		_, err = unix.SendmsgN(n, make([]byte, 1<<20), nil, nil, unix.MSG_DONTWAIT)
+	}
+	require.NoError(t, unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 10}))
+	return n
+}
+
+func TestNoWorkerHoldsAClosedSocketUp(t *testing.T) {
+	t.Parallel()
+	for what, closes := range map[string]func(n int){
+		"at the end": func(n int) {
+			set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
+			require.NoError(t, unix.Dup2(n, set.Sockets[0].fd))
+			unix.Close(n)
+			require.NoError(t, set.Close())
+		},
+		"when it is not asked for any more": func(n int) {
+			set := bind(t, Options{Held: []*Held{{Key: "tcp 127.0.0.1 1 0 false", Bound: "127.0.0.1:1", FDs: []int{n}}}}, []string{"127.0.0.1:0"}, nil)
+			set.Relinquish()
+		},
+		"when it was kept for nothing": func(n int) {
+			held, _ := Restore(nil, []fdenv.Passed{{FD: n, Name: keptName("tcp", 0, unslotted)}})
+			assert.Empty(t, held)
+		},
+		"when it was kept for somebody else": func(n int) {
+			held, _ := Restore(nil, []fdenv.Passed{{FD: n, Name: "web"}})
+			assert.Empty(t, held)
+		},
+		"when nothing was bound": func(n int) { Drop([]*Held{{FDs: []int{n}}}) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			n := lingers(t)
+			began := time.Now()
+			closes(n)
+			assert.Less(t, time.Since(began), 5*time.Second)
+		})
 	}
 }
