@@ -328,7 +328,7 @@ func TestSocketThatCannotListenAgain(t *testing.T) {
 	shutDown(t, set, 0)
 	synctest.Test(t, func(t *testing.T) {
 		s, out := looksAfter(set)
-		const line = "a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew\n"
+		const line = "a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew or upgraded\n"
 		s.Hear(supervise.Died{})
 		assert.Equal(t, fmt.Sprintf(line, path), out.after(time.Second))
 		shutDown(t, set, 1)

@@ -72,6 +72,9 @@ func (s *Set) Sources() ([]int, error) {
 func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	s.fd = h.FDs[0]
 	if s.Path != "" {
+		if isDeaf(s.fd) { // a worker has shut it down
+			return false, nil
+		}
 		s.file, err = s.rebound(h, o)
 		if errors.Is(err, fd.ErrLost) {
 			return false, nil // a new one can be reached again

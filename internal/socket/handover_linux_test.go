@@ -197,6 +197,23 @@ func TestPathThatWasRemovedIsBoundAnew(t *testing.T) {
 	acceptedBy(t, next.Sockets[0].fd)
 }
 
+// Nor can that be reached any more that a worker has shut down.
+func TestPathThatWasShutDownIsBoundAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	last := bind(t, Options{}, nil, []string{path})
+	shutDown(t, last.Sockets[0].fd)
+	next := bind(t, Options{Held: handed(t, last)}, nil, []string{path})
+	dial(t, "unix", path)
+	accepted(t, next.Sockets[0].fd)
+	next.Relinquish()
+	dial(t, "unix", path)
+	assert.Empty(t, next.Lost())
+	_, lost, err := next.Revive()
+	require.NoError(t, err)
+	assert.Empty(t, lost)
+}
+
 func TestHeldSocketsOfSlots(t *testing.T) {
 	t.Parallel()
 	ports := []string{"127.0.0.1:0,reuseport"}
