@@ -102,6 +102,11 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 			err = s.listen(n, o)
 		}
 	}
+	if err == nil && !s.UDP && h.Steered == 0 && len(h.FDs) > 1 {
+		// It is of a superdaemon that was killed. When the last worker that had a socket has ended
+		// the kernel has moved another one to its place.
+		_ = s.learn(s.split.after(len(h.FDs), nil), min(o.steered, max(1, s.slots())), o)
+	}
 	if err == nil && !s.Reuseport && h.Slotted {
 		_ = s.steer(1) // all that comes from now on is for everybody
 		s.stays(o, "keeps SO_REUSEPORT, as workers that run have a socket each")

@@ -99,6 +99,29 @@ func TestStoreIsComparedWithTheSockets(t *testing.T) {
 	assert.Equal(t, 1, next.Queues()[0].Waiting)
 }
 
+// The service manager does not know in which order the kernel has them by now.
+func TestOrderOfTheGroupInTheStore(t *testing.T) {
+	t.Parallel()
+	specs := parse(t, []string{"127.0.0.1:0"}, nil)
+	specs[0].Reuseport, specs[0].Sided = true, true
+	last, err := Bind(t.Context(), specs, Options{Slots: 3})
+	require.NoError(t, err)
+	begin(t, last)
+	for _, n := range []int{0, 4, 2} {
+		shutDown(t, last.Sockets[0].files()[n])
+		revives(t, last)
+	}
+	unkept, _, err := last.Unkept(nil)
+	require.NoError(t, err)
+	require.NoError(t, last.Close())
+	held, _ := Restore(specs, passes(t, unkept))
+	set, err := Bind(t.Context(), specs, Options{Slots: 3, Held: held})
+	require.NoError(t, err)
+	defer set.Close()
+	begin(t, set)
+	separates(t, set, &set.Sockets[0], 3)
+}
+
 // What the manager passes is not believed without a look.
 func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
 	t.Parallel()

@@ -89,6 +89,37 @@ func TestSocketsAreTakenFromWorkersThatWereLeftBehind(t *testing.T) {
 	assert.False(t, Has(noProcess, ours))
 }
 
+// Where the worker in slot 0 has ended, the kernel has moved the last socket to its place.
+func TestSocketsOfSomeSlotsAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, one := range []bool{false, true} {
+		last := bind(t, Options{Slots: 4, KeepPaths: true}, []string{"127.0.0.1:0,reuseport"}, nil)
+		var left []Process
+		for slot := 1; slot < 4; slot++ {
+			left = append(left, leftBehind(t, last.Table(slot, 0, -1, 1, 2)[3:]...))
+		}
+		text := last.Sockets[0].Name
+		if !one {
+			text += ",reuseport"
+		}
+		require.NoError(t, last.Close())
+		held, err := taken(t, parse(t, []string{text}, nil), nil, left...)
+		require.NoError(t, err)
+		next := bind(t, Options{Slots: 3, Held: held}, []string{text}, nil)
+		next.Resteer()
+		if one { // it is for all workers from now on
+			connectMany(t, next.Sockets[0].Addr, 40)
+			assert.Equal(t, 40, landed(t, next.Sockets[0], 40)[0])
+			continue
+		}
+		for n := 1; n <= 3; n++ {
+			landsIn(t, next, n)
+		}
+		require.NoError(t, next.Grow(4))
+		landsIn(t, next, 4)
+	}
+}
+
 func TestOnlyWhatIsAskedForIsTaken(t *testing.T) {
 	t.Parallel()
 	needIPv6(t)
