@@ -94,18 +94,28 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	if err == nil && s.Reuseport && !h.Slotted {
 		err = switchOn(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT")
 	}
+	var deaf []int
 	for _, n := range h.FDs {
 		if err == nil {
 			err = s.retune(n)
 		}
-		if err == nil && !s.UDP {
+		switch {
+		case err != nil || s.UDP:
+		case isDeaf(n):
+			deaf = append(deaf, n)
+		default:
 			err = s.listen(n, o)
 		}
 	}
-	if err == nil && !s.UDP && h.Steered == 0 && len(h.FDs) > 1 {
+	slots := min(o.steered, max(1, s.slots()))
+	switch {
+	case err != nil:
+	case len(deaf) > 0: // a worker that drains may have shut it down just now
+		err = s.revive(deaf, slots, o)
+	case !s.UDP && h.Steered == 0 && len(h.FDs) > 1:
 		// It is of a superdaemon that was killed. When the last worker that had a socket has ended
 		// the kernel has moved another one to its place.
-		_ = s.learn(s.split.after(len(h.FDs), nil), min(o.steered, max(1, s.slots())), o)
+		_ = s.learn(s.split.after(len(h.FDs), nil), slots, o)
 	}
 	if err == nil && !s.Reuseport && h.Slotted {
 		_ = s.steer(1) // all that comes from now on is for everybody

@@ -85,6 +85,28 @@ func TestSlotsAfterManyShutdownsAndAnUpgrade(t *testing.T) {
 	assert.Equal(t, 40, landed(t, one.Sockets[0], 40)[0])
 }
 
+// A worker that drains may have shut its socket down, and the upgrade comes before anybody looks.
+func TestSocketThatWasShutDownBeforeAnUpgradeListensAgain(t *testing.T) {
+	t.Parallel()
+	ports := []string{"127.0.0.1:0,127.0.0.1:0,reuseport"}
+	last := bind(t, Options{Slots: 3}, ports, nil)
+	shutDown(t, last.Sockets[0].fd, slots(last.Sockets[1])[0])
+	next := bind(t, Options{Slots: 3, Held: handed(t, last)}, ports, nil)
+	for i := range next.Sockets {
+		s := &next.Sockets[i]
+		port, err := boundPort(s.fd)
+		require.NoError(t, err)
+		assert.Equal(t, s.bound.Port(), port)
+		dial(t, "tcp", s.Addr.String())
+	}
+	accepted(t, next.Sockets[0].fd)
+	next.Sockets = next.Sockets[1:]
+	landed(t, next.Sockets[0], 1)
+	for n := 1; n <= 3; n++ {
+		landsIn(t, next, n)
+	}
+}
+
 // Not even under another port, where nobody would look for it.
 func TestSocketWhosePortWasTakenMeanwhileIsNotSaidToListen(t *testing.T) {
 	t.Parallel()
