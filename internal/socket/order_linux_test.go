@@ -2,9 +2,11 @@ package socket
 
 import (
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -212,4 +214,91 @@ func TestPortThatIsTakenAfterAShutdown(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, s.bound.Port(), port)
 	assert.False(t, isDeaf(s.fd))
+}
+
+// As often as a worker likes.
+func TestSidesAfterManyShutdowns(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	for range 2 * maxPrivate / len(s.files()) {
+		shutDown(t, s.at(0, 1))
+		revives(t, set)
+	}
+	reachesEach(t, set, s, 2)
+}
+
+// Also while as many connections of ours are under way as may be. What is expected is wrong: the
+// sockets were shut down in another order.
+func TestOrderIsFoundBesideOurOwnConnections(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 3, "127.0.0.1:0")
+	var own []int
+	for range maxPrivate {
+		n, _, _, err := set.beginPrivate(0, 0, 1)
+		require.NoError(t, err)
+		defer unix.Close(n)
+		own = append(own, n)
+	}
+	shutDown(t, s.files()[5], s.files()[2], s.files()[0], s.files()[6])
+	revives(t, set)
+	for _, n := range own {
+		set.endPrivate(0, n, 1, s.split.changes, false)
+	}
+	reachesEach(t, set, s, 3)
+}
+
+// Who has come to the socket that nobody has, while the order was wrong, hears of it.
+func TestNobodyWaitsWhereNobodyAccepts(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0")
+	require.NoError(t, set.Split(1, All))
+	shutDown(t, s.at(0, 1))
+	var clients []net.Conn
+	for range 40 {
+		conn, err := net.Dial("tcp", s.Addr.String())
+		require.NoError(t, err)
+		defer conn.Close()
+		clients = append(clients, conn)
+	}
+	waits, err := s.queued((*s.others)[0])
+	require.NoError(t, err)
+	require.Positive(t, waits)
+	revives(t, set)
+	reset := 0
+	for _, conn := range clients {
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Millisecond)))
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, unix.ECONNRESET) {
+			reset++
+		}
+	}
+	assert.Equal(t, waits, reset)
+}
+
+// It is not to be had listen again by chance, and nobody to be told.
+func TestFullSocketThatIsShutDownAgainIsNoticed(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0,backlog=1")
+	for range 2 {
+		n, err := set.Connect(t.Context(), 0, 0, 1)
+		require.NoError(t, err)
+		unix.Close(n)
+	}
+	require.True(t, isFull(s.at(0, 1)))
+	unmark := s.mark(s.files(), Options{})
+	shutDown(t, s.at(0, 1))
+	unmark()
+	assert.Equal(t, []string{s.Name}, revives(t, set))
+	reachesEach(t, set, s, 1)
+}
+
+// A worker that has no socket of its own has that of slot 0 on its own side.
+func TestSlotWithoutASocketHasThatOfItsSide(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 2, "127.0.0.1:0")
+	for side := range Sides {
+		for slot, want := range []int{0, 1, 0, 0} {
+			assert.Equal(t, s.at(want, side), set.Table(slot, side, 0, 1, 2)[s.FD], "slot %d of side %d", slot, side)
+		}
+	}
+	assert.NotEqual(t, s.at(2, 0), s.at(2, 1))
 }

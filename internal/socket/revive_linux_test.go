@@ -443,3 +443,30 @@ func TestNoWorkerHoldsAClosedSocketUp(t *testing.T) {
 		})
 	}
 }
+
+// Two slots are the fewest that can change places.
+func TestTwoSlotsAfterShutdown(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport"}, nil)
+	shutDown(t, set.Sockets[0].fd)
+	revives(t, set)
+	landsIn(t, set, 1)
+	landsIn(t, set, 2)
+}
+
+// Clients get segments as large as before.
+func TestSegmentsAfterShutdown(t *testing.T) {
+	t.Parallel()
+	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport"}, nil)
+	shutDown(t, set.Sockets[0].fd)
+	revives(t, set)
+	for range 20 {
+		n := given(t, unix.AF_INET, unix.SOCK_STREAM, nil)
+		to, err := sockaddr(set.Sockets[0].bound)
+		require.NoError(t, err)
+		require.NoError(t, unix.Connect(n, to))
+		size, err := unix.GetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		require.NoError(t, err)
+		assert.Greater(t, size, noSize)
+	}
+}

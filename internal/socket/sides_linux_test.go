@@ -339,3 +339,31 @@ func TestPortsOfTCPAreGivenSides(t *testing.T) {
 		})
 	}
 }
+
+// Workers in excess are none, whatever becomes of the sides.
+func TestSplitKeepsToTheSlotsThatGetConnections(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 3, "127.0.0.1:0")
+	require.NoError(t, set.Steer(1))
+	require.NoError(t, set.Split(1, All))
+	connectMany(t, s.Addr, 40)
+	waits, err := s.queued(s.at(0, 1))
+	require.NoError(t, err)
+	assert.Equal(t, 40, waits)
+}
+
+// A port that an upgrade adds may have fewer slots at first than others.
+func TestPortWithFewerSlotsThanAnotherOne(t *testing.T) {
+	t.Parallel()
+	specs := parse(t, []string{"127.0.0.1:0", "127.0.0.2:0"}, nil)
+	require.NoError(t, GiveSides(specs))
+	last, err := Bind(t.Context(), specs[:1], Options{Slots: 4})
+	require.NoError(t, err)
+	t.Cleanup(func() { last.Close() })
+	next, err := Bind(t.Context(), specs, Options{Slots: 2, Held: handed(t, last)})
+	require.NoError(t, err)
+	t.Cleanup(func() { next.Close() })
+	begin(t, next)
+	connectMany(t, next.Sockets[1].Addr, 60)
+	assert.Equal(t, 60, on(t, next, 0))
+}
