@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,44 @@ func TestDrainOfASideGivesUpWhatNobodyAccepts(t *testing.T) {
 	queued, err := set.Queued(0)
 	require.NoError(t, err)
 	assert.Equal(t, 5, queued, "those of both sides")
+
+	require.True(t, closesOne(t, s, 0))
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		assert.EqualError(t, set.DrainSide(0), "1 connection still not accepted by the workers that are to go, after 10 secs")
+		assert.Equal(t, drainTimeout+drainPoll, time.Since(began), "one is as many")
+	})
+}
+
+// closesOne closes a connection that waits on a side, if there is one.
+func closesOne(t *testing.T, s *Socket, side int) bool {
+	t.Helper()
+	for _, n := range s.from(0, side) {
+		done, err := closeOne(n)
+		require.NoError(t, err)
+		if done {
+			return true
+		}
+	}
+	return false
+}
+
+// What has no sides is shared by all generations: nothing waits on one of them.
+func TestNothingWaitsOnASideOfWhatHasNone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "s")
+	specs := parse(t, []string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{path})
+	require.NoError(t, GiveSides(specs))
+	set, err := Bind(t.Context(), specs, Options{Slots: 2})
+	require.NoError(t, err)
+	t.Cleanup(func() { set.Close() })
+	begin(t, set)
+	dial(t, "unix", path)
+	_, err = dial(t, "udp", set.Sockets[1].Addr.String()).Write([]byte("hello"))
+	require.NoError(t, err)
+	for side := range Sides {
+		assert.Zero(t, on(t, set, side))
+	}
 }
 
 // Whatever a worker has done to its socket, what goes wrong is told with the port.

@@ -312,15 +312,17 @@ func TestPortsOfTCPAreGivenSides(t *testing.T) {
 	t.Parallel()
 	passed := givenListener(t, unix.AF_INET, loopback())
 	path := filepath.Join(shortDir(t), "s")
+	unixPassed := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path + "2"})
 	for name, c := range map[string]struct {
 		ports, paths []string
 		sided        []bool
 		fault        string
 	}{
-		"none":       {},
-		"all":        {[]string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{path}, []bool{true, false, false}, ""},
-		"no port":    {[]string{"127.0.0.1:u0"}, []string{path}, []bool{false, false}, "blue/green needs a TCP port: paths and UDP ports are shared by all generations"},
-		"passed one": {[]string{fmt.Sprintf("fd://%d", passed)}, nil, []bool{false}, fmt.Sprintf(`socket "fd://%d": blue/green needs a second set of it, which cannot be made for a TCP socket that was passed to us`, passed)},
+		"none":                   {},
+		"all":                    {[]string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{path}, []bool{true, false, false}, ""},
+		"no port":                {[]string{"127.0.0.1:u0"}, []string{path}, []bool{false, false}, "blue/green needs a TCP port: paths and UDP ports are shared by all generations"},
+		"a path that was passed": {[]string{"127.0.0.1:0", fmt.Sprintf("fd://%d", unixPassed)}, nil, []bool{true, false}, ""},
+		"passed one":             {[]string{fmt.Sprintf("fd://%d", passed)}, nil, []bool{false}, fmt.Sprintf(`socket "fd://%d": blue/green needs a second set of it, which cannot be made for a TCP socket that was passed to us`, passed)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			specs, err := Parse(c.ports, c.paths)
