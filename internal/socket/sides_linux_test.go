@@ -369,3 +369,19 @@ func TestPortWithFewerSlotsThanAnotherOne(t *testing.T) {
 	connectMany(t, next.Sockets[1].Addr, 60)
 	assert.Equal(t, 60, on(t, next, 0))
 }
+
+// Nor from another address, and the port that one of ours comes from.
+func TestPortOfOurOwnConnectionIsNoWayToTheOtherSide(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0")
+	n, _, _, err := set.beginPrivate(0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(n)
+	port, err := boundPort(n)
+	require.NoError(t, err)
+	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2), Port: int(port)}}
+	conn, err := other.Dial("tcp", s.Addr.String())
+	require.NoError(t, err)
+	defer conn.Close()
+	assert.Equal(t, []int{1, 0}, []int{on(t, set, 0), on(t, set, 1)})
+}
