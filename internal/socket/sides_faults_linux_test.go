@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,4 +185,51 @@ func TestSidesThatCannotBeSteeredSaySo(t *testing.T) {
 	assert.EqualError(t, err, `cannot connect to port "127.0.0.2:0": setsockopt(SO_ATTACH_REUSEPORT_CBPF): bad file descriptor`)
 	assert.Empty(t, s.split.private)
 	(*s.others)[0] = keeper
+}
+
+// Go's scheduler interrupts calls that block. That is no reason not to wait for a connection.
+func TestConnectionIsWaitedForInSpiteOfSignals(t *testing.T) {
+	t.Parallel()
+	n := full(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	thread, result := make(chan int), make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread <- unix.Gettid()
+		result <- connected(ctx, n)
+	}()
+	id, tick := <-thread, time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-result:
+			assert.EqualError(t, err, "its queue takes no connection")
+			assert.Error(t, ctx.Err())
+			return
+		case <-tick.C:
+			_ = unix.Tgkill(unix.Getpid(), id, unix.SIGURG) // it may be over
+		}
+	}
+}
+
+// Also when another one of ours has just been made.
+func TestLastOfOurConnectionsIsAcceptedBeforeItsFirstData(t *testing.T) {
+	t.Parallel()
+	set, s := bindSided(t, 1, "127.0.0.1:0,defer-accept")
+	first, _, changes, err := set.beginPrivate(0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(first)
+	second, to, _, err := set.beginPrivate(0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(second)
+	assert.False(t, set.endPrivate(0, first, 1, changes, false))
+	_ = unix.Connect(second, to)
+	require.NoError(t, connected(t.Context(), second))
+	assert.Equal(t, 1, on(t, set, 1))
+	assert.False(t, set.endPrivate(0, second, 1, changes, true))
+	defers, err := unix.GetsockoptInt(s.at(0, 1), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
+	require.NoError(t, err)
+	assert.Equal(t, 1, defers)
 }

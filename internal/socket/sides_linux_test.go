@@ -292,20 +292,28 @@ func TestConnectionsToASideAreCounted(t *testing.T) {
 	defer unix.Close(own)
 	assert.Zero(t, other(), "ours does not count")
 	require.NoError(t, set.Split(1, All))
-	for range 20 { // one that comes with another to the same socket may not count
+	for n := range 20 {
 		conn, err := net.Dial("tcp", s.Addr.String())
 		require.NoError(t, err)
 		defer conn.Close()
+		require.Eventually(t, func() bool { return other() == n+1 }, 10*time.Second, time.Millisecond, "%d", n)
 	}
-	require.Eventually(t, func() bool { return other() > 0 }, 10*time.Second, time.Millisecond)
-	assert.LessOrEqual(t, other(), 20)
 	later, stopLater := set.Count(1)
 	defer stopLater()
 	conn, err := net.Dial("tcp", s.Addr.String())
 	require.NoError(t, err)
 	defer conn.Close()
 	require.Eventually(t, func() bool { return later() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return other() >= 21 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, 21, other(), "ours did not count")
 	assert.Equal(t, 20, counted())
+	for range 20 { // one that comes with another to the same socket may not count
+		conn, err := net.Dial("tcp", s.Addr.String())
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	require.Eventually(t, func() bool { return later() > 1 }, 10*time.Second, time.Millisecond)
+	assert.LessOrEqual(t, later(), 21)
 }
 
 func TestPortsOfTCPAreGivenSides(t *testing.T) {
