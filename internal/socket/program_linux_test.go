@@ -214,7 +214,11 @@ func TestWhatChoosesTheSlot(t *testing.T) {
 		found := map[int]bool{}
 		for i := range 200 {
 			from, padding := clients(i)
-			slot := run(steering(slots), packet(from, netip.AddrPortFrom(from.Addr(), 80), padding), 0)
+			to := netip.MustParseAddrPort("[2001:db8::2]:80")
+			if from.Addr().Is4() {
+				to = netip.MustParseAddrPort("10.0.1.1:80")
+			}
+			slot := run(steering(slots), packet(from, to, padding), 0)
 			require.Less(t, slot, slots)
 			found[slot] = true
 		}
