@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -258,4 +259,20 @@ func TestSlotOfOtherPackets(t *testing.T) {
 	assert.Equal(t, other, run(steering(1<<16), b, 0), "that is no port")
 	assert.Zero(t, run(steering(1<<16), b[:20], 0))
 	assert.Zero(t, run(steering(1<<16), nil, 0))
+}
+
+// Whoever knows the program cannot tell from its port to which worker it comes.
+func TestSlotIsChosenWithASecret(t *testing.T) {
+	t.Parallel()
+	assert.NotZero(t, secret())
+	program := steering(16)
+	known := slices.DeleteFunc(slices.Clone(program), func(f unix.SockFilter) bool { return f == alu(unix.BPF_XOR, secret()) })
+	others := 0
+	for i := range 100 {
+		b := packet(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(1000+i)), netip.MustParseAddrPort("10.0.1.1:80"), 0)
+		if run(program, b, 0) != run(known, b, 0) {
+			others++
+		}
+	}
+	assert.Greater(t, others, 50)
 }

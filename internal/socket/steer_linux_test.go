@@ -273,3 +273,23 @@ func TestOnlyRootGivesPathsAway(t *testing.T) {
 	assert.EqualError(t, err, `path "/b": owner "4712": only root can give a file to another user`+"\n"+
 		`path "/b": group "4712": only root can give a file to a group that it is not in`)
 }
+
+// From the first one on, before anybody steers.
+func TestAllSlotsThatWereAskedForGetConnections(t *testing.T) {
+	t.Parallel()
+	for _, text := range addresses(t) {
+		set := bind(t, Options{Slots: 4}, []string{text + ",reuseport"}, nil)
+		connectMany(t, set.Sockets[0].Addr, 100)
+		for slot, count := range landed(t, set.Sockets[0], 100) {
+			assert.Positive(t, count, "%s: slot %d", text, slot)
+		}
+		set, s := bindSided(t, 4, text)
+		connectMany(t, s.Addr, 100)
+		assert.Equal(t, 100, on(t, set, 0))
+		for slot := range 4 {
+			waits, err := s.queued(s.at(slot, 0))
+			require.NoError(t, err)
+			assert.Positive(t, waits, "%s: slot %d", text, slot)
+		}
+	}
+}
