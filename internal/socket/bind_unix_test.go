@@ -421,3 +421,11 @@ func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
 	require.NoError(t, set.Close())
 	assert.NoFileExists(t, "@s")
 }
+
+// A worker has 0, 1 and 2 in any case.
+func TestStandardDescriptorsCountForTheLimit(t *testing.T) {
+	t.Parallel()
+	set := &Set{Sockets: Plan(parse(t, []string{"127.0.0.1:0=0"}, nil))}
+	assert.EqualError(t, set.Fit(18), "1 socket reaches up to descriptor 2, and RLIMIT_NOFILE is 18: raise it (ulimit -n 1026)")
+	assert.NoError(t, set.Fit(19))
+}
