@@ -139,3 +139,38 @@ func TestPortThatIsTakenAwayIsServedByThoseThatHaveIt(t *testing.T) {
 	}
 	assert.Zero(t, n, "it is not looked at any more")
 }
+
+// Who comes before there is a generation waits for the first one, whichever side it begins on.
+func TestClientsThatComeBeforeTheFirstGeneration(t *testing.T) {
+	t.Parallel()
+	for first := range Sides {
+		set := bindPorts(t, nil, "127.0.0.1:0")
+		for side := range Sides {
+			_, err := set.Connect(t.Context(), 0, 0, side)
+			assert.ErrorIs(t, err, ErrLacks, "side %d has no generation", side)
+		}
+		connectMany(t, set.Sockets[0].Addr, 5)
+		set.Take(first)
+		require.NoError(t, set.Split(first, All))
+		connectMany(t, set.Sockets[0].Addr, 5)
+		assert.Equal(t, 10, on(t, set, first))
+	}
+}
+
+// So do those of a port that an upgrade adds, whichever side is live and how often that is said.
+func TestClientsOfAnAddedPortStayTogether(t *testing.T) {
+	t.Parallel()
+	for live := range Sides {
+		last := bindPorts(t, nil, "127.0.0.1:0")
+		last.Take(live)
+		require.NoError(t, last.Split(live, All))
+		next := bindPorts(t, handed(t, last), "127.0.0.1:0", "127.0.0.2:0")
+		connectMany(t, next.Sockets[1].Addr, 5)
+		require.NoError(t, next.Split(live, All))
+		connectMany(t, next.Sockets[1].Addr, 5)
+		next.Take(1 - live)
+		require.NoError(t, next.Split(1-live, All))
+		connectMany(t, next.Sockets[1].Addr, 5)
+		assert.Equal(t, 15, on(t, next, 1-live))
+	}
+}

@@ -185,3 +185,9 @@ func TestNameIsTheHostAsWrittenAndNeverTheU(t *testing.T) {
 		assert.Equal(t, want, specs[0].name(4711), text)
 	}
 }
+
+func TestStandardInputIsForOneSocket(t *testing.T) {
+	t.Parallel()
+	_, err := Parse([]string{"127.0.0.1:80=0", "127.0.0.1:81=0"}, nil)
+	assert.EqualError(t, err, `port "127.0.0.1:81=0": descriptor 0 is also asked for by "127.0.0.1:80=0"`)
+}
