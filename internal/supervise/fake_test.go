@@ -46,6 +46,7 @@ type world struct {
 	gaveUp    map[int]bool // attempts that failed
 	tally     Tally
 	tallies   int          // how often settle has run
+	rests     bool         // there were so many processes that some of what happens may be told of later
 	begun     map[int]bool // generations
 	asked     int          // restarts
 	answered  int          // of them
@@ -180,6 +181,7 @@ func (w *world) Spawn(generation, slot, side int) (Process, Settings, error) {
 	}
 	p := &fakeProc{w: w, id: Worker{generation, slot, 100 + len(w.procs)}, side: side, began: time.Now(), exit: make(chan int, 1)}
 	w.procs = append(w.procs, p)
+	w.rests = w.rests || w.there() >= many
 	return p, w.settings, nil
 }
 
@@ -346,7 +348,7 @@ func (w *world) exitLate(p *fakeProc, status int, late time.Duration) {
 	w.locked(func() { p.reaped = true })
 	p.exit <- status
 	synctest.Wait()
-	if w.sup.config.Workers < many { // else it may rest first
+	if !w.rests {
 		w.checkServing()
 	}
 }

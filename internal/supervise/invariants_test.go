@@ -117,12 +117,9 @@ func (p *fakeProc) told() bool {
 // checkSurge is the bound of Surge on the spawns that are to replace a worker. Of
 // slots that were emptied and asked for again, the one there may be in excess.
 func (w *world) checkSurge(slot int) {
-	there := w.inFlight
+	there := w.there()
 	var holder *fakeProc
 	for _, p := range w.procs {
-		if !p.reaped {
-			there++
-		}
 		if p.id.Slot == slot && (w.wentLive[p.id.Generation] || w.placed[p.id.Pid]) {
 			holder = p
 		}
@@ -135,6 +132,17 @@ func (w *world) checkSurge(slot int) {
 		}
 		assert.Less(w.t, there, workers+surge, "more than %d processes beyond %d", surge, workers)
 	}
+}
+
+// there is how many processes there are, or are being started.
+func (w *world) there() int {
+	there := w.inFlight
+	for _, p := range w.procs {
+		if !p.reaped {
+			there++
+		}
+	}
+	return there
 }
 
 // checkServing is invariant 7, as far as the loop is concerned: exactly the

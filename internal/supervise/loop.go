@@ -214,7 +214,7 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 // To settle takes the longer the more workers there are, and a restart brings several messages
 // of each. So with many workers some time passes from one time to the next.
 const (
-	many          = 250
+	many          = 100
 	restPerWorker = 20 * time.Microsecond
 	maxRest       = 20 * time.Millisecond
 )
