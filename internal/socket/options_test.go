@@ -206,7 +206,7 @@ path "web@/s": label "web" is also given to "web@81"`)
 
 func TestLabelsAndOptionsMakeNoOtherSocket(t *testing.T) {
 	t.Parallel()
-	for _, ports := range []string{"80,a@80", "a@80,b@80", "80,nodelay,80,backlog=5", "[::]:80,[::]:80,v6only=0", "80,reuseport,80,reuseport"} {
+	for _, ports := range []string{"80,a@80", "a@80,b@80", "80,nodelay,80,backlog=5", "[::]:80,[::]:80,v6only=0", "80,reuseport,80,reuseport", "127.0.0.1:80,ipv4,127.0.0.1:80", "localhost:80,ipv6,localhost:80,ipv6"} {
 		_, err := Parse([]string{ports}, nil)
 		assert.ErrorContains(t, err, "it is asked for twice", ports)
 	}

@@ -140,7 +140,7 @@ func TestEveryFaultIsNamed(t *testing.T) {
 
 func TestWhatIsNotTheSameSocketMayStandBesideIt(t *testing.T) {
 	t.Parallel()
-	_, err := Parse([]string{"80", "u80", "127.0.0.1:80", "[::1]:80", "0", "0", "u0", "u0"}, []string{"80"})
+	_, err := Parse([]string{"80", "u80", "127.0.0.1:80", "[::1]:80", "localhost:80,ipv4", "localhost:80,ipv6", "0", "0", "u0", "u0"}, []string{"80"})
 	assert.NoError(t, err)
 }
 
