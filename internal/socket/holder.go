@@ -2,6 +2,7 @@ package socket
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -25,6 +26,10 @@ func (e *InUseError) Error() string {
 	}
 	var named []string
 	for _, pid := range e.Pids[:min(len(e.Pids), namedHolders)] {
+		if pid == os.Getpid() { // as with 8080 and 127.0.0.1:8080
+			named = append(named, "this process itself (for another socket)")
+			continue
+		}
 		named = append(named, fmt.Sprintf("process %d (%s)", pid, commandOf(pid)))
 	}
 	if more := len(e.Pids) - len(named); more > 0 {
