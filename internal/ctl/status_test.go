@@ -136,27 +136,35 @@ func TestProgressOfARestart(t *testing.T) {
 	assert.Zero(t, p.left())
 }
 
-func TestProgressCountsWhoIsThere(t *testing.T) {
-	t.Parallel()
-	worker := func(generation, pid int) *control.ID { return &control.ID{Generation: generation, Pid: pid} }
-	var out bytes.Buffer
-	p := newProgress(&out, &control.Status{Generation: 1, WantedWorkers: 2, Workers: []control.Worker{{ID: *worker(1, 11), State: "live"}, {ID: *worker(1, 12), State: "live"}}})
-	shows := func() string {
+func named(generation, pid int) *control.ID {
+	return &control.ID{Generation: generation, Pid: pid}
+}
+
+// progressOfTwo begins with two workers of generation 1. shows is what is drawn then.
+func progressOfTwo() (p *progress, out *bytes.Buffer, shows func() string) {
+	out = new(bytes.Buffer)
+	p = newProgress(out, &control.Status{Generation: 1, WantedWorkers: 2, Workers: []control.Worker{{ID: *named(1, 11), State: "live"}, {ID: *named(1, 12), State: "live"}}})
+	return p, out, func() string {
 		out.Reset()
 		p.draw()
 		return out.String()
 	}
+}
+
+func TestProgressCountsWhoIsThere(t *testing.T) {
+	t.Parallel()
+	p, _, shows := progressOfTwo()
 	assert.Regexp(t, `^waiting for \S+ for the next attempt$`, shows())
-	p.event(control.Event{Event: "started", Worker: worker(2, 21)})
+	p.event(control.Event{Event: "started", Worker: named(2, 21)})
 	assert.Regexp(t, `^generation 2 proving for \S+: 0 of 2$`, shows())
-	p.event(control.Event{Event: "proven", Worker: worker(2, 21)})
-	p.event(control.Event{Event: "retiring", Workers: []control.ID{*worker(1, 11)}})
+	p.event(control.Event{Event: "proven", Worker: named(2, 21)})
+	p.event(control.Event{Event: "retiring", Workers: []control.ID{*named(1, 11)}})
 	assert.Regexp(t, `^generation 2, 1 of 2 proven: waiting for \S+ for 1 old worker to go$`, shows())
-	p.event(control.Event{Event: "exited", Worker: worker(2, 21)}) // and another one in its place
-	p.event(control.Event{Event: "started", Worker: worker(2, 22)})
+	p.event(control.Event{Event: "exited", Worker: named(2, 21)}) // and another one in its place
+	p.event(control.Event{Event: "started", Worker: named(2, 22)})
 	assert.Regexp(t, `: 0 of 2$`, shows(), "who has died is no more proven")
-	p.event(control.Event{Event: "proven", Worker: worker(2, 22)})
-	p.event(control.Event{Event: "exited", Worker: worker(1, 11)})
+	p.event(control.Event{Event: "proven", Worker: named(2, 22)})
+	p.event(control.Event{Event: "exited", Worker: named(1, 11)})
 	assert.Regexp(t, `: 1 of 2$`, shows())
 	p.event(control.Event{Event: "live", Generation: 2})
 	assert.Regexp(t, `^draining for \S+: 1 old worker left$`, shows())
@@ -165,24 +173,17 @@ func TestProgressCountsWhoIsThere(t *testing.T) {
 // Old workers that stand by (--keep-old), or wait for --kill-old-delay, do not drain yet.
 func TestProgressTellsOldWorkersThatAreToldToGoLater(t *testing.T) {
 	t.Parallel()
-	worker := func(generation, pid int) *control.ID { return &control.ID{Generation: generation, Pid: pid} }
-	var out bytes.Buffer
-	p := newProgress(&out, &control.Status{Generation: 1, WantedWorkers: 2, Workers: []control.Worker{{ID: *worker(1, 11), State: "live"}, {ID: *worker(1, 12), State: "live"}}})
-	shows := func() string {
-		out.Reset()
-		p.draw()
-		return out.String()
-	}
-	p.event(control.Event{Event: "started", Worker: worker(2, 21)})
-	p.event(control.Event{Event: "started", Worker: worker(2, 22)})
+	p, out, shows := progressOfTwo()
+	p.event(control.Event{Event: "started", Worker: named(2, 21)})
+	p.event(control.Event{Event: "started", Worker: named(2, 22)})
 	out.Reset()
-	p.event(control.Event{Event: "live", Generation: 2, Seconds: 60, Workers: []control.ID{*worker(1, 11), *worker(1, 12)}})
+	p.event(control.Event{Event: "live", Generation: 2, Seconds: 60, Workers: []control.ID{*named(1, 11), *named(1, 12)}})
 	assert.Equal(t, "generation 2 is live, 2 old workers left, to be told to go within 1m0s\n", out.String())
 	assert.Regexp(t, `^2 old workers left, to be told to go within (1m0s|59\.\ds)$`, shows())
-	p.event(control.Event{Event: "retiring", Workers: []control.ID{*worker(1, 11)}})
+	p.event(control.Event{Event: "retiring", Workers: []control.ID{*named(1, 11)}})
 	assert.Regexp(t, `^draining for \S+: 2 old workers left$`, shows())
 
-	_, printed := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *worker(1, 11), State: "draining"}}},
+	_, printed := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *named(1, 11), State: "draining"}}},
 		control.Event{Event: "live", Generation: 2, Seconds: 60})
 	assert.Equal(t, "generation 2 is live, draining: 1 old worker left\n", printed, "it was told already")
 }
@@ -190,19 +191,18 @@ func TestProgressTellsOldWorkersThatAreToldToGoLater(t *testing.T) {
 // What comes of a later restart is nothing to who waits for old workers to go.
 func TestProgressGoesOnWaitingForOldWorkersWhenALaterRestartFails(t *testing.T) {
 	t.Parallel()
-	worker := func(generation, pid int) *control.ID { return &control.ID{Generation: generation, Pid: pid} }
-	p, _ := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *worker(1, 11), State: "live"}}},
+	p, _ := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *named(1, 11), State: "live"}}},
 		control.Event{Event: "rolled-back", Generation: 1}, // an earlier one
-		control.Event{Event: "started", Worker: worker(2, 21)},
+		control.Event{Event: "started", Worker: named(2, 21)},
 		control.Event{Event: "live", Generation: 2})
 	p.answered(2)
 	assert.False(t, p.drained())
-	p.event(control.Event{Event: "started", Worker: worker(3, 31)})
+	p.event(control.Event{Event: "started", Worker: named(3, 31)})
 	p.event(control.Event{Event: "failed", Generation: 3})
-	p.event(control.Event{Event: "exited", Worker: worker(3, 31)})
+	p.event(control.Event{Event: "exited", Worker: named(3, 31)})
 	assert.False(t, p.drained(), "worker 11 is there yet")
-	p.event(control.Event{Event: "started", Worker: worker(4, 41)})
-	p.event(control.Event{Event: "exited", Worker: worker(1, 11)})
+	p.event(control.Event{Event: "started", Worker: named(4, 41)})
+	p.event(control.Event{Event: "exited", Worker: named(1, 11)})
 	assert.True(t, p.drained(), "worker 21 is no old one")
 	assert.Zero(t, p.isBack())
 }

@@ -144,10 +144,7 @@ func (s *Sockets) revive() {
 
 // isForDatagrams tells that a socket is for datagrams.
 func (s *Sockets) isForDatagrams(name string) bool {
-	return slices.ContainsFunc(s.Set().Sockets, func(s socket.Socket) bool {
-		network := s.Addr.Network()
-		return s.Name == name && (network == "udp" || network == "unixgram")
-	})
+	return slices.ContainsFunc(s.Set().Sockets, func(s socket.Socket) bool { return s.Name == name && !s.Accepts() })
 }
 
 // look is one of those after a generation went live.

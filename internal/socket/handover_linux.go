@@ -217,8 +217,9 @@ func (s *Set) Relinquish() {
 	s.gone = nil
 }
 
-// closeShared closes sockets that workers have, or had. One that does not listen any more a worker may
-// have connected, and set SO_LINGER on it: to close it would take as long as that says.
+// closeShared closes sockets that workers have, or had. To close one that a worker has shut down,
+// connected, and given SO_LINGER would take as long as that says. One that listens is left as it
+// is: what a worker accepts from it has its options.
 func closeShared(fds []int) {
 	for _, n := range fds {
 		if isDeaf(n) {

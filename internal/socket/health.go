@@ -22,7 +22,7 @@ func (s *Set) Queues() []Queue {
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
 		queues[i] = Queue{Name: socket.Name, FD: socket.FD}
-		if s.closed || !socket.accepts() {
+		if s.closed || !socket.Accepts() {
 			continue
 		}
 		for _, fd := range socket.files() {
@@ -68,14 +68,14 @@ func (s *Set) Revive() (revived, lost []string, err error) {
 
 // isDeaf tells that a descriptor of it was shut down.
 func (s *Socket) isDeaf(fd int) bool {
-	if s.accepts() {
+	if s.Accepts() {
 		return isDeaf(fd)
 	}
 	return hangsUp(fd)
 }
 
-// accepts tells that it is one for connections.
-func (s *Socket) accepts() bool {
+// Accepts tells that it is one for connections, and not for datagrams.
+func (s *Socket) Accepts() bool {
 	network := s.Addr.Network()
 	return network == "tcp" || network == "unix"
 }

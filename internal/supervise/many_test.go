@@ -15,7 +15,7 @@ func TestOneOfManyAndMany(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		workers int
-		late    time.Duration // at most, and some of them are
+		late    time.Duration // at most, and one is nearly so
 		settles int           // at most: by itself one for each that ends, and one for each that is started
 	}{
 		{many - 1, 0, 180},
@@ -50,7 +50,7 @@ func TestOneOfManyAndMany(t *testing.T) {
 				w.sleep(c.late)
 				w.checkServing()
 				assert.LessOrEqual(t, latest, c.late)
-				assert.Greater(t, latest, c.late*4/5-1)
+				assert.GreaterOrEqual(t, latest, c.late*4/5)
 				assert.LessOrEqual(t, settles, c.settles)
 			})
 		})
