@@ -189,3 +189,27 @@ func TestMessageOfWhoIsNoServer(t *testing.T) {
 	assert.False(t, m.answer.OK)
 	assert.Equal(t, []int{0, 0}, m.answer.Pids)
 }
+
+func TestSuperdaemonIsTheSame(t *testing.T) {
+	t.Parallel()
+	began := time.Unix(1000, 0)
+	earlier := &Status{Pid: 1, Started: began, Uptime: 5}
+	for _, c := range []struct {
+		what string
+		now  Status
+		same bool
+	}{
+		{"at once", Status{Pid: 1, Started: began, Uptime: 5}, true},
+		{"a minute later", Status{Pid: 1, Started: began, Uptime: 65}, true},
+		{"its answer was held up", Status{Pid: 1, Started: began, Uptime: 58}, true},
+		{"the start is told inexactly", Status{Pid: 1, Started: began.Add(-time.Millisecond), Uptime: 65}, true},
+		{"the clock was set", Status{Pid: 1, Started: began.Add(time.Hour), Uptime: 65.5}, true},
+		{"the clock was set back", Status{Pid: 1, Started: began.Add(-time.Hour), Uptime: 64.5}, true},
+		{"another pid", Status{Pid: 2, Started: began, Uptime: 65}, false},
+		{"a container was started anew", Status{Pid: 1, Started: began.Add(30 * time.Second), Uptime: 35}, false},
+		{"the clock was set, and it was started anew", Status{Pid: 1, Started: began.Add(time.Hour), Uptime: 2}, false},
+		{"one that is older", Status{Pid: 1, Started: began.Add(-time.Hour), Uptime: 3665}, false},
+	} {
+		assert.Equal(t, c.same, c.now.SameAs(earlier, time.Minute), c.what)
+	}
+}

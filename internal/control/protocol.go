@@ -104,6 +104,15 @@ type Status struct {
 	Failure       *Failure  // of the last attempt; nil: it did not fail
 }
 
+// SameAs tells that s, which came so long after earlier, is of the same superdaemon: a process
+// of the same pid that was started at the same time or, as the clock may have been set since,
+// has been up for as much longer. The pid alone tells nothing: in a container it is always 1.
+func (s *Status) SameAs(earlier *Status, passed time.Duration) bool {
+	const inexact = time.Second
+	longer := time.Duration((s.Uptime - earlier.Uptime) * float64(time.Second))
+	return s.Pid == earlier.Pid && (s.Started.Sub(earlier.Started).Abs() <= inexact || (longer-passed).Abs() <= inexact)
+}
+
 // Worker is one worker process.
 type Worker struct {
 	ID

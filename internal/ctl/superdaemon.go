@@ -27,11 +27,9 @@ type Superdaemon struct {
 	called time.Time // when the status came
 }
 
-// isThat tells that the next connection is to the same superdaemon, which has been up for as
-// much longer as has passed. When it was started is no sign: the clock may have been set.
+// isThat tells that the next connection is to the same superdaemon.
 func (a *Superdaemon) isThat(next *Superdaemon) bool {
-	longer := next.called.Sub(a.called) - handshakeTime // an answer may be as late as that
-	return next.Status.Pid == a.Status.Pid && next.Status.Uptime >= a.Status.Uptime+longer.Seconds()
+	return next.Status.SameAs(a.Status, next.called.Sub(a.called))
 }
 
 // heard is an event, and its line as it has come.
@@ -311,7 +309,7 @@ func (a *Superdaemon) isThere(ctx context.Context) bool {
 		return false
 	}
 	now, err := c.Do(ctx, control.Request{Command: "status"}, nil)
-	if err != nil || now.Status == nil || now.Status.Pid != a.Status.Pid {
+	if err != nil || now.Status == nil || !now.Status.SameAs(a.Status, time.Since(a.called)) {
 		c.Close()
 		return false
 	}
@@ -328,7 +326,11 @@ func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
 		return false
 	}
 	next, err := Call(ctx, a.Status.Name, a.path, true)
-	if err != nil || !a.isThat(next) {
+	if err != nil {
+		return false
+	}
+	if !a.isThat(next) {
+		next.Close()
 		return false
 	}
 	a.Client.Close()

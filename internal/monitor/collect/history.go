@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -32,12 +31,10 @@ type Generation struct {
 
 // history is the generations of one superdaemon.
 type history struct {
-	generations []Generation // the oldest first
-	first       int          // index of the first one of the superdaemon that runs
-	pid         int          // of that
-	started     time.Time    // by the clock at the time of its last status
-	uptime      float64      // in that
-	stated      time.Time    // when that came
+	generations []Generation   // the oldest first
+	first       int            // index of the first one of the superdaemon that runs
+	last        control.Status // zero: none has come
+	stated      time.Time      // when that came
 }
 
 // view is a copy for others.
@@ -115,24 +112,15 @@ func (g *Generation) join(pid int) {
 	}
 }
 
-// isOf tells that a status is of the superdaemon that runs: it was started when that was or, if the
-// clock was set since, has been up for as much longer as has passed.
-func (h *history) isOf(s *control.Status, now time.Time) bool {
-	up := h.uptime + now.Sub(h.stated).Seconds()
-	return s.Pid == h.pid && (s.Started.Sub(h.started).Abs() <= time.Second || math.Abs(s.Uptime-up) <= 1)
-}
-
 // restate works in how things stand: what was before the monitor came, or was missed.
 func (h *history) restate(s *control.Status, now time.Time) {
-	if h.isOf(s, now) {
-		h.started = s.Started
-	} else {
+	if !s.SameAs(&h.last, now.Sub(h.stated)) {
 		for i := range h.generations {
 			h.generations[i].Gone.once(now)
 		}
-		h.first, h.pid, h.started = len(h.generations), s.Pid, s.Started
+		h.first = len(h.generations)
 	}
-	h.uptime, h.stated = s.Uptime, now
+	h.last, h.stated = *s, now
 	there := map[int]map[int]bool{s.Generation: {}, s.Starting: {}} // workers by generation
 	for _, w := range s.Workers {
 		if w.Pid <= 0 {
