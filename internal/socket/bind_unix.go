@@ -35,17 +35,19 @@ func (s *Socket) bind(ctx context.Context, held *Held, o Options) error {
 	default:
 		err = s.bindPort(ctx, o)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, unix.EADDRINUSE):
-		return &InUseError{s.holders(), fmt.Errorf("cannot bind %s %q: %w; stop what uses it, or choose another one", s.kind(), s.Text, err)}
-	case errors.Is(err, fd.ErrListening):
-		return &InUseError{s.holders(), fmt.Errorf("cannot bind %s %q: %w; stop it, or choose another path", s.kind(), s.Text, err)}
-	case errors.Is(err, unix.EACCES) && s.Path == "":
-		return fmt.Errorf("cannot bind port %q: %w; ports below 1024 need root or CAP_NET_BIND_SERVICE", s.Text, err)
 	}
-	return fmt.Errorf("cannot bind %s %q: %w", s.kind(), s.Text, err)
+	fault := fmt.Errorf("cannot bind %s %q: %w", s.kind(), s.Text, err)
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return &InUseError{s.holders(), fault, "stop what uses it, or choose another one"}
+	case errors.Is(err, fd.ErrListening):
+		return &InUseError{s.holders(), fault, "stop it, or choose another path"}
+	case errors.Is(err, unix.EACCES) && s.Path == "":
+		return fmt.Errorf("%w; ports below 1024 need root or CAP_NET_BIND_SERVICE", fault)
+	}
+	return fault
 }
 
 func (s *Socket) bindPort(ctx context.Context, o Options) error {

@@ -3,6 +3,7 @@ package socket
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/lestrrat/go-server-starter/internal/text"
@@ -11,8 +12,9 @@ import (
 // InUseError tells that an address is another one's, and of which processes, as far as
 // we may see that.
 type InUseError struct {
-	Pids []int
-	err  error
+	Pids   []int
+	err    error
+	advice string
 }
 
 func (e *InUseError) Unwrap() error { return e.err }
@@ -21,19 +23,18 @@ func (e *InUseError) Unwrap() error { return e.err }
 const namedHolders = 3
 
 func (e *InUseError) Error() string {
-	if len(e.Pids) == 0 {
-		return e.err.Error()
+	switch {
+	case len(e.Pids) == 0:
+		return fmt.Sprintf("%v; %s", e.err, e.advice)
+	case slices.Equal(e.Pids, []int{os.Getpid()}): // as with 8080 and 127.0.0.1:8080
+		return fmt.Sprintf("%v: this process has it for another socket; ask for one of the two only", e.err)
 	}
 	var named []string
 	for _, pid := range e.Pids[:min(len(e.Pids), namedHolders)] {
-		if pid == os.Getpid() { // as with 8080 and 127.0.0.1:8080
-			named = append(named, "this process itself (for another socket)")
-			continue
-		}
 		named = append(named, fmt.Sprintf("process %d (%s)", pid, commandOf(pid)))
 	}
 	if more := len(e.Pids) - len(named); more > 0 {
 		named = append(named, fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("%v: %s %s it", e.err, strings.Join(named, ", "), text.Verb(len(e.Pids), "has", "have"))
+	return fmt.Sprintf("%v; %s: %s %s it", e.err, e.advice, strings.Join(named, ", "), text.Verb(len(e.Pids), "has", "have"))
 }

@@ -14,18 +14,18 @@ func TestWhoHasAnAddressIsNamed(t *testing.T) {
 	t.Parallel()
 	taken := errors.New("bind: address already in use")
 	gone := func(n int) int { return noProcess + n }
-	named := fmt.Sprintf("bind: address already in use: process %d (gone)", noProcess)
+	named := fmt.Sprintf("bind: address already in use; stop it: process %d (gone)", noProcess)
 	for _, c := range []struct {
 		pids []int
 		want string
 	}{
-		{nil, "bind: address already in use"}, // of a user whose processes we may not see
+		{nil, "bind: address already in use; stop it"}, // of a user whose processes we may not see
 		{[]int{gone(0)}, named + " has it"},
-		{[]int{os.Getpid()}, "bind: address already in use: this process itself (for another socket) has it"},
+		{[]int{os.Getpid()}, "bind: address already in use: this process has it for another socket; ask for one of the two only"},
 		{[]int{gone(0), gone(1), gone(2)}, fmt.Sprintf("%s, process %d (gone), process %d (gone) have it", named, gone(1), gone(2))},
 		{[]int{gone(0), gone(1), gone(2), gone(3), gone(4)}, fmt.Sprintf("%s, process %d (gone), process %d (gone), 2 more have it", named, gone(1), gone(2))},
 	} {
-		err := &InUseError{c.pids, taken}
+		err := &InUseError{c.pids, taken, "stop it"}
 		assert.EqualError(t, err, c.want)
 		assert.ErrorIs(t, err, taken)
 	}
