@@ -91,9 +91,9 @@ func TestCommandLineGoesBeforeTheFile(t *testing.T) {
 func TestFaultsOfAFileNameItsLine(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"prot = 80":               "prot: no such option; did you mean port?",
+		"prot = 80":               "prot: no such option (did you mean port?)",
 		"nosuchthing = 80":        "nosuchthing: no such option",
-		"Port = 80":               "Port: no such option; did you mean port?",
+		"Port = 80":               "Port: no such option (did you mean port?)",
 		"[Sockets]":               "[Sockets]: there are no sections in a file of options",
 		"= 7":                     `"": no such option`,
 		"--port = 80":             "--port: an option stands without dashes in a file, as in port = 8080",
@@ -113,7 +113,7 @@ func TestFaultsOfAFileNameItsLine(t *testing.T) {
 		"log-format = x":          `log format "x" is not plain, time or json`,
 		"surge = 2":               "--surge goes with --rolling only",
 		"canary = 5%:30s":         "--canary: it goes with --blue-green only",
-		"prefix-output\x1b = yes": `"prefix-output\x1b": no such option; did you mean prefix-output?`,
+		"prefix-output\x1b = yes": `"prefix-output\x1b": no such option (did you mean prefix-output?)`,
 	} {
 		path := file(t, "port = 80\r\n; a comment\r\n"+line+"\r\n")
 		code, stdout, stderr := drive("--config="+path, "--", "x")

@@ -31,7 +31,7 @@ func notAnOption(word string) error {
 // put before that.
 func noSuch(parser *flags.Parser, name, dashes string) error {
 	if like := closest(parser, name); like != "" {
-		return fmt.Errorf("no such option; did you mean %s%s?", dashes, like)
+		return fmt.Errorf("no such option (did you mean %s%s?)", dashes, like)
 	}
 	return errors.New("no such option")
 }
