@@ -2,6 +2,7 @@ package socket
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -116,6 +117,29 @@ func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
 	assert.ErrorIs(t, err, unix.EMFILE)
 	assert.Equal(t, -1, n, "there is nothing to close")
 	assert.False(t, haveIPv6(), "as far as we can tell")
+}
+
+// Not parallel either.
+func TestSlotsThatFailHalfwayGetNothing(t *testing.T) {
+	for _, text := range []string{"127.0.0.1:0", "127.0.0.1:u0"} {
+		set := bind(t, Options{Slots: 1}, []string{text + ",reuseport"}, nil)
+		s := &set.Sockets[0]
+		restore := leave(t, 2)
+		err := set.Grow(5)
+		restore()
+		assert.ErrorIs(t, err, unix.EMFILE)
+		require.Len(t, *s.others, 2, text)
+		for range 60 {
+			conn, err := net.Dial(s.Addr.Network(), s.Addr.String())
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = conn.Write([]byte("hello"))
+			require.NoError(t, err)
+		}
+		waits, err := set.Queued(1)
+		require.NoError(t, err)
+		assert.Zero(t, waits, text)
+	}
 }
 
 // Not parallel either. Sides work on where a connection of ours cannot be made.
