@@ -3,7 +3,6 @@
 package starter_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,36 +11,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	starter "github.com/lestrrat/go-server-starter"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // patience is how long a test waits for what has to come.
 const patience = 30 * time.Second
-
-// buffer is a log that may be read while it is written.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // worker tells, in the directory $DIR, its generation, pid and sockets, and
 // does nothing else until it is told to go. It fails while there is a file
@@ -58,7 +39,7 @@ type daemon struct {
 	*starter.Starter
 	t      *testing.T
 	dir    string
-	log    *buffer
+	log    *testkit.Output
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when Run has returned
 	err    error         // what it returned
@@ -67,10 +48,8 @@ type daemon struct {
 // prepare makes a Starter that runs the worker; change may change the config.
 func prepare(t *testing.T, change func(*starter.Config)) *daemon {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "s")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &daemon{t: t, dir: dir, log: &buffer{}, ended: make(chan struct{})}
+	dir := testkit.Dir(t)
+	d := &daemon{t: t, dir: dir, log: &testkit.Output{}, ended: make(chan struct{})}
 	c := starter.Config{
 		Command:  []string{"/bin/sh", "-c", worker},
 		Interval: starter.MinInterval,
@@ -80,6 +59,7 @@ func prepare(t *testing.T, change func(*starter.Config)) *daemon {
 	if change != nil {
 		change(&c)
 	}
+	var err error
 	d.Starter, err = starter.New(c)
 	require.NoError(t, err)
 	return d

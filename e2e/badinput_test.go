@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -159,9 +160,7 @@ func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	code, help := command(t, tempDir(t), ours, "--help")
 	assert.Zero(t, code)
-	for _, line := range strings.Split(help, "\n") {
-		assert.LessOrEqual(t, len(line), 80, line)
-	}
+	testkit.FitsATerminal(t, help)
 	for _, option := range []string{"port", "path", "dir", "interval", "signal-on-hup", "signal-on-term", "pid-file", "status-file", "envdir",
 		"enable-auto-restart", "auto-restart-interval", "kill-old-delay", "backlog", "log-file", "daemonize", "restart", "stop", "help", "version"} {
 		assert.Contains(t, help, "--"+option)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -19,7 +20,7 @@ func TestClientThatFallsBehind(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, "--control=ctl", "--status-file=st", "--workers=3", "--interval=0.5", "--", "sleep", "1000")
 	eventually(t, func() bool { return strings.Count(d.file("st"), "\n") == 3 }, d.out.String)
-	said := &output{}
+	said := &testkit.Output{}
 	cmd := exec.Command(ours, "--control=ctl", "--restart", "--drained", "--timeout=60")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = d.dir, said, said
 	require.NoError(t, cmd.Start())

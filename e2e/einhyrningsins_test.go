@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -290,7 +291,7 @@ func terminalWith(t *testing.T, dir string, env []string, args ...string) (d *da
 	c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = dir, env, screen, screen, screen
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, c.Start())
-	d = &daemon{t: t, cmd: c, dir: dir, out: &output{}, gone: make(chan struct{})}
+	d = &daemon{t: t, cmd: c, dir: dir, out: &testkit.Output{}, gone: make(chan struct{})}
 	go func() {
 		c.Wait()
 		close(d.gone)

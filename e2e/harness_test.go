@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -13,11 +12,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -122,39 +121,15 @@ func original(t *testing.T) string {
 	return path
 }
 
-// tempDir is a directory whose path is short enough for unix sockets.
-func tempDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ss")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-// output collects what a process writes.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
+// tempDir makes a directory whose path is short enough for unix sockets.
+var tempDir = testkit.Dir
 
 // daemon is a running start_server.
 type daemon struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	dir  string // its working directory, a temporary one
-	out  *output
+	out  *testkit.Output
 	gone chan struct{} // closed when it has been waited for
 
 	deploy func(generation int) // done by restart before it has a generation started; nil: nothing
@@ -177,7 +152,7 @@ func startIn(t *testing.T, dir string, env []string, binary string, args ...stri
 // follow starts a command that is, or comes to be, a start_server, in dir.
 func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	t.Helper()
-	d := &daemon{t: t, cmd: cmd, dir: dir, out: &output{}, gone: make(chan struct{})}
+	d := &daemon{t: t, cmd: cmd, dir: dir, out: &testkit.Output{}, gone: make(chan struct{})}
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = d.out, d.out
 	// Workers that outlive it must not keep Wait from returning for ever, but what

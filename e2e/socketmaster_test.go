@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -405,9 +406,7 @@ func TestSocketmastersHelpAndVersion(t *testing.T) {
 		for _, word := range []string{"-listen", "-command", "-start", "-signal", "-syslog", "-user", "-version", "USR1"} {
 			assert.Contains(t, help, word)
 		}
-		for _, line := range strings.Split(help, "\n") {
-			assert.LessOrEqual(t, len(line), 80, line)
-		}
+		testkit.FitsATerminal(t, help)
 	}
 	code, version := command(t, tempDir(t), master, "-version")
 	assert.Zero(t, code)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -222,7 +223,7 @@ func TestUpgradeOfADaemon(t *testing.T) {
 	code, printed := command(t, dir, ours, append(line, "sleep", "1000")...)
 	require.Zero(t, code, printed)
 	pid := daemonPid(t, dir)
-	d := &daemon{t: t, dir: dir, out: &output{}}
+	d := &daemon{t: t, dir: dir, out: &testkit.Output{}}
 	d.upgraded()
 	assert.Regexp(t, `(?m)^2:\d+$`, d.file("status"))
 	d.upgraded(append(line, "sleep", "2000")...)
@@ -239,7 +240,7 @@ func TestUpgradeOfADaemonThatIsNotReady(t *testing.T) {
 	dir := tempDir(t)
 	cmd := exec.Command(ours, "--daemonize=ready", "--log-file=log", "--pid-file=pid", "--status-file=status", "--control=ctl", "--interval=3", "--", "sleep", "1000")
 	cmd.Dir = dir
-	printed := &output{}
+	printed := &testkit.Output{}
 	cmd.Stderr = printed
 	require.NoError(t, cmd.Start())
 	d := &daemon{t: t, dir: dir, out: printed}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/lestrrat/go-server-starter/internal/text"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -237,9 +238,9 @@ func TestAWatchWithoutColours(t *testing.T) {
 }
 
 // following starts a client that goes on, with what it writes apart.
-func following(t *testing.T, dir string, args ...string) (c *exec.Cmd, stdout, stderr *output) {
+func following(t *testing.T, dir string, args ...string) (c *exec.Cmd, stdout, stderr *testkit.Output) {
 	t.Helper()
-	stdout, stderr = &output{}, &output{}
+	stdout, stderr = &testkit.Output{}, &testkit.Output{}
 	c = exec.CommandContext(t.Context(), ours, append([]string{"--control=ctl"}, args...)...)
 	c.Dir, c.Stdout, c.Stderr = dir, stdout, stderr
 	require.NoError(t, c.Start())
@@ -365,7 +366,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 	// One who reads no more, though nothing happens, as head(1).
 	for _, args := range []string{"--events", "--status --watch", "--status --watch --json"} {
 		c := exec.CommandContext(t.Context(), ours, append(strings.Fields(args), "--control=ctl")...)
-		c.Dir, c.Stderr = d.dir, &output{}
+		c.Dir, c.Stderr = d.dir, &testkit.Output{}
 		stdout, err := c.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, c.Start())
@@ -378,7 +379,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 		require.NoError(t, <-read)
 		require.NoError(t, stdout.Close())
 		ends(t, c)
-		assert.Empty(t, c.Stderr.(*output).String(), args)
+		assert.Empty(t, c.Stderr.(*testkit.Output).String(), args)
 	}
 
 	// One who reads nothing at all.
@@ -419,7 +420,7 @@ func TestWhatIsFollowedLeavesIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2")
 	c := exec.CommandContext(t.Context(), "/bin/sh", "-c", `trap '' HUP INT; exec "$0" --events --control=ctl`, ours)
-	stdout := &output{}
+	stdout := &testkit.Output{}
 	c.Dir, c.Stdout = d.dir, stdout
 	require.NoError(t, c.Start())
 	heard := func(n int) {
@@ -452,7 +453,7 @@ func TestWhatIsFollowedCannotBeWritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer full.Close()
-	var stderr output
+	var stderr testkit.Output
 	c := exec.CommandContext(t.Context(), ours, "--status", "--watch", "--control=ctl")
 	c.Dir, c.Stdout, c.Stderr = d.dir, full, &stderr
 	assert.Error(t, c.Run())

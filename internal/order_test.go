@@ -24,7 +24,7 @@ const module = "github.com/lestrrat/go-server-starter"
 // stands nowhere is a fault, so that whoever adds a room says where it belongs.
 var storeys = [][]string{
 	{"internal/text", "internal/lineedit", "internal/pages", "listener", "bench/internal/protocol"},
-	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals", "internal/probe/wire"},
+	{"internal/fd", "internal/supervise", "internal/fdenv", "internal/trampoline", "internal/signals", "internal/probe/wire", "internal/testkit"},
 	{"internal/socket", "internal/proc", "internal/output", "internal/control", "internal/runfile", "internal/notify", "internal/cmdline", "internal/prober"},
 	{"internal/launch", "internal/report", "internal/command", "internal/ctl", "internal/probe", "internal/monitor/collect"},
 	{"internal/survive"},

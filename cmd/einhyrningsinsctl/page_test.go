@@ -6,24 +6,17 @@ import (
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
-	"github.com/lestrrat/go-server-starter/internal/pages"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // Every command line of the documentation is one that einhyrningsinsctl takes.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
-	all, err := pages.Read("../..")
-	require.NoError(t, err)
-	count := 0
-	for _, page := range all {
-		for _, c := range page.Commands(name) {
-			count++
-			_, _, err := cmdline.Parse(name, "", &options{}, c.Args)
-			assert.NoError(t, err, "%s:%d: %s %q", page.Path, c.Line, name, c.Args)
-		}
-	}
+	count := testkit.CommandLines(t, name, func(args []string) error {
+		_, _, err := cmdline.Parse(name, "", &options{}, args)
+		return err
+	})
 	assert.Positive(t, count, "they are found")
 }
 
@@ -32,7 +25,5 @@ func TestHelpFitsATerminal(t *testing.T) {
 	var out strings.Builder
 	assert.Zero(t, run([]string{"--help"}, nil, &out, io.Discard))
 	assert.Contains(t, out.String(), "Exit codes")
-	for line := range strings.Lines(out.String()) {
-		assert.LessOrEqual(t, len(strings.TrimSuffix(line, "\n")), 80, line)
-	}
+	testkit.FitsATerminal(t, out.String())
 }

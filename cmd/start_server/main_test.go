@@ -15,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lestrrat/go-server-starter"
+	starter "github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -203,9 +204,7 @@ func TestHelpFitsATerminalAndNamesEveryOption(t *testing.T) {
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	help := string(out)
-	for line := range strings.Lines(help) {
-		assert.LessOrEqual(t, len(strings.TrimSuffix(line, "\n")), 80, line)
-	}
+	testkit.FitsATerminal(t, help)
 	assert.Contains(t, help, "start_server [options] -- program [args...]")
 	assert.Contains(t, help, "Exit codes: ")
 	parser, err := cmdline.Parser("start_server", usage, &options{})

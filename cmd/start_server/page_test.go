@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lestrrat/go-server-starter"
+	starter "github.com/lestrrat/go-server-starter"
 	"github.com/lestrrat/go-server-starter/internal/pages"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -82,24 +83,21 @@ func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	require.NoError(t, err)
 	const config = "--config=/etc/app.ini"
 	ini := "--config=" + file(t, iniOfThePages(t, all))
-	count := 0
-	for _, page := range all {
-		for _, c := range page.Commands("start_server") {
-			count++
-			if i := slices.Index(c.Args, config); i >= 0 {
-				c.Args[i] = ini
-			}
-			o, err := parse(slices.DeleteFunc(c.Args, func(word string) bool { return strings.HasPrefix(word, ">") }))
-			if !assert.NoError(t, err, "%s:%d: start_server %q", page.Path, c.Line, c.Args) || len(o.command) == 0 || o.isClient() {
-				continue
-			}
-			if _, err = starter.New(o.config(io.Discard)); err != nil {
-				for fault := range strings.SplitSeq(err.Error(), "\n") {
-					assert.Regexp(t, notHere, fault, "%s:%d: start_server %q", page.Path, c.Line, c.Args)
-				}
+	count := testkit.CommandLines(t, "start_server", func(args []string) error {
+		if i := slices.Index(args, config); i >= 0 {
+			args[i] = ini
+		}
+		o, err := parse(slices.DeleteFunc(args, func(word string) bool { return strings.HasPrefix(word, ">") }))
+		if err != nil || len(o.command) == 0 || o.isClient() {
+			return err
+		}
+		if _, err := starter.New(o.config(io.Discard)); err != nil {
+			for fault := range strings.SplitSeq(err.Error(), "\n") {
+				assert.Regexp(t, notHere, fault, "start_server %q", args)
 			}
 		}
-	}
+		return nil
+	})
 	assert.Greater(t, count, 50, "they are found")
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +26,7 @@ import (
 // found again. The rescan is too slow to have done it.
 func TestSuperdaemonsComeAndGo(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	m := runs(t, "--rescan=1h", filepath.Join(dir, "*/*.ctl"))
 	code, body := m.get(t, "/healthz")
 	assert.Equal(t, http.StatusServiceUnavailable, code)
@@ -59,7 +60,7 @@ func (m *monitor) becomes(t *testing.T, code int, body string) {
 // glob is forgotten when it is gone for long.
 func TestWhatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	named, found := filepath.Join(dir, "named"), filepath.Join(dir, "a.ctl")
 	m := runs(t, "--rescan=1", "--forget=1", named, filepath.Join(dir, "*.ctl"))
 	a, b := plays(t, named, serving(os.Getpid())), plays(t, found, serving(os.Getpid()))
@@ -92,7 +93,7 @@ func mute(t *testing.T, path string) {
 // new.
 func TestOneThatDoesNotAnswerDelaysNobody(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	mute(t, filepath.Join(dir, "mute.ctl"))
 	stopped := control.Status{Pid: 1, State: "serving"}
 	hold := make(chan struct{})
@@ -137,7 +138,7 @@ func TestOneThatDoesNotAnswerDelaysNobody(t *testing.T) {
 
 func TestServesOnAUnixSocketAndTakesTheStaleOne(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(tempDir(t), "http")
+	path := filepath.Join(testkit.Dir(t), "http")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)
@@ -157,7 +158,7 @@ func TestServesOnAUnixSocketAndTakesTheStaleOne(t *testing.T) {
 // TERM ends it at once, though somebody follows the events.
 func TestTermEndsItThoughSomebodyFollows(t *testing.T) {
 	t.Parallel()
-	m := runs(t, filepath.Join(tempDir(t), "ctl"))
+	m := runs(t, filepath.Join(testkit.Dir(t), "ctl"))
 	answer, err := http.Get(m.url + "/api/events")
 	require.NoError(t, err)
 	defer answer.Body.Close()
@@ -177,7 +178,7 @@ func TestTermEndsItThoughSomebodyFollows(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -213,32 +214,16 @@ func TestBadInput(t *testing.T) {
 // Every command line of the documentation is one that start_server_monitor takes.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
-	all, err := pages.Read("../..")
-	require.NoError(t, err)
 	unit, err := os.ReadFile("../../deploy/systemd/start_server_monitor.service")
 	require.NoError(t, err)
-	all = append(all, pages.New("unit", "```\n"+string(unit)+"```\n"))
-	count := 0
-	for _, page := range all {
-		for _, c := range page.Commands(name) {
-			count++
-			o := &options{}
-			_, rest, err := parse(o, c.Args)
-			if err == nil && !o.Help && !o.Version {
-				o.TokenFile, o.Allow = "", nil // the file is not there
-				err = o.check(rest)
-			}
-			assert.NoError(t, err, "%s:%d: %s %q", page.Path, c.Line, name, c.Args)
+	count := testkit.CommandLines(t, name, func(args []string) error {
+		o := &options{}
+		_, rest, err := parse(o, args)
+		if err == nil && !o.Help && !o.Version {
+			o.TokenFile, o.Allow = "", nil // the file is not there
+			err = o.check(rest)
 		}
-	}
+		return err
+	}, pages.New("unit", "```\n"+string(unit)+"```\n"))
 	assert.Greater(t, count, 5, "they are found")
-}
-
-// tempDir is a directory whose path is short enough for unix sockets.
-func tempDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ss")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }

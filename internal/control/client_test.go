@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -40,7 +41,7 @@ func dialed(t *testing.T, path string) *Client {
 // answers one client.
 func playing(t *testing.T, play func(net.Conn)) string {
 	t.Helper()
-	path := filepath.Join(tempDir(t), "ctl")
+	path := filepath.Join(testkit.Dir(t), "ctl")
 	ln, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
@@ -105,7 +106,7 @@ func contains(all []string, one string) bool { return strings.Contains(strings.J
 
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	stale(t, filepath.Join(dir, "stale"))
 	for _, name := range []string{"missing", "stale"} {
 		path := filepath.Join(dir, name)
@@ -138,7 +139,7 @@ func TestClientThatIsTurnedAwayHearsWhy(t *testing.T) {
 // connect(2) of a socket that does not block does not wait for its turn.
 func TestClientWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(tempDir(t), "ctl")
+	path := filepath.Join(testkit.Dir(t), "ctl")
 	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	require.NoError(t, err)
 	defer syscall.Close(fd)

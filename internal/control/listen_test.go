@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -39,7 +40,7 @@ func TestModeOfTheSocket(t *testing.T) {
 
 func TestStaleSocketIsReplaced(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(tempDir(t), "ctl")
+	path := filepath.Join(testkit.Dir(t), "ctl")
 	stale(t, path)
 	require.NoError(t, os.Chmod(path, 0o777))
 	s, err := Listen(path, quiet)
@@ -69,7 +70,7 @@ func TestLiveSocketIsRefused(t *testing.T) {
 // One that is too busy to be connected to is as much alive.
 func TestBusySocketIsRefused(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(tempDir(t), "ctl")
+	path := filepath.Join(testkit.Dir(t), "ctl")
 	fd, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	require.NoError(t, err)
 	defer syscall.Close(fd)
@@ -88,7 +89,7 @@ func TestBusySocketIsRefused(t *testing.T) {
 
 func TestWhatIsNoSocketIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	file, socket := filepath.Join(dir, "file"), filepath.Join(dir, "socket")
 	require.NoError(t, os.WriteFile(file, []byte("precious"), 0o644))
 	stale(t, socket)
@@ -117,7 +118,7 @@ func TestWhatIsNoSocketIsLeftAlone(t *testing.T) {
 
 func TestPathsThatCannotBe(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	path := filepath.Join(dir, "no", "such")
 	_, err := Listen(path, quiet)
 	assert.EqualError(t, err, `control socket "`+path+`": bind: no such file or directory`)

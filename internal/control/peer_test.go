@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -50,7 +51,7 @@ func asUser(t *testing.T, uid uint32, path string) (pid int, said string) {
 	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
-	dir := tempDir(t)
+	dir := testkit.Dir(t)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	helper := filepath.Join(dir, "helper")
 	// A child that another test forks meanwhile would hold the file open for writing,

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -67,7 +68,7 @@ func TestDescriptorsAreRefused(t *testing.T) {
 func TestDescriptorsThatTakeLongToClose(t *testing.T) {
 	t.Parallel()
 	begun, goOn := make(chan struct{}), make(chan struct{})
-	path := filepath.Join(tempDir(t), "ctl")
+	path := filepath.Join(testkit.Dir(t), "ctl")
 	s, err := Listen(path, Config{Refused: func(string, int) {}, Do: func(p Peer, r Request) Answer {
 		if r.Command == "wait" { // until there is something to be read
 			begun <- struct{}{}

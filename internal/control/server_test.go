@@ -15,21 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // patience is how long a test waits for what has to come.
 const patience = 15 * time.Second
-
-// tempDir is a directory whose path is short enough for unix sockets.
-func tempDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ctl")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
 
 // listenWith makes a server, whose socket is at path. It is closed at the end of
 // the test unless that has been done.
@@ -41,7 +33,7 @@ func listenWith(t *testing.T, c Config) (s *Server, path string) {
 	if c.Refused == nil {
 		c.Refused = func(string, int) {}
 	}
-	path = filepath.Join(tempDir(t), "ctl")
+	path = filepath.Join(testkit.Dir(t), "ctl")
 	s, err := Listen(path, c)
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -10,19 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
-
-// socketDir is a directory whose path is short enough for a socket.
-func socketDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "fd")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
 
 func bound(t *testing.T, path string, mode fs.FileMode) (int, *Bound, error) {
 	t.Helper()
@@ -35,7 +27,7 @@ func bound(t *testing.T, path string, mode fs.FileMode) (int, *Bound, error) {
 func TestBoundSocketHasItsModeWhateverTheUmask(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []fs.FileMode{0o777, 0o666, 0o600, 0o070, 0} {
-		path := filepath.Join(socketDir(t), "s")
+		path := filepath.Join(testkit.Dir(t), "s")
 		n, b, err := bound(t, path, mode)
 		require.NoError(t, err)
 		info, err := os.Lstat(path)
@@ -55,7 +47,7 @@ func TestBoundSocketHasItsModeWhateverTheUmask(t *testing.T) {
 // Whoever may write to the directory swaps a symlink in, as often as it can.
 func TestModeIsNeverAnotherFiles(t *testing.T) {
 	t.Parallel()
-	dir := socketDir(t)
+	dir := testkit.Dir(t)
 	victim, path := written(t, filepath.Join(dir, "victim")), filepath.Join(dir, "s")
 	over := make(chan struct{})
 	done := make(chan struct{})
@@ -92,7 +84,7 @@ func TestModeIsNeverAnotherFiles(t *testing.T) {
 
 func TestDeadSocketIsRemovedAndALiveOneIsNot(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(socketDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	assert.NoError(t, CheckBind(path))
 	n, _, err := bound(t, path, 0o600)
 	require.NoError(t, err)
@@ -112,7 +104,7 @@ func TestDeadSocketIsRemovedAndALiveOneIsNot(t *testing.T) {
 
 // Server::Starter makes a file of such a name. To Go it is an abstract socket, without one.
 func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
-	t.Chdir(socketDir(t))
+	t.Chdir(testkit.Dir(t))
 	n, b, err := bound(t, "@s", 0o600)
 	require.NoError(t, err)
 	require.NoError(t, unix.Listen(n, 0))
@@ -129,7 +121,7 @@ func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
 
 // A path from here fits into a socket's address where the one from the root does not.
 func TestDeadSocketIsReplacedWhereTheWayIsLong(t *testing.T) {
-	dir := filepath.Join(socketDir(t), strings.Repeat("d", maxPath()))
+	dir := filepath.Join(testkit.Dir(t), strings.Repeat("d", maxPath()))
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	t.Chdir(dir)
 	n, _, err := bound(t, "s", 0o600)

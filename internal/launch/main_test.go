@@ -1,13 +1,11 @@
 package launch
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -56,27 +55,18 @@ func worker(t *testing.T, role string, args ...string) (Program, func() (Environ
 // log is a Spawner's output, and what was written there.
 type log struct {
 	*output.Output
-	mu   sync.Mutex
-	text bytes.Buffer
+	text testkit.Output
 }
 
 func newLog() *log {
 	l := &log{}
-	l.Output = output.New(l, "a test")
+	l.Output = output.New(&l.text, "a test")
 	return l
-}
-
-func (l *log) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(text)
 }
 
 // written is what was written so far.
 func (l *log) written() string {
 	l.Flush()
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	return l.text.String()
 }
 

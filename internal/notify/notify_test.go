@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -240,7 +241,7 @@ func TestCloseRemovesTheSocket(t *testing.T) {
 
 func TestPlacesWhereThereCanBeNoFile(t *testing.T) {
 	t.Parallel()
-	base := tempDir(t)
+	base := testkit.Dir(t)
 	file, long := filepath.Join(base, "file"), filepath.Join(base, strings.Repeat("x", 100))
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	require.NoError(t, os.Mkdir(long, 0o755))
@@ -265,7 +266,7 @@ func TestPlacesWhereThereCanBeNoFile(t *testing.T) {
 
 func TestWhatOneThatWasKilledHasLeftIsRemoved(t *testing.T) {
 	t.Parallel()
-	base := tempDir(t)
+	base := testkit.Dir(t)
 	dead, err := bindFile(base)
 	require.NoError(t, err)
 	alive, err := bindFile(base)
@@ -284,15 +285,6 @@ func TestWhatOneThatWasKilledHasLeftIsRemoved(t *testing.T) {
 	assert.ElementsMatch(t, []string{alive.dir, young, filepath.Join(base, prefix+"file")}, left)
 	require.NoError(t, alive.Close())
 	assert.NoDirExists(t, alive.dir)
-}
-
-// tempDir is one whose path is short enough for a socket.
-func tempDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "n")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 func TestCatchUpReturnsWhenAllIsHandled(t *testing.T) {

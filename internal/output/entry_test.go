@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -78,7 +79,7 @@ type logged struct {
 // asJSON is what the log has of what pid 7 writes.
 func asJSON(t *testing.T, text string) (lines []logged) {
 	t.Helper()
-	var log lockedBuffer
+	var log testkit.Output
 	o := New(&log, "a test")
 	o.SetForm(Form{Format: JSON}, "")
 	o.relays.copy(strings.NewReader(text), Worker{Pid: 7}, "")
@@ -138,7 +139,7 @@ func TestLongLineInPiecesOfWholeCharacters(t *testing.T) {
 func TestWhatWasLeftOutIsSaidInTheFormat(t *testing.T) {
 	t.Parallel()
 	log := &slowLog{stuck: make(chan struct{})}
-	var text lockedBuffer
+	var text testkit.Output
 	o := New(both{log, &text}, "a test")
 	o.SetForm(Form{Format: JSON}, "")
 	for range maxWaiting + 5 {
@@ -172,7 +173,7 @@ func TestOnlyTheJournalGetsPriorities(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, gone.Close())
 	assert.False(t, isJournal(gone, "1:2"), "it is closed")
-	assert.False(t, isJournal(&lockedBuffer{}, "1:2"))
+	assert.False(t, isJournal(&testkit.Output{}, "1:2"))
 	o := New(f, "a test")
 	o.SetForm(Form{}, "1:2")
 	o.Now("plain")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -68,7 +69,7 @@ func TestRelayThatCouldNotBeHeldGoesOn(t *testing.T) {
 // Lines that a worker writes while one image hands over to the next are whole, and there once.
 func TestLinesAreWholeOverAHandover(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	reads, writes, err := os.Pipe()
 	require.NoError(t, err)
 	defer writes.Close()

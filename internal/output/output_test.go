@@ -1,7 +1,6 @@
 package output
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,27 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // slowLog takes a while for a line, or for ever until it is unstuck.
 type slowLog struct {
@@ -61,7 +43,7 @@ func content(t *testing.T, path string) string {
 func TestLinesGoToTheLogWhileItIsOpen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
-	var early lockedBuffer
+	var early testkit.Output
 	o := New(&early, "a test")
 	o.Printf("%d before", 1)
 	require.NoError(t, o.Open(path, Config{}))
@@ -84,7 +66,7 @@ func TestLinesGoToTheLogWhileItIsOpen(t *testing.T) {
 
 func TestWithoutALogEverythingStaysAsItIs(t *testing.T) {
 	t.Parallel()
-	var early lockedBuffer
+	var early testkit.Output
 	o := New(&early, "a test")
 	require.NoError(t, o.Open("", Config{Redirect: true}))
 	stdout, stderr := o.Descriptors()
@@ -100,7 +82,7 @@ func TestWithoutALogEverythingStaysAsItIs(t *testing.T) {
 func TestLogThatCannotBeOpenedChangesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	var early lockedBuffer
+	var early testkit.Output
 	o := New(&early, "a test")
 	for spec, want := range map[string]string{
 		"|":               "the command is missing",
@@ -118,7 +100,7 @@ func TestLogThatCannotBeOpenedChangesNothing(t *testing.T) {
 func TestWhatIsDoneIsDoneInOrderWithTheLines(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
-	o := New(&lockedBuffer{}, "a test")
+	o := New(&testkit.Output{}, "a test")
 	require.NoError(t, o.Open(path, Config{}))
 	var seen string
 	for i := range 100 {
@@ -142,7 +124,7 @@ func TestWhatIsDoneIsDoneInOrderWithTheLines(t *testing.T) {
 func TestTailIsReadBetweenTheLines(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
-	o := New(&lockedBuffer{}, "a test")
+	o := New(&testkit.Output{}, "a test")
 	require.NoError(t, o.Open(path, Config{}))
 	o.Printf("of the first")
 	o.Flush()
@@ -186,7 +168,7 @@ func TestLogThatHangsKeepsNobodyForLong(t *testing.T) {
 }
 
 // hanging is an Output whose log takes nothing until stuck is closed.
-func hanging(t *testing.T, early *lockedBuffer) (o *Output, log *slowLog) {
+func hanging(t *testing.T, early *testkit.Output) (o *Output, log *slowLog) {
 	t.Helper()
 	o, log = New(early, "a test"), &slowLog{stuck: make(chan struct{})}
 	require.NoError(t, o.Open(filepath.Join(t.TempDir(), "log"), Config{}))
@@ -197,7 +179,7 @@ func hanging(t *testing.T, early *lockedBuffer) (o *Output, log *slowLog) {
 func TestLinesAfterALogThatHangsAreWrittenAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var early lockedBuffer
+		var early testkit.Output
 		o, log := hanging(t, &early)
 		began := time.Now()
 		o.Printf("lost")
@@ -266,7 +248,7 @@ func TestQueueDoesOneThingAfterTheOther(t *testing.T) {
 
 func TestLogCommandsEndIsTold(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	o := New(&log, "a test")
 	o.commandEnded(7, 9, nil)
 	o.commandEnded(0, 0, fmt.Errorf("no such program"))
@@ -279,7 +261,7 @@ func TestLogCommandsEndIsTold(t *testing.T) {
 func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var early lockedBuffer
+		var early testkit.Output
 		stuck := make(chan struct{})
 		o := New(writerFunc(func(p []byte) (int, error) { <-stuck; return early.Write(p) }), "a test")
 		for i := range 3 * maxWaiting {
@@ -307,7 +289,7 @@ func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 // log says so, on a line of its own.
 func TestLinesThatCouldNotBeWrittenAreTold(t *testing.T) {
 	t.Parallel()
-	var disk lockedBuffer
+	var disk testkit.Output
 	var room atomic.Int64
 	o := New(writerFunc(func(p []byte) (int, error) {
 		n := int(min(room.Load(), int64(len(p))))

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ import (
 
 // relayed is what comes of that when pid 7 writes it.
 func relayed(text string) string {
-	var log lockedBuffer
+	var log testkit.Output
 	r := &New(&log, "a test").relays
 	r.copy(strings.NewReader(text), Worker{Pid: 7}, "")
 	return log.String()
@@ -65,7 +66,7 @@ func TestLineThatIsTooLongBecomesSeveral(t *testing.T) {
 
 func TestRelayIsAPipeOfOneWorker(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	o := New(&log, "a test")
 	r, err := o.Relay()
 	require.NoError(t, err)
@@ -89,7 +90,7 @@ func TestRelayIsAPipeOfOneWorker(t *testing.T) {
 func TestRelayOfAWorkerThatCouldNotBeStarted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o := New(&lockedBuffer{}, "a test")
+		o := New(&testkit.Output{}, "a test")
 		r, err := o.Relay()
 		require.NoError(t, err)
 		worker, err := unix.FcntlInt(uintptr(pipeOf(r)), unix.F_DUPFD_CLOEXEC, 3)
@@ -108,7 +109,7 @@ func TestRelayOfAWorkerThatCouldNotBeStarted(t *testing.T) {
 func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	t.Parallel()
 	const writers, lines = 16, 500
-	var log lockedBuffer
+	var log testkit.Output
 	r := &New(&log, "a test").relays
 	for pid := range writers {
 		from, to, err := os.Pipe()
@@ -140,7 +141,7 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 // long, and then nobody reads. This takes FlushTime of real time, as a pipe is of no bubble.
 func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	r := &New(&log, "a test").relays
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
@@ -160,7 +161,7 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 // behind, which has the pipe, does not keep it from that.
 func TestSettleWaitsForTheLastWords(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	o := New(&log, "a test")
 	r, err := o.Relay()
 	require.NoError(t, err)

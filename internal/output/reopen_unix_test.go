@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func reopened(o *Output) Reopened {
 func openLog(t *testing.T) (o *Output, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "log")
-	o = New(&lockedBuffer{}, "a test")
+	o = New(&testkit.Output{}, "a test")
 	require.NoError(t, o.Open(path, Config{}))
 	t.Cleanup(func() { o.Close() })
 	return o, path
@@ -88,7 +89,7 @@ func TestFileIsTheSameByALinkOfTheKernel(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	require.NoError(t, err)
 	defer f.Close()
-	o := New(&lockedBuffer{}, "a test")
+	o := New(&testkit.Output{}, "a test")
 	require.NoError(t, o.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), Config{}))
 	defer o.Close()
 	r := reopened(o)
@@ -259,7 +260,7 @@ func TestNoLineIsLostOrThereTwice(t *testing.T) {
 
 func TestStreamsOfAWorkerAreToldApart(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	o := New(&log, "a test")
 	o.SetForm(Form{Workers: true}, "")
 	r, err := o.Relay()
@@ -278,7 +279,7 @@ func TestStreamsOfAWorkerAreToldApart(t *testing.T) {
 func TestStatusHasWordsWhereItMay(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[Format]string{"": "256", Plain: "256", Time: "256 (exit code 1)", JSON: "256 (exit code 1)"} {
-		o := New(&lockedBuffer{}, "a test")
+		o := New(&testkit.Output{}, "a test")
 		o.SetForm(Form{Format: format}, "")
 		assert.Equal(t, want, o.Status(256), "%s", format)
 	}
@@ -308,7 +309,7 @@ func TestReopeningIsAnswered(t *testing.T) {
 	t.Parallel()
 	const workers = "; workers that run write to the old one until they are restarted"
 	for name, relayed := range map[string]bool{workers: false, "": true} {
-		o, path := New(&lockedBuffer{}, "a test"), filepath.Join(t.TempDir(), "log")
+		o, path := New(&testkit.Output{}, "a test"), filepath.Join(t.TempDir(), "log")
 		require.NoError(t, o.Open(path, Config{Relayed: relayed}))
 		said, err := o.Reopen(t.Context(), "a request")
 		require.NoError(t, err)

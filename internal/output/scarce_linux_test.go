@@ -7,49 +7,21 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
-// descriptors are those that are open.
-func descriptors(t *testing.T) (list []string) {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	require.NoError(t, err)
-	for _, e := range entries {
-		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not that of the directory
-			list = append(list, e.Name()+" "+target)
-		}
-	}
-	return list
-}
-
-// leave leaves so many descriptors to be had, until the function it returns is called.
-func leave(t *testing.T, free int) (restore func()) {
-	t.Helper()
-	var limit unix.Rlimit
-	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-	scarce := limit
-	for scarce.Cur = 3; free >= 0; scarce.Cur++ { // up to the number of the last that is free
-		if _, err := unix.FcntlInt(uintptr(scarce.Cur), unix.F_GETFD, 0); err != nil {
-			free--
-		}
-	}
-	scarce.Cur--
-	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce))
-	return func() { assert.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
-}
-
 // Not parallel: the limit is the process's.
 func TestOpenWithTooFewDescriptorsLeavesNothingBehind(t *testing.T) {
 	for _, spec := range []string{"%s/log", "| exec cat >>%s/log"} {
 		spec := fmt.Sprintf(spec, t.TempDir())
-		o := New(&lockedBuffer{}, "a test")
-		before := descriptors(t)
+		o := New(&testkit.Output{}, "a test")
+		before := testkit.Descriptors(t)
 		free := 0
 		for ; ; free++ {
-			restore := leave(t, free)
+			restore := testkit.Leave(t, free)
 			err := o.Open(spec, Config{Redirect: true, Run: start})
 			if err == nil {
 				err = o.Close()
@@ -59,18 +31,18 @@ func TestOpenWithTooFewDescriptorsLeavesNothingBehind(t *testing.T) {
 			}
 			restore()
 			require.ErrorIs(t, err, unix.EMFILE, "with %d", free)
-			require.Subset(t, before, descriptors(t), "with %d", free)
+			require.Subset(t, before, testkit.Descriptors(t), "with %d", free)
 		}
 		assert.Greater(t, free, 2, "so each step has failed once")
-		assert.Subset(t, before, descriptors(t))
+		assert.Subset(t, before, testkit.Descriptors(t))
 	}
 }
 
 // Not parallel: the limit is the process's.
 func TestRelayWithTooFewDescriptors(t *testing.T) {
-	o := New(&lockedBuffer{}, "a test")
+	o := New(&testkit.Output{}, "a test")
 	for free := range 2 {
-		restore := leave(t, free)
+		restore := testkit.Leave(t, free)
 		_, err := o.Relay()
 		_, w, again := pipe()
 		restore()
@@ -84,10 +56,10 @@ func TestRedirectingToAClosedFileChangesNothing(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	before := descriptors(t)
+	before := testkit.Descriptors(t)
 	_, _, err = redirect(f)
 	assert.ErrorIs(t, err, unix.EBADF)
-	assert.Subset(t, before, descriptors(t))
+	assert.Subset(t, before, testkit.Descriptors(t))
 }
 
 // unprivileged runs f as somebody who is not root.

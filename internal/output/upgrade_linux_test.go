@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -68,12 +69,12 @@ func (c *commands) kill(t *testing.T) {
 // image is an Output as one image of this program has it.
 type image struct {
 	*Output
-	early *lockedBuffer
+	early *testkit.Output
 	runs  *commands
 }
 
 func newImage(runs *commands) *image {
-	early := &lockedBuffer{}
+	early := &testkit.Output{}
 	return &image{New(early, "a test"), early, runs}
 }
 
@@ -324,7 +325,7 @@ func TestOurOwnOutputGoesToTheFileThatIsThere(t *testing.T) {
 // A pipe is read on if it was let go at the very moment.
 func TestRelayThatWasLetGoAtOnceGoesOn(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Output
 	from, to, err := os.Pipe()
 	require.NoError(t, err)
 	defer to.Close()

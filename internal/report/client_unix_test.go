@@ -4,23 +4,20 @@ package report
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestClientsHearWhatTheySubscribedFor(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "report") // that of the test may be too long for a socket
-	require.NoError(t, err)
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "ctl")
+	path := filepath.Join(testkit.Dir(t), "ctl")
 	server, err := control.Listen(path, control.Config{Do: func(control.Peer, control.Request) control.Answer { return control.Subscription() }})
 	require.NoError(t, err)
 	defer server.Close()

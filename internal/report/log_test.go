@@ -1,14 +1,13 @@
 package report
 
 import (
-	"bytes"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -16,30 +15,20 @@ import (
 // written is an output, and what was written to it.
 type written struct {
 	*output.Output
-	mu   sync.Mutex
-	text bytes.Buffer
+	text testkit.Output
 }
 
 func newWritten() *written {
 	w := &written{}
-	w.Output = output.New(w, "a test")
+	w.Output = output.New(&w.text, "a test")
 	return w
-}
-
-func (w *written) Write(text []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(text)
 }
 
 // lines are those that were written since the last call.
 func (w *written) lines() string {
 	w.Flush()
 	w.Flush() // what the first has led to
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	defer w.text.Reset()
-	return w.text.String()
+	return w.text.Take()
 }
 
 var worker = supervise.Worker{Generation: 2, Pid: 101}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -67,24 +68,10 @@ func (s *said) says(t *testing.T, want ...string) {
 	assert.Equal(t, want, got())
 }
 
-// lists writes a status file.
-func lists(t *testing.T, pids ...int) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "status")
-	var text strings.Builder
-	for _, pid := range pids {
-		fmt.Fprintf(&text, "1:%d\n", pid)
-	}
-	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o644))
-	later := time.Now().Add(time.Minute) // than they were started, whatever the ticks are
-	require.NoError(t, os.Chtimes(path, later, later))
-	return path
-}
-
 // found are the orphans of these workers.
 func found(t *testing.T, pids ...int) (*Orphans, *said) {
 	t.Helper()
-	o, err := FindOrphans(lists(t, pids...))
+	o, err := FindOrphans(testkit.StatusFile(t, pids...))
 	require.NoError(t, err)
 	s := &said{}
 	o.Log = s.printf
@@ -105,7 +92,7 @@ func TestOrphansAreThoseThatAreListedAndThere(t *testing.T) {
 	assert.Empty(t, o.All)
 	assert.NoError(t, syscall.Kill(pid, 0), "it is let be")
 
-	path := lists(t, pid)
+	path := testkit.StatusFile(t, pid)
 	before := time.Now().Add(-time.Hour)
 	require.NoError(t, os.Chtimes(path, before, before))
 	o, err := FindOrphans(path)
@@ -227,7 +214,7 @@ func TestNoOrphansAreHandedOver(t *testing.T) {
 // Not parallel: the limit is the process's.
 func TestOrphansWithTooFewDescriptors(t *testing.T) {
 	pid := orphan(t, false)
-	path := lists(t, pid, pid, pid, pid, pid, pid, pid, pid)
+	path := testkit.StatusFile(t, pid, pid, pid, pid, pid, pid, pid, pid)
 	var limit unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	open := func() int {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -107,7 +108,7 @@ func TestAcceptedByOneOfTheProcesses(t *testing.T) {
 	closed(t, n)
 	assert.False(t, by(os.Getpid()), "it has closed it")
 
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	listener := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
 	client := given(t, unix.AF_UNIX, unix.SOCK_STREAM, nil)
 	require.NoError(t, unix.Connect(client, &unix.SockaddrUnix{Name: path}))

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -32,15 +33,6 @@ func parse(t *testing.T, ports, paths []string) []Spec {
 	specs, err := Parse(ports, paths)
 	require.NoError(t, err)
 	return specs
-}
-
-// shortDir is a directory whose name leaves room for a socket's.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "s")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 func option(t *testing.T, s Socket, level, name int) int {
@@ -137,7 +129,7 @@ func TestIPv6SocketIsIPv6Only(t *testing.T) {
 // the start.
 func TestEverySocketIsBlockingCloseOnExecAndReusable(t *testing.T) {
 	t.Parallel()
-	set := bind(t, Options{}, []string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{filepath.Join(shortDir(t), "s")})
+	set := bind(t, Options{}, []string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{filepath.Join(testkit.Dir(t), "s")})
 	for _, s := range set.Sockets {
 		flags, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0)
 		require.NoError(t, err)
@@ -184,7 +176,7 @@ func TestBacklogIsTheOneAskedFor(t *testing.T) {
 		{100, 40, 40},
 		{0, 40, 40},
 	} {
-		path := filepath.Join(shortDir(t), "s")
+		path := filepath.Join(testkit.Dir(t), "s")
 		bind(t, Options{Backlog: c.backlog}, nil, []string{path})
 		n := connects(t, path)
 		assert.LessOrEqual(t, n, c.most, "backlog %d", c.backlog)
@@ -194,7 +186,7 @@ func TestBacklogIsTheOneAskedFor(t *testing.T) {
 
 func TestPathIsMadeOpenToAllAndRemovedAtTheEnd(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	removing := func(path string) { t.Errorf("removing %s, which was not there", path) }
 	set := bind(t, Options{Removing: removing}, nil, []string{path})
 	info, err := os.Lstat(path)
@@ -213,7 +205,7 @@ func TestPathIsMadeOpenToAllAndRemovedAtTheEnd(t *testing.T) {
 
 func TestSocketFileLeftBehindIsReplaced(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	require.NoError(t, err)
 	left.SetUnlinkOnClose(false)
@@ -237,7 +229,7 @@ func TestSocketFileLeftBehindIsReplaced(t *testing.T) {
 
 func TestPathOnWhichAProcessListensIsRefused(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	old := bind(t, Options{}, nil, []string{path})
 	_, err := Bind(t.Context(), parse(t, nil, []string{path}), Options{})
 	assert.ErrorContains(t, err, fmt.Sprintf("cannot bind path %q: a process listens there already; stop it, or choose another path", path))
@@ -255,7 +247,7 @@ func TestPathOnWhichAProcessListensIsRefused(t *testing.T) {
 
 func TestPathThatIsNoSocketIsRefusedAndKept(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
 	require.NoError(t, os.WriteFile(file, []byte("precious"), 0o600))
 	require.NoError(t, os.Symlink(file, link))
@@ -270,7 +262,7 @@ func TestPathThatIsNoSocketIsRefusedAndKept(t *testing.T) {
 
 func TestPathThatWasTakenAwayOrOverIsNotRemovedAtTheEnd(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	gone, other := filepath.Join(dir, "gone"), filepath.Join(dir, "other")
 	set := bind(t, Options{}, nil, []string{gone, other})
 	require.NoError(t, os.Remove(gone))
@@ -282,7 +274,7 @@ func TestPathThatWasTakenAwayOrOverIsNotRemovedAtTheEnd(t *testing.T) {
 
 func TestPathInNoDirectorySaysSo(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "none", "s")
+	path := filepath.Join(testkit.Dir(t), "none", "s")
 	_, err := Bind(t.Context(), parse(t, nil, []string{path}), Options{})
 	assert.ErrorContains(t, err, fmt.Sprintf("cannot bind path %q: ", path))
 	assert.ErrorIs(t, err, fs.ErrNotExist)
@@ -325,7 +317,7 @@ func TestZoneThatIsUnknownIsRefused(t *testing.T) {
 func TestNothingIsLeftBoundAfterAFailure(t *testing.T) {
 	t.Parallel()
 	busy := bind(t, Options{}, []string{"127.0.0.1:0"}, nil).Sockets[0].Name
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	// A port that was just free may be taken by somebody else by now.
 	for range 5 {
 		probe, err := net.Listen("tcp", "127.0.0.1:0")
@@ -353,7 +345,7 @@ func TestLimitOfDescriptorsIsToldBeforeAnythingIsBound(t *testing.T) {
 	if limit.Cur > maxFD {
 		t.Skip("no descriptor is beyond the limit here")
 	}
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	specs := parse(t, []string{fmt.Sprintf("127.0.0.1:0=%d", limit.Cur)}, []string{path})
 	specs[0], specs[1] = specs[1], specs[0]
 	removing := func(path string) { t.Errorf("%s is bound already", path) }
@@ -407,7 +399,7 @@ func TestSocketPinnedToTheNumberItHasAnywayArrives(t *testing.T) {
 
 // As with Server::Starter. To Go it is the name of an abstract socket.
 func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
-	t.Chdir(shortDir(t))
+	t.Chdir(testkit.Dir(t))
 	set := bind(t, Options{}, nil, []string{"@s"})
 	assert.Equal(t, "@s", set.Sockets[0].Name)
 	assert.FileExists(t, "@s")

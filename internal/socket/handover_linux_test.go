@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -46,7 +47,7 @@ func acceptedBy(t *testing.T, n int) {
 
 func TestHeldSocketsAreTakenOverWithTheirQueues(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	ports := []string{"127.0.0.1:0", "127.0.0.1:u0"}
 	last := bind(t, Options{}, ports, []string{path})
 	for i := range last.Sockets {
@@ -74,7 +75,7 @@ func TestHeldSocketsAreTakenOverWithTheirQueues(t *testing.T) {
 // cannot be is told.
 func TestOptionsOfHeldSocketsAreThoseThatAreGivenNow(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	last := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,nodelay,defer-accept,fastopen=3,nonblock,backlog=5"}, []string{path + ",mode=0600,nonblock"})
 	bound := last.Sockets[0].bound.Port()
 	var told []string
@@ -113,7 +114,7 @@ func TestOwnersOfAHeldPathAreThoseThatAreGivenNow(t *testing.T) {
 		require.Empty(t, os.Getenv("CI"), "needs root, and in CI nothing is skipped")
 		t.Skip("needs root")
 	}
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	path := filepath.Join(dir, "s")
 	owned := func(o Options, options string) *Set {
 		specs := parse(t, nil, []string{path + options})
@@ -169,7 +170,7 @@ func TestASocketThatIsTakenAgainStaysNonblocking(t *testing.T) {
 
 func TestSocketsThatAreNotAskedForAnyMoreAreClosedLater(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	last := bind(t, Options{}, []string{"127.0.0.1:0"}, []string{path})
 	next := bind(t, Options{Held: handed(t, last)}, []string{"127.0.0.1:0"}, nil)
 	again := handed(t, next)
@@ -188,7 +189,7 @@ func TestSocketsThatAreNotAskedForAnyMoreAreClosedLater(t *testing.T) {
 
 func TestPathThatWasRemovedIsBoundAnew(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	last := bind(t, Options{}, nil, []string{path})
 	require.NoError(t, os.Remove(path))
 	next := bind(t, Options{Held: handed(t, last)}, nil, []string{path})
@@ -201,7 +202,7 @@ func TestPathThatWasRemovedIsBoundAnew(t *testing.T) {
 // Nor can that be reached any more that a worker has shut down.
 func TestPathThatWasShutDownIsBoundAnew(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	last := bind(t, Options{}, nil, []string{path})
 	shutDown(t, last.Sockets[0].fd)
 	next := bind(t, Options{Held: handed(t, last)}, nil, []string{path})
@@ -281,7 +282,7 @@ func TestWhatIsOfNoKindIsNoSocket(t *testing.T) {
 
 func TestWhetherAnUpgradeCouldBindIsTried(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	source := givenListener(t, unix.AF_INET, loopback())
 	last := bind(t, Options{}, []string{"127.0.0.1:0", fmt.Sprintf("fd://%d", source)}, nil)
 	held := handed(t, last)
@@ -321,7 +322,7 @@ func TestOwnersThatWeMayNotChangeStay(t *testing.T) {
 		require.Empty(t, os.Getenv("CI"), "needs root, and in CI nothing is skipped")
 		t.Skip("needs root")
 	}
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	require.NoError(t, os.Chmod(dir, 0o777))
 	path := filepath.Join(dir, "s")
 	specs := parse(t, nil, []string{path})

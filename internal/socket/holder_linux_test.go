@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -29,13 +30,13 @@ func TestWhoHasAnAddressIsNamed(t *testing.T) {
 		assert.EqualError(t, err, c.want)
 		assert.ErrorIs(t, err, taken)
 	}
-	nobody := Socket{Spec: Spec{Path: filepath.Join(shortDir(t), "s")}}
+	nobody := Socket{Spec: Spec{Path: filepath.Join(testkit.Dir(t), "s")}}
 	assert.Empty(t, nobody.holders())
 }
 
 func TestHoldersAreAllThatHaveTheSocket(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "a b")
+	path := filepath.Join(testkit.Dir(t), "a b")
 	set := bind(t, Options{}, []string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{path})
 	for i := range set.Sockets {
 		s := &set.Sockets[i]

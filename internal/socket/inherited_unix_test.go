@@ -13,6 +13,7 @@ import (
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -50,7 +51,7 @@ func bindInherited(t *testing.T, specs ...Spec) *Set {
 
 func TestSocketFromAboveIsNamedByWhereItIsBound(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	stream, dgram := filepath.Join(dir, "s"), filepath.Join(dir, "d")
 	for _, c := range []struct {
 		fd            int
@@ -88,7 +89,7 @@ func TestAbstractSocketFromAboveIsNamedWithAnAt(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("abstract names are Linux's")
 	}
-	name := "@go-server-starter-" + filepath.Base(shortDir(t))
+	name := "@go-server-starter-" + filepath.Base(testkit.Dir(t))
 	s := bindInherited(t, Inherited(givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: name}), "")).Sockets[0]
 	assert.Equal(t, name, s.Name)
 
@@ -98,7 +99,7 @@ func TestAbstractSocketFromAboveIsNamedWithAnAt(t *testing.T) {
 
 func TestSocketFromAboveServesOnAfterClose(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	fd := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) // as we are started with it
 	require.NoError(t, err)
@@ -132,7 +133,7 @@ func TestSocketFromAboveIsMadeBlockingOnceUnlessAsked(t *testing.T) {
 
 func TestOptionsOfASocketFromAbove(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	long := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
 	tcp := givenListener(t, unix.AF_INET, loopback())
 	set := bindInherited(t, parse(t, []string{fmt.Sprintf("fd://%d,backlog=100,fd://%d,nodelay", long, tcp)}, nil)...)
@@ -194,7 +195,7 @@ func TestWhatIsNotSuchASocketIsNamed(t *testing.T) {
 
 func TestPathOfASocketFromAboveIsNotBoundAgain(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	fd := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
 	specs := parse(t, []string{fmt.Sprintf("fd://%d", fd)}, []string{path})
 	assert.EqualError(t, Check(specs, Lookup{}),
@@ -257,7 +258,7 @@ func TestSocketAtStandardInputIsReplaced(t *testing.T) {
 
 func TestWhichSocketsAreTCP(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	tcp, udp := givenListener(t, unix.AF_INET, loopback()), given(t, unix.AF_INET, unix.SOCK_DGRAM, loopback())
 	stream := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path + "2"})
 	specs := parse(t, []string{fmt.Sprintf("127.0.0.1:0,127.0.0.1:u0,fd://%d,fd://%d,fd://%d,fd://%d", tcp, udp, stream, maxFD)}, []string{path})

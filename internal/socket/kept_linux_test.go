@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func passes(t *testing.T, unkept []Unkept) (passed []fdenv.Passed) {
 
 func TestStoreIsComparedWithTheSockets(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	specs, err := Parse([]string{"127.0.0.1:0,127.0.0.1:0,127.0.0.1:0,reuseport,127.0.0.1:u0"}, []string{path})
 	require.NoError(t, err)
 	set, err := Bind(t.Context(), specs, Options{Slots: 2, KeepPaths: true})
@@ -125,7 +126,7 @@ func TestOrderOfTheGroupInTheStore(t *testing.T) {
 // What the manager passes is not believed without a look.
 func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	path := filepath.Join(dir, "s")
 	specs, err := Parse([]string{"127.0.0.1:80"}, []string{path})
 	require.NoError(t, err)
@@ -161,7 +162,7 @@ func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
 // What is in the store under our names, and is another kind of socket, is not used.
 func TestKeptSocketOfAnotherKindIsNotUsed(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	specs := parse(t, []string{"127.0.0.1:0", "127.0.0.1:u0", "127.0.0.2:0", "fd://3"}, []string{path})
 	tcp, udp := func() int { return givenListener(t, unix.AF_INET, loopback()) }, func() int { return given(t, unix.AF_INET, unix.SOCK_DGRAM, loopback()) }
 	stream := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})

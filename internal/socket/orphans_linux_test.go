@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lestrrat/go-server-starter/internal/proc"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func inodeOf(t *testing.T, n int) uint64 {
 
 func TestSocketsAreTakenFromWorkersThatWereLeftBehind(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	last := bind(t, Options{Slots: 2, KeepPaths: true}, []string{"127.0.0.1:0,reuseport", "127.0.0.1:u0"}, []string{path})
 	first, second := leftBehind(t, last.Table(0, 0, -1, 1, 2)[3:]...), leftBehind(t, last.Table(1, 0, -1, 1, 2)[3:]...)
 	tcp := &last.Sockets[0]
@@ -189,7 +190,7 @@ func TestSocketsThatCannotBeTaken(t *testing.T) {
 func TestPathsAreKeptIfThatIsSaidLater(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{true, false} {
-		path := filepath.Join(shortDir(t), strconv.FormatBool(keep))
+		path := filepath.Join(testkit.Dir(t), strconv.FormatBool(keep))
 		set := bind(t, Options{KeepPaths: !keep}, nil, []string{path})
 		set.KeepPaths(keep)
 		require.NoError(t, set.Close())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -141,7 +142,7 @@ func TestSocketWhosePortWasTakenMeanwhileIsNotSaidToListen(t *testing.T) {
 
 func TestOnlyWhatListenedIsRevived(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	source := givenListener(t, unix.AF_INET, loopback())
 	set := bind(t, Options{}, []string{"127.0.0.1:u0", "127.0.0.1:0", fmt.Sprintf("fd://%d", source)}, []string{path})
 	assert.Empty(t, revives(t, set))
@@ -242,7 +243,7 @@ func TestWhoDoesNotAnswer(t *testing.T) {
 // A path may be named as the keys of sockets with sides end.
 func TestPathThatIsNamedLikeAPortWithSides(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s"+sidedKey)
+	path := filepath.Join(testkit.Dir(t), "s"+sidedKey)
 	last := bind(t, Options{}, nil, []string{path})
 	set := bindPorts(t, handed(t, last), "127.0.0.1:0")
 	begin(t, set)
@@ -266,7 +267,7 @@ func connectsTo(t *testing.T, n int) {
 // One port that cannot listen keeps no other one from it.
 func TestPortsAreRevivedBesideOneThatCannotBe(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	set := bind(t, Options{}, []string{"127.0.0.1:0,127.0.0.1:0,127.0.0.1:0"}, []string{path})
 	for i := range set.Sockets {
 		shutDown(t, set.Sockets[i].fd)
@@ -373,7 +374,7 @@ func TestSocketFromAboveListensAgainAtItsPort(t *testing.T) {
 // again, and can send nothing. On a unix socket the half of it is enough.
 func TestSocketsThatCannotBeRevivedAreLost(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	path := filepath.Join(dir, "s")
 	gram := given(t, unix.AF_UNIX, unix.SOCK_DGRAM, &unix.SockaddrUnix{Name: filepath.Join(dir, "g")})
 	for _, how := range []int{unix.SHUT_RDWR, unix.SHUT_RD} {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ import (
 
 func TestAfterCloseThereIsNoSocketLeft(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport"}, []string{path})
 	require.NoError(t, set.Close())
 
@@ -39,7 +40,7 @@ func TestAfterCloseThereIsNoSocketLeft(t *testing.T) {
 
 func TestPathsThatAreNotOursAnyMoreAreLost(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	kept, gone, other := filepath.Join(dir, "kept"), filepath.Join(dir, "gone"), filepath.Join(dir, "other")
 	set := bind(t, Options{}, []string{"127.0.0.1:0"}, []string{kept, gone, other})
 	assert.Empty(t, set.Lost())
@@ -53,7 +54,7 @@ func TestPathsThatAreNotOursAnyMoreAreLost(t *testing.T) {
 func TestPlanSaysWhatIsKnownBefore(t *testing.T) {
 	t.Parallel()
 	source := givenListener(t, unix.AF_INET, loopback())
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	specs := parse(t, []string{fmt.Sprintf("80,u53,127.0.0.1:0,u0,fd://%d,fd://%d", source, maxFD)}, []string{path})
 	sa, err := unix.Getsockname(source)
 	require.NoError(t, err)

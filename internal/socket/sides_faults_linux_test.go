@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -132,7 +133,7 @@ func closesOne(t *testing.T, s *Socket, side int) bool {
 // What has no sides is shared by all generations: nothing waits on one of them.
 func TestNothingWaitsOnASideOfWhatHasNone(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	specs := parse(t, []string{"127.0.0.1:0", "127.0.0.1:u0"}, []string{path})
 	require.NoError(t, GiveSides(specs))
 	set, err := Bind(t.Context(), specs, Options{Slots: 2})

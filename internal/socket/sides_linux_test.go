@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -324,7 +325,7 @@ func TestConnectionsToASideAreCounted(t *testing.T) {
 func TestPortsOfTCPAreGivenSides(t *testing.T) {
 	t.Parallel()
 	passed := givenListener(t, unix.AF_INET, loopback())
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	unixPassed := givenListener(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path + "2"})
 	for name, c := range map[string]struct {
 		ports, paths []string

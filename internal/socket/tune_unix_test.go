@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func TestAcceptedSocketHasNoDelay(t *testing.T) {
 
 func TestSocketIsNonblockingOnlyIfAsked(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	set := bind(t, Options{Slots: 2},
 		[]string{"127.0.0.1:0,nonblock,127.0.0.1:u0,nonblock,127.0.0.1:0,reuseport,nonblock,127.0.0.1:0,reuseport"},
 		[]string{filepath.Join(dir, "a") + ",nonblock", filepath.Join(dir, "b")})
@@ -94,7 +95,7 @@ func TestDualStackTakesBothFamilies(t *testing.T) {
 
 func TestBacklogOfASocketIsOverTheCommonOne(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	short, long := filepath.Join(dir, "short"), filepath.Join(dir, "long")
 	bind(t, Options{Backlog: 100}, nil, []string{short + ",backlog=1"})
 	bind(t, Options{Backlog: 1}, nil, []string{long + ",backlog=100"})
@@ -104,7 +105,7 @@ func TestBacklogOfASocketIsOverTheCommonOne(t *testing.T) {
 
 func TestPathHasModeAndGroupBeforeAnybodyCanConnect(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	var paths []string
 	for i := range 20 {
 		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
@@ -146,7 +147,7 @@ func TestPathIsGivenToWhomItWasAskedFor(t *testing.T) {
 		require.Empty(t, os.Getenv("CI"), "only root can give files away, and in CI nothing is skipped")
 		t.Skip("only root can give files away")
 	}
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	specs := parse(t, nil, []string{path + ",owner=alice,group=staff", path + "2,group=staff", path + "3,owner=alice"})
 	require.NoError(t, Check(specs, Lookup{
 		User:  func(string) (int, error) { return 4711, nil },
@@ -165,7 +166,7 @@ func TestPathIsGivenToWhomItWasAskedFor(t *testing.T) {
 
 func TestOwnerThatNobodyLookedUpIsRefused(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	for _, option := range []string{"owner=alice", "group=staff"} {
 		_, err := Bind(t.Context(), parse(t, nil, []string{path + "," + option}), Options{})
 		assert.EqualError(t, err, fmt.Sprintf("cannot bind path %q: its owner has not been looked up", path))

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func TestPortThatNeedsRootSaysSo(t *testing.T) {
 
 func TestPathWhereWeMayNotWriteIsNoMatterOfPorts(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testkit.Dir(t)
 	require.NoError(t, os.Chmod(dir, 0o555))
 	path := filepath.Join(dir, "s")
 	specs := parse(t, nil, []string{path})
@@ -53,46 +54,17 @@ func TestPathWhereWeMayNotWriteIsNoMatterOfPorts(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o755)) // for the end
 }
 
-// descriptors are those that are open.
-func descriptors(t *testing.T) (list []string) {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	require.NoError(t, err)
-	for _, e := range entries {
-		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not that of the directory
-			list = append(list, e.Name()+" "+target)
-		}
-	}
-	return list
-}
-
-// leave leaves so many descriptors to be had, until the function it returns is called.
-func leave(t *testing.T, free int) (restore func()) {
-	t.Helper()
-	var limit unix.Rlimit
-	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-	scarce := limit
-	for scarce.Cur = 3; free >= 0; scarce.Cur++ { // up to the number of the last that is free
-		if _, err := unix.FcntlInt(uintptr(scarce.Cur), unix.F_GETFD, 0); err != nil {
-			free--
-		}
-	}
-	scarce.Cur--
-	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce))
-	return func() { assert.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
-}
-
 // Not parallel: the limit is the process's.
 func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testkit.Dir(t), "s")
 	listener := givenListener(t, unix.AF_INET, loopback())
 	specs := parse(t, []string{fmt.Sprintf("127.0.0.1:0,reuseport,127.0.0.1:u0,fd://%d", listener)}, []string{path})
-	before := descriptors(t)
+	before := testkit.Descriptors(t)
 	free := 0
 	for ; ; free++ {
 		sockets := Plan(specs)
 		set := &Set{Sockets: sockets, options: Options{Slots: 2, steered: 2}}
-		restore := leave(t, free)
+		restore := testkit.Leave(t, free)
 		err := bindAll(t.Context(), sockets, make([]*Held, len(sockets)), set.options)
 		if err == nil {
 			err := set.Grow(5)
@@ -101,7 +73,7 @@ func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
 		}
 		restore()
 		require.NoError(t, set.Close())
-		require.Equal(t, before, descriptors(t), "with %d", free)
+		require.Equal(t, before, testkit.Descriptors(t), "with %d", free)
 		require.NoFileExists(t, path)
 		if err == nil {
 			break
@@ -110,7 +82,7 @@ func TestSocketsWithTooFewDescriptorsLeaveNothingBehind(t *testing.T) {
 	}
 	assert.GreaterOrEqual(t, free, 5, "so each step has failed once")
 
-	restore := leave(t, 0)
+	restore := testkit.Leave(t, 0)
 	defer restore()
 	s := &Socket{Spec: specs[0]}
 	n, err := s.open(s.bound, false, Options{})
@@ -124,7 +96,7 @@ func TestSlotsThatFailHalfwayGetNothing(t *testing.T) {
 	for _, text := range []string{"127.0.0.1:0", "127.0.0.1:u0"} {
 		set := bind(t, Options{Slots: 1}, []string{text + ",reuseport"}, nil)
 		s := &set.Sockets[0]
-		restore := leave(t, 2)
+		restore := testkit.Leave(t, 2)
 		err := set.Grow(5)
 		restore()
 		assert.ErrorIs(t, err, unix.EMFILE)
@@ -149,10 +121,10 @@ func TestSidesWithTooFewDescriptors(t *testing.T) {
 	for range 2 * spareFiles { // so that the limit is not too low for a worker
 		given(t, unix.AF_INET, unix.SOCK_STREAM, nil)
 	}
-	before := descriptors(t)
+	before := testkit.Descriptors(t)
 	free := 0
 	for failed := true; failed; free++ {
-		restore := leave(t, free)
+		restore := testkit.Leave(t, free)
 		set, err := Bind(t.Context(), specs, Options{Slots: 1})
 		restore()
 		if failed = err != nil; failed {
@@ -160,7 +132,7 @@ func TestSidesWithTooFewDescriptors(t *testing.T) {
 		} else {
 			require.NoError(t, set.Close())
 		}
-		require.Equal(t, before, descriptors(t), "with %d", free)
+		require.Equal(t, before, testkit.Descriptors(t), "with %d", free)
 	}
 	assert.Equal(t, 5, free, "three sockets, and one that watches them")
 
@@ -168,7 +140,7 @@ func TestSidesWithTooFewDescriptors(t *testing.T) {
 	connectMany(t, s.Addr, 1)
 	require.NoError(t, set.Split(1, All))
 	shutDown(t, s.at(1, 1))
-	restore := leave(t, 0)
+	restore := testkit.Leave(t, 0)
 	_, _, revived := set.Revive() // its order is what is expected
 	_, connected := set.Connect(t.Context(), 0, 0, 1)
 	_, cleared := set.Clear(0)

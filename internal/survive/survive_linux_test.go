@@ -6,10 +6,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,6 +19,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 	"github.com/lestrrat/go-server-starter/internal/socket"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
+	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -30,22 +29,7 @@ import (
 const patience = 30 * time.Second
 
 // log collects what is printed.
-type log struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type log struct{ testkit.Output }
 
 // says waits until all of the log is want.
 func (l *log) says(t *testing.T, want string) {
@@ -76,20 +60,6 @@ func bind(t *testing.T, specs []socket.Spec, held []*socket.Held) *socket.Set {
 	require.NoError(t, err)
 	t.Cleanup(func() { set.Close() })
 	return set
-}
-
-// lists writes a status file of workers.
-func lists(t *testing.T, pids ...int) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "status")
-	var text strings.Builder
-	for _, pid := range pids {
-		fmt.Fprintf(&text, "1:%d\n", pid)
-	}
-	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o644))
-	later := time.Now().Add(time.Minute) // than they were started, whatever the ticks are
-	require.NoError(t, os.Chtimes(path, later, later))
-	return path
 }
 
 // orphan is a process that is no child of ours and has a listening socket, whose address this is.
@@ -182,7 +152,7 @@ func TestOrphansAreReplacedWhenAGenerationServes(t *testing.T) {
 	other, elsewhere := orphan(t)
 	var set *socket.Set
 	s, log := survivors(&set)
-	s.Orphans = lists(t, pid, other)
+	s.Orphans = testkit.StatusFile(t, pid, other)
 	hears := s.Observers(nil)
 	require.Len(t, hears, 1)
 	specs := parse(t, addr)
@@ -212,7 +182,7 @@ func TestOrphansAreHandedOver(t *testing.T) {
 	pid, addr := orphan(t)
 	var set *socket.Set
 	s, _ := survivors(&set)
-	s.Orphans = lists(t, pid)
+	s.Orphans = testkit.StatusFile(t, pid)
 	s.Observers(nil)
 	specs := parse(t, addr)
 	set = bind(t, specs, s.Find(t.Context(), specs))

@@ -1,0 +1,40 @@
+package testkit
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors are those of this process that are open, each with what it is of.
+func Descriptors(t testing.TB) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, e := range entries {
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not that of the directory
+			list = append(list, e.Name()+" "+target)
+		}
+	}
+	return list
+}
+
+// Leave leaves so many descriptors to be had, until the function it returns is called. The limit
+// is the process's: no other test may run meanwhile.
+func Leave(t testing.TB, free int) (restore func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	scarce := limit
+	for scarce.Cur = 3; free >= 0; scarce.Cur++ { // up to the number of the last that is free
+		if _, err := unix.FcntlInt(uintptr(scarce.Cur), unix.F_GETFD, 0); err != nil {
+			free--
+		}
+	}
+	scarce.Cur--
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce))
+	return func() { assert.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
+}
