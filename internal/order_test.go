@@ -108,10 +108,49 @@ func TestImportsGoDownOnly(t *testing.T) {
 	}
 }
 
+// below are the packages that one needs, those of the standard library too.
+func below(t *testing.T, room string) []string {
+	t.Helper()
+	printed, err := exec.Command("go", "list", "-deps", module+"/"+room).Output()
+	require.NoError(t, err)
+	return strings.Fields(string(printed))
+}
+
 func TestListenerNeedsTheStandardLibraryOnly(t *testing.T) {
 	t.Parallel()
-	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", module+"/listener")
-	printed, err := list.Output()
+	for _, path := range below(t, "listener") {
+		first, _, _ := strings.Cut(path, "/")
+		assert.True(t, !strings.Contains(first, ".") || path == module+"/listener", path)
+	}
+}
+
+// What needs them is a process of its own.
+func TestStartServerNeedsNoBigLibrary(t *testing.T) {
+	t.Parallel()
+	needed := below(t, "cmd/start_server")
+	assert.Contains(t, needed, module, "they are listed")
+	for _, path := range needed {
+		for _, big := range []string{"net/http", "crypto", "encoding/json", "text/template", "html", "testing", "github.com/prometheus", "github.com/fsnotify"} {
+			assert.False(t, within(path, big), "start_server needs %q", path)
+		}
+	}
+}
+
+func TestContributorsFindEachRoom(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../CONTRIBUTING.md")
 	require.NoError(t, err)
-	assert.Equal(t, []string{module + "/listener"}, strings.Fields(string(printed)))
+	for _, rooms := range storeys {
+		for _, room := range rooms {
+			parts := strings.Split(room, "/")
+			if parts[0] == "internal" || parts[0] == "cmd" {
+				room = strings.Join(parts[:min(2, len(parts))], "/")
+			} else {
+				room = parts[0]
+			}
+			if room != "" && room != "internal" {
+				assert.Contains(t, string(text), "`"+room+"`", "CONTRIBUTING.md does not say what is there")
+			}
+		}
+	}
 }
