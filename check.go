@@ -125,9 +125,9 @@ func (c *Config) checkNumbers() error {
 		fault("age spread %v is not from 0 to 1", c.AgeSpread)
 	}
 	if renews := c.Watchdog > 0 || c.ProbeLive || c.MaxAge > 0 || c.MaxMemory > 0; renews && c.Follow {
-		fault("to follow a worker goes without replacing it")
+		fault("watchdog, live probes, max age and max memory cannot be combined with following a worker: it is never replaced")
 	} else if renews && c.Replace.how == supervise.Beside {
-		fault("old workers that stay go without replacing workers that hang, are old or too large")
+		fault("watchdog, live probes, max age and max memory cannot be combined with old workers that stay")
 	}
 	if (c.Watchdog > 0 || c.MaxMemory > 0) && runtime.GOOS != "linux" {
 		fault("the watchdog and the limit of memory are for Linux only")
@@ -136,7 +136,7 @@ func (c *Config) checkNumbers() error {
 		fault("live workers are probed only with probes and an interval for them")
 	}
 	if c.Workers > 0 && c.Follow {
-		fault("to follow a worker goes without the number of workers, which is %d", c.Workers)
+		fault("workers %d cannot be combined with following a worker", c.Workers)
 	}
 	return errors.Join(append(faults, c.Replace.how.Check(c.Workers), c.Proof.how.Check())...)
 }
@@ -219,12 +219,12 @@ func (c *Config) checkBlueGreen(unsided error) error {
 		what string
 	}{
 		{runtime.GOOS != "linux", "is for Linux only"},
-		{c.Replace.how == supervise.Beside, "goes without old workers that stay; to keep them for a rollback there is KeepOld"},
-		{c.Replace.how != supervise.AtOnce && c.Replace.how != supervise.Beside, "goes without rolling restarts: a generation takes over as a whole"},
-		{c.Follow, "goes without following a worker"},
-		{c.FirstServes, "goes without a generation of which only the first worker serves"},
-		{c.FDStore, "goes without sockets that a service manager keeps: after a crash nobody knows which set clients are in"},
-		{c.ReplaceOrphans, "goes without replacing orphans, which have one of its two sets only"},
+		{c.Replace.how == supervise.Beside, "cannot be combined with old workers that stay; to keep them for a rollback there is KeepOld"},
+		{c.Replace.how != supervise.AtOnce && c.Replace.how != supervise.Beside, "cannot be combined with rolling restarts: a generation takes over as a whole"},
+		{c.Follow, "cannot be combined with following a worker"},
+		{c.FirstServes, "cannot be combined with a generation of which only the first worker serves"},
+		{c.FDStore, "cannot be combined with sockets that a service manager keeps: after a crash nobody knows which set clients are in"},
+		{c.ReplaceOrphans, "cannot be combined with replacing orphans, which have one of its two sets only"},
 	} {
 		if other.is {
 			fault("blue/green %s", other.what)

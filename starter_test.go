@@ -34,8 +34,8 @@ func TestNewNamesEveryFault(t *testing.T) {
 	c = quiet()
 	c.Workers, c.Follow, c.Replace = 2, true, starter.Beside
 	_, err = starter.New(c)
-	assert.ErrorContains(t, err, "to follow a worker goes without the number of workers, which is 2")
-	assert.ErrorContains(t, err, "old workers that stay go without the number of workers, which is 2")
+	assert.ErrorContains(t, err, "workers 2 cannot be combined with following a worker")
+	assert.ErrorContains(t, err, "workers 2 cannot be combined with old workers that stay")
 	c = quiet()
 	c.Replace = starter.Rolling(1)
 	_, err = starter.New(c)

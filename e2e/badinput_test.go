@@ -47,7 +47,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--restart", "--pid-file=x"}, `--restart needs --control, or --pid-file and --status-file`},
 		{[]string{"--stop"}, `--stop needs --control or --pid-file`},
 		{[]string{"--stop", "--restart", "--pid-file=x"}, `--restart and --stop exclude each other`},
-		{[]string{"--timeout=3", "--", "true"}, `--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status, --print-config and --upgrade only`},
+		{[]string{"--timeout=3", "--", "true"}, `--timeout is for --restart, --rollback, --promote, --stop, --reopen, --status, --print-config and --upgrade only`},
 		{[]string{"--daemonize=yes", "--", "true"}, `--daemonize: "yes" is neither started nor ready`},
 		{[]string{"--daemonize", "--", "true"}, `--daemonize needs --log-file`},
 		{[]string{"--interval"}, `--interval: its value is missing`},

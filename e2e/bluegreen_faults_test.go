@@ -104,9 +104,9 @@ func TestBlueGreenBadInput(t *testing.T) {
 	t.Parallel()
 	probe := " --blue-green --port=127.0.0.1:0,www@127.0.0.1:0 --ready=probe --probe="
 	for options, want := range map[string]string{
-		"--canary=5%:1":     "--canary: it goes with --blue-green only",
-		"--keep-old=5":      "--keep-old: it goes with --blue-green only",
-		"--probe=tcp://www": "--probe: it goes with --ready=probe only",
+		"--canary=5%:1":     "--canary: it needs --blue-green",
+		"--keep-old=5":      "--keep-old: it needs --blue-green",
+		"--probe=tcp://www": "--probe: it needs --ready=probe",
 		"--ready=probe":     "--ready: probe needs --probe",
 		"--blue-green --port=127.0.0.1:0 --canary=100%:1":      `--canary: "100%:1" is not SHARE:TIME, as in 5%:30s, with a share from 0.01% to 99.99%`,
 		"--blue-green --port=127.0.0.1:0 --canary=50%:1,20%:1": `--canary: "20%:1": the share is not more than the one before it`,

@@ -387,7 +387,7 @@ func TestBadCommandLineOfWorkers(t *testing.T) {
 	for option, want := range map[string]string{
 		"--ready=soon":      `--ready: "soon" is not interval, notify or probe`,
 		"--ready=":          `--ready: its value is missing`,
-		"--ready-timeout=5": `--ready-timeout: it goes with --ready=notify or probe only`,
+		"--ready-timeout=5": `--ready-timeout: it needs --ready=notify or probe`,
 		"--attempts=-1":     `--attempts: "-1" is not a number from 0 to 2147483647`,
 		"--attempts=many":   `--attempts: "many" is not a number from 0 to 2147483647`,
 		"--attempts=":       `--attempts: its value is missing`,

@@ -301,7 +301,7 @@ func TestRenewalsBadInput(t *testing.T) {
 		{"--max-age=0", "--max-age: 0 would replace workers without end"},
 		{"--max-age=5+-200%", `--max-age: "5+-200%" is not SECONDS+-PERCENT, as in 3600+-10%`},
 		{"--max-age=+-10%", `--max-age: "+-10%" is not SECONDS+-PERCENT, as in 3600+-10%`},
-		{"--probe-interval=1", "--probe-interval: it goes with --ready=probe only"},
+		{"--probe-interval=1", "--probe-interval: it needs --ready=probe"},
 	} {
 		code, printed := command(t, tempDir(t), ours, c.option, "--", "true")
 		assert.Equal(t, 2, code, c.option)

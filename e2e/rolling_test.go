@@ -127,7 +127,7 @@ func TestRollingBadInput(t *testing.T) {
 	for options, want := range map[string]string{
 		"--rolling":                       "--rolling needs --workers",
 		"--rolling --workers=2 --surge=3": "--surge: 3 is more than there are workers, 2",
-		"--workers=2 --surge=1":           "--surge goes with --rolling only",
+		"--workers=2 --surge=1":           "--surge needs --rolling",
 		"--ready=nosuch":                  `--ready: "nosuch" is not interval, notify or probe`,
 	} {
 		code, printed := command(t, tempDir(t), ours, append(strings.Fields(options), "--", "sleep", "1000")...)

@@ -189,7 +189,7 @@ func TestUpgradeBadInput(t *testing.T) {
 		{[]string{"--upgrade"}, 2, "start_server: --upgrade needs --control\n"},
 		{[]string{"--upgrade", "--control=nobody"}, 1, "start_server: control socket \"nobody\": no start_server listens there\n"},
 		{[]string{"--upgrade", "--control=nobody", "--port=1"}, 2, "start_server: --upgrade with --port=1 needs the program, too: the command line is the new one, whole\n"},
-		{[]string{"--keep-workers", "--", "x"}, 2, "start_server: --keep-workers goes with --upgrade only\n"},
+		{[]string{"--keep-workers", "--", "x"}, 2, "start_server: --keep-workers needs --upgrade\n"},
 		{[]string{"--upgrade", "--restart", "--control=nobody"}, 2, "start_server: --restart and --upgrade exclude each other\n"},
 	} {
 		c := exec.Command(ours, row.args...)

@@ -113,7 +113,7 @@ const defaultReadyTimeout = time.Minute
 func (o *options) checkProof(f *faults) {
 	timeout := defaultReadyTimeout
 	if f.positive("ready-timeout", o.ReadyTimeout, &timeout, "0 is too short for any worker") && o.Ready != "notify" && o.Ready != "probe" {
-		f.add("ready-timeout", errors.New("it goes with --ready=notify or probe only"))
+		f.add("ready-timeout", errors.New("it needs --ready=notify or probe"))
 	}
 	if timeout == 0 {
 		timeout = defaultReadyTimeout // or the library would report the fault again
@@ -172,7 +172,7 @@ func (o *options) checkBlueGreen(f *faults) {
 		{"probe-interval", "--ready=probe", o.ProbeInterval != "", o.Ready == "probe"},
 	} {
 		if with.given && !with.is {
-			f.add(with.option, fmt.Errorf("it goes with %s only", with.needs))
+			f.add(with.option, fmt.Errorf("it needs %s", with.needs))
 		}
 	}
 	f.duration("keep-old", o.KeepOld, &c.KeepOld)
@@ -221,7 +221,7 @@ func (o *options) checkRolling(f *faults) error {
 	case o.Rolling && o.Workers == "":
 		return errors.New("--rolling needs --workers")
 	case o.Surge != "" && !o.Rolling:
-		return errors.New("--surge goes with --rolling only")
+		return errors.New("--surge needs --rolling")
 	case workers > 0 && surge > workers:
 		return fmt.Errorf("--surge: %d is more than there are workers, %d", surge, workers)
 	case o.Rolling && workers > 0:
@@ -253,7 +253,7 @@ func (o *options) checkClient() error {
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
 	case o.Watch && !o.Status:
-		return errors.New("--watch goes with --status only")
+		return errors.New("--watch needs --status")
 	case o.Watch && o.Control == "":
 		return errors.New("--watch needs --control")
 	case o.Timeout != "" && (o.Watch || o.Events):
@@ -267,15 +267,15 @@ func (o *options) checkClient() error {
 	case o.upgrade && len(o.command) == 0 && len(o.line) > 0:
 		return fmt.Errorf("--upgrade with %s needs the program, too: the command line is the new one, whole", o.line[0])
 	case o.KeepWorkers && !o.upgrade:
-		return errors.New("--keep-workers goes with --upgrade only")
+		return errors.New("--keep-workers needs --upgrade")
 	case o.JSON && !o.Status && !o.Events:
-		return errors.New("--json goes with --status and --events only")
+		return errors.New("--json is for --status and --events only")
 	case o.Drained && (!o.Restart || o.Control == ""):
-		return errors.New("--drained goes with --restart and --control only")
+		return errors.New("--drained needs --restart and --control")
 	case o.ReplaceOrphans && o.StatusFile == "" && !o.isClient():
 		return errors.New("--replace-orphans needs --status-file")
 	case o.Timeout != "" && len(asked) == 0:
-		return errors.New("--timeout goes with --restart, --rollback, --promote, --stop, --reopen, --status, --print-config and --upgrade only")
+		return errors.New("--timeout is for --restart, --rollback, --promote, --stop, --reopen, --status, --print-config and --upgrade only")
 	}
 	return nil
 }

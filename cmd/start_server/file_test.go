@@ -111,8 +111,8 @@ func TestFaultsOfAFileNameItsLine(t *testing.T) {
 		"interval = x":            `--interval: "x" is not a duration such as 2, 0.5 or 300ms`,
 		"port = 70000":            `port "70000": "70000" is not a port number from 0 to 65535; the form is [LABEL@][HOST:][u]PORT[=FD][,OPTION...]`,
 		"log-format = x":          `log format "x" is not plain, time or json`,
-		"surge = 2":               "--surge goes with --rolling only",
-		"canary = 5%:30s":         "--canary: it goes with --blue-green only",
+		"surge = 2":               "--surge needs --rolling",
+		"canary = 5%:30s":         "--canary: it needs --blue-green",
 		"prefix-output\x1b = yes": `"prefix-output\x1b": no such option (did you mean prefix-output?)`,
 	} {
 		path := file(t, "port = 80\r\n; a comment\r\n"+line+"\r\n")

@@ -52,7 +52,7 @@ func (r Replace) Check(workers int) error {
 	case r.surge > max(workers, 1):
 		return fmt.Errorf("surge %d is more than the number of workers, %d", r.surge, workers)
 	case r.stay && workers > 0:
-		return fmt.Errorf("old workers that stay go without the number of workers, which is %d", workers)
+		return fmt.Errorf("workers %d cannot be combined with old workers that stay", workers)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func TestReplacesThatCannotBe(t *testing.T) {
 		{AtOnce, 0, ""},
 		{AtOnce, 3, ""},
 		{Beside, 0, ""},
-		{Beside, 1, "old workers that stay go without the number of workers, which is 1"},
+		{Beside, 1, "workers 1 cannot be combined with old workers that stay"},
 		{Rolling(1), 0, "rolling restarts need the number of workers"},
 		{Rolling(1), 1, ""},
 		{Rolling(0), 1, ""}, // is one by one
