@@ -133,7 +133,7 @@ func (c *Config) checkNumbers() error {
 		fault("the watchdog and the limit of memory are for Linux only")
 	}
 	if c.ProbeLive && (!c.Proof.how.Probed() || c.ProbeInterval == 0) {
-		fault("live workers are probed only with probes and an interval for them")
+		fault("to probe live workers needs probes and a probe interval")
 	}
 	if c.Workers > 0 && c.Follow {
 		fault("workers %d cannot be combined with following a worker", c.Workers)
@@ -210,7 +210,7 @@ func (c *Config) checkBlueGreen(unsided error) error {
 			fault("a canary needs blue/green")
 		}
 		if c.KeepOld != 0 {
-			fault("to keep the old generation for a rollback needs blue/green")
+			fault("keep-old needs blue/green")
 		}
 		return errors.Join(faults...)
 	}
@@ -246,7 +246,7 @@ func (c *Config) checkCanary() error {
 			last = share
 		}
 		if s.For <= 0 {
-			faults = append(faults, fmt.Errorf("canary share %v %% lasts %v, which is no time", s.Percent, s.For))
+			faults = append(faults, fmt.Errorf("canary share %v %% lasts %v: the time has to be positive", s.Percent, s.For))
 		}
 	}
 	if c.KeepOld < 0 {
@@ -260,7 +260,7 @@ func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 	var faults []error
 	switch {
 	case len(c.Probes) > 0 && !c.Proof.how.Probed():
-		faults = append(faults, errors.New("probes go with the proof Probed only"))
+		faults = append(faults, errors.New("probes need the proof Probed"))
 	case len(c.Probes) == 0 && c.Proof.how.Probed():
 		faults = append(faults, errors.New("the proof Probed needs a probe"))
 	}

@@ -90,7 +90,7 @@ func TestLimitsAndNoNewPrivileges(t *testing.T) {
 		"files=1":           `"files" is none of as, core, `,
 		"nofile":            "its value is missing",
 		"nofile=":           `"" is neither a number nor "unlimited"`,
-		"nofile=2:1":        "the soft one, 2, is greater than the hard one, 1",
+		"nofile=2:1":        "the soft limit 2 is greater than the hard limit 1",
 		"nofile=-1":         `"-1" is neither`,
 		"nofile=unlimited:": `"" is neither`,
 	} {

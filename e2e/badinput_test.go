@@ -54,7 +54,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"--export=sistemd", "--", "true"}, `export "sistemd": there are only systemd, einhorn, unicorn, puma, nginx, php-fpm`},
 		{[]string{"--export=puma,unicorn", "--export=puma", "--", "true"}, `export "puma": it is asked for twice`},
 		{[]string{"--export=systemd", "--port=8080=5", "--", "true"}, `export "systemd": the sockets must be at descriptors from 3 on, in the order given, and "8080" is at 5: do not pin it there`},
-		{[]string{"--export=unicorn", "--port=u53", "--", "true"}, `export "unicorn": it cannot tell of a udp socket, as "53" is`},
+		{[]string{"--export=unicorn", "--port=u53", "--", "true"}, `export "unicorn": it cannot name a udp socket, and "53" is one`},
 		{[]string{"--expand", "--port=8080", "--", "true", "--fd={fd:x}"}, `argument "--fd={fd:x}": {fd:x} names no socket; there are 0 (8080)`},
 		{[]string{"--expand", "--path=/tmp/x", "--", "true", "{port:0}"}, `argument "{port:0}": {port:0} is a unix socket, which has no port`},
 		{[]string{"--log-file=|", "--", "true"}, `log file "|": the command is missing`},

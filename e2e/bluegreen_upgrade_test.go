@@ -154,7 +154,7 @@ func TestBlueGreenIsBegunAndEndedWithOtherPorts(t *testing.T) {
 	d := startApart(t, one, options...)
 	code, printed := d.ask(append([]string{"--upgrade"}, plain(one)...)...)
 	assert.Equal(t, 1, code)
-	assert.Contains(t, printed, "blue/green cannot be begun or ended while its workers have the socket: stop, and start anew")
+	assert.Contains(t, printed, "blue/green cannot be switched on or off while workers have the socket: stop, and start again")
 	d.signal(syscall.SIGHUP)
 	d.in("canary", 2, 1)
 	code, printed = d.ask("--promote", "--timeout=30")

@@ -185,7 +185,7 @@ func TestEinhyrningsinsctlCommands(t *testing.T) {
 
 	code, printed = d.ctl("dec")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, "einhyrningsinsctl: there is one worker, and one there has to be\n", printed)
+	assert.Equal(t, "einhyrningsinsctl: there is one worker, the least there can be\n", printed)
 
 	d.write("silent.1", "")
 	code, printed = d.ctl("inc")
@@ -389,14 +389,14 @@ func TestLinesOfOldClients(t *testing.T) {
 		{`---%0Acommand: ehlo%0Auser: me%0A`, `^You are speaking to start_server`},
 		{`---%0Aid: 1%0Acommand: help%0Aargs: []%0A`, `(?m)^upgrade: einhorn's for restart$`},
 		{`---%0Aid: 2%0Acommand: inc%0Aargs: []%0A`, `^now there are 2 workers: worker \d+ has proved itself$`},
-		{`---%0Aid: 3%0Acommand: louder%0Aargs: []%0A`, `^louder is einhorn's, and not to be had: `},
+		{`---%0Aid: 3%0Acommand: louder%0Aargs: []%0A`, `^louder is a command of einhorn that is not supported: `},
 		{`---%0Aid: 4%0Acommand: signal%0Aargs:%0A- CONT%0A`, `^done$`}, // which ends nobody
 	} {
 		assert.Regexp(t, c.want, d.talk(c.line)[0]["message"], c.line)
 	}
 	d.sees(1, `^signal asked for by process \d+, sending CONT to workers:\d+,\d+$`)
 	a := d.talk(`{"command":"quieter"}`, `{"command":"signal","args":["SIGUSR1","USR2"]}`, `{"command":"die","args":["nosuch"]}`)
-	assert.Contains(t, a[0]["error"], "quieter is einhorn's")
+	assert.Contains(t, a[0]["error"], "quieter is a command of einhorn")
 	assert.Equal(t, "one signal at a time, and not 2", a[1]["error"])
 	assert.Contains(t, a[2]["error"], `signal "nosuch" is not one of`)
 	assert.Equal(t, map[string]any{"version": 1.0, "ok": true, "generation": 2.0, "message": "generation 2 is live"}, d.talk(`{"command":"upgrade","args":[]}`)[0])

@@ -51,7 +51,7 @@ func TestRootFollowsNoSymlinkOfTheApplication(t *testing.T) {
 		appLink(t, filepath.Dir(victim), filepath.Join(dir, "dir"))
 		code, printed := command(t, dir, ours, option+"="+filepath.Join(dir, name), "--interval=0.1", "--", "false")
 		assert.Equal(t, 1, code, option)
-		assert.Contains(t, printed, "a symlink on the way is user 65534's, who is neither root nor the one that this runs as, and is not followed", option)
+		assert.Contains(t, printed, "a symlink on the way is user 65534's, who is neither root nor the user that runs this, and is not followed", option)
 		text, err := os.ReadFile(victim)
 		require.NoError(t, err)
 		assert.Equal(t, "root's", string(text), option)
@@ -163,7 +163,7 @@ func TestLockOfAnotherUserProvesNothing(t *testing.T) {
 	} {
 		code, printed := command(t, filepath.Dir(pid), ours, args...)
 		assert.Equal(t, 1, code)
-		assert.Contains(t, printed, fmt.Sprintf("is locked by another process than %d, which it names, and which was not signalled", stranger.Process.Pid))
+		assert.Contains(t, printed, fmt.Sprintf("names process %d, but another process has locked it: nothing was signalled", stranger.Process.Pid))
 	}
 	assert.True(t, alive(stranger.Process.Pid))
 
@@ -187,7 +187,7 @@ func TestPidFileOfAnotherUser(t *testing.T) {
 	require.NoError(t, os.Chown(pid, appUser, appUser))
 	code, printed := command(t, dir, ours, "--pid-file="+pid, "--", "true")
 	assert.Equal(t, 1, code)
-	assert.Contains(t, printed, "is user 65534's, who is neither root nor the one that this runs as")
+	assert.Contains(t, printed, "is user 65534's, who is neither root nor the user that runs this")
 	require.NoError(t, os.Remove(pid))
 
 	cmd := exec.Command(ours, "--pid-file="+pid, "--interval=0.2", "--", "sleep", "1000")
@@ -245,7 +245,7 @@ func TestStartAfterKillNamesWhatIsLeft(t *testing.T) {
 	d.isKilled()
 	code, printed := command(t, dir, ours, args...)
 	assert.Equal(t, 1, code)
-	assert.Contains(t, printed, fmt.Sprintf(`address already in use; stop what uses it, or choose another one: process %d (sleep 1000) has it; status file "status" lists %d: if its start_server was killed, end what it has left by: kill %d`, worker, worker, worker))
+	assert.Contains(t, printed, fmt.Sprintf(`address already in use; stop what uses it, or choose another one: process %d (sleep 1000) has it; status file "status" lists %d: if its start_server was killed, end the workers it left behind: kill %d`, worker, worker, worker))
 	require.NoError(t, syscall.Kill(worker, syscall.SIGTERM))
 	isGone(t, worker)
 	d = startIn(t, dir, nil, ours, args...)

@@ -309,7 +309,7 @@ func TestHostileUser(t *testing.T) {
 	for _, what := range []string{"--stop", "--restart", "--status", "--stop"} {
 		code, printed := d.asNobody(what)
 		assert.Equal(t, map[string]int{"--restart": 1, "--stop": 1, "--status": 4}[what], code)
-		assert.Regexp(t, `^start_server: process \d+ is of user 65534, neither of user 0 nor root: ask as one of these\n$`, printed)
+		assert.Regexp(t, `^start_server: process \d+ runs as user 65534, neither as user 0 nor as root: ask as one of these\n$`, printed)
 	}
 	assert.Equal(t, "serving", d.status().State)
 	assert.Equal(t, 1, d.status().Generation)

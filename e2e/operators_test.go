@@ -66,7 +66,7 @@ func TestStatusTellsByItsExitCode(t *testing.T) {
 	who := fmt.Sprintf("start_server (pid:%d)", d.cmd.Process.Pid)
 	assert.Contains(t, ask(3, "--control=ctl"), who+" is starting")
 	ask(3, "--control=ctl", "--json")
-	assert.Equal(t, "start_server: "+who+" is running; whether it serves --status-file tells, or --control\n", ask(4, "--pid-file=pid"))
+	assert.Equal(t, "start_server: "+who+" is running; to see whether it serves give --status-file or --control\n", ask(4, "--pid-file=pid"))
 	assert.Equal(t, who+" is not serving: no worker is in its status file\n", ask(3, "--pid-file=pid", "--status-file=st"))
 	ask(4, "--pid-file=.") // which is no file
 	d.stop()

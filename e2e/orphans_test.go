@@ -186,7 +186,7 @@ func TestWhoIsNoOrphanIsLetBe(t *testing.T) {
 	code, printed := command(t, dir, ours, options...)
 	assert.Equal(t, 1, code)
 	assert.Contains(t, printed, fmt.Sprintf(`replace-orphans: port %q: process %d (sleep 1000): it is no orphan: its parent, process %d (`, port, worker, d.cmd.Process.Pid))
-	assert.Contains(t, printed, `is alive, and has the socket, too; stop that`)
+	assert.Contains(t, printed, `is alive and has the socket, too: stop that first`)
 	assert.Equal(t, 1, strings.Count(printed, "address already in use"))
 	assert.True(t, alive(worker))
 	d.stop()
@@ -236,7 +236,7 @@ func TestOrphansOfAnotherUser(t *testing.T) {
 	text, _ := cmd.CombinedOutput()
 	assert.Equal(t, 1, cmd.ProcessState.ExitCode())
 	assert.Contains(t, string(text), "address already in use")
-	assert.Contains(t, string(text), fmt.Sprintf("; replace-orphans: port %q: what process %d (sleep 1000) has open cannot be seen: open /proc/%d/fd: permission denied; that takes root, or its user: or end it by: kill %d\n", port, worker, worker, worker))
+	assert.Contains(t, string(text), fmt.Sprintf("; replace-orphans: port %q: cannot see what process %d (sleep 1000) has open: open /proc/%d/fd: permission denied; run as root or as its user, or end it: kill %d\n", port, worker, worker, worker))
 	assert.Len(t, slices.Collect(strings.Lines(strings.TrimPrefix(string(text), "start_server"))), 2, "its start, and a line that says why")
 	assert.True(t, alive(worker))
 }

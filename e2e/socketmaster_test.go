@@ -358,7 +358,7 @@ func TestSocketmastersBadCommandLine(t *testing.T) {
 		{[]string{"-command="}, 2, "-command is missing; see socketmaster -help"},
 		{[]string{"-command"}, 2, "flag needs an argument: -command; see socketmaster -help"},
 		{[]string{"-bogus"}, 2, "flag provided but not defined: -bogus; see socketmaster -help"},
-		{[]string{"-command=true", "x", "--", "y"}, 2, `argument "x": those of the command stand behind --`},
+		{[]string{"-command=true", "x", "--", "y"}, 2, `argument "x": arguments of the command stand behind --`},
 		{[]string{"x"}, 2, `-command is missing; see socketmaster -help`},
 		{[]string{"-command=true", "-start=soon"}, 2, `invalid value "soon" for flag -start: parse error; see socketmaster -help`},
 		{[]string{"-command=true", "-start=-1"}, 2, `invalid value "-1" for flag -start: parse error; see socketmaster -help`},

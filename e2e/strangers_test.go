@@ -90,7 +90,7 @@ while True:
 	for what, want := range map[string]int{"--restart": 1, "--stop": 1, "--status": 4} {
 		code, printed := command(t, dir, ours, what, "--control=ctl", "--timeout=10")
 		assert.Equal(t, want, code)
-		assert.Regexp(t, `^start_server: control socket "ctl": process \d+ listens there, which is of user 65533, neither of user 0 nor root: .*\n$`, printed)
+		assert.Regexp(t, `^start_server: control socket "ctl": process \d+ listens there and runs as user 65533, neither as user 0 nor as root: .*\n$`, printed)
 	}
 }
 

@@ -161,7 +161,7 @@ func TestUpgradeThatIsRefused(t *testing.T) {
 		{`"executable":"/nowhere/at/all"`, `new executable: open /nowhere/at/all: no such file or directory`},
 		{`"executable":"` + filepath.Join(d.dir, "text") + `"`, `permission denied`},
 		{`"executable":"` + script + `"`, `I crash`},
-		{`"executable":"/bin/true"`, `it is no superdaemon that knows how`},
+		{`"executable":"/bin/true"`, `it is not a superdaemon that can take over`},
 		{`"executable":"` + ours + `","args":["--bogus","--","x"]`, `--bogus: no such option`},
 		{`"executable":"` + ours + `","args":["--","./nowhere"]`, `program "./nowhere": no such file or directory`},
 		{`"executable":"` + ours + `","args":["--port=` + taken.Addr().String() + `","--","true"]`, `address already in use`},
@@ -188,7 +188,7 @@ func TestUpgradeBadInput(t *testing.T) {
 	}{
 		{[]string{"--upgrade"}, 2, "start_server: --upgrade needs --control\n"},
 		{[]string{"--upgrade", "--control=nobody"}, 1, "start_server: control socket \"nobody\": no start_server listens there\n"},
-		{[]string{"--upgrade", "--control=nobody", "--port=1"}, 2, "start_server: --upgrade with --port=1 needs the program, too: the command line is the new one, whole\n"},
+		{[]string{"--upgrade", "--control=nobody", "--port=1"}, 2, "start_server: --upgrade with --port=1 needs the program, too: give the whole new command line\n"},
 		{[]string{"--keep-workers", "--", "x"}, 2, "start_server: --keep-workers needs --upgrade\n"},
 		{[]string{"--upgrade", "--restart", "--control=nobody"}, 2, "start_server: --restart and --upgrade exclude each other\n"},
 	} {

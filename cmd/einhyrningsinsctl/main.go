@@ -48,7 +48,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("%q: commands stand behind -e; see %s --help", rest[0], name)
 	}
 	if err == nil && len(o.Execute) > 1 {
-		err = errors.New("--execute: one command can be carried out; several go into a pipe, a line each")
+		err = errors.New("--execute takes one command; to give several, pipe them in, one a line")
 	}
 	switch {
 	case err != nil:

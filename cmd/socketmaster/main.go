@@ -136,7 +136,7 @@ func parse(args []string) (*options, error) {
 	case o.command == "":
 		return o, errors.New("-command is missing; see socketmaster -help")
 	case len(o.args) > 0 && (before < 0 || args[before] != "--"):
-		return o, fmt.Errorf("argument %q: those of the command stand behind --", o.args[0])
+		return o, fmt.Errorf("argument %q: arguments of the command stand behind --", o.args[0])
 	}
 	return o, nil
 }

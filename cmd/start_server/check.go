@@ -249,7 +249,7 @@ func (o *options) checkClient() error {
 	case o.PrintConfig && o.Control == "" && len(o.command) == 0:
 		return errors.New("--print-config needs the program, or --control")
 	case o.PrintConfig && o.file != nil && !o.isGiven("control") && len(o.command) == 0:
-		return fmt.Errorf("--print-config: %s has no line program = PATH; what is in force in the start_server there --control tells on the command line", o.file.path)
+		return fmt.Errorf("--print-config: %s has no line program = PATH; to see the options of a running start_server give --control on the command line", o.file.path)
 	case o.Stop && o.Control == "" && o.PidFile == "":
 		return errors.New("--stop needs --control or --pid-file")
 	case o.Watch && !o.Status:
@@ -257,15 +257,15 @@ func (o *options) checkClient() error {
 	case o.Watch && o.Control == "":
 		return errors.New("--watch needs --control")
 	case o.Timeout != "" && (o.Watch || o.Events):
-		return errors.New("--timeout does not go with --watch and --events: they go on until they are interrupted")
+		return errors.New("--timeout cannot be combined with --watch or --events: they run until they are interrupted")
 	case o.Status && o.Control == "" && (o.JSON || o.PidFile == "" && o.StatusFile == ""):
 		return errors.New("--status needs --control or, without --json, --pid-file or --status-file")
 	case o.upgrade && o.Control == "" && o.Upgrade == "":
 		return errors.New("--upgrade needs --control")
 	case o.upgrade && len(o.command) == 0 && o.file != nil:
-		return fmt.Errorf("--upgrade: %s has no line program = PATH, and what stands in it is the new command line, whole", o.file.path)
+		return fmt.Errorf("--upgrade: %s has no line program = PATH, but it has to hold the whole new command line", o.file.path)
 	case o.upgrade && len(o.command) == 0 && len(o.line) > 0:
-		return fmt.Errorf("--upgrade with %s needs the program, too: the command line is the new one, whole", o.line[0])
+		return fmt.Errorf("--upgrade with %s needs the program, too: give the whole new command line", o.line[0])
 	case o.KeepWorkers && !o.upgrade:
 		return errors.New("--keep-workers needs --upgrade")
 	case o.JSON && !o.Status && !o.Events:
@@ -286,7 +286,7 @@ func (o *options) checkDaemon() error {
 	case o.Daemonize != "" && o.Daemonize != "started" && o.Daemonize != "ready":
 		return fmt.Errorf("--daemonize: %q is neither started nor ready", o.Daemonize)
 	case o.Daemonize != "" && slices.ContainsFunc(o.Port, takesStdio):
-		return errors.New("--daemonize has /dev/null in the place of 0, 1 and 2: have the socket that fd:// names at another number")
+		return errors.New("--daemonize opens /dev/null as 0, 1 and 2: pass the socket for fd:// at another number")
 	case o.Daemonize != "" && o.LogFile == "":
 		return errors.New("--daemonize needs --log-file")
 	}

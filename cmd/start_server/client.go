@@ -153,7 +153,7 @@ func (o *options) lookAtFiles(stdout io.Writer) error {
 	}
 	switch {
 	case !s.Known:
-		return fmt.Errorf("%s is running; whether it serves --status-file tells, or --control", who)
+		return fmt.Errorf("%s is running; to see whether it serves give --status-file or --control", who)
 	case len(s.Status.Entries) == 0:
 		fmt.Fprintf(stdout, "%s is not serving: no worker is in its status file\n", who)
 		return errNotServing

@@ -112,7 +112,7 @@ func (f *inFile) read(content []byte) error {
 		switch before := once[l.name]; {
 		case err != nil:
 		case before > 0:
-			err = fmt.Errorf("%s: it is given in line %d already, and only once can be", l.name, before)
+			err = fmt.Errorf("%s: it is given in line %d already, and may be given only once", l.name, before)
 		case l.name == "program":
 			err, f.program = l.valued(hasValue && l.value != ""), []string{l.value}
 		case l.name == "argument":
@@ -158,7 +158,7 @@ func (f *inFile) set(l iniLine) error {
 	case strings.HasPrefix(l.name, "["):
 		return fmt.Errorf("%s: there are no sections in a file of options", name)
 	case strings.HasPrefix(l.name, "-"):
-		return fmt.Errorf("%s: an option stands without dashes in a file, as in port = 8080", name)
+		return fmt.Errorf("%s: in a file options have no dashes, as in port = 8080", name)
 	case option == nil || l.name == "":
 		return fmt.Errorf("%s: %w", cmp.Or(name, `""`), noSuch(f.parser, l.name, ""))
 	case !slices.ContainsFunc(inFileOptions(), func(f reflect.StructField) bool { return f.Tag.Get("long") == l.name }):

@@ -96,7 +96,7 @@ func TestFaultsOfAFileNameItsLine(t *testing.T) {
 		"Port = 80":               "Port: no such option (did you mean port?)",
 		"[Sockets]":               "[Sockets]: there are no sections in a file of options",
 		"= 7":                     `"": no such option`,
-		"--port = 80":             "--port: an option stands without dashes in a file, as in port = 8080",
+		"--port = 80":             "--port: in a file options have no dashes, as in port = 8080",
 		"rolling":                 "rolling: it is a switch, as in rolling = true, or false",
 		"rolling = yes":           "rolling: it is a switch, as in rolling = true, or false",
 		"port":                    "port: its value is missing, as in port = VALUE",
@@ -128,7 +128,7 @@ func TestLineThatMayBeThereOnce(t *testing.T) {
 	for name, value := range map[string]string{"workers": "2", "rolling": "true", "program": "x", "daemonize": "ready"} {
 		path := file(t, name+" = "+value+"\nport = 80\nport = 81\nargument = y\nargument = y\n"+name+" = "+value+"\n")
 		_, _, stderr := drive("--config=" + path)
-		assert.Equal(t, "start_server: "+path+":6: "+name+": it is given in line 1 already, and only once can be\n", stderr)
+		assert.Equal(t, "start_server: "+path+":6: "+name+": it is given in line 1 already, and may be given only once\n", stderr)
 	}
 }
 
@@ -234,7 +234,7 @@ func TestPrintConfigChecks(t *testing.T) {
 		{[]string{"--print-config", "--status", "--control=x"}, "--print-config and --status exclude each other"},
 		{[]string{"--print-config", "--port=x", "--", "y"}, `port "x"`},
 		{[]string{"--print-config", "--interval=x", "--", "y"}, "--interval: "},
-		{[]string{"--print-config", "--config=" + file(t, "control = /nowhere/ctl\n")}, "app.ini has no line program = PATH; what is in force in"},
+		{[]string{"--print-config", "--config=" + file(t, "control = /nowhere/ctl\n")}, "app.ini has no line program = PATH; to see the options"},
 	} {
 		code, stdout, stderr := drive(row.args...)
 		assert.Equal(t, exitUsage, code)

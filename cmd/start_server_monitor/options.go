@@ -16,7 +16,7 @@ import (
 type options struct {
 	Listen    []string `long:"listen" value-name:"ADDR" description:"HOST:PORT or unix:PATH to serve on; may be repeated (default: 127.0.0.1:9180)"`
 	Allow     []string `long:"allow" value-name:"LIST" complete:"allow" description:"what may be asked for: restart, stop, rollback, promote, workers; with commas between. Needs --token-file"`
-	TokenFile string   `long:"token-file" value-name:"FILE" complete:"file" description:"the token that who asks has to know; others must not be able to read the file"`
+	TokenFile string   `long:"token-file" value-name:"FILE" complete:"file" description:"the token that clients have to send; others must not be able to read the file"`
 	Forget    string   `long:"forget" value-name:"TIME" default:"5m" description:"forget a superdaemon that a glob has found after it is gone for so long"`
 	Rescan    string   `long:"rescan" value-name:"TIME" default:"10" description:"expand the globs so often, even if no directory has changed"`
 	Help      bool     `short:"h" long:"help" description:"print this help"`
@@ -99,7 +99,7 @@ func (o *options) checkAllow() error {
 	}
 	switch {
 	case o.allow != nil && o.TokenFile == "":
-		return errors.New("--allow needs --token-file=FILE, with a token that who asks has to know")
+		return errors.New("--allow needs --token-file=FILE, with a token that clients have to send")
 	case o.allow == nil && o.TokenFile != "":
 		return errors.New("--token-file is of no use without --allow")
 	case o.allow == nil:

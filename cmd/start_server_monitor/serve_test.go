@@ -197,11 +197,11 @@ func TestBadInput(t *testing.T) {
 		{[]string{"--listen=" + taken, "x"}, 1, "--listen=" + taken + ": bind: address already in use"},
 		{[]string{"--listen=nowhere", "x"}, 1, "--listen=nowhere: address nowhere: missing port in address"},
 		{[]string{"--allow=restart,reboot", "x"}, 2, `--allow=restart,reboot: "reboot" is none of restart, stop, rollback, promote, workers`},
-		{[]string{"--allow=restart", "x"}, 2, "--allow needs --token-file=FILE, with a token that who asks has to know"},
+		{[]string{"--allow=restart", "x"}, 2, "--allow needs --token-file=FILE, with a token that clients have to send"},
 		{[]string{"--token-file=" + good, "x"}, 2, "--token-file is of no use without --allow"},
 		{[]string{"--allow=stop", "--token-file=" + dir, "x"}, 2, `token file "` + dir + `": it is not a regular file`},
 		{[]string{"--allow=stop", "--token-file=" + open, "x"}, 2, `token file "` + open + `": its mode is 0644, and others could read or change it: chmod 600`},
-		{[]string{"--allow=stop", "--token-file=" + short, "x"}, 2, `token file "` + short + `": the token has less than 16 characters: openssl rand -hex 16 makes a good one`},
+		{[]string{"--allow=stop", "--token-file=" + short, "x"}, 2, `token file "` + short + `": the token has fewer than 16 characters: openssl rand -hex 16 makes a good one`},
 		{[]string{"--allow=stop", "--token-file=" + good + ".no", "x"}, 2, "open " + good + ".no: no such file or directory"},
 		{[]string{"--forget=0.5", "x"}, 2, "--forget=0.5: it is less than a second"},
 	} {

@@ -153,5 +153,5 @@ func (c *Commands) options(context.Context, request) control.Answer {
 
 // missing is for what einhorn has and we have not.
 func (c *Commands) missing(_ context.Context, r request) control.Answer {
-	return failed(fmt.Errorf("%s is einhorn's, and not to be had: the log tells everything", r.Command))
+	return failed(fmt.Errorf("%s is a command of einhorn that is not supported: the log has all output", r.Command))
 }

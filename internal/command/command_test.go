@@ -54,7 +54,7 @@ func TestHelpListsEveryCommandThatThereIs(t *testing.T) {
 func TestWhatEinhornHasAndWeHaveNot(t *testing.T) {
 	t.Parallel()
 	for _, name := range unlisted {
-		refused(t, name+" is einhorn's, and not to be had: the log tells everything",
+		refused(t, name+" is a command of einhorn that is not supported: the log has all output",
 			(&Commands{}).Do(operator, control.Request{Command: name}))
 	}
 }

@@ -105,7 +105,7 @@ func TestOneWorkerMoreAndLess(t *testing.T) {
 		assert.Equal(t, control.Answer{OK: true, Message: "now there are 3 workers: worker 121 has proved itself", Pids: []int{121}}, h.ask("inc"))
 		assert.Equal(t, control.Answer{OK: true, Message: "now there are 2 workers: worker 121 is gone", Pids: []int{121}}, h.ask("dec"))
 		assert.Equal(t, control.Answer{OK: true, Message: "now there is 1 worker: worker 111 is gone", Pids: []int{111}}, h.ask("dec"))
-		refused(t, "there is one worker, and one there has to be", h.ask("dec"))
+		refused(t, "there is one worker, the least there can be", h.ask("dec"))
 	})
 }
 

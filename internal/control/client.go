@@ -57,7 +57,7 @@ func trusted(conn net.Conn) (Peer, error) {
 	}
 	server, err := peerOf(unix)
 	if err == nil && server.UID != 0 && server.UID != os.Geteuid() {
-		err = fmt.Errorf("process %d listens there, which is of user %d, neither of user %d nor root: nothing was asked; if it is yours, ask as that user",
+		err = fmt.Errorf("process %d listens there and runs as user %d, neither as user %d nor as root: nothing was asked; if it is yours, ask as that user",
 			server.Pid, server.UID, os.Geteuid())
 	}
 	return server, err

@@ -90,7 +90,7 @@ func TestAnotherUser(t *testing.T) {
 
 	require.NoError(t, os.Chmod(path, 0o666))
 	pid, said := asUser(t, nobody, path)
-	why := fmt.Sprintf("process %d is of user 65534, neither of user 0 nor root: ask as one of these", pid)
+	why := fmt.Sprintf("process %d runs as user 65534, neither as user 0 nor as root: ask as one of these", pid)
 	assert.Equal(t, `{"version":1,"ok":false,"error":"`+why+`"}`, strings.Split(said, "\n")[0])
 	for range 5 {
 		asUser(t, nobody, path)
@@ -126,7 +126,7 @@ func TestWorkersUser(t *testing.T) {
 		assert.Equal(t, `{"version":1,"ok":false,"error":"not for you"}`+"\n", said)
 	}
 	_, said = asUser(t, other, path)
-	assert.Contains(t, said, "is of user 65533, neither of user 0 nor root")
+	assert.Contains(t, said, "runs as user 65533, neither as user 0 nor as root")
 	_, said = asUser(t, 0, path)
 	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
 }

@@ -203,7 +203,7 @@ func (s *Server) welcome(conn *net.UnixConn, known *HeldClient) {
 	peer, err := peerOf(conn)
 	peer.OfWorkers = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker
 	if err == nil && peer.UID != 0 && peer.UID != os.Geteuid() && !peer.OfWorkers {
-		err = fmt.Errorf("process %d is of user %d, neither of user %d nor root: ask as one of these", peer.Pid, peer.UID, os.Geteuid())
+		err = fmt.Errorf("process %d runs as user %d, neither as user %d nor as root: ask as one of these", peer.Pid, peer.UID, os.Geteuid())
 	}
 	if err != nil {
 		s.turnAway(conn, err)

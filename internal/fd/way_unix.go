@@ -179,7 +179,7 @@ func (e *LinkError) Error() string {
 	if trusts(uint32(e.uid)) {
 		return "a symlink on the way stands in a directory that other users may change, and is not followed"
 	}
-	return fmt.Sprintf("a symlink on the way is user %d's, who is neither root nor the one that this runs as, and is not followed", e.uid)
+	return fmt.Sprintf("a symlink on the way is user %d's, who is neither root nor the user that runs this, and is not followed", e.uid)
 }
 
 // open opens what is there. A FIFO or a device does not block it.

@@ -149,7 +149,7 @@ func inARow(sockets []Socket) error {
 func streams(sockets []Socket) error {
 	for _, s := range sockets {
 		if n := s.Addr.Network(); n != "tcp" && n != "unix" {
-			return fmt.Errorf("it cannot tell of a %s socket, as %q is", n, s.called())
+			return fmt.Errorf("it cannot name a %s socket, and %q is one", n, s.called())
 		}
 	}
 	return nil

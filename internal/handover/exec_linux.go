@@ -148,7 +148,7 @@ func (c *Candidate) listen(answer *os.File, limit time.Duration) error {
 	words := strings.TrimSpace(string(text))
 	words = strings.ReplaceAll(strings.TrimPrefix(words, c.state.Name+": "), "\n"+c.state.Name+": ", "\n")
 	if words == "" {
-		return fmt.Errorf("%s has ended, and not said that it could go on: it is no superdaemon that knows how", c.state.To.Executable)
+		return fmt.Errorf("%s has ended without saying that it can go on: it is not a superdaemon that can take over", c.state.To.Executable)
 	}
 	return errors.New(words)
 }
@@ -225,7 +225,7 @@ func (c *Candidate) Agree() error {
 	case unknown == "":
 		return nil
 	case c.knows != nil:
-		return fmt.Errorf("%s cannot go on just now: there is %s in the state, which it does not know", c.state.To.Executable, unknown)
+		return fmt.Errorf("%s cannot go on now: it does not know %s, which is in the state", c.state.To.Executable, unknown)
 	}
 	last := c.process
 	c.dismiss()

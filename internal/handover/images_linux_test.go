@@ -46,7 +46,7 @@ func TestRoomsGoOnWhenTheImageDoesNotKnowWhatTheyHave(t *testing.T) {
 		h.children = append(h.children, func() { h.Commands = &report.HeldCommands{Dropped: 1} })
 		return func() { goesOn = true }, nil
 	}}, nil)
-	assert.EqualError(t, err, "new cannot go on just now: there is Commands in the state, which it does not know")
+	assert.EqualError(t, err, "new cannot go on now: it does not know Commands, which is in the state")
 	assert.True(t, goesOn)
 }
 

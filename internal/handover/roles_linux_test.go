@@ -194,7 +194,7 @@ func TestWhyAnImageCannotGoOn(t *testing.T) {
 		why   string
 	}{
 		{made("cannot"), "the state that is handed over is one of made up, and this is another\nand it is late"},
-		{made("silent"), self + " has ended, and not said that it could go on: it is no superdaemon that knows how"},
+		{made("silent"), self + " has ended without saying that it can go on: it is not a superdaemon that can take over"},
 		{stranger, "the state that is handed over is another process's"},
 		{missing, "new executable: open " + missing.To.Executable + ": no such file or directory"},
 	} {
@@ -240,7 +240,7 @@ func TestAnImageAgreesToAllThatItKnows(t *testing.T) {
 	assert.NoError(t, c.Agree())
 	assert.Equal(t, pid, c.process.Pid(), "it is not asked again")
 	c.knows = slices.DeleteFunc(c.knows, func(name string) bool { return name == "Commands.Dropped" })
-	assert.EqualError(t, c.Agree(), c.state.To.Executable+" cannot go on just now: there is Commands.Dropped in the state, which it does not know")
+	assert.EqualError(t, c.Agree(), c.state.To.Executable+" cannot go on now: it does not know Commands.Dropped, which is in the state")
 }
 
 // One that does not say it rehearses with all that there is in the end.

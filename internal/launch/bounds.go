@@ -23,7 +23,7 @@ const (
 	turns = 4
 )
 
-var errHurry = errors.New("not executed yet when everything was to stop")
+var errHurry = errors.New("it was not running yet when the stop came")
 
 // bounds keeps spawns that hang from holding anybody up. The zero value is ready.
 type bounds struct {

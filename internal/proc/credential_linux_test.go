@@ -124,7 +124,7 @@ func TestCapabilitiesToSwitchAreNotHandedOn(t *testing.T) {
 		t.Skip("no setpriv(1) here")
 	}
 	out, _ := output(t, c)
-	assert.Contains(t, out, "cannot switch to user nobody: without CAP_KILL it could not be told to go\n")
+	assert.Contains(t, out, "cannot switch to user nobody: without CAP_KILL we could not signal it\n")
 	out, _ = output(t, with("+setuid,+setgid,+kill"))
 	assert.NotContains(t, out, "cannot")
 	assert.True(t, strings.HasPrefix(out, "65534\n"), out)
@@ -143,7 +143,7 @@ func TestPrivilegedProgramTakesNoInstructions(t *testing.T) {
 	c.Credential = &Credential{UID: 12345, GID: 12345, Groups: []int{12345}, who: "user 12345"}
 	out, _ := output(t, c)
 	assert.Contains(t, out, "Uid:\t12345\t0\t0\t0", "a direct start is as it always was")
-	assert.Contains(t, out, "cannot be had with a set-user-ID bit or file capabilities")
+	assert.Contains(t, out, "do not work with a set-user-ID bit or file capabilities")
 }
 
 // runnable copies the command's program to where any user can execute it.

@@ -149,7 +149,7 @@ func (c *Credential) Check() error {
 	user, groups := c.differs()
 	switch {
 	case user && maySetUID() && !maySignal():
-		return fmt.Errorf("cannot switch to %s: without CAP_KILL it could not be told to go", c.who)
+		return fmt.Errorf("cannot switch to %s: without CAP_KILL we could not signal it", c.who)
 	case (!user || maySetUID()) && (!groups || maySetGID()):
 		return nil
 	case syscall.Geteuid() == 0:

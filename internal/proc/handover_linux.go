@@ -48,7 +48,7 @@ func HoldWaits() (release func(), err error) {
 			return children.waits.Unlock, nil
 		}
 		if time.Now().After(end) {
-			return nil, errors.New("an ended worker cannot be waited for: it takes Linux 5.4, and that no debugger holds it")
+			return nil, errors.New("an ended worker cannot be reaped: that needs Linux 5.4, and no debugger that holds it")
 		}
 	}
 }

@@ -29,7 +29,7 @@ func TestChildIsHandedOver(t *testing.T) {
 	hands := []Handed{runs.Hand(), ended.Hand(), ends.Hand()}
 	assert.Equal(t, []Handed{{Pid: runs.Pid(), Group: true}, {Pid: ended.Pid(), Group: true, Ended: true, Status: 3 << 8}, {Pid: ends.Pid(), Group: true}}, hands)
 	_, err = HoldWaits()
-	assert.ErrorContains(t, err, "an ended worker cannot be waited for")
+	assert.ErrorContains(t, err, "an ended worker cannot be reaped")
 	release()
 	assert.Equal(t, 5<<8, <-waits, "an upgrade that fails loses nothing")
 	adopted := Adopt(hands[0])

@@ -35,7 +35,7 @@ func checkTrampoline() error {
 	case unknown != nil:
 		return fmt.Errorf("cannot find out whether our executable has a set-user-ID bit or file capabilities: %w", unknown)
 	case special:
-		return errors.New("systemd's export, user, group, umask, nice, limit, no-new-privs and die-with-parent cannot be had with a set-user-ID bit or file capabilities:" +
+		return errors.New("systemd's export, user, group, umask, nice, limit, no-new-privs and die-with-parent do not work with a set-user-ID bit or file capabilities:" +
 			" use ambient ones (AmbientCapabilities= of systemd, setpriv --ambient-caps)")
 	}
 	return nil

@@ -138,7 +138,7 @@ func (c *Command) CheckPrepared() error {
 		}
 	}
 	if c.Nice < 0 && !mayNice(c.Nice) {
-		return fmt.Errorf("nice %d: to be favoured takes root, CAP_SYS_NICE or RLIMIT_NICE", c.Nice)
+		return fmt.Errorf("nice %d: a lower value needs root, CAP_SYS_NICE or RLIMIT_NICE", c.Nice)
 	}
 	return errors.Join(c.Credential.Check(), checkTrampoline())
 }

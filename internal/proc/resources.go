@@ -39,7 +39,7 @@ func parseLimit(text string) (l Limit, err error) {
 	name, values, ok := strings.Cut(text, "=")
 	switch _, known := resources[name]; {
 	case len(resources) == 0:
-		return l, fmt.Errorf("this system has none that can be set: only Linux has")
+		return l, fmt.Errorf("limits can be set on Linux only")
 	case !known:
 		return l, fmt.Errorf("%q is none of %s", name, strings.Join(slices.Sorted(maps.Keys(resources)), ", "))
 	case !ok:
@@ -57,7 +57,7 @@ func parseLimit(text string) (l Limit, err error) {
 		return l, err
 	}
 	if l.Soft > l.Hard {
-		return l, fmt.Errorf("the soft one, %s, is greater than the hard one, %s", soft, hard)
+		return l, fmt.Errorf("the soft limit %s is greater than the hard limit %s", soft, hard)
 	}
 	return l, nil
 }

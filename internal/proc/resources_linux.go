@@ -22,7 +22,7 @@ func (l Limit) check() error {
 		return fmt.Errorf("limit %s: %w", l.Name, err)
 	}
 	if l.Hard > ours.Max && !may(unix.CAP_SYS_RESOURCE) {
-		return fmt.Errorf("limit %s: our hard one is %d: to raise it takes CAP_SYS_RESOURCE", l.Name, ours.Max)
+		return fmt.Errorf("limit %s: our hard limit is %d: to raise it needs CAP_SYS_RESOURCE", l.Name, ours.Max)
 	}
 	return nil
 }

@@ -123,11 +123,11 @@ func TestPidFileOfAStrangerIsNotBelieved(t *testing.T) {
 	f := startFake(t)
 	require.NoError(t, os.Chown(f.pidFile, 65534, 65534))
 	_, err := Owner(f.pidFile)
-	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, and process %d, which it names, is not; it was not signalled", f.pidFile, f.pid()))
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, but process %d, which it names, is not: nothing was signalled", f.pidFile, f.pid()))
 	assert.EqualError(t, send(f.pidFile, f.pid(), syscall.SIGTERM), err.Error(), "it may have become one only now")
 	f.do("status 1:2") // it says nothing of a signal
 	f.kill()
 	_, err = Hold(f.pidFile)
-	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, who is neither root nor the one that this runs as: remove it, or use another pid file", f.pidFile))
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, who is neither root nor the user that runs this: remove it, or use another pid file", f.pidFile))
 	assert.Equal(t, fmt.Sprintln(f.pid()), textOf(t, f.pidFile), "it is as it was")
 }

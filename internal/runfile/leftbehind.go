@@ -22,6 +22,6 @@ func LeftBehind(err error, pids []int, path, name string) error {
 	if len(left) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; status file %q lists %s: if its %s was killed, end what it has left by: kill %s",
+	return fmt.Errorf("%w; status file %q lists %s: if its %s was killed, end the workers it left behind: kill %s",
 		err, path, strings.Join(left, " and "), name, strings.Join(left, " "))
 }

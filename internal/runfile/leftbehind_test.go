@@ -21,5 +21,5 @@ func TestLeftBehindNamesThoseThatTheStatusFileLists(t *testing.T) {
 	assert.Equal(t, used, LeftBehind(used, []int{9}, path+"2", "demo"), "it is no status file")
 	err := LeftBehind(used, []int{8, 9, 7}, path, "demo")
 	assert.ErrorIs(t, err, used)
-	assert.EqualError(t, err, `in use; status file "`+path+`" lists 7 and 8: if its demo was killed, end what it has left by: kill 7 8`)
+	assert.EqualError(t, err, `in use; status file "`+path+`" lists 7 and 8: if its demo was killed, end the workers it left behind: kill 7 8`)
 }

@@ -119,7 +119,7 @@ func isOurs(f *os.File) error {
 		return fmt.Errorf("pid file: %w", err)
 	}
 	if uid, trusted := fd.Owner(info); !trusted {
-		return fmt.Errorf("pid file %q is user %d's, who is neither root nor the one that this runs as: remove it, or use another pid file", f.Name(), uid)
+		return fmt.Errorf("pid file %q is user %d's, who is neither root nor the user that runs this: remove it, or use another pid file", f.Name(), uid)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func Owner(path string) (int, error) {
 			return pid, belongs(f, pid)
 		case err == nil && held && !late: // a new owner is about to write its own
 		case err == nil && held:
-			return 0, fmt.Errorf("pid file %q is locked by another process than %d, which it names, and which was not signalled", path, pid)
+			return 0, fmt.Errorf("pid file %q names process %d, but another process has locked it: nothing was signalled", path, pid)
 		case err == nil && alive(pid):
 			return 0, nobody("pid file %q is held by nobody: process %d, which it names, is running, but is not the start_server that wrote it; it was not signalled", path, pid)
 		case err == nil:
@@ -198,7 +198,7 @@ func belongs(f *os.File, pid int) error {
 		return fmt.Errorf("pid file: %w", err)
 	}
 	if uid, trusted := fd.Owner(info); !trusted && !runsAs(pid, uid) {
-		return fmt.Errorf("pid file %q is user %d's, and process %d, which it names, is not; it was not signalled", f.Name(), uid, pid)
+		return fmt.Errorf("pid file %q is user %d's, but process %d, which it names, is not: nothing was signalled", f.Name(), uid, pid)
 	}
 	return nil
 }

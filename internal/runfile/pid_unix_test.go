@@ -430,6 +430,6 @@ func TestPidFileThatIsLockedByAnotherThanItNames(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintln(gone)), 0o644))
 	began := time.Now()
 	_, err = Owner(path)
-	assert.EqualError(t, err, fmt.Sprintf("pid file %q is locked by another process than %d, which it names, and which was not signalled", path, gone))
+	assert.EqualError(t, err, fmt.Sprintf("pid file %q names process %d, but another process has locked it: nothing was signalled", path, gone))
 	assert.GreaterOrEqual(t, time.Since(began), grace, "it may be about to write its own")
 }

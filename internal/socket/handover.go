@@ -46,7 +46,7 @@ func (o *Options) changes(s *Spec) error {
 	if !slices.ContainsFunc(o.Held, func(h *Held) bool { return h != nil && h.Key == other.key() }) {
 		return nil
 	}
-	return fmt.Errorf("port %q: blue/green cannot be begun or ended while its workers have the socket: stop, and start anew", s.Text)
+	return fmt.Errorf("port %q: blue/green cannot be switched on or off while workers have the socket: stop, and start again", s.Text)
 }
 
 // take takes the socket for a specification out of those that are held; nil: it is not

@@ -295,11 +295,11 @@ func TestWhetherAnUpgradeCouldBindIsTried(t *testing.T) {
 	sided := parse(t, []string{"127.0.0.1:u0", "127.0.0.1:0"}, []string{path})
 	sided[1].Reuseport, sided[1].Sided = true, true
 	assert.EqualError(t, Try(t.Context(), sided, Options{Held: held}),
-		`port "127.0.0.1:0": blue/green cannot be begun or ended while its workers have the socket: stop, and start anew`)
+		`port "127.0.0.1:0": blue/green cannot be switched on or off while workers have the socket: stop, and start again`)
 	assert.NoError(t, Try(t.Context(), sided, Options{}), "it can from the start")
 	both := bindPorts(t, nil, "127.0.0.1:0")
 	assert.EqualError(t, Try(t.Context(), specs[:1], Options{Held: both.Hand()}),
-		`port "127.0.0.1:0": blue/green cannot be begun or ended while its workers have the socket: stop, and start anew`)
+		`port "127.0.0.1:0": blue/green cannot be switched on or off while workers have the socket: stop, and start again`)
 }
 
 // A socket of all workers becomes that of slot 0.

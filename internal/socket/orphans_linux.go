@@ -108,7 +108,7 @@ func (s *Spec) takeFrom(ip netip.Addr, from []opened) (*Held, error) {
 	for _, name := range s.inodes() {
 		for slot, p := range from {
 			if p.err != nil {
-				fault = cmp.Or(fault, fmt.Errorf("what process %d (%s) has open cannot be seen: %w; that takes root, or its user: or end it by: kill %d", p.Pid, commandOf(p.Pid), p.err, p.Pid))
+				fault = cmp.Or(fault, fmt.Errorf("cannot see what process %d (%s) has open: %w; run as root or as its user, or end it: kill %d", p.Pid, commandOf(p.Pid), p.err, p.Pid))
 			}
 			theirs, is := p.sockets[name]
 			if !is {
@@ -158,14 +158,14 @@ func (p *opened) get(theirs int, name string) (int, error) {
 	who := fmt.Sprintf("process %d (%s)", p.Pid, commandOf(p.Pid))
 	switch _, has := p.parents[name]; {
 	case has:
-		return -1, fmt.Errorf("%s: %w: its parent, process %d (%s), is alive, and has the socket, too; stop that", who, errAlive, p.Parent, commandOf(p.Parent))
+		return -1, fmt.Errorf("%s: %w: its parent, process %d (%s), is alive and has the socket, too: stop that first", who, errAlive, p.Parent, commandOf(p.Parent))
 	case p.parentErr != nil && p.Parent != 1:
-		return -1, fmt.Errorf("%s: whether its parent, process %d (%s), has the socket, too, cannot be seen: %w", who, p.Parent, commandOf(p.Parent), p.parentErr)
+		return -1, fmt.Errorf("%s: cannot see whether its parent, process %d (%s), has the socket, too: %w", who, p.Parent, commandOf(p.Parent), p.parentErr)
 	}
 	n, err := unix.PidfdGetfd(p.Handle, theirs, 0)
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return -1, fmt.Errorf("%s has it, and it may not be taken from there: %w; that takes root, or its user and the right to trace it (ptrace(2)): or end it by: kill %d", who, os.NewSyscallError("pidfd_getfd", err), p.Pid)
+		return -1, fmt.Errorf("%s has it, and we may not take it from there: %w; run as root, or as its user with the right to trace it (ptrace(2)), or end it: kill %d", who, os.NewSyscallError("pidfd_getfd", err), p.Pid)
 	case err != nil:
 		return -1, fmt.Errorf("%s: %w", who, os.NewSyscallError("pidfd_getfd", err))
 	}

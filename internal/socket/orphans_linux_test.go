@@ -154,12 +154,12 @@ func TestSocketsThatCannotBeTaken(t *testing.T) {
 		want    string
 	}{
 		{Process{Pid: orphan.Pid, Handle: orphan.Handle, Parent: os.Getpid()},
-			cat + fmt.Sprintf(": it is no orphan: its parent, process %d (%s), is alive, and has the socket, too; stop that", os.Getpid(), commandOf(os.Getpid()))},
+			cat + fmt.Sprintf(": it is no orphan: its parent, process %d (%s), is alive and has the socket, too: stop that first", os.Getpid(), commandOf(os.Getpid()))},
 		{Process{Pid: orphan.Pid, Handle: orphan.Handle, Parent: noProcess},
-			cat + fmt.Sprintf(": whether its parent, process %d (gone), has the socket, too, cannot be seen: open /proc/%[1]d/fd: no such file or directory", noProcess)},
+			cat + fmt.Sprintf(": cannot see whether its parent, process %d (gone), has the socket, too: open /proc/%[1]d/fd: no such file or directory", noProcess)},
 		{Process{Pid: orphan.Pid, Handle: -1, Parent: 1}, cat + ": pidfd_getfd: bad file descriptor"},
 		{Process{Pid: noProcess, Handle: -1, Parent: 1},
-			fmt.Sprintf("port %q: what process %d (gone) has open cannot be seen: open /proc/%[2]d/fd: no such file or directory; that takes root, or its user: or end it by: kill %[2]d", s.Name, noProcess)},
+			fmt.Sprintf("port %q: cannot see what process %d (gone) has open: open /proc/%[2]d/fd: no such file or directory; run as root or as its user, or end it: kill %[2]d", s.Name, noProcess)},
 	} {
 		held, err := taken(t, specs, nil, c.process)
 		assert.Empty(t, held)
@@ -182,8 +182,8 @@ func TestSocketsThatCannotBeTaken(t *testing.T) {
 		_, err := specs[0].takeFrom(s.bound.Addr(), seen)
 		return err
 	})
-	assert.EqualError(t, err, fmt.Sprintf("process %d (cat) has it, and it may not be taken from there: pidfd_getfd: operation not permitted; "+
-		"that takes root, or its user and the right to trace it (ptrace(2)): or end it by: kill %[1]d", orphan.Pid))
+	assert.EqualError(t, err, fmt.Sprintf("process %d (cat) has it, and we may not take it from there: pidfd_getfd: operation not permitted; "+
+		"run as root, or as its user with the right to trace it (ptrace(2)), or end it: kill %[1]d", orphan.Pid))
 }
 
 // The paths of sockets that orphans serve outlive this program.

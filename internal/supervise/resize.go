@@ -39,11 +39,11 @@ func (l *loop) onResize(m resizeAsked) {
 		l.tell(Refused{m.cause})
 		refused = ErrStopping
 	case l.Follow && wanted > l.sizes.target:
-		refused = errors.New("no worker is started beside those that there are, but by a restart")
+		refused = errors.New("more workers can be started by a restart only")
 	case limited == l.sizes.target && wanted > limited:
-		refused = fmt.Errorf("there are %d workers, and more there cannot be", limited)
+		refused = fmt.Errorf("there are %d workers, the most there can be", limited)
 	case limited == l.sizes.target && wanted < limited:
-		refused = errors.New("there is one worker, and one there has to be")
+		refused = errors.New("there is one worker, the least there can be")
 	}
 	m.refused <- refused
 	if refused != nil {

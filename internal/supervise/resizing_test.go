@@ -82,7 +82,7 @@ func TestOneMoreThatIsNotReadyInTime(t *testing.T) {
 func TestStepsThatCannotBe(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(time.Second)
-		assert.EqualError(t, stepped(w.step(-1)).Err, "there is one worker, and one there has to be")
+		assert.EqualError(t, stepped(w.step(-1)).Err, "there is one worker, the least there can be")
 		more := w.step(1)
 		less := w.step(-1)
 		assert.EqualError(t, stepped(more).Err, "somebody else has changed the number of workers to 1 meanwhile")
@@ -98,7 +98,7 @@ func TestStepsThatCannotBe(t *testing.T) {
 func TestOneMoreWhereNoneIsRefilled(t *testing.T) {
 	simulate(t, Config{Follow: true}, nil, func(w *world) {
 		w.sleep(time.Second)
-		assert.ErrorContains(t, stepped(w.step(1)).Err, "but by a restart")
+		assert.ErrorContains(t, stepped(w.step(1)).Err, "by a restart only")
 	})
 }
 
@@ -162,11 +162,11 @@ func TestResizeByNumber(t *testing.T) {
 		{"down", Config{Workers: 2}, Size{Number: 1}, 1, ""},
 		{"no change", Config{Workers: 2}, Size{Number: 2}, 2, ""},
 		{"no change where none is refilled", Config{Workers: 2, Follow: true}, Size{Number: 2}, 2, ""},
-		{"up where none is refilled", Config{Workers: 2, Follow: true}, Size{Number: 3}, 2, "no worker is started beside those that there are, but by a restart"},
-		{"one less than one", Config{}, Size{Change: -1}, least, "there is one worker, and one there has to be"},
+		{"up where none is refilled", Config{Workers: 2, Follow: true}, Size{Number: 3}, 2, "more workers can be started by a restart only"},
+		{"one less than one", Config{}, Size{Change: -1}, least, "there is one worker, the least there can be"},
 		{"less than one", Config{Workers: 2}, Size{Number: -7}, least, ""},
 		{"many less than there are", Config{Workers: 2}, Size{Change: -5}, least, ""},
-		{"one more than may be", Config{Workers: most}, Size{Change: 1}, most, "there are 10000 workers, and more there cannot be"},
+		{"one more than may be", Config{Workers: most}, Size{Change: 1}, most, "there are 10000 workers, the most there can be"},
 		{"more than may be", Config{Workers: 2}, Size{Number: most + 1}, most, ""},
 		{"as many as may be", Config{Workers: most}, Size{Number: most}, most, ""},
 	} {

@@ -41,7 +41,7 @@ func ReadToken(path string) (string, error) {
 	case len(text) > maxToken:
 		return fault("it is longer than %d bytes", maxToken)
 	case len(token) < minToken:
-		return fault("the token has less than %d characters: openssl rand -hex 16 makes a good one", minToken)
+		return fault("the token has fewer than %d characters: openssl rand -hex 16 makes a good one", minToken)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return fault("the token is more than one word of ASCII")
 	}
