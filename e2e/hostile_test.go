@@ -426,7 +426,7 @@ func TestForgedNotices(t *testing.T) {
 		_, err = fmt.Fprintf(notices, "READY=1\nMAINPID=%d\nSTATUS=forged\n", two)
 		require.NoError(t, err)
 	}
-	d.sees(1, fmt.Sprintf(`^ignored a notice from process %d, which is no worker's, `, os.Getpid()))
+	d.sees(1, fmt.Sprintf(`^ignored a notice from process %d: it belongs to no worker, `, os.Getpid()))
 	isNotReady()
 
 	// its acknowledgements in all forms,

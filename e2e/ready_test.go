@@ -190,7 +190,7 @@ func TestFloodOfForgedNotices(t *testing.T) {
 	<-flooded
 	d.stop()
 	lines := d.sees(1, `^ignored a notice from process .*$`)
-	assert.Equal(t, fmt.Sprintf("ignored a notice from process %d, which is no worker's, or was gone too soon to tell whose it is", os.Getpid()), lines[0])
+	assert.Equal(t, fmt.Sprintf("ignored a notice from process %d: it belongs to no worker, or ended before that could be seen", os.Getpid()), lines[0])
 	assert.LessOrEqual(t, len(lines), 1+int(time.Since(began)/time.Minute)+1)
 	assert.NotContains(t, d.out.String(), "forged")
 }

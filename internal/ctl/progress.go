@@ -159,7 +159,7 @@ func (p *progress) event(e control.Event) {
 			p.printf("generation %d gets %s %% of the connections for %s", e.Generation, strconv.FormatFloat(p.share, 'f', -1, 64), age(e.Seconds))
 		}
 	case "waiting":
-		p.printf("waiting for %s to go, whose sockets the next generation is to have", text.Count(len(e.Workers), "old worker"))
+		p.printf("waiting for %s to go: the next generation needs their sockets", text.Count(len(e.Workers), "old worker"))
 	case "live":
 		p.share = 0
 		p.generation, p.live, p.began = e.Generation, true, time.Now()

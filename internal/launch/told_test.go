@@ -151,7 +151,7 @@ func TestSystemThatCannotSteerIsToldOfOnce(t *testing.T) {
 	for range 3 {
 		s.steered(fmt.Errorf("port 8080: %w", errors.ErrUnsupported))
 	}
-	assert.Equal(t, "port 8080: unsupported operation: what waits for a worker in excess waits until there are more again\n", out.written())
+	assert.Equal(t, "port 8080: unsupported operation: connections that wait for a worker in excess wait until there are more workers again\n", out.written())
 	for range 2 {
 		s.steered(errors.New("2 connections are left"))
 	}

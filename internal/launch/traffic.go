@@ -12,7 +12,7 @@ func (s *Spawner) Steer(slots int) { s.steered(s.Sockets.Drain(slots)) }
 func (s *Spawner) steered(err error) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		s.unsteered.Do(func() {
-			s.Out.Warnf("%v: what waits for a worker in excess waits until there are more again", err)
+			s.Out.Warnf("%v: connections that wait for a worker in excess wait until there are more workers again", err)
 		})
 	} else if err != nil {
 		s.Out.Warnf("%v", err)

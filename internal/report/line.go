@@ -39,7 +39,7 @@ func requestLine(e supervise.Event) string {
 		return fmt.Sprintf("%s, running %s from now on", e.Cause, text.Count(e.Workers, "worker"))
 	case supervise.StopDelayed:
 		if e.Repeated {
-			return fmt.Sprintf("%s again, serving on for %s secs yet", e.Cause, about(e.Delay))
+			return fmt.Sprintf("%s again, serving on for %s more secs", e.Cause, about(e.Delay))
 		}
 		return fmt.Sprintf("%s, serving on for %s secs before stopping", e.Cause, text.Seconds(e.Delay))
 	case supervise.StopAsked:
@@ -110,11 +110,11 @@ func trafficLine(e supervise.Event) string {
 		}
 		return fmt.Sprintf("generation %d stands by no longer, as its worker %d has died", e.Generation, e.Died.Pid)
 	case supervise.SideBusy:
-		return fmt.Sprintf("the next generation begins when these old workers have gone, whose sockets it is to have:%s (a kill timeout bounds that)", pids(e.Workers))
+		return fmt.Sprintf("the next generation starts when these old workers have gone, as it needs their sockets:%s (a kill timeout bounds that)", pids(e.Workers))
 	case supervise.Cleared:
 		return fmt.Sprintf("closed %s that no worker had accepted", text.Count(e.Connections, "connection"))
 	case supervise.SplitFailed:
-		return fmt.Sprintf("connections do not go where they are to: %v", e.Err)
+		return fmt.Sprintf("connections do not go where they should: %v", e.Err)
 	}
 	return ""
 }
@@ -162,7 +162,7 @@ func workerLine(e supervise.Event, verbose bool, status func(int) string) string
 			return fmt.Sprintf("worker %d says: %q", e.Pid, e.Status)
 		}
 	case supervise.StrangeNotice:
-		line := fmt.Sprintf("ignored a notice from process %d, which is no worker's, or was gone too soon to tell whose it is", e.Pid)
+		line := fmt.Sprintf("ignored a notice from process %d: it belongs to no worker, or ended before that could be seen", e.Pid)
 		if e.More > 0 {
 			line += fmt.Sprintf(", and %d more since the last such line", e.More)
 		}
