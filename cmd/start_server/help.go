@@ -20,7 +20,7 @@ workers (INT by TERM, QUIT by QUIT), and then start_server.
 Exit codes: 0  stopped as asked, or what --restart or --stop asked for is done
             1  it failed: a port in use, a program that cannot be started, a
                restart that failed, or that took longer than --timeout, no
-               start_server where one was to be asked
+               start_server at --control or --pid-file
             2  the command line is wrong; nothing was touched
             3  --status: nothing serves
             4  --status: whether something serves cannot be known

@@ -35,21 +35,21 @@ type options struct {
 	_ struct{} `section:"Workers" example:"start_server --port=8080 --workers=4 --dir=/srv/app -- ./server"`
 
 	Workers       string   `long:"workers" value-name:"N" default-mask:"1" description:"number of processes in a generation. Each finds its number, from 0, in SERVER_STARTER_WORKER. TTIN adds one, TTOU takes one away"`
-	Dir           string   `long:"dir" value-name:"PATH" complete:"dir" description:"working directory of the program; looked up anew at every start of it"`
+	Dir           string   `long:"dir" value-name:"PATH" complete:"dir" description:"working directory of the program; looked up again for each worker"`
 	User          string   `long:"user" value-name:"USER" default-mask:"as start_server" description:"run the program as that user, with its groups. Ports are bound before"`
 	Group         string   `long:"group" value-name:"GROUP" default-mask:"the user's" description:"run the program in that group"`
 	Umask         string   `long:"umask" value-name:"OCTAL" default-mask:"as start_server" description:"umask of the program"`
 	Nice          string   `long:"nice" value-name:"N" default-mask:"0" description:"add N, from -20 to 19, to the program's niceness"`
 	Limit         []string `long:"limit" value-name:"NAME=SOFT[:HARD]" default-mask:"as start_server" description:"resource limit of the program. NAME is as in prlimit(1): nofile, nproc, as, ...; a limit is a number or unlimited. Repeatable (Linux)"`
-	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec gives the program more rights, be it by a set-user-ID bit or by capabilities of a file (Linux)"`
-	EnvDir        string   `long:"envdir" variable:"ENVDIR" value-name:"DIR" complete:"dir" description:"directory whose files are variables for the program; read anew at every start of it. Also ENVDIR"`
+	NoNewPrivs    bool     `long:"no-new-privs" description:"no exec can give the program more rights, by a set-user-ID bit or by file capabilities (Linux)"`
+	EnvDir        string   `long:"envdir" variable:"ENVDIR" value-name:"DIR" complete:"dir" description:"directory whose files are variables for the program; read again for each worker. Also ENVDIR"`
 	DropEnv       []string `long:"drop-env" value-name:"VAR" description:"keep that variable from the program. Repeatable"`
 	ClearEnv      bool     `long:"clear-env" description:"keep all variables from the program except PATH and those that start_server sets or reads"`
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
 	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1. Orphans that are left at the stop get TERM, and KILL after --kill-timeout or 10 seconds (Linux)"`
 
 	Watchdog string `long:"watchdog" value-name:"SECONDS" default-mask:"off" description:"a worker that has said WATCHDOG=1 or READY=1 to NOTIFY_SOCKET and then is silent for so long hangs: when a successor has proved itself it gets ABRT, and KILL after --kill-timeout or 10 seconds. Workers find the time in WATCHDOG_USEC, see sd_watchdog_enabled(3) (Linux)"`
-	MaxRSS   string `long:"max-rss" value-name:"SIZE" default-mask:"no limit" description:"replace a worker that has more memory with its descendants, one at a time, when a successor has proved itself. SIZE is in bytes, or with K, M or G: 512M (Linux)"`
+	MaxRSS   string `long:"max-rss" value-name:"SIZE" default-mask:"no limit" description:"replace a worker that has more memory, with its descendants, than SIZE: one at a time, when a successor has proved itself. SIZE is in bytes, or with K, M or G: 512M (Linux)"`
 	MaxAge   string `long:"max-age" value-name:"SECONDS[+-PERCENT]" default-mask:"no limit" description:"replace a worker that is older, one at a time, when a successor has proved itself. With 3600+-10% each worker has a limit of its own within 10 per cent"`
 
 	_ struct{} `section:"Restarts" example:"start_server --port=8080 --signal-on-hup=QUIT --kill-timeout=30 -- ./server"`
@@ -58,7 +58,7 @@ type options struct {
 	SignalOnTERM        string `long:"signal-on-term" value-name:"NAME" complete:"signal" default-mask:"TERM" description:"signal for all workers when start_server gets TERM"`
 	KillOldDelay        string `long:"kill-old-delay" variable:"KILL_OLD_DELAY" value-name:"SECONDS" default-mask:"0, or 5 with --enable-auto-restart" description:"time from the success of the new workers to the signal for the old ones. Also KILL_OLD_DELAY"`
 	KillTimeout         string `long:"kill-timeout" value-name:"SECONDS" default-mask:"never" description:"KILL a worker that is still there so long after it was told to go"`
-	KillGroup           bool   `long:"kill-group" description:"KILL the worker's whole process group then. What a worker leaves behind in its group is told to go as the worker was (Linux)"`
+	KillGroup           bool   `long:"kill-group" description:"at --kill-timeout KILL the worker's whole process group. Processes that a worker leaves behind in its group are told to go as the worker was (Linux)"`
 	SignalGroup         bool   `long:"signal-group" description:"as --kill-group, and the signals that tell a worker to go are sent to its whole process group"`
 	StopDelay           string `long:"stop-delay" value-name:"SECONDS" default-mask:"0" description:"serve on so long after TERM before stopping"`
 	Rolling             bool   `long:"rolling" description:"restart worker by worker: a new one that has proved itself replaces the old one of its number. Needs --workers"`
@@ -68,7 +68,7 @@ type options struct {
 
 	BlueGreen bool   `long:"blue-green" description:"give each TCP port two sets of sockets, so that no client reaches a new generation before it has proved itself, nor an old one that was told to go (Linux)"`
 	Canary    string `long:"canary" value-name:"SHARE:TIME[,SHARE:TIME...]" default-mask:"none: all at once" description:"with --blue-green: a new generation that has proved itself gets that share of the connections for that time, as in 5%:30s,25%:1m, and then all. If a worker fails meanwhile, its clients go to the old generation again, and the restart has failed"`
-	KeepOld   string `long:"keep-old" value-name:"SECONDS" default-mask:"0" description:"with --blue-green: the old generation stands by for so long, without connections, for --rollback"`
+	KeepOld   string `long:"keep-old" value-name:"SECONDS" default-mask:"0" description:"with --blue-green: keep the old generation for so long, without connections, for --rollback"`
 
 	_ struct{} `section:"Readiness" example:"start_server --port=8080 --ready=notify --attempts=3 -- ./server"`
 
@@ -76,7 +76,7 @@ type options struct {
 	Ready         string   `long:"ready" value-name:"HOW" complete:"interval notify probe" default-mask:"interval" description:"how a new worker proves itself: interval, by living so long; notify, by READY=1 to NOTIFY_SOCKET, see sd_notify(3); or probe, by passing every --probe and living for --interval (notify and probe: Linux)"`
 	Probe         []string `long:"probe" value-name:"URL" description:"with --ready=probe: what is asked of each new worker. http://NAME/path or https://NAME/path, any answer of 200 to 399; tcp://NAME, it accepts; exec:COMMAND, exit code 0. NAME is a label of a port, or its name in SERVER_STARTER_PORT. All but exec: need --blue-green. Repeatable"`
 	ProbeTimeout  string   `long:"probe-timeout" value-name:"SECONDS" default-mask:"1" description:"time for one try of a probe; it is tried until --ready-timeout"`
-	ProbeInterval string   `long:"probe-interval" value-name:"SECONDS" default-mask:"5 in a --canary, never later" description:"time from one probe to the next of a worker that has passed. If it is given, live workers are probed, too: one that does not pass hangs, and is replaced as with --watchdog"`
+	ProbeInterval string   `long:"probe-interval" value-name:"SECONDS" default-mask:"5 in a --canary, never later" description:"time between probes of a worker that has passed. If it is given, live workers are probed, too: one that does not pass hangs, and is replaced as with --watchdog"`
 	ReadyTimeout  string   `long:"ready-timeout" value-name:"SECONDS" default-mask:"60" description:"with --ready=notify or probe: a new worker that is not ready by then has failed"`
 	Attempts      string   `long:"attempts" value-name:"N" default-mask:"0, which is never" description:"give up after so many failed attempts in a row. The old workers serve on; without any start_server exits with 1"`
 
@@ -90,7 +90,7 @@ type options struct {
 	PrefixOutput bool     `long:"prefix-output" description:"begin each line that the program writes with its pid, as in \"[4711] hello\". The program writes to a pipe then, and can neither truncate the log nor forge lines of start_server"`
 	LogFormat    string   `long:"log-format" value-name:"FORMAT" complete:"plain time json" default-mask:"plain" description:"what lines of the log look like: plain, Server::Starter's; time, after the time; json, an object a line"`
 	LogWorkers   bool     `long:"log-workers" description:"--prefix-output by pid, generation, slot and stream, in that format"`
-	Config       string   `long:"config" value-name:"FILE" complete:"file" description:"file of options, a line each as in port = 8080, and of the program: see FILE OF OPTIONS in start_server(1). What the command line gives goes before what the file gives. --upgrade reads it again"`
+	Config       string   `long:"config" value-name:"FILE" complete:"file" description:"file of options, a line each as in port = 8080, and of the program: see FILE OF OPTIONS in start_server(1). The command line wins over the file. --upgrade reads it again"`
 	Daemonize    string   `long:"daemonize" value-name:"WHEN" optional:"yes" optional-value:"started" complete:"ready" description:"run in the background. Returns when the first worker has been started, or with =ready when the first generation serves, or says why not. Needs --log-file"`
 
 	_ struct{} `section:"Client" example:"start_server --restart --control=app.ctl"`
@@ -98,15 +98,15 @@ type options struct {
 	Restart     bool   `long:"restart" description:"restart the workers of the start_server at --control, and return when the new generation serves. Or of the one that holds --pid-file: send it HUP, and wait until --status-file lists a newer generation only"`
 	Drained     bool   `long:"drained" description:"--restart by --control also waits until the old workers are gone"`
 	Rollback    bool   `long:"rollback" description:"have the start_server at --control give all connections to the old generation again, which stands by (--keep-old), or end a canary"`
-	Promote     bool   `long:"promote" description:"have the start_server at --control give a canary all connections now, or the old generation stand by no longer"`
+	Promote     bool   `long:"promote" description:"have the start_server at --control give a canary all connections now, or end the standby of the old generation"`
 	Stop        bool   `long:"stop" description:"stop the start_server at --control, or that holds --pid-file, and wait until it is gone"`
-	Reopen      bool   `long:"reopen" description:"have the start_server at --control open its log file anew by its path, as after logrotate has renamed it. USR1 does that, too"`
+	Reopen      bool   `long:"reopen" description:"have the start_server at --control open its log file again by its path, as after logrotate has renamed it. USR1 does the same"`
 	Status      bool   `long:"status" description:"print how things stand with the start_server at --control, or what --pid-file and --status-file say"`
-	Watch       bool   `long:"watch" description:"--status again each second, until it is interrupted: on a terminal one in the place of the other, as large as the window, with memory, CPU and connections that wait. Needs --control"`
-	Events      bool   `long:"events" description:"print each event of the start_server at --control as it comes, a line each, until that has ended"`
+	Watch       bool   `long:"watch" description:"--status again each second, until it is interrupted: on a terminal as a picture that fills the window, with memory, CPU and waiting connections. Needs --control"`
+	Events      bool   `long:"events" description:"print each event of the start_server at --control as it comes, a line each, until it has ended"`
 	JSON        bool   `long:"json" description:"--status or --events as JSON, with --watch and --events an object a line"`
-	PrintConfig bool   `long:"print-config" description:"print the options as a file for --config, and go: those of the command line and of --config's file, when they are checked; without a program, those of the start_server at --control"`
-	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"have this start_server go on in the place of the one at --control, or with =PATH at that control socket: in the same process, with the same sockets. Then the workers are restarted. With a program the command line is the new one, whole (Linux)"`
+	PrintConfig bool   `long:"print-config" description:"print the options as a file for --config, and exit: those of the command line and of --config's file, after a check; without a program, those of the start_server at --control"`
+	Upgrade     string `long:"upgrade" value-name:"PATH" optional:"yes" optional-value:"" complete:"socket" description:"put this start_server in the place of the one at --control, or at =PATH: in the same process, with the same sockets. Then the workers are restarted. To change the command line give all of it, with the program (Linux)"`
 	KeepWorkers bool   `long:"keep-workers" description:"--upgrade does not restart the workers"`
 	Timeout     string `long:"timeout" value-name:"SECONDS" default-mask:"no limit; 10 for --status" description:"how long --restart, --rollback, --promote, --stop, --reopen, --upgrade, --print-config and --status wait; 0 is the default"`
 	Help        bool   `long:"help" description:"print this help"`
