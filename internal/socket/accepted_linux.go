@@ -17,25 +17,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Accepted tells whether a TCP connection was taken out of the queue of a listening socket
-// of this machine. fd is the end that has connected. It does not block. The error says that
-// the connection was closed by the other end, which may have accepted it before, or that
-// the system does not tell.
+// Accepted tells whether a TCP connection to a listening socket of this machine was accepted.
+// fd is the end that has connected. It does not block. The error says that the other end has
+// closed the connection, perhaps after it had accepted it, or that the system does not tell.
 //
-// The other end has no inode until it is accepted: accept(2) makes that.
+// The other end has no inode until accept(2) makes one.
 func Accepted(fd int) (bool, error) {
 	switch state, err := tcpState(fd); {
 	case err != nil:
 		return false, err
 	case state == tcpCloseWait:
-		return true, nil // the kernel itself resets what nobody has accepted
+		return true, nil // a process has closed it: the kernel resets what nobody has accepted
 	case state != tcpEstablished:
 		return false, syscall.ECONNRESET
 	}
 	inode, err := otherInode(fd)
 	switch {
 	case errors.Is(err, errUnknown):
-		return false, nil // with SYN cookies it is not there while the queue is full
+		return false, nil // with SYN cookies the other end does not exist while the queue is full
 	case err != nil:
 		return false, err
 	case inode != 0:
@@ -60,7 +59,7 @@ func AcceptedBy(fd int, pids iter.Seq[int]) bool {
 	return false
 }
 
-// otherInode is that of the other end; 0: it has none.
+// otherInode is the inode of the other end; 0: it has none.
 func otherInode(fd int) (uint32, error) {
 	local, remote, err := ends(fd)
 	if err != nil {
@@ -105,7 +104,7 @@ func ends(fd int) (local, remote netip.AddrPort, err error) {
 	return endOf(name), endOf(peer), nil
 }
 
-// endOf is an address without a zone. One of IPv4 in IPv6 is that of IPv4.
+// endOf is an address without a zone. IPv4 in IPv6 becomes IPv4.
 func endOf(sa unix.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
@@ -140,7 +139,7 @@ type inetDiagMessage struct {
 	uid, inode                        uint32
 }
 
-// errUnknown is of a connection that the kernel does not find.
+// errUnknown says that the kernel does not find the connection.
 var errUnknown = errors.New("the connection is not known to the kernel")
 
 // askInode asks the kernel for the inode of one end of a connection (sock_diag(7)); 0: it
@@ -180,8 +179,8 @@ func inodeRequest(local, remote netip.AddrPort) []byte {
 	return append(request, unsafe.Slice((*byte)(unsafe.Pointer(&r)), unsafe.Sizeof(r))...)
 }
 
-// inodeAnswered reads the answer. That of a listening socket is what the kernel finds in
-// the place of a connection that is not there.
+// inodeAnswered reads the answer. For a connection that does not exist the kernel may find the
+// listening socket, which does not count.
 func inodeAnswered(answer []byte, local, remote netip.AddrPort) (uint32, error) {
 	messages, err := syscall.ParseNetlinkMessage(answer)
 	if err != nil {
@@ -242,7 +241,7 @@ func findInode(path string, want [2]string) (uint32, error) {
 	return 0, errUnknown
 }
 
-// procAddr is an address as /proc/net/tcp has it: words in the order of the machine.
+// procAddr is an address as /proc/net/tcp has it: 32-bit words in the machine's byte order.
 func procAddr(a netip.AddrPort, ip6 bool) string {
 	bytes := a.Addr().AsSlice()
 	if ip6 {

@@ -8,10 +8,10 @@ import (
 	"iter"
 )
 
-// AcceptedBy is for Linux, too.
+// AcceptedBy works on Linux only.
 func AcceptedBy(int, iter.Seq[int]) bool { return false }
 
-// Accepted is for Linux.
+// Accepted works on Linux only.
 func Accepted(int) (bool, error) {
 	return false, fmt.Errorf("whether a connection was accepted: %w but on Linux", errors.ErrUnsupported)
 }

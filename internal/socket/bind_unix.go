@@ -64,8 +64,8 @@ func (s *Socket) bindPort(ctx context.Context, o Options) error {
 	return s.fill(o.Slots, o)
 }
 
-// open makes a socket, binds it and, but for UDP, has it listen. With joining it shares
-// the address of a socket of ours (SO_REUSEPORT).
+// open makes a socket, binds it and, unless it is UDP, has it listen. With joining it shares
+// the address of one of our sockets (SO_REUSEPORT).
 //
 // The first socket of a group is bound without SO_REUSEPORT, which is set afterwards. So
 // it is an error if another program has the port, and a free port chosen by the system is
@@ -103,8 +103,8 @@ func (s *Socket) open(addr netip.AddrPort, joining bool, o Options) (n int, err 
 			return n, os.NewSyscallError("setsockopt(IPV6_V6ONLY)", err)
 		}
 	}
-	// Never on UDP: with SO_REUSEADDR on both, Linux lets any user's socket bind the
-	// port, and it gets the packets.
+	// Never on UDP: if both sockets have SO_REUSEADDR, Linux lets any user bind the port,
+	// too, and that socket gets the packets.
 	if !s.UDP {
 		if err := switchOn(n, unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"); err != nil {
 			return n, err
@@ -134,7 +134,7 @@ func switchOn(fd, level, option int, name string) error {
 	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(fd, level, option, 1))
 }
 
-// mode is that of a path.
+// mode is the permissions of the path's file.
 func (s *Socket) mode() fs.FileMode {
 	if !s.HasMode {
 		return 0o777
@@ -142,8 +142,8 @@ func (s *Socket) mode() fs.FileMode {
 	return s.Mode
 }
 
-// bindPath binds a unix socket with mode 0777 or the one asked for, before listen(2),
-// when nobody can connect yet, and without umask(2), which belongs to the whole process.
+// bindPath binds a unix socket. It sets the mode, 0777 or the one asked for, before listen(2),
+// while nobody can connect. It does not use umask(2), which belongs to the whole process.
 func (s *Socket) bindPath(o Options) error {
 	var err error
 	if s.fd, err = fd.Socket(unix.AF_UNIX, unix.SOCK_STREAM); err != nil {
@@ -242,8 +242,8 @@ func (s *Socket) close() error {
 		faults = append(faults, s.file.Remove())
 	}
 	for _, fd := range append(*s.others, s.fd) {
-		// A worker may have shut it down, connected it, and set SO_LINGER: to close it would
-		// take as long as that says.
+		// A worker may have shut it down, connected it, and set SO_LINGER: close(2) would then
+		// block for the linger time.
 		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})
 		faults = append(faults, os.NewSyscallError("close", unix.Close(fd)))
 	}

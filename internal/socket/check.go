@@ -16,8 +16,8 @@ type Lookup struct {
 // Check checks what the specifications need of the system, and changes nothing there:
 // each fd://N has to be a socket that can be handed over, owners and groups have to
 // exist, and we have to be allowed to give paths to them. It stores the numbers of owners
-// and groups in specs, for Bind. The error names every fault, a line each. It blocks as
-// long as the lookups do.
+// and groups in specs, for Bind. The error names every fault, a line each, but of the
+// descriptors only the first few. It blocks as long as the lookups do.
 func Check(specs []Spec, lookup Lookup) error {
 	var faults []error
 	paths := map[string]bool{}
@@ -39,7 +39,7 @@ func Check(specs []Spec, lookup Lookup) error {
 	return errors.Join(faults...)
 }
 
-// manyMissing is after how many faults no more descriptors are looked at.
+// manyMissing is the number of faults after which no more descriptors are looked at.
 const manyMissing = 5
 
 func (s *Spec) checkTaken(paths map[string]bool) []error {
@@ -48,7 +48,7 @@ func (s *Spec) checkTaken(paths map[string]bool) []error {
 		return []error{fmt.Errorf("socket %q: %w", s.Text, err)}
 	}
 	faults := s.fits(found)
-	if paths[found.name] { // to bind the path would remove this socket's
+	if paths[found.name] { // binding the path would remove this socket's file
 		faults = append(faults, fmt.Errorf("socket %q: it is bound to %q, which is also asked for as a path", s.Text, found.name))
 	}
 	return faults

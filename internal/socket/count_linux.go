@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Count counts the connections that come to a side from now on, but for those that Connect
-// makes. Of several within the same few microseconds to one socket only one may count, so
-// there were at least as many. Each wakes this process. stop ends that, and neither blocks.
+// Count counts the connections that come to a side from now on, without those that Connect
+// makes. Several that reach one socket within a few microseconds may count as one, so the
+// count is a lower bound. Each wakes this process. stop ends that. Neither function blocks.
 func (s *Set) Count(side int) (counted func() int, stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,9 +24,9 @@ func (s *Set) Count(side int) (counted func() int, stop func()) {
 			_ = unix.EpollCtl(n, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)})
 		}
 	}
-	_ = happened(n) // what waits there already has come before
+	_ = happened(n) // connections that wait already do not count
 	file := os.NewFile(uintptr(n), "count")
-	control, _ := file.SyscallConn() // fails for no file only
+	control, _ := file.SyscallConn() // fails only without a file
 	var total atomic.Int64
 	own := s.own[side]
 	go func() {
@@ -42,7 +42,7 @@ func (s *Set) Count(side int) (counted func() int, stop func()) {
 	}, func() { file.Close() }
 }
 
-// happened is how many events an epoll(7) instance has at the moment.
+// happened takes all events from an epoll(7) instance, and returns how many there were.
 func happened(epoll int) (all int64) {
 	events := make([]unix.EpollEvent, 16)
 	for {

@@ -14,14 +14,14 @@ type Held struct {
 	Bound    string // the address and port; "": it is a path
 	Path     string
 	Dev, Ino uint64 // of its file
-	FDs      []int  // of slot 0, 1 and so on
-	Steered  int    // so many slots get connections; 0: it is not known
+	FDs      []int  // of slot 0, 1 and so on; with sides by the numbers of nth
+	Steered  int    // how many slots get connections; 0: it is not known
 	Order    []int  // of the group, see split
 	Nonblock bool   // the option was given
 	Having   Having
 }
 
-// key tells whether two specifications ask for the same address.
+// key is equal for two specifications that ask for the same address.
 func (s *Spec) key() string {
 	switch {
 	case s.Path != "":
@@ -31,12 +31,12 @@ func (s *Spec) key() string {
 	}
 	key := fmt.Sprintf("tcp %s %d %d %t", s.Host, s.Port, s.Family, s.DualStack)
 	if s.Sided {
-		key += sidedKey // it cannot become one that is not, as workers have it
+		key += sidedKey // workers have the socket, so it cannot lose or get sides
 	}
 	return key
 }
 
-// changes says that a port that is held has no two sides and is to have them, or the other way round.
+// changes returns an error if a held port has no sides and is to get them, or the other way round.
 func (o *Options) changes(s *Spec) error {
 	if s.Taken || s.UDP || s.Path != "" {
 		return nil
@@ -49,8 +49,7 @@ func (o *Options) changes(s *Spec) error {
 	return fmt.Errorf("port %q: blue/green cannot be switched on or off while workers have the socket: stop, and start again", s.Text)
 }
 
-// take takes the socket for a specification out of those that are held; nil: it is not
-// there.
+// take takes the socket for a specification out of Held; nil: it is not there.
 func (o *Options) take(s *Spec) *Held {
 	for i, h := range o.Held {
 		if h != nil && h.Key == s.key() {
@@ -61,8 +60,8 @@ func (o *Options) take(s *Spec) *Held {
 	return nil
 }
 
-// sort tells the sockets of the last image from those that are new, as one is whose path was
-// lost.
+// sort notes which sockets come from the last image, and which are new. A socket whose path was
+// lost is given up, see leave: a new one has taken its place.
 func (s *Set) sort(held []*Held) {
 	for i, h := range held {
 		if h != nil && s.Sockets[i].fd != h.FDs[0] {
@@ -73,8 +72,8 @@ func (s *Set) sort(held []*Held) {
 	s.held = held
 }
 
-// Abandon closes the sockets that the last image did not have, which goes on, and removes their
-// paths.
+// Abandon closes the sockets that the last image did not have, and removes their paths. The last
+// image goes on.
 func (s *Set) Abandon() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,8 +88,8 @@ func (s *Set) Abandon() error {
 	return errors.Join(faults...)
 }
 
-// Try says why the sockets could not be bound that are not among the held ones. It binds
-// them, and closes them again.
+// Try binds the sockets that are not held, and closes them again. The error says why one could
+// not be bound.
 func Try(ctx context.Context, specs []Spec, o Options) error {
 	o.Held = slices.Clone(o.Held)
 	var fresh []Spec

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hand is all sockets, for the next image. Those that were passed to this program are not
-// among them: Sources are, which it finds where this one has.
+// Hand is all sockets for the next image, without those that were passed to this program. The
+// next image finds these at the descriptors that Sources names, as this one did.
 func (s *Set) Hand() []*Held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,8 +50,8 @@ func (s *Set) all() []*Held {
 	return all
 }
 
-// Sources are the descriptors that were passed to this program, and are to stay open for
-// the next image.
+// Sources are the descriptors that were passed to this program. They must stay open for the
+// next image. The error says that one of them is 0, 1 or 2, which cannot be passed on.
 func (s *Set) Sources() ([]int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,8 +67,8 @@ func (s *Set) Sources() ([]int, error) {
 	return all, nil
 }
 
-// adopt takes a socket over that the last image had bound, with the options that it is to
-// have now. done tells that nothing is left to do.
+// adopt takes over a socket that the last image had bound, and gives it the options that are
+// asked for now. Without done a new socket has to be bound.
 func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	s.fd = h.FDs[0]
 	if s.Path != "" {
@@ -77,7 +77,7 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 		}
 		s.file, err = s.rebound(h, o)
 		if errors.Is(err, fd.ErrLost) {
-			return false, nil // a new one can be reached again
+			return false, nil // clients can reach a new one
 		}
 		s.Name, s.Addr = s.Path, &net.UnixAddr{Name: s.Path, Net: "unix"}
 	} else {
@@ -110,15 +110,15 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	slots := min(o.steered, max(1, s.slots()))
 	switch {
 	case err != nil:
-	case len(deaf) > 0: // a worker that drains may have shut it down just now
+	case len(deaf) > 0: // a draining worker may have shut a socket down just now
 		err = s.revive(deaf, slots, o)
 	case !s.UDP && h.Steered == 0 && len(h.FDs) > 1:
-		// It is of a superdaemon that was killed. When the last worker that had a socket has ended
-		// the kernel has moved another one to its place.
+		// The sockets come from a superdaemon that was killed. When the last worker that had a
+		// socket ended, the kernel moved another one to its place.
 		_ = s.learn(s.split.after(len(h.FDs), nil), slots, o)
 	}
 	if err == nil && !s.Reuseport && h.Slotted {
-		_ = s.steer(1) // all that comes from now on is for everybody
+		_ = s.steer(1) // all new connections go to the socket that all new workers share
 		s.stays(o, "keeps SO_REUSEPORT, as workers that run have a socket each")
 	}
 	if err == nil && h.Nonblock && !s.Nonblock {
@@ -127,14 +127,14 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	return true, err
 }
 
-// stays tells what is not taken back.
+// stays reports what the socket keeps from the last image.
 func (s *Socket) stays(o Options, what string) {
 	if o.Stays != nil {
 		o.Stays(fmt.Sprintf("%s %q %s; a stop and a start ends that", s.kind(), s.Text, what))
 	}
 }
 
-// rebound is the file of a path, with the mode and the owners that it is to have now.
+// rebound is the file of a path. It gets the mode and the owners that are asked for now.
 func (s *Socket) rebound(h *Held, o Options) (*fd.Bound, error) {
 	uid, gid := s.uid-1, s.gid-1
 	if s.Owner == "" {
@@ -162,7 +162,7 @@ func groupIn(dir string) int {
 	return os.Getegid()
 }
 
-// retune sets options on a socket that listens, and takes those back that are not asked for any
+// retune sets the options of a listening socket, and takes back those that are not asked for any
 // more. O_NONBLOCK stays.
 func (s *Socket) retune(n int) error {
 	if s.Path != "" || s.UDP {
@@ -182,8 +182,8 @@ func (s *Socket) retune(n int) error {
 	return s.unblock(n)
 }
 
-// fastOpenForAll tells that the system gives all sockets a queue of TCP_FASTOPEN, which is not ours to
-// take away (the sysctl net.ipv4.tcp_fastopen).
+// fastOpenForAll tells whether the system gives all sockets a queue of TCP_FASTOPEN (the sysctl
+// net.ipv4.tcp_fastopen). That queue is not ours to take away.
 func fastOpenForAll() bool {
 	const servers, all = 2, 0x400
 	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_fastopen")
@@ -203,23 +203,23 @@ func set(n, option int, on bool, name string) error {
 	return os.NewSyscallError("setsockopt("+name+")", unix.SetsockoptInt(n, unix.IPPROTO_TCP, option, value))
 }
 
-// Relinquish closes the sockets that the last image had, and that were not asked for any
-// more. Their queues end with the last worker that has them. Paths are removed.
+// Relinquish closes the sockets of the last image that are not asked for any more, and removes
+// their paths. The queue of each ends with the last worker that has the socket.
 func (s *Set) Relinquish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.gone {
 		if h.Path != "" {
-			_ = fd.Known(h.Path, h.Dev, h.Ino).Remove() // it may be lost, which is as well
+			_ = fd.Known(h.Path, h.Dev, h.Ino).Remove() // a path that is lost already needs no removal
 		}
 		closeShared(h.FDs)
 	}
 	s.gone = nil
 }
 
-// closeShared closes sockets that workers have, or had. To close one that a worker has shut down,
-// connected, and given SO_LINGER would take as long as that says. One that listens is left as it
-// is: what a worker accepts from it has its options.
+// closeShared closes sockets that workers have, or had. A worker may have shut one down, connected
+// it, and set SO_LINGER: close(2) would then block for the linger time. A listening socket keeps
+// its SO_LINGER: the connections that workers accept from it inherit its options.
 func closeShared(fds []int) {
 	for _, n := range fds {
 		if isDeaf(n) {

@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// This file is which generations have a port that an upgrade has added, or taken away. The
-// clients of an added one wait in one of its two sets of sockets, until a generation begins
-// that is to have it, and gets that set. Those of one that was taken away go to the generation
-// that has it, as long as there is one.
+// This file knows which generations have a port that an upgrade has added or taken away. The
+// clients of an added port wait in one of its two sets of sockets, until a generation that has
+// the port begins and gets that set. The clients of a port that was taken away go to the
+// generation that still has it, as long as there is one.
 
-// ErrLacks is why no worker of a generation can be reached: it has begun without the port.
+// ErrLacks says that a port reaches no worker of a generation, which has begun without it.
 var ErrLacks = errors.New("the generation has begun without this port")
 
-// Having is which generations have a port with sides.
+// Having tells which generations have a port with sides.
 type Having struct {
 	Lacks   []int // the sides whose generation has begun without the port
 	Flipped bool  // side 0 has the second set of sockets, and side 1 the first one
 	Early   bool  // the live generation lacks the port: all clients wait in one set
-	EarlyIn int   // in this one
+	EarlyIn int   // the set in which they wait
 }
 
 func (h *Having) lacks(side int) bool { return slices.Contains(h.Lacks, side) }
 
-// begins notes that a generation begins on a side, which lacks the port or has it.
+// begins notes that a generation begins on a side, and whether it lacks the port.
 func (h *Having) begins(side int, lacks bool) {
 	h.Lacks = slices.DeleteFunc(slices.Clone(h.Lacks), func(other int) bool { return other == side })
 	if lacks {
@@ -41,8 +41,8 @@ func (h *Having) set(side int) int {
 	return side
 }
 
-// Take says that a generation which has all ports begins on a side that no other one has. It
-// does not block.
+// Take notes that a generation begins on a side that no other generation has. It gets all ports
+// that are asked for. Take does not block.
 func (s *Set) Take(side int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,18 +50,19 @@ func (s *Set) Take(side int) {
 		h := &socket.split.Having
 		h.begins(side, socket.split.gone)
 		if h.Early && h.set(side) != h.EarlyIn {
-			h.Flipped = !h.Flipped // nobody has either set
+			h.Flipped = !h.Flipped // no generation has either set
 		}
 	}
 }
 
-// aim has share of All go to a side, as far as the generations there have the port.
+// aim sends share of All to a side, unless a generation lacks the port: then see the top of
+// this file.
 func (p *split) aim(side, share int) {
 	live := side
 	if share < All {
 		live = 1 - side
 	}
-	failed := p.share < All && share == All // a canary, unless it is live now
+	failed := p.share < All && share == All // a canary has ended: it has failed, or it is live now
 	p.side, p.share = side, share
 	switch {
 	case !p.lacks(live):
@@ -87,8 +88,8 @@ func (p *split) feeds(side int) bool {
 	return p.share < All
 }
 
-// steerable are the sockets, and with sides those that are not asked for any more, which their
-// workers have yet.
+// steerable are the sockets, and those with sides that are not asked for any more but that
+// workers still have.
 func (s *Set) steerable() iter.Seq[*Socket] {
 	return func(yield func(*Socket) bool) {
 		for i := range s.Sockets {
@@ -127,7 +128,7 @@ type gone struct {
 // leave notes that a socket of the last image is not asked for any more.
 func (s *Set) leave(h *Held) {
 	g := gone{Held: h}
-	if h.Path == "" && strings.HasSuffix(h.Key, sidedKey) { // a path may end in anything
+	if h.Path == "" && strings.HasSuffix(h.Key, sidedKey) { // a path may end in sidedKey, too
 		others := h.FDs[1:]
 		g.socket = &Socket{
 			Spec: Spec{Text: h.Bound, Tuning: Tuning{Reuseport: true, Sided: true}}, fd: h.FDs[0], others: &others,

@@ -10,10 +10,10 @@ import (
 type Queue struct {
 	Name    string // of the socket
 	FD      int    // where the worker finds it
-	Waiting int    // on Linux and TCP all, otherwise 1 if there are any
+	Waiting int    // how many, for TCP on Linux; otherwise 1 if there are any
 }
 
-// Queues are those of all sockets, in the order of Sockets; a socket for datagrams has
+// Queues are the queues of all sockets, in the order of Sockets. A socket for datagrams has
 // nothing waiting. It does not block.
 func (s *Set) Queues() []Queue {
 	s.mu.Lock()
@@ -28,7 +28,7 @@ func (s *Set) Queues() []Queue {
 		for _, fd := range socket.files() {
 			n, err := socket.queued(fd)
 			if err != nil {
-				n, _ = waiting(fd) // what is no TCP socket
+				n, _ = waiting(fd) // it is no TCP socket
 			}
 			queues[i].Waiting += n
 		}
@@ -36,11 +36,11 @@ func (s *Set) Queues() []Queue {
 	return queues
 }
 
-// Revive has those sockets listen again that a worker has shut down: shutdown(2) ends
-// listening for all that share a socket, and every connection is refused then. lost are
-// those for which the system has no such way, unix sockets and those for datagrams. With sides it blocks for 0.2 s at
-// most, and the other methods with it (see learn). The error names those that could not listen
-// again.
+// Revive has sockets listen again that a worker has shut down: shutdown(2) ends listening for
+// all processes that share a socket, and every connection is refused then. lost are the unix and
+// datagram sockets, which cannot be revived. For each port with several sockets it may block for
+// 0.2 s, and the other methods with it (see learn). The error names the sockets that could not
+// listen again.
 func (s *Set) Revive() (revived, lost []string, err error) {
 	var faults []error
 	s.mu.Lock()
@@ -66,7 +66,7 @@ func (s *Set) Revive() (revived, lost []string, err error) {
 	return revived, lost, errors.Join(faults...)
 }
 
-// isDeaf tells that a descriptor of it was shut down.
+// isDeaf tells whether this descriptor of the socket was shut down.
 func (s *Socket) isDeaf(fd int) bool {
 	if s.Accepts() {
 		return isDeaf(fd)
@@ -74,7 +74,7 @@ func (s *Socket) isDeaf(fd int) bool {
 	return hangsUp(fd)
 }
 
-// Accepts tells that it is one for connections, and not for datagrams.
+// Accepts tells whether the socket is for connections, and not for datagrams.
 func (s *Socket) Accepts() bool {
 	network := s.Addr.Network()
 	return network == "tcp" || network == "unix"

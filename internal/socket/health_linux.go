@@ -2,8 +2,9 @@ package socket
 
 import "golang.org/x/sys/unix"
 
-// isDeaf tells that a socket that should listen was shut down. TCP then is not listening
-// (SO_ACCEPTCONN, socket(7)); a unix socket still says that it is, and hangs up.
+// isDeaf tells whether a socket that should listen was shut down. A TCP socket then does not
+// listen any more (SO_ACCEPTCONN, socket(7)). A unix socket still says that it does, but poll(2)
+// says that it has hung up.
 func isDeaf(fd int) bool {
 	listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	if err != nil {
@@ -12,8 +13,8 @@ func isDeaf(fd int) bool {
 	return listens == 0 || hangsUp(fd)
 }
 
-// hangsUp tells that a unix socket that listens, or a socket for datagrams, was shut down. To
-// read from the latter does not block then, and never will again: it returns nothing.
+// hangsUp tells whether a listening unix socket or a socket for datagrams was shut down. Reading
+// from such a datagram socket never blocks again: it returns nothing.
 func hangsUp(fd int) bool {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(poll, 0)

@@ -9,8 +9,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// InUseError tells that an address is another one's, and of which processes, as far as
-// we may see that.
+// InUseError says that an address is in use, and by which processes, as far as we may see
+// them.
 type InUseError struct {
 	Pids   []int
 	err    error
@@ -19,7 +19,7 @@ type InUseError struct {
 
 func (e *InUseError) Unwrap() error { return e.err }
 
-// namedHolders are so many processes that are named; there may be many workers.
+// namedHolders is how many processes are named at most; there may be many workers.
 const namedHolders = 3
 
 func (e *InUseError) Error() string {

@@ -46,8 +46,8 @@ func (s *Spec) inodes() []string {
 	return append(atPort(kind, s.Port), atPort(kind+"6", s.Port)...)
 }
 
-// atPort are the sockets bound to a port, but for those of connections, as /proc/PID/fd
-// names them. file is one of /proc/net.
+// atPort are the sockets bound to a port, without connections, as /proc/PID/fd names them.
+// file is the name of a file in /proc/net.
 func atPort(file string, port uint16) []string {
 	const state, listening, unconnected, inode = 3, "0A", "07", 9
 	var sockets []string
@@ -62,7 +62,7 @@ func atPort(file string, port uint16) []string {
 	return sockets
 }
 
-// boundTo are the sockets bound to a path, as it was given then.
+// boundTo are the sockets that were bound by this path or by its absolute form.
 func boundTo(path string) []string {
 	const inode, name = 6, 7
 	absolute, _ := filepath.Abs(path)

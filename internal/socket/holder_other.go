@@ -2,7 +2,7 @@
 
 package socket
 
-// Who has a socket is not known here.
+// This system does not tell which processes have a socket.
 
 func (*Socket) holders() []int { return nil }
 

@@ -157,9 +157,8 @@ func (s *Socket) take(again bool) error {
 	return nil
 }
 
-// plug replaces 0, 1 or 2 by /dev/null if a socket was taken from there, so that our
-// output does not go to the socket, and a worker has it only at the descriptor that it is
-// told.
+// plug replaces 0, 1 or 2 by /dev/null if a socket was taken from there. So our output does
+// not go to the socket, and a worker has the socket only at the descriptor that it is told.
 func (s *Set) plug() error {
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]

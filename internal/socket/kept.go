@@ -27,9 +27,9 @@ type Unkept struct {
 // unslotted is the slot of a socket that all slots share.
 const unslotted = -1
 
-// keptName is the name of a socket in the descriptor store: PREFIX/NTH/SLOT/KEY, where nth
-// counts the sockets for which the same was asked, as several can be for port 0. It has
-// printable ASCII without a colon, and no more of it than a label may.
+// keptName is the name of a socket in the descriptor store: PREFIX/NTH/SLOT/KEY. NTH counts
+// the sockets that have the same key: several may ask for port 0. The name is printable ASCII
+// without a colon, and not longer than a label may be.
 func keptName(key string, nth, slot int) string {
 	which := "-"
 	if slot != unslotted {
@@ -44,7 +44,7 @@ func keptName(key string, nth, slot int) string {
 	return begin + "#" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// parseKept takes a name apart. same is that of the same place for another slot.
+// parseKept takes a name apart. same is equal for all slots of one socket.
 func parseKept(name string) (same string, nth, slot int, ok bool) {
 	rest, ok := strings.CutPrefix(name, fdenv.KeptPrefix)
 	parts := strings.SplitN(rest, "/", 3)
@@ -64,7 +64,7 @@ func parseKept(name string) (same string, nth, slot int, ok bool) {
 	return parts[0] + "/" + parts[2], nth, slot, true
 }
 
-// isFor tells that a socket that is open is what a specification asks for. A host name is not
+// isFor tells whether an open socket is what a specification asks for. A host name is not
 // looked up.
 func (s *Spec) isFor(found inherited) bool {
 	switch network := found.addr.Network(); {

@@ -58,9 +58,9 @@ func inode(n int) (uint64, error) {
 	return st.Ino, err
 }
 
-// Restore makes of the sockets that a service manager has kept those that Options.Held has:
-// first what the specifications ask for, then the rest, which Relinquish gives up. What is of
-// no use any more is closed. kept is what the descriptor store has.
+// Restore makes Options.Held from the sockets that a service manager has kept. Those that the
+// specifications do not ask for are among them: Relinquish gives them up. A socket that is of no
+// use any more is closed. kept is what the descriptor store has.
 func Restore(specs []Spec, passed []fdenv.Passed) (held []*Held, kept []Kept) {
 	type found struct {
 		nth, slot, fd int
@@ -141,19 +141,19 @@ func Drop(held []*Held) {
 	}
 }
 
-// Resteer spreads connections over the slots that there are to be now, in groups that another
+// Resteer spreads connections over the slots that are asked for now, in groups that another
 // superdaemon has made. It does not block.
 func (s *Set) Resteer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.Sockets {
 		if socket := &s.Sockets[i]; socket.Reuseport && len(*socket.others) > 0 {
-			_ = socket.steer(s.steeredOf(socket)) // where it cannot, the last one's holds
+			_ = socket.steer(s.steeredOf(socket)) // if that fails the other superdaemon's program stays
 		}
 	}
 }
 
-// Inodes are the numbers of all sockets that it has bound or taken over.
+// Inodes are the inode numbers of all sockets that the Set has bound or taken over.
 func (s *Set) Inodes() map[uint64]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

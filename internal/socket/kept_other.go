@@ -9,7 +9,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 )
 
-// Process is one that may have sockets which are asked for.
+// Process is a process that may have sockets that are asked for.
 type Process struct{ Pid, Handle, Parent int }
 
 // TakeFrom is for Linux only, as is all that follows.

@@ -150,8 +150,8 @@ func cutOptions(text string) (path string, items []string) {
 	}
 }
 
-// mistyped is the text after the last comma of a path if it was meant as an option: it has
-// a value, or with before an option follows it.
+// mistyped is the text after the last comma of a path if it was meant as an option. It was if
+// it has a value, or, which before says, if an option follows it.
 func mistyped(path string, before bool) string {
 	item := path[strings.LastIndexByte(path, ',')+1:]
 	word, _, valued := strings.Cut(item, "=")
@@ -162,8 +162,8 @@ func mistyped(path string, before bool) string {
 	return item
 }
 
-// tune stores the options in a specification. Its faults say what is wrong with each. Only
-// if the specification itself was understood is the place of an option checked. kind is
+// tune stores the options in a specification. Its faults say what is wrong with each. The
+// place of an option is checked only if the specification itself was understood. kind is
 // port or path, for messages.
 func (s *Spec) tune(kind string, understood bool, items []string) []error {
 	var faults []error

@@ -11,25 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file is about a group of which somebody has shut a socket down: the kernel has moved
-// its last socket to that place, and the one that listens again is the last now
-// (__reuseport_detach_sock and reuseport_add_sock, net/core/sock_reuseport.c). The program
-// of the group returns places, and would send clients to the wrong generation.
+// This file is about a group in which a socket was shut down. The kernel moves the last socket
+// of the group to that place, and the one that listens again becomes the last
+// (__reuseport_detach_sock and reuseport_add_sock, net/core/sock_reuseport.c). The program of
+// the group returns places: with the old order it would send clients to the wrong generation.
 
-// mark is the least maximum segment size that tells which socket has answered. It is more than
-// any network allows, so no client on one sees it. Clients of this machine get shorter segments.
+// mark is the maximum segment size by which socket 0 is known; socket N has mark+N. It is more
+// than any network allows, so only clients of this machine notice: they get shorter segments.
 const mark = 28000
 
-// noSize is what TCP_MAXSEG of a listening socket is where none was set (TCP_MSS_DEFAULT of
+// noSize is the TCP_MAXSEG of a listening socket on which none was set (TCP_MSS_DEFAULT of
 // net/tcp.h).
 const noSize = 536
 
-// learn asks the kernel for the order of the group, by a connection of ours to each place: the
-// socket there answers with a segment size of its own. Workers do not see these connections,
-// which end before the first data that their sockets wait for meanwhile (TCP_DEFER_ACCEPT);
-// only with SYN cookies they see one that is reset. A place that does not answer at once, as
-// one whose queue can be no longer, has what is to be expected there: see after. It blocks for
-// learnTime at most.
+// learn finds the order of the group by a connection of ours to each place: the socket there
+// answers with a segment size of its own. Workers do not see these connections: meanwhile the
+// sockets wait for first data (TCP_DEFER_ACCEPT), and the connections end before they send any.
+// Only with SYN cookies workers see one, which is reset. For a place that does not answer at
+// once, such as one with a full queue that cannot grow, the expected order holds: see after.
+// learn blocks for learnTime at most.
 func (s *Socket) learn(expected []int, slots int, o Options) error {
 	all := s.files()
 	found := make([]int, len(all))
@@ -49,7 +49,7 @@ func (s *Socket) learn(expected []int, slots int, o Options) error {
 	return s.steer(slots)
 }
 
-// mark has each socket answer with a size of its own, also if its queue is full.
+// mark has each socket answer with a segment size of its own, even if its queue is full.
 func (s *Socket) mark(all []int, o Options) (unmark func()) {
 	defers, sizes, full := make([]int, len(all)), make([]int, len(all)), make([]bool, len(all))
 	for number, n := range all {
@@ -67,22 +67,22 @@ func (s *Socket) mark(all []int, o Options) (unmark func()) {
 		for number, n := range all {
 			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, defers[number])
 			_ = unix.SetsockoptInt(n, unix.IPPROTO_TCP, unix.TCP_MAXSEG, sizes[number])
-			if full[number] && !isDeaf(n) { // one that was shut down again is to be noticed
+			if full[number] && !isDeaf(n) { // if it was shut down again, that must be noticed
 				_ = s.listen(n, o)
 			}
 		}
 	}
 }
 
-// isFull tells that the queue of a listening socket takes no connection: tcpi_sacked is how
-// many it may have (tcp_get_info, net/ipv4/tcp.c).
+// isFull tells whether the queue of a listening socket is full: tcpi_sacked is how many
+// connections it may hold (tcp_get_info, net/ipv4/tcp.c).
 func isFull(n int) bool {
 	info, err := unix.GetsockoptTCPInfo(n, unix.IPPROTO_TCP, unix.TCP_INFO)
 	return err == nil && info.Unacked >= info.Sacked
 }
 
-// after is the order of n sockets after those of these numbers were shut down, one after the
-// other, and listen again.
+// after is the expected order of n sockets when those with the numbers in deaf were shut down,
+// one after the other, and listen again.
 func (p *split) after(n int, deaf []int) []int {
 	order := slices.Clone(p.order)
 	if order == nil {
@@ -98,7 +98,8 @@ func (p *split) after(n int, deaf []int) []int {
 	return append(order, deaf...)
 }
 
-// complete is the order that was found, and where nothing was, -1, the one that is expected.
+// complete is the order that was found. A place where nothing was found, -1, gets the expected
+// socket.
 func complete(found, expected []int) []int {
 	left := slices.Clone(expected)
 	take := func(number int) bool {
@@ -132,7 +133,7 @@ const (
 	answerTime = 20 * time.Millisecond
 )
 
-// ask returns the numbers of the sockets at so many places, from one on; -1: it does not answer.
+// ask returns the numbers of the sockets at count places, from place on; -1: none answers there.
 func (s *Socket) ask(place, count, slots int) []int {
 	numbers := make([]int, count)
 	fds := make([]int, count)
@@ -146,7 +147,7 @@ func (s *Socket) ask(place, count, slots int) []int {
 	steered := s.steer(slots)
 	for i, n := range fds {
 		if n >= 0 && steered == nil {
-			_ = unix.Connect(n, tos[i]) // how that went the answer tells
+			_ = unix.Connect(n, tos[i]) // answered tells whether that worked
 		}
 	}
 	for i, end := 0, time.Now().Add(answerTime); i < count; i++ {
@@ -162,7 +163,7 @@ func (s *Socket) ask(place, count, slots int) []int {
 	return numbers
 }
 
-// answered returns the number of the socket that has answered until then; -1: none has.
+// answered returns the number of the socket that answers in time; -1: none does.
 func answered(n int, until time.Time) int {
 	if n < 0 {
 		return -1
@@ -188,7 +189,8 @@ func answered(n int, until time.Time) int {
 	return size - mark
 }
 
-// timestamps tells that each segment has a time stamp (TCPI_OPT_TIMESTAMPS), in so many bytes.
+// timestamps is the flag that each segment has a time stamp (TCPI_OPT_TIMESTAMPS), which takes
+// timestampSize bytes.
 const (
 	timestamps    = 1
 	timestampSize = 12
@@ -200,7 +202,7 @@ func (s *Socket) revive(deaf []int, slots int, o Options) error {
 	var numbers, failed []int
 	for _, n := range deaf {
 		number := slices.Index(s.files(), n)
-		if err := s.relisten(n, o); err != nil { // the others can
+		if err := s.relisten(n, o); err != nil { // the others may succeed
 			fault = cmp.Or(fault, err)
 			failed = append(failed, number)
 			continue
@@ -210,21 +212,21 @@ func (s *Socket) revive(deaf []int, slots int, o Options) error {
 	if len(*s.others) == 0 {
 		return fault
 	}
-	// Those that do not listen are at no place. When they were shut down the others moved, and not
-	// again since.
+	// A socket that does not listen has no place. The others moved when it was shut down, and have
+	// not moved since.
 	expected := s.split.after(len(s.files()), append(numbers, failed...))
 	if len(numbers) == 0 && slices.Equal(expected, s.split.order) {
 		return fault
 	}
 	err := cmp.Or(fault, s.learn(expected, slots, o))
-	for done := s.Sided; done; { // which nobody has, but the kernel may have chosen meanwhile
+	for done := s.Sided; done; { // no worker has this socket, but the kernel may have chosen it meanwhile
 		done, _ = closeOne((*s.others)[0])
 	}
 	return err
 }
 
-// relisten has a socket listen again, whatever a worker has made of it: it may have connected it,
-// and have taken away what lets it share its port.
+// relisten has a socket listen again, whatever a worker has done to it. The worker may have
+// connected it, and switched off the options by which it shares its port.
 func (s *Socket) relisten(n int, o Options) error {
 	if state, err := tcpState(n); err == nil && state != tcpClose && state != tcpListen {
 		disconnect(n)
@@ -252,10 +254,10 @@ func disconnect(n int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(n), uintptr(unsafe.Pointer(&none)), unsafe.Sizeof(none)) // listen(2) will say
 }
 
-// rebind binds a socket to its port again, which it loses if the system had chosen that. If it has
-// not lost it, that fails, for one reason or another, and does not matter. It does if another
-// program has the port by now: to listen would choose another one. And it does if a worker has
-// bound the socket to something else, which cannot be undone.
+// rebind binds a socket to its port again, as it loses a port that the system had chosen. If the
+// socket still has its port bind(2) fails, which does not matter. It is an error if another
+// program has the port by now, for listen(2) would choose another port. It is also one if a
+// worker has bound the socket to something else, which cannot be undone.
 func (s *Socket) rebind(n int) error {
 	to, err := sockaddr(s.bound)
 	if err != nil {

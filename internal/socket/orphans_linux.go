@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is one that may have sockets which are asked for.
+// Process is a process that may have sockets that are asked for.
 type Process struct {
 	Pid    int
 	Handle int // a pidfd of it
 	Parent int
 }
 
-// TakeFrom takes those sockets from other processes that are asked for and not held yet, for
-// Options.Held (pidfd_getfd(2)): the processes keep theirs. The error tells what
-// could not be taken first, and why. It blocks as long as it takes to look names up, until ctx ends.
+// TakeFrom duplicates the sockets of other processes that are asked for and not held yet, for
+// Options.Held (pidfd_getfd(2)). The processes keep theirs. The error names the first socket that
+// could not be taken, and says why. It blocks while names are looked up, until ctx ends.
 func TakeFrom(ctx context.Context, specs []Spec, held []*Held, from []Process) (taken []*Held, err error) {
 	o := Options{Held: slices.Clone(held)}
 	var fault error
@@ -36,7 +36,7 @@ func TakeFrom(ctx context.Context, specs []Spec, held []*Held, from []Process) (
 		addr, failed := netip.AddrPort{}, error(nil)
 		if s.Path == "" {
 			if addr, failed = s.resolve(ctx); failed != nil {
-				continue // which Bind tells
+				continue // Bind reports that
 			}
 		}
 		h, err := s.takeFrom(addr.Addr(), open)
@@ -54,7 +54,7 @@ func TakeFrom(ctx context.Context, specs []Spec, held []*Held, from []Process) (
 type opened struct {
 	Process
 	sockets map[string]int // its descriptor of each, by the name that /proc/PID/fd has
-	err     error          // it cannot be known
+	err     error          // why sockets is not known
 
 	parents   map[string]int // its parent's
 	parentErr error
@@ -99,8 +99,8 @@ func Has(pid int, inodes map[uint64]bool) bool {
 	return false
 }
 
-// takeFrom takes the socket at an address, or with Reuseport those of all slots; nil: nobody
-// has it.
+// takeFrom takes the socket at an address, or with Reuseport those of all slots; nil: no
+// process has it.
 func (s *Spec) takeFrom(ip netip.Addr, from []opened) (*Held, error) {
 	h := &Held{Key: s.key()}
 	slots := map[int]int{} // of each of our descriptors
@@ -136,8 +136,8 @@ func (s *Spec) takeFrom(ip netip.Addr, from []opened) (*Held, error) {
 	return h, nil
 }
 
-// isAt tells that a socket is bound to an address, and takes what the specification says of
-// IPv4.
+// isAt tells whether a socket is bound to an address, and takes IPv4 if and only if the
+// specification says so.
 func (s *Spec) isAt(ip netip.Addr, n int, found inherited) bool {
 	if s.Path != "" {
 		return true
@@ -150,10 +150,10 @@ func (s *Spec) isAt(ip netip.Addr, n int, found inherited) bool {
 	return ip.Is4() || err == nil && (only == 0) == s.DualStack
 }
 
-// errAlive tells that a process is not what a superdaemon has left behind.
+// errAlive says that a process is no orphan: its parent is alive, and has the socket, too.
 var errAlive = errors.New("it is no orphan")
 
-// get duplicates a socket of the process, if that has been left behind by who made it.
+// get duplicates a socket of the process, if the parent of the process does not have it, too.
 func (p *opened) get(theirs int, name string) (int, error) {
 	who := fmt.Sprintf("process %d (%s)", p.Pid, commandOf(p.Pid))
 	switch _, has := p.parents[name]; {

@@ -24,7 +24,7 @@ type Socket struct {
 	Addr net.Addr // the real one
 
 	fd     int    // our descriptor; with Reuseport that of slot 0
-	others *[]int // with Reuseport those of the slots from 1 on, see Sides; nothing else changes
+	others *[]int // with Reuseport those of the slots from 1 on, see Sides; Grow adds to them
 	split  *split // with Sided
 	bound  netip.AddrPort
 	file   *fd.Bound // of a path
@@ -39,7 +39,7 @@ type Set struct {
 	mu      sync.Mutex // guards what is done to sockets
 	options Options
 	closed  bool
-	own     [Sides]int // connections of ours to each side, see Connect
+	own     [Sides]int // how many connections we made to each side, see Connect
 	gone    []gone
 	held    []*Held  // of the last image, by socket; nil: it is a new one
 	watched *os.File // an epoll(7), see Deaf; nil: there is nothing to watch
@@ -55,13 +55,13 @@ type Options struct {
 	// Held are the sockets of the last image of this program. Those that are asked for
 	// again are kept, with their queues.
 	Held []*Held
-	// Again is for a program whose last image has taken the sockets that were passed: workers
-	// have them.
+	// Again says that the last image of this program has taken the sockets that were passed:
+	// workers have them.
 	Again bool
-	// Stays is called, from any goroutine, for what a held socket has of the last image and is
-	// not asked for any more, if it cannot be taken back. nil: nobody wants to know.
+	// Stays is called, from any goroutine, for what a held socket keeps from the last image: it
+	// is not asked for any more, but cannot be taken back. nil: it is not reported.
 	Stays func(what string)
-	// KeepPaths has Close leave the paths where they are, for a socket that somebody else
+	// KeepPaths has Close leave the paths where they are, for sockets that another process
 	// has, too.
 	KeepPaths bool
 
@@ -74,7 +74,7 @@ const spareFiles = 16
 // Bind binds all sockets, or none: an error says which one could not be bound, and why.
 // Call Check first. To look up a host name may block until ctx ends.
 //
-// The descriptor N of fd://N stays the caller's, who may close it afterwards. 0, 1 and 2
+// The descriptor N of fd://N stays the caller's, which may close it afterwards. 0, 1 and 2
 // are replaced by /dev/null.
 func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	o.Slots = max(o.Slots, 1)
@@ -115,7 +115,7 @@ func Bind(ctx context.Context, specs []Spec, o Options) (*Set, error) {
 	return set, nil
 }
 
-// manySockets is from how many sockets on a second thread is worth its cost.
+// manySockets is the number of sockets above which a second thread is worth its cost.
 const manySockets = 100
 
 // bindAll binds the sockets, on all processors if there are many: each takes the kernel
@@ -163,9 +163,9 @@ func (s *Set) Fit(limit uint64) error {
 		text.Count(len(s.Sockets), "socket"), text.Verb(len(s.Sockets), "reaches", "reach"), highest, limit, highest+1024)
 }
 
-// Table is what the worker in a slot gets, of a generation on that side: table[n] is our
-// descriptor for its n; -1: it has no n. 0, 1 and 2 are stdin, stdout and stderr unless a
-// socket is pinned there. A slot without a socket of its own gets that of slot 0.
+// Table is the descriptors that a worker gets, by its slot and its generation's side: table[n]
+// is our descriptor for its n; -1: it has no n. 0, 1 and 2 are stdin, stdout and stderr unless
+// a socket is pinned there. A slot without a socket of its own gets that of slot 0.
 func (s *Set) Table(slot, side, stdin, stdout, stderr int) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Sides are the two sets of sockets that a port has with Tuning.Sided: one generation of
-// workers accepts from the one, and the next one from the other. The group of a port has,
-// in this order, the socket of slot 0 on side 0, one that is kept for us alone (see fill),
-// slot 0 on side 1, and then both of each slot from 1 on.
+// Sides is how many sets of sockets a port has with Tuning.Sided. One generation of workers
+// accepts from one set, and the next generation from the other. The group of a port has, in
+// this order: the socket of slot 0 on side 0, one that we alone have (see fill), the socket of
+// slot 0 on side 1, and then both sockets of each slot from 1 on.
 const Sides = 2
 
-// All is the share of all connections.
+// All is the share that stands for all connections.
 const All = 10000
 
 // split says which side new connections go to.
@@ -24,10 +24,10 @@ type split struct {
 	gone        bool // the port is not asked for any more: a generation that begins lacks it
 	side, share int  // share of All go to side, the others to the other one
 	private     []private
-	// order is the group as the kernel has it, by the numbers of its sockets (see nth); nil:
-	// each is at its number. It changes when somebody ends listening on one by shutdown(2).
+	// order is the kernel's order of the group, by the numbers of its sockets (see nth); nil:
+	// each is at its number. It changes when a process calls shutdown(2) on one of them.
 	order   []int
-	changes int // of order
+	changes int // how often order has changed
 }
 
 // place is where the group has the socket of that number.
@@ -40,9 +40,9 @@ func (p *split) place(number int) int {
 
 // private is a connection of ours that is being made to one socket.
 type private struct {
-	port  uint16 // it comes from there, and from the address that it goes to
+	port  uint16 // it comes from this port, and from the address that it goes to
 	place int    // in the group, where it goes to
-	fd    int    // ours
+	fd    int    // our end
 }
 
 // count is how many sockets the group has for so many slots.
@@ -53,8 +53,8 @@ func (s *Socket) count(slots int) int {
 	return slots
 }
 
-// nth counts the sockets of a port in the order in which they were made, from 0: it is
-// that of a slot and side.
+// nth is the number of the socket of a slot and side. The sockets of a port are numbered from
+// 0, in the order in which they were made.
 func (s *Socket) nth(slot, side int) int {
 	if !s.Sided {
 		return slot
@@ -62,7 +62,7 @@ func (s *Socket) nth(slot, side int) int {
 	return nth(slot, s.split.set(side))
 }
 
-// nth is that of a slot and a set.
+// nth is the number of the socket of a slot in a set.
 func nth(slot, set int) int {
 	if n := Sides*slot + set; n > 0 {
 		return n + 1
@@ -97,10 +97,10 @@ func (s *Socket) from(slot, side int) (fds []int) {
 	return fds
 }
 
-// Split has share of All new connections go to a side, and the others to the other one, of
-// all ports with Tuning.Sided. At first all go to side 0. What waits stays where it is.
-// Clients of a port that the generations there lack go elsewhere, see Take. Split does not block.
-// After an error some ports may have changed.
+// Split sends share of All new connections to a side, and the others to the other side, on
+// all ports with Tuning.Sided. At first all go to side 0. Connections that wait stay where they
+// are. If a generation lacks a port the clients of that go elsewhere, see Take. Split does not
+// block. After an error some ports may have changed.
 func (s *Set) Split(side, share int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,7 @@ func (s *Set) Waiting(side int) (int, error) {
 	})
 }
 
-// waitingIn is how many connections wait in those sockets that which names.
+// waitingIn is how many connections wait in the sockets that which returns.
 func (s *Set) waitingIn(which func(*Socket) []int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,8 +197,8 @@ func (s *Set) drain(waiting func() (int, error)) (left int, err error) {
 	return 0, nil
 }
 
-// GiveSides has each TCP port have two sides. Other sockets have one, for all generations.
-// The error says of which that cannot be, and whether there is no port at all.
+// GiveSides gives each TCP port two sides. All generations share the other sockets. The error
+// names the TCP sockets that cannot have two sides, or says that there is no TCP port.
 func GiveSides(specs []Spec) error {
 	var faults []error
 	sided := false

@@ -17,8 +17,8 @@ import (
 // linux/filter.h).
 const random = 1<<32 - 0x1000 + 56
 
-// steering is the program of a group with two sides: it chooses the slot as steering(n)
-// does, and the side at random; but a connection of ours goes where it is to.
+// steering is the program of a group with two sides. It chooses the slot as steering(n) does,
+// and the side at random. A connection of ours goes to its own place.
 func (p *split) steering(n int) []unix.SockFilter {
 	program := append(p.apart(), hashing(n)...)
 	side, other := p.set(p.side), p.set(1-p.side)
@@ -39,7 +39,7 @@ func (p *split) steering(n int) []unix.SockFilter {
 	}
 }
 
-// to returns the place of the slot in A, of n, in a set.
+// to is the part of a program that returns a place: that of the slot in A, of n slots, in a set.
 func (p *split) to(set, n int) []unix.SockFilter {
 	if p.order == nil {
 		return []unix.SockFilter{
@@ -50,7 +50,8 @@ func (p *split) to(set, n int) []unix.SockFilter {
 	return p.table(n, func(slot int) int { return nth(slot, set) })
 }
 
-// table returns the place of the socket that has the number of the slot in A, of n.
+// table is the part of a program that returns a place: that of the socket whose number the slot
+// in A has, of n slots.
 func (p *split) table(n int, number func(slot int) int) []unix.SockFilter {
 	var table []unix.SockFilter
 	for slot := range n {
@@ -72,14 +73,15 @@ func ret(k int) unix.SockFilter {
 	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(k)}
 }
 
-// apart returns the place for a connection of ours: it comes from the address that it goes to,
-// as nothing from another machine can, and from a port that only we have there.
+// apart is the part of a program that returns the place for a connection of ours. Such a
+// connection comes from the address that it goes to, which none from another machine can, and
+// from a port that only we have there.
 func (p *split) apart() []unix.SockFilter {
 	if len(p.private) == 0 {
 		return nil
 	}
 	byX := func(op uint16) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_ALU | op | unix.BPF_X} }
-	// Where the addresses differ some bit of this is set.
+	// This word is 0 only if the addresses are the same.
 	differs, loadDiffers := unix.SockFilter{Code: unix.BPF_ST, K: 2}, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: 2}
 	ipv4 := append([]unix.SockFilter{load(unix.BPF_W, 12), tax, load(unix.BPF_W, 16), byX(unix.BPF_XOR), differs}, headerX...)
 	ipv4 = append(ipv4, loadPortX)
@@ -99,7 +101,7 @@ func (p *split) apart() []unix.SockFilter {
 	return append(program, places...)
 }
 
-// lock keeps whoever has a socket from attaching a program to it or its group
+// lock keeps every process that has a socket from attaching a program to it or its group
 // (SO_LOCK_FILTER, socket(7)). It cannot be undone.
 func lock(n int) error {
 	return os.NewSyscallError("setsockopt(SO_LOCK_FILTER)", unix.SetsockoptInt(n, unix.SOL_SOCKET, unix.SO_LOCK_FILTER, 1))
@@ -108,16 +110,16 @@ func lock(n int) error {
 // maxPrivate is how many connections of ours to a port may be under way at once.
 const maxPrivate = 64
 
-// errMoved is why a connection of ours may have gone to another socket than it was to.
+// errMoved says that a connection of ours may have gone to the wrong socket.
 var errMoved = errors.New("a worker has shut down a socket of this port meanwhile")
 
-// movePause is how long it may take until such a socket listens again, most of the time.
+// movePause is usually enough for such a socket to listen again.
 const movePause = 5 * time.Millisecond
 
-// Connect connects to what a slot has on a side, so that only the workers there can accept
-// the connection, whatever share the side has. i is the place of the port in Sockets. It
-// blocks until the connection is in the queue, or ctx ends. The descriptor, which is close-on-exec
-// and does not block, is the caller's.
+// Connect connects to the socket of a slot on a side: only the workers there can accept the
+// connection, whatever share the side has. i is the place of the port in Sockets. It blocks
+// until the connection is in the queue, or ctx ends. The descriptor is the caller's, is
+// close-on-exec and does not block.
 func (s *Set) Connect(ctx context.Context, i, slot, side int) (int, error) {
 	for {
 		n, err := s.connect(ctx, i, slot, side)
@@ -143,7 +145,7 @@ func (s *Set) connect(ctx context.Context, i, slot, side int) (int, error) {
 		err = connected(ctx, n)
 	}
 	if moved := s.endPrivate(i, n, side, changes, err == nil); moved {
-		err = errMoved // whatever has come of it
+		err = errMoved // even if it is connected
 	}
 	if err != nil {
 		unix.Close(n)
@@ -172,8 +174,8 @@ func connected(ctx context.Context, n int) error {
 	}
 }
 
-// beginPrivate makes a socket from which a connection goes to that slot and side, as long as the
-// order of the group has had so many changes.
+// beginPrivate makes a socket whose connection goes to that slot and side, as long as the order
+// of the group stays as it is: changes is how often it has changed.
 func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,8 +202,8 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes 
 	return n, to, socket.split.changes, nil
 }
 
-// private makes a socket from which a connection goes to that place of the group, when that is
-// steered again.
+// private makes a socket whose connection goes to that place of the group, after the next call
+// of steer.
 func (s *Socket) private(place int) (n int, to unix.Sockaddr, err error) {
 	addr := s.bound
 	switch {
@@ -244,9 +246,9 @@ func (s *Socket) private(place int) (n int, to unix.Sockaddr, err error) {
 	return n, to, nil
 }
 
-// endPrivate is for a connection that has been made, or has not. It may have gone to another
-// socket if moved: the order of the group has changed since it had so many changes, or just
-// now, and nobody has asked for the new one yet.
+// endPrivate is the end of beginPrivate; made tells whether it is connected. moved tells that it
+// may be connected to another socket: the order of the group has changed since, or a socket was
+// shut down just now and the new order is not known yet.
 func (s *Set) endPrivate(i, n, side, changes int, made bool) (moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,12 +261,13 @@ func (s *Set) endPrivate(i, n, side, changes int, made bool) (moved bool) {
 		return false
 	}
 	socket.forget(n)
-	_ = socket.steer(s.steeredOf(socket)) // what is left over is a place that nobody asks for
+	_ = socket.steer(s.steeredOf(socket)) // if that fails the program keeps a place that nobody asks for
 	return socket.split.changes != changes || slices.ContainsFunc(socket.files(), isDeaf)
 }
 
-// deferAccept has a port with that option wait for the first data of a connection, or not: ours
-// are to be accepted at once, as whether they were tells by whom they are answered.
+// deferAccept switches TCP_DEFER_ACCEPT of a port with that option on or off. It is off while
+// connections of ours are made: workers must accept these before any data comes, because a probe
+// checks which worker has accepted one.
 func (s *Socket) deferAccept(on bool) {
 	if !s.DeferAccept {
 		return
@@ -302,8 +305,8 @@ func boundPort(n int) (uint16, error) {
 	return 0, os.NewSyscallError("getsockname", err)
 }
 
-// Clear closes the connections that wait on a side which no worker has any more and which
-// gets none, and says how many there were. Their clients hear of it at once. It does not block.
+// Clear resets the connections that wait on a side that no worker has any more and that gets no
+// new ones, and says how many there were. Their clients hear of it at once. It does not block.
 func (s *Set) Clear(side int) (closed int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,8 +330,8 @@ func (s *Set) Clear(side int) (closed int, err error) {
 	return closed, nil
 }
 
-// closeOne accepts and resets a connection, if one waits. Whoever was started by a worker and
-// has the socket, too, may take it before: then accept(2) would block, but for SO_RCVTIMEO.
+// closeOne accepts and resets a connection, if one waits. A process that a worker has started
+// may have the socket, too, and accept it first: SO_RCVTIMEO keeps accept(2) from blocking then.
 func closeOne(n int) (done bool, err error) {
 	if ready, err := waiting(n); ready == 0 || err != nil {
 		return false, err
@@ -339,7 +342,7 @@ func closeOne(n int) (done bool, err error) {
 	conn, _, err := unix.Accept4(n, unix.SOCK_CLOEXEC)
 	_ = unix.SetsockoptTimeval(n, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{})
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.EINVAL) {
-		return false, nil // or somebody has shut it down
+		return false, nil // another process took it, or has shut the socket down
 	}
 	if err != nil {
 		return false, os.NewSyscallError("accept", err)

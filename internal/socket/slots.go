@@ -49,7 +49,7 @@ func (s *Set) Steer(n int) error {
 	}
 	for _, g := range s.gone {
 		if g.socket != nil {
-			_ = g.socket.steer(min(n, g.socket.slots())) // for as long as it is there
+			_ = g.socket.steer(min(n, g.socket.slots())) // until Relinquish closes it
 		}
 	}
 	s.options.steered = n

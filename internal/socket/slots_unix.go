@@ -39,7 +39,7 @@ func (s *Socket) fill(slots int, o Options) error {
 		}
 		if s.Sided {
 			if len(*s.others) == 1 {
-				fd = s.fd // that of the keeper stays open for us
+				fd = s.fd // our own socket stays unlocked: we steer through it
 			}
 			if err := lock(fd); err != nil {
 				return err

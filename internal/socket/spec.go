@@ -223,7 +223,7 @@ func conflicts(specs []Spec) []error {
 		key := s
 		key.Text, key.Label, key.Pin, key.Tuning = "", "", 0, Tuning{Family: s.Family}
 		if s.IP.IsValid() {
-			key.Family = 0 // it says which
+			key.Family = 0 // the address says which
 		}
 		if sockets[key] {
 			faults = append(faults, fmt.Errorf("%s %q: it is asked for twice", s.kind(), s.Text))

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer attaches a program to the group of sockets that chooses among the first n slots
+// steer attaches to the group of sockets a program that chooses among the first n slots
 // (SO_ATTACH_REUSEPORT_CBPF, socket(7)). It replaces the last program.
 func (s *Socket) steer(n int) error {
 	program, through := s.split.spreading(n), s.fd
@@ -46,7 +46,7 @@ const network = 1<<32 - 0x100000
 const odd = 0x9e3779b1
 
 // secret keeps clients from choosing a worker by their port. If there is no randomness it
-// is 0, and connections are spread as evenly.
+// is 0: connections are spread just as evenly.
 var secret = sync.OnceValue(func() uint32 {
 	var random [4]byte
 	_, _ = unix.Getrandom(random[:], 0)

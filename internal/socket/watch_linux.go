@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch has the kernel tell when somebody shuts a socket with sides down: until that listens
-// again clients may go to the wrong generation. Connections wake nobody.
+// watch has the kernel tell when a process shuts a socket with sides down: until the socket
+// listens again clients may go to the wrong generation. Connections do not wake this process.
 func (s *Set) watch() error {
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
@@ -29,9 +29,9 @@ func (s *Set) watch() error {
 	return nil
 }
 
-// watch adds the sockets that are not among those that are watched yet.
+// watch adds the sockets that are not watched yet.
 func (s *Socket) watch(all *os.File) error {
-	control, _ := all.SyscallConn() // fails for no file only
+	control, _ := all.SyscallConn() // fails only without a file
 	var failed error
 	err := control.Control(func(epoll uintptr) {
 		for _, n := range s.files() {
@@ -47,8 +47,8 @@ func (s *Socket) watch(all *os.File) error {
 	return err
 }
 
-// Deaf blocks until somebody has shut a socket with sides down, for Revive. It returns false
-// when the Set is closed, or has no such sockets.
+// Deaf blocks until a process has shut a socket with sides down: call Revive then. It returns
+// false when the Set is closed, or has no such sockets.
 func (s *Set) Deaf() bool {
 	s.mu.Lock()
 	file := s.watched
