@@ -5,10 +5,10 @@ import "sync/atomic"
 // maxAside bounds how many closes may be held up: each of them holds a thread.
 const maxAside = 16
 
-// Aside has that closed which close(2) may take as long for as a stranger likes: it frees
-// the descriptors that were passed by SCM_RIGHTS and not read, too, and a TCP socket with
-// SO_LINGER or a file of a FUSE server among those waits for its peer. Each close has a
-// goroutine of its own, for which nobody waits. Make one by NewAside.
+// Aside closes what a stranger may make close(2) block on, for as long as the stranger likes.
+// close(2) also frees descriptors that were passed by SCM_RIGHTS and not read. A TCP socket with
+// SO_LINGER, or a file of a FUSE server, among those waits for its peer. Each close has a
+// goroutine of its own, and nothing waits for it. Make one by NewAside.
 type Aside struct {
 	held  atomic.Int32
 	freed chan struct{}
@@ -30,7 +30,7 @@ func (a *Aside) Do(do func()) {
 	}()
 }
 
-// Full tells that so much is held up that nothing more should be let in.
+// Full tells whether so many closes are held up that nothing more should be let in.
 func (a *Aside) Full() bool { return a.held.Load() >= maxAside }
 
 // Wait blocks until it is not full, or done is closed.

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openPath opens a file only to be looked at, also a socket's.
+// openPath opens a file, even a socket's, only to look at it.
 const openPath = unix.O_PATH
 
 // own sets the mode and the owner of the file that the socket was bound to.
@@ -16,7 +16,7 @@ func (b *Bound) own(w *way, mode fs.FileMode, uid, gid int) error {
 	return b.set(w, mode, uid, gid, b.isOurs)
 }
 
-// set is own for a file that is right.
+// set does what own does, to a file that right accepts.
 func (b *Bound) set(w *way, mode fs.FileMode, uid, gid int, right func(*unix.Stat_t) error) error {
 	n, err := unix.Openat(w.dir, w.name, openPath|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *Bound) set(w *way, mode fs.FileMode, uid, gid int, right func(*unix.Sta
 }
 
 // chmodPath and chownPath are for a descriptor of openPath. Before Linux 6.6 a mode can be
-// set by its name in /proc only.
+// set only by the descriptor's name in /proc.
 func chmodPath(n int, mode uint32) error {
 	if err := unix.Fchmodat(n, "", mode, unix.AT_EMPTY_PATH); err == nil {
 		return nil

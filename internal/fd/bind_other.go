@@ -10,7 +10,7 @@ import (
 )
 
 // own sets the mode and the owner of the file that the socket was bound to. A socket's file
-// cannot be opened here: it is done by its name, but not to what a symlink leads to.
+// cannot be opened here, so own uses its name. It does not follow a symlink.
 func (b *Bound) own(w *way, mode fs.FileMode, uid, gid int) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(w.dir, w.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -17,20 +17,20 @@ type Bound struct {
 	dev, ino uint64
 }
 
-// Errors of what stands at a path where a socket is to be bound.
+// Errors about what stands at a path where a socket is to be bound.
 var (
 	ErrNoSocket  = errors.New("what is there is not a socket, and is left alone")
 	ErrListening = errors.New("a process listens there already")
 )
 
 // Bind binds a unix socket that does not listen yet to a path, and gives its file a mode
-// and, if these are not -1, an owner and a group. A socket file on which nobody listens
-// is removed first, after removing was told of it; it may be nil. Other errors than the
-// system's are ErrNoSocket and ErrListening. On an error no file is left.
+// and, if these are not -1, an owner and a group. A socket file on which no process listens
+// is removed first; removing, unless it is nil, is called before that. Besides the system's
+// errors there are ErrNoSocket, ErrListening, and one if another file has taken the place. On
+// an error no file of ours is left.
 //
-// The mode is set on the socket before it has a name: by its name it could be another
-// file's that somebody has put there. What the umask takes from it is given back by
-// a descriptor.
+// The mode is set on the socket before it has a name: set by name, it could change a file that
+// another user has put there. What the umask takes from it is given back by a descriptor.
 func Bind(socket int, path string, mode fs.FileMode, uid, gid int, removing func()) (*Bound, error) {
 	w, err := find(path, false)
 	if why := (*os.PathError)(nil); errors.As(err, &why) {
@@ -61,8 +61,8 @@ func Bind(socket int, path string, mode fs.FileMode, uid, gid int, removing func
 	return b, err
 }
 
-// clear removes a socket on which nobody listens, and says no to anything else. path is the
-// one that was given: it may fit into a socket's address where that of the way does not.
+// clear removes a socket file on which no process listens. Anything else there is an error.
+// path is as it was given: it may fit into a socket's address where the absolute one does not.
 func (w *way) clear(path string, removing func()) error {
 	if !w.found {
 		return nil
@@ -90,7 +90,7 @@ func (w *way) stale(path string) error {
 	}
 }
 
-// connect tries to connect, without waiting. ECONNREFUSED alone says that nobody listens.
+// connect tries to connect, without waiting. Only ECONNREFUSED says that no process listens.
 func connect(path string) error {
 	n, err := Socket(unix.AF_UNIX, unix.SOCK_STREAM)
 	if err != nil {
@@ -103,7 +103,7 @@ func connect(path string) error {
 	return unix.Connect(n, &unix.SockaddrUnix{Name: SocketName(path)})
 }
 
-// CheckBind says what Bind would of what stands at a path. It removes nothing.
+// CheckBind returns the error that Bind would for what stands at a path. It removes nothing.
 func CheckBind(path string) error {
 	w, err := find(path, false)
 	if err != nil {
@@ -116,7 +116,7 @@ func CheckBind(path string) error {
 	return w.stale(path)
 }
 
-// RemoveDead removes a socket file on which nobody listens. Anything else is an error, and
+// RemoveDead removes a socket file on which no process listens. Anything else is an error, and
 // stays.
 func RemoveDead(path string) error {
 	w, err := find(path, false)
@@ -130,8 +130,8 @@ func RemoveDead(path string) error {
 	return w.clear(path, nil)
 }
 
-// isOurs says no to what is not the socket that was made just now. A link to
-// another one of ours has more than one name.
+// isOurs refuses a file that is not the socket that was made just now. A hard link to another
+// socket of ours has more than one name.
 func (b *Bound) isOurs(st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
 		return fmt.Errorf("somebody has put something else there as the socket was bound (mode %o, of user %d)", st.Mode, st.Uid)
@@ -140,15 +140,15 @@ func (b *Bound) isOurs(st *unix.Stat_t) error {
 	return nil
 }
 
-// Lost tells that the file is not, or not any more, at the path: somebody has removed or
-// replaced it, and nobody can connect.
+// Lost tells whether the file is not at the path any more: it was removed or replaced, and no
+// client can connect.
 func (b *Bound) Lost() bool {
 	var st unix.Stat_t
 	return unix.Lstat(b.path, &st) != nil || uint64(st.Dev) != b.dev || st.Ino != b.ino
 }
 
-// Remove removes the file, if it is still there. It must be called before the socket is
-// closed: the number of a file that nobody has open may be another's.
+// Remove removes the file, if it is still there. Call it before the socket is closed: after
+// that another file may get the inode number.
 func (b *Bound) Remove() error {
 	w, err := find(b.path, false)
 	if errors.Is(err, fs.ErrNotExist) {

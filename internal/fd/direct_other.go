@@ -4,5 +4,5 @@ package fd
 
 import "os"
 
-// buffered does nothing: nothing makes writing fail for not being aligned.
+// buffered does nothing: no write fails here because it is not aligned.
 func buffered(*os.File) bool { return false }

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// ErrNotRegular is of a FIFO, a device, a directory or the like where a file is to be.
+// ErrNotRegular says that a FIFO, a device, a directory or the like is where a file should be.
 var ErrNotRegular = errors.New("it is not a regular file")
 
-// ErrOther is of a path at which something else stands by now than was made there.
+// ErrOther says that something else stands at a path by now than what was made there.
 var ErrOther = errors.New("something else stands there by now, and is left alone")
 
 // maxPath is what fits into sockaddr_un with its final NUL.
@@ -31,8 +31,8 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// SocketName is a path as the name of a unix socket. To Go a name that begins with @ is that
-// of an abstract socket, which has no file.
+// SocketName is a path as the name of a unix socket. Go takes a name that begins with @ for an
+// abstract socket, which has no file.
 func SocketName(path string) string {
 	if strings.HasPrefix(path, "@") {
 		return "./" + path

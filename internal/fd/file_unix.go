@@ -14,17 +14,17 @@ import (
 )
 
 // OpenFile is os.OpenFile for a regular file whose path may lead through directories of
-// other users: it follows no symlink that another user could have put there, takes no
-// other user's link to a file of somebody else's, and anything else than a regular file
-// is an error. Nothing there makes it block. The error is an *os.PathError; one that
-// unwraps to a *LinkError is of a symlink.
+// other users. It follows no symlink that another user could have put there. In a directory
+// that other users may change it opens no file that has several links. Anything but a regular
+// file is an error. Nothing there makes it block. The error is an *os.PathError; if it unwraps
+// to a *LinkError, a symlink was not followed.
 func OpenFile(path string, flags int, mode os.FileMode) (*os.File, error) {
 	return openFile(path, flags, mode, isRegular)
 }
 
-// OpenLog opens a file to append to, made with mode 0644 if there is none. It may also
-// be a character device or a FIFO that somebody reads, if nobody but root and ourselves can
-// have put it there; to write to a FIFO that is full blocks.
+// OpenLog opens a file to append to, and makes it with mode 0644 if there is none. It may also
+// be a character device, or a FIFO that a process reads, if only root or we can have put it
+// there. Writing to a full FIFO blocks.
 func OpenLog(path string) (*os.File, error) {
 	return openFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644, func(w *way, st *unix.Stat_t) error {
 		switch st.Mode & unix.S_IFMT {
@@ -41,9 +41,9 @@ func OpenLog(path string) (*os.File, error) {
 	})
 }
 
-// openFile opens a file, and says no to one that is not right, which is left as it is.
+// openFile opens a file. If right refuses the file that is an error, and the file stays as it is.
 func openFile(path string, flags int, mode os.FileMode, right func(*way, *unix.Stat_t) error) (*os.File, error) {
-	const tries = 10 // as it may come and go
+	const tries = 10 // the file may come and go
 	for try := 1; ; try++ {
 		w, err := find(path, true)
 		if err != nil {
@@ -57,7 +57,7 @@ func openFile(path string, flags int, mode os.FileMode, right func(*way, *unix.S
 	}
 }
 
-// openRight opens what is there, if it is right.
+// openRight opens what is there, if right accepts it.
 func (w *way) openRight(flags int, mode os.FileMode, right func(*way, *unix.Stat_t) error) (*os.File, error) {
 	if w.found { // opening a device may have an effect
 		if err := w.check(&w.stat, right); err != nil && !w.link {
@@ -98,7 +98,7 @@ func isRegular(w *way, st *unix.Stat_t) error {
 	return nil
 }
 
-// errDirectory is ErrNotRegular in the words that the system has for it.
+// errDirectory is ErrNotRegular in the system's words.
 var errDirectory error = isDirectory{unix.EISDIR}
 
 type isDirectory struct{ error }
@@ -152,7 +152,7 @@ func (w *way) is(file os.FileInfo) bool {
 }
 
 // RemoveFile removes a file from a path. If something else stands there the error
-// unwraps to ErrOther; if nothing does there is none.
+// unwraps to ErrOther; if nothing stands there it is nil.
 func RemoveFile(path string, file os.FileInfo) error {
 	w, err := find(path, true)
 	if errors.Is(err, os.ErrNotExist) {
@@ -195,8 +195,8 @@ func RemoveRegular(path string) error {
 	return w.remove(w.name)
 }
 
-// replaceable tells that what is there is of the kind that a file may be put in the
-// place of.
+// replaceable returns an error if a file may not replace what is there: it may replace a
+// regular file and a symlink.
 func (w *way) replaceable() error {
 	if kind := w.stat.Mode & unix.S_IFMT; w.found && kind != unix.S_IFREG && kind != unix.S_IFLNK {
 		return &os.PathError{Op: "replace", Path: w.path, Err: ErrNotRegular}
@@ -205,7 +205,8 @@ func (w *way) replaceable() error {
 }
 
 // ReplaceFile puts a file with that text in the place of what stands at a path, in one
-// step. A symlink, and anything but a regular file, stays.
+// step. It replaces a symlink, not what that leads to. Anything else but a regular file is an
+// error, and stays.
 func ReplaceFile(path string, text []byte, mode os.FileMode) (os.FileInfo, error) {
 	w, err := find(path, false)
 	if err != nil {

@@ -37,7 +37,7 @@ func IsAt(path string, file os.FileInfo) bool {
 }
 
 // RemoveFile removes a file from a path. If something else stands there the error
-// unwraps to ErrOther; if nothing does there is none.
+// unwraps to ErrOther; if nothing stands there it is nil.
 func RemoveFile(path string, file os.FileInfo) error {
 	now, err := os.Lstat(path)
 	switch {

@@ -11,18 +11,18 @@ import (
 // File is what Bound knows of a socket's file, for another image of this program.
 func (b *Bound) File() (path string, dev, ino uint64) { return b.path, b.dev, b.ino }
 
-// Known is what File has told of a socket's file.
+// Known makes a Bound from what File has returned.
 func Known(path string, dev, ino uint64) *Bound { return &Bound{path, dev, ino} }
 
-// Is tells whether it is what File has told.
+// Is tells whether File returns the same.
 func (b *Bound) Is(path string, dev, ino uint64) bool { return *b == Bound{path, dev, ino} }
 
-// ErrLost tells that a socket's file is not at its path any more.
+// ErrLost says that a socket's file is not at its path any more.
 var ErrLost = errors.New("the socket's file is not there any more")
 
-// Rebound is a Bound of a file that was bound by another image of this program, with the
-// mode and, if they are not -1, the owner and the group that it is to have now. If another
-// file is there, or none, the error is ErrLost.
+// Rebound is a Bound of a file that another image of this program has bound. The file gets the
+// mode and, if they are not -1, the owner and the group. If another file is there, or none, the
+// error is ErrLost.
 func Rebound(path string, dev, ino uint64, mode fs.FileMode, uid, gid int) (*Bound, error) {
 	b := &Bound{path: path, dev: dev, ino: ino}
 	w, err := find(path, false)
@@ -51,10 +51,10 @@ func Rebound(path string, dev, ino uint64, mode fs.FileMode, uid, gid int) (*Bou
 // bound to. It takes CAP_NET_ADMIN.
 const siocUnixFile = 0x89e0
 
-// BoundFile is the device and the number of the file that a unix socket was bound to. Where
-// the kernel does not tell us, it is the one at path if that is the socket's name, and if the
-// file is a socket of ours, or of the user uid, that has no other name. The error is ErrLost
-// otherwise.
+// BoundFile is the device and the inode number of the file that a unix socket was bound to. If
+// the kernel does not tell us, it is the file at path. Then path must be the socket's name, and
+// the file must be a socket of ours, or of the user uid, that has no other name. Otherwise the
+// error is ErrLost.
 func BoundFile(n int, path string, uid int) (dev, ino uint64, err error) {
 	var st unix.Stat_t
 	if file, err := unix.IoctlRetInt(n, siocUnixFile); err == nil {

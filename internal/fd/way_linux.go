@@ -2,7 +2,7 @@ package fd
 
 import "golang.org/x/sys/unix"
 
-// openDir opens a directory that may be entered, though not be listed.
+// openDir opens a directory that we may enter, even if we may not list it.
 const openDir = unix.O_PATH
 
 // isProc tells that a directory is one of /proc.

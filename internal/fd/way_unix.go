@@ -24,7 +24,7 @@ type way struct {
 	link    bool        // what is there is a link of /proc that only the kernel can follow
 	found   bool        // something is there
 	stat    unix.Stat_t // of what is there
-	links   int         // that were followed
+	links   int         // how many symlinks were followed
 	rest    []string    // of the path, the last part first
 }
 
@@ -34,9 +34,9 @@ const maxLinks = 40
 // trusts tells that a user may do as it likes with our files: it is root, or we.
 func trusts(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
-// find goes along a path, and follows a symlink only where nobody but root and ourselves
-// can have put it: where the link, and each directory on the way to it, is root's or
-// ours. With follow it does that for the last part, too. The caller has to close the way.
+// find goes along a path. It follows a symlink only if root or we must have put it there: the
+// link, and each directory on the way to it, is root's or ours. With follow it does that for
+// the last part, too. The caller has to close the way.
 func find(path string, follow bool) (*way, error) {
 	if path == "" {
 		return nil, &os.PathError{Op: "open", Err: unix.ENOENT}
@@ -146,7 +146,7 @@ func (w *way) look() error {
 	return nil
 }
 
-// followLink goes on where the link leads that stands at name.
+// followLink goes where the symlink at name leads.
 func (w *way) followLink(last bool) error {
 	if !w.trusted || !trusts(w.stat.Uid) {
 		return &LinkError{int(w.stat.Uid)}
@@ -189,7 +189,7 @@ func (w *way) open(flags int, mode uint32) (*os.File, error) {
 		flags |= unix.O_NOFOLLOW
 	}
 	if w.found {
-		flags &^= unix.O_CREAT // the system may refuse that for a file of another user's
+		flags &^= unix.O_CREAT // the system may refuse that for another user's file
 	}
 	n, err := unix.Openat(w.dir, w.name, flags, mode)
 	if err != nil {

@@ -11,16 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteAll writes all of text to w. O_NONBLOCK is a flag of the open file, which a
-// process may set that shares it, as node does with its stderr: then w is waited for
-// whenever it is full, as if it blocked. So is O_DIRECT, by which a file takes no line: that
-// is taken away again.
+// WriteAll writes all of text to w. A process that shares the open file may change its flags.
+// If it sets O_NONBLOCK, as node does on its stderr, WriteAll waits whenever w is full, as if it
+// blocked. If it sets O_DIRECT, with which a file takes no single line, WriteAll clears it again.
 func WriteAll(w io.Writer, text string) error {
 	_, err := WriteMost(w, text)
 	return err
 }
 
-// WriteMost is WriteAll that returns how many bytes were written, fewer than all with an error.
+// WriteMost is WriteAll, and returns how many bytes were written: after an error fewer than all.
 func WriteMost(w io.Writer, text string) (written int, err error) {
 	for all := len(text); ; {
 		n, err := io.WriteString(w, text)

@@ -8,5 +8,5 @@ func WriteAll(w io.Writer, text string) error {
 	return err
 }
 
-// WriteMost is WriteAll that returns how many bytes were written, fewer than all with an error.
+// WriteMost is WriteAll, and returns how many bytes were written: after an error fewer than all.
 func WriteMost(w io.Writer, text string) (written int, err error) { return io.WriteString(w, text) }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// apart tells that the program runs as another user, which is to get nothing by which it
-// could do what we may: not our session, nor our terminal, into which it could type.
+// apart tells whether the program runs as another user. It must then get nothing through which
+// it could use our rights: not our session, and not our terminal, into which it could type.
 func (c *Command) apart() bool {
 	if c.Credential == nil {
 		return false
@@ -20,9 +20,9 @@ func (c *Command) apart() bool {
 	return user
 }
 
-// withoutTerminal are the program's descriptors. Where it is apart /dev/null is in the place of
-// a terminal as stdin, and the others can be written to only: from each of them all could be read that
-// is typed there. close is for when they were handed over.
+// withoutTerminal are the program's descriptors. If it is apart, /dev/null replaces a terminal as
+// stdin, and a terminal as stdout or stderr can only be written to: otherwise the program could
+// read from it all that is typed there. Call close when the descriptors were handed over.
 func (c *Command) withoutTerminal() (table []int, close func(), err error) {
 	table = slices.Clone(c.Files)
 	var own []int
@@ -44,7 +44,7 @@ func (c *Command) withoutTerminal() (table []int, close func(), err error) {
 		}
 		n, err := unix.Open(path, how|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 		if err != nil && i > 0 {
-			continue // it is of a container's host, say: all that there is to write to
+			continue // a terminal of a container's host, say: there is nothing else to write to
 		}
 		if err != nil {
 			close()

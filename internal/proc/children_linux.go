@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nextEnded is the pid of a child that has ended, and does not wait for it; 0 if no
-// child has ended.
+// nextEnded is the pid of a child that has ended; 0 if none has. It does not wait for the
+// child.
 func nextEnded() (pid int, err error) { return ended(unix.P_ALL, 0) }
 
-// ended is the same of those children that waitid(2) is asked for.
+// ended is the same for the children that which and id select (waitid(2)).
 func ended(which, id int) (pid int, err error) {
 	var info struct { // siginfo_t as waitid(2) fills it in
 		signo, errno, code int32

@@ -30,7 +30,7 @@ func (r *registry) start(path string, args []string, attr *syscall.ProcAttr) (in
 	return pid, err
 }
 
-// adopt has a child that was started by the last image left to Wait.
+// adopt leaves a child that the last image has started to Wait.
 func (r *registry) adopt(pid int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 )
 
 // CPUTime is the CPU time that a process has used, all its threads together; not ok if it is
-// gone. The clock of a process is asked (clock_getcpuclockid(3)): that takes a microsecond,
-// and /proc/PID/stat forty.
+// gone. It reads the clock of the process (clock_getcpuclockid(3)), which takes 1 microsecond:
+// /proc/PID/stat takes 40.
 func CPUTime(pid int) (used time.Duration, ok bool) {
 	const scheduled = 2 // CPUCLOCK_SCHED
 	if pid <= 0 || pid > maxPid {

@@ -161,7 +161,7 @@ func (c *Credential) Check() error {
 	}
 }
 
-// differs tells which of our IDs are others, which takes privileges to change.
+// differs tells which of our IDs differ from these: to change them takes privileges.
 func (c *Credential) differs() (user, groups bool) {
 	user, group := otherIDs(c.UID, c.GID)
 	return user, group || !c.hasGroups()

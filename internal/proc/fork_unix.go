@@ -39,11 +39,10 @@ func onForker(do func()) {
 	<-done
 }
 
-// ForkOnMain runs a program, and has children started by the thread that it is called by.
-// That is to be the main one: after an exec the children of the image before are the main
-// thread's, and the kernel ends those with DieWithParent when another thread executes the
-// next image. The main goroutine has to be locked to the main thread in an init function
-// (runtime.LockOSThread).
+// ForkOnMain calls run, and starts children on the thread that has called ForkOnMain. This must
+// be the main thread: after an exec the children of the last image are the main thread's, and
+// the kernel ends those with DieWithParent if another thread executes the next image. Lock the
+// main goroutine to the main thread in an init function (runtime.LockOSThread).
 func ForkOnMain(run func() int) int {
 	forker.once.Do(func() { forker.work = make(chan func()) })
 	code := make(chan int)

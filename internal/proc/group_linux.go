@@ -21,9 +21,9 @@ type Leftovers struct {
 // moment is how long the rest of a group has to follow its leader.
 const moment = 100 * time.Millisecond
 
-// Leftovers are the processes of the group that this one has led which are there a
-// moment after it has ended; nil if there are none. It blocks for that moment, unless none
-// is there, and has to be called after Wait.
+// Leftovers are the processes that are left in the group of this leader a moment after it has
+// ended; nil if there are none. It blocks for that moment, unless none is left. Call it after
+// Wait.
 func (p *Process) Leftovers() *Leftovers {
 	if !p.group || errors.Is(syscall.Kill(-p.pid, 0), syscall.ESRCH) {
 		return nil
@@ -45,8 +45,8 @@ func (l *Leftovers) Signal(sig os.Signal) error {
 	if !ok {
 		return fmt.Errorf("signal %v is not known to this system", sig)
 	}
-	// The leader's pid is nobody's as long as there is a group of that number. If it is
-	// somebody's, the group was empty meanwhile, and this may be another one.
+	// No process gets the leader's pid while there is a group of that number. If a process has
+	// it, the group was empty meanwhile, and this may be another group.
 	if !errors.Is(syscall.Kill(l.group, 0), syscall.ESRCH) {
 		return nil
 	}
@@ -75,7 +75,7 @@ func (l *Leftovers) wait(until time.Time) {
 	}
 }
 
-// awaitOther blocks until a process has ended that is not our child, or the time has come.
+// awaitOther blocks until a process that is not our child has ended, or until the time comes.
 func awaitOther(pid int, until time.Time) {
 	handle, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {

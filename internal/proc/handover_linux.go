@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hand is the child as it is. HoldWaits has to come before.
+// Hand is the child as it is now. Call HoldWaits first.
 func (p *Process) Hand() Handed {
 	h := Handed{Pid: p.pid, Group: p.group}
 	if p.waited {
@@ -32,8 +32,8 @@ func Adopt(h Handed) *Process {
 	return p
 }
 
-// AdoptLeftovers is what a child has left behind that was waited for by the last image, and led
-// a process group; pids are as that has found them.
+// AdoptLeftovers is what the leader of a process group has left behind. The last image has
+// waited for the leader, and has found pids.
 func AdoptLeftovers(leader int, pids []int) *Leftovers { return &Leftovers{leader, pids} }
 
 // holdTime is how long HoldWaits waits for a wait4(2) under way, which does not block

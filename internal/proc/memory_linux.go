@@ -32,7 +32,7 @@ func treeMemory(pid int) (total int64) {
 	return total
 }
 
-// Tree yields a process and its descendants, who may come and go meanwhile.
+// Tree yields a process and its descendants, which may come and go meanwhile.
 func Tree(pid int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		tree := []int{pid}

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Orphans are the processes that come to this one as their parents end: to PID 1, and to any other
-// process only if it asks for that. To a nil Orphans none come.
+// Orphans are the processes that this one adopts when their parents end. PID 1 adopts them, and
+// another process only if it asks for that. A nil Orphans has none.
 type Orphans struct {
 	spare []int
 	stop  func()
 }
 
-// AdoptOrphans waits for the orphans that come to this process until Stop is called. subreaper
-// has it ask for them. Children in spare are none.
+// AdoptOrphans reaps the orphans that this process adopts, until Stop is called. With subreaper
+// it asks for them. Children in spare are no orphans. It does not block.
 func AdoptOrphans(subreaper bool, spare []int) (*Orphans, error) {
 	stop, err := adoptOrphans(subreaper)
 	if err != nil {
@@ -30,15 +30,15 @@ func (o *Orphans) Spare() []int {
 	return o.spare
 }
 
-// Stop waits for no more of them.
+// Stop ends what AdoptOrphans began: no more orphans are reaped.
 func (o *Orphans) Stop() error {
 	o.stop()
 	return nil
 }
 
 // End sends TERM to the orphans, and to what they leave behind in turn, and KILL to those that
-// are still there after limit. It blocks until none is there, but for limit and a second at
-// most. tell is called with those that were sent a signal.
+// are still there after limit. It blocks until none is left, for limit plus one second at most.
+// tell is called with those that were sent a signal.
 func (o *Orphans) End(limit time.Duration, tell func(pids []int, sig os.Signal)) {
 	if o != nil {
 		endOrphans(o.spare, limit, tell)

@@ -9,15 +9,15 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
-// Strangers are the children of this process that run and that Start has not started. As PID 1
-// and as a subreaper these are orphans, except those that were there before.
+// Strangers are the running children of this process that Start has not started. If this process
+// is PID 1 or a subreaper these are orphans, except those that were there before.
 func Strangers() []int {
 	children.mu.Lock()
 	defer children.mu.Unlock()
 	return children.strangers()
 }
 
-// strangers needs the lock, under which none of them is waited for: their pids stay theirs.
+// strangers needs the lock: while it is held none of them is reaped, so their pids stay theirs.
 func (r *registry) strangers() (pids []int) {
 	for _, pid := range sons(os.Getpid()) {
 		stat, err := fd.ReadStat(pid)
@@ -28,8 +28,8 @@ func (r *registry) strangers() (pids []int) {
 	return pids
 }
 
-// signalStrangers signals those that are not among the others, and returns all strangers but
-// those to spare, and which were signalled.
+// signalStrangers signals the strangers that are neither in spare nor in others. left are all
+// strangers that are not in spare, and signalled those that were signalled now.
 func (r *registry) signalStrangers(sig syscall.Signal, spare, others []int) (left, signalled []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

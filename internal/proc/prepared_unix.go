@@ -41,7 +41,8 @@ func checkTrampoline() error {
 	return nil
 }
 
-// privileged is trampoline.Privileged, which is asked until it knows: that cannot change.
+// privileged is trampoline.Privileged. The answer cannot change and is kept; after an error the
+// next call asks again.
 func privileged() (bool, error) {
 	privilege.mu.Lock()
 	defer privilege.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 // Command is a program to start.
 type Command struct {
 	Args  []string // the program, looked up in the PATH of Env, and its arguments
-	Path  string   // of the executable, whatever Args begin with; "": it is what they begin with
+	Path  string   // of the executable, looked up in place of Args[0]; "": it is Args[0]
 	Env   []string
 	Dir   string // its working directory; "" is ours
 	Files []int  // Files[n] is our descriptor for its n; -1: it has no n. It gets no others
@@ -30,7 +30,7 @@ type Command struct {
 	PidVariables []string // set to its own pid, whatever Env has
 	Umask        *int     // 0 to 0777; nil: ours
 	Nice         int      // added to our niceness, -20 to 19
-	// Credential is the user that it runs, and enters Dir, as; nil: ours. Another user's
+	// Credential is the user as which it enters Dir and runs; nil: ours. Another user's
 	// program gets a session and a session keyring of its own, no capabilities to pass on,
 	// and no terminal that it could read from.
 	Credential *Credential
@@ -97,7 +97,7 @@ func (c *Command) check() (paths []string, err error) {
 	return nil, fmt.Errorf("program %q: not found in PATH=%s%s", name, search, holdsArguments(name, fs.ErrNotExist))
 }
 
-// holdsArguments explains that a program with a blank in its name is not there.
+// holdsArguments is a hint for a program that is not found and has a blank in its name.
 func holdsArguments(name string, err error) string {
 	if errors.Is(err, fs.ErrNotExist) && strings.Contains(name, " ") {
 		return "; its arguments are no part of its name, and have to be given apart from it"

@@ -16,7 +16,7 @@ import (
 type Process struct {
 	pid   int
 	pidfd *pidfd // nil where the system has none
-	group bool   // it leads one of its own
+	group bool   // it leads a process group of its own
 
 	waited bool // guarded by children.waits
 	status int  // raw
@@ -32,7 +32,7 @@ type Process struct {
 func Start(c Command) (*Process, error) { return StartContext(context.Background(), c) }
 
 // StartContext is Start within the time that ctx gives. A process that needs preparation
-// and is not yet the program when ctx ends is killed; the error is the cause of that.
+// and is not yet the program when ctx ends is killed; the error wraps the cause of that.
 func StartContext(ctx context.Context, c Command) (*Process, error) {
 	paths, err := c.check()
 	if err != nil {
@@ -111,8 +111,8 @@ func (p *Process) SignalGroup(sig os.Signal) error {
 // not block.
 func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }
 
-// Then has Wait call do before it returns. It comes before Wait. What the last image has
-// started knows nothing of it.
+// Then has Wait call do before it returns. Call it before Wait. The next image does not know
+// of do.
 func (p *Process) Then(do func()) { p.then = do }
 
 // Wait blocks until the process has ended, and returns its raw wait status (wait(2)). It

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resources are the names that prlimit(1) has for them.
+// resources are the kernel's resources, by the names of prlimit(1).
 var resources = map[string]int{
 	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
 	"fsize": unix.RLIMIT_FSIZE, "locks": unix.RLIMIT_LOCKS, "memlock": unix.RLIMIT_MEMLOCK,
