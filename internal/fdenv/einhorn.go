@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// The variables of einhorn (its lib/einhorn/command.rb and README). EINHORN_FDS is
-// socketmaster's, too, and of einhorn's first releases only.
+// The variables of einhorn (its lib/einhorn/command.rb and README). Only einhorn's first
+// releases have EINHORN_FDS; socketmaster has it, too.
 const (
 	einhornPrefix     = "EINHORN_"
 	einhornFDs        = einhornPrefix + "FDS="
@@ -36,7 +36,7 @@ var einhorn = Export{Name: "einhorn", prefixes: []string{einhornPrefix}, check: 
 	return told
 }}
 
-// EinhornAck tells a worker where to acknowledge as with einhorn. It names the master, as
+// EinhornAck tells a worker where to acknowledge as with einhorn. It names the master, because
 // einhorn's library for Ruby acknowledges only to its parent (lib/einhorn/worker.rb).
 func EinhornAck(master int, controlSocket string) []string {
 	return []string{einhornMaster + strconv.Itoa(master), einhornSocket + controlSocket}

@@ -28,7 +28,7 @@ type Worker struct {
 	Slot    int    // the worker's, from 0
 }
 
-// labels is our own variable: LABEL=FD joined by semicolons, of the sockets that have one.
+// labels is our own variable: LABEL=FD joined by semicolons, of the sockets that have a label.
 const labels = "SERVER_STARTER_LABELS"
 
 // ServerStarter is the variables of Server::Starter (its documentation, "ENVIRONMENT
@@ -64,8 +64,8 @@ func join(sockets []Socket, separator string, call func(Socket) string) string {
 	return strings.Join(words, separator)
 }
 
-// Probe tells a command that probes a worker of its connections to it, in the form of
-// SERVER_STARTER_PORT.
+// Probe tells a command that probes a worker which connections to that worker it has, in the
+// form of SERVER_STARTER_PORT.
 func Probe(connections []Socket) string {
 	return "SERVER_STARTER_PROBE=" + join(connections, ";", named)
 }

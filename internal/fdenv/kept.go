@@ -11,8 +11,8 @@ const KeptPrefix = "start_server/"
 
 func (p Passed) kept() bool { return strings.HasPrefix(p.Name, KeptPrefix) }
 
-// Kept are the sockets in the descriptor store that were passed to the process pid. What is
-// wrong with the variables is of no interest: nothing is kept then.
+// Kept are the sockets of the descriptor store that were passed to the process pid: none if
+// something is wrong with the variables.
 func Kept(getenv func(string) string, pid int) []Passed {
 	all, _ := passed(getenv, pid)
 	return slices.DeleteFunc(all, func(p Passed) bool { return !p.kept() })

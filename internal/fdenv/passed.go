@@ -23,9 +23,9 @@ const maxPassed = 1 << 20
 const firstPassed = 3
 
 // TakePassed finds the sockets that are passed to process pid, in their order, by the
-// variables of sd_listen_fds_with_names(3). With "*" in names it returns all, otherwise
-// those of these names; those that are Kept are not among them. The error lists every name
-// that no socket has.
+// variables of sd_listen_fds_with_names(3). With "*" in names it returns all, otherwise those
+// that have one of the names. Those that are Kept are not among them. The error lists every
+// name that no socket has.
 func TakePassed(getenv func(string) string, pid int, names []string) ([]Passed, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -80,9 +80,9 @@ func passed(getenv func(string) string, pid int) ([]Passed, error) {
 	return found, nil
 }
 
-// Untaken are the sockets that are passed to the process pid by LISTEN_FDS, without
-// those at the descriptors taken, and those that are Kept. What is wrong with the variables is of no interest
-// to a process that asks for none.
+// Untaken are the sockets that LISTEN_FDS passes to the process pid, without those at the
+// descriptors in taken and those that are Kept. It returns none if something is wrong with the
+// variables: that does not concern a process that asks for no sockets.
 func Untaken(getenv func(string) string, pid int, taken []int) []Passed {
 	all, err := passed(getenv, pid)
 	if err != nil {
@@ -91,7 +91,7 @@ func Untaken(getenv func(string) string, pid int, taken []int) []Passed {
 	return slices.DeleteFunc(all, func(p Passed) bool { return p.kept() || slices.Contains(taken, p.FD) })
 }
 
-// fewPassed are so many sockets that Describe names.
+// fewPassed is how many sockets Describe names at most.
 const fewPassed = 8
 
 // Describe names passed sockets for people, each by its descriptor and name.

@@ -8,18 +8,18 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Any worker of our user, and with that any hole in one, can send us signals without end.
-// Each costs a line of the log and work in the loop.
+// Any worker of our user, and so anyone who has broken into one, can send us signals without
+// end. Each costs a line of the log and work in the loop.
 const (
-	signalsAtOnce = 20          // of a kind that are acted on within floodTime
-	floodTime     = time.Second // then the others count as one
+	signalsAtOnce = 20          // how many of a kind are acted on within floodTime
+	floodTime     = time.Second // when it is over the others are acted on as one
 )
 
 // flood counts the signals of one kind.
 type flood struct {
-	began   time.Time // of the time in which they are counted
+	began   time.Time // when the counting began
 	count   int
-	skipped int // not acted on yet; the last one is, when the time is over
+	skipped int // not acted on yet; when floodTime is over they are acted on as one
 }
 
 // add tells whether a signal that has come now is to be acted on.
@@ -35,9 +35,9 @@ func (f *flood) add(now time.Time) bool {
 	return true
 }
 
-// act acts on signals until the channel is closed: at once, or if more of a kind come
-// than can be meant, once for all of them when floodTime is over. So the last one is always
-// acted on. When ctx ends it returns those that were not.
+// act acts on signals until the channel is closed. It acts on a signal at once. If more than
+// signalsAtOnce of a kind come, it acts on the rest once, when floodTime is over. So the last
+// one is always acted on. When ctx ends it returns the signals that were not acted on.
 func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format string, args ...any)) (left []os.Signal) {
 	floods := map[os.Signal]*flood{}
 	for sig := range t {

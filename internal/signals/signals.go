@@ -20,18 +20,18 @@ type Table map[os.Signal]Request
 type Caught struct {
 	table   Table
 	log     func(format string, args ...any)
-	raw     chan os.Signal // as they come; nil is for reached
-	reached chan struct{}  // what has come before a nil is in caught
+	raw     chan os.Signal // signals as they come; nil asks for reached
+	reached chan struct{}  // the answer to a nil: what came before it is in caught
 	caught  chan os.Signal
 	pipes   chan os.Signal
 	ended   atomic.Bool // see Ended
 	done    context.CancelFunc
-	left    chan []os.Signal // has those not acted on, when done was called
+	left    chan []os.Signal // gets those that were not acted on, after done was called
 }
 
 // Catch acts on the signals of the table, from one goroutine, until Stop is called. PIPE is
-// caught and nothing done: a terminal that is gone must not end us. Children start with its
-// default action, as a shell would start them: an ignored signal they would inherit.
+// caught, and nothing is done: a terminal that is gone must not end us. It is not ignored,
+// because children would inherit that: they start with its default action, as from a shell.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
 	c := &Caught{
 		table: t, log: log, raw: make(chan os.Signal, atOnce), reached: make(chan struct{}),
@@ -46,7 +46,7 @@ func (t Table) Catch(log func(format string, args ...any)) *Caught {
 // atOnce is how many signals may wait.
 const atOnce = 256
 
-// pass passes signals on, and never waits for what comes of one.
+// pass passes signals on, and never waits until one is acted on.
 func (c *Caught) pass() {
 	for sig := range c.raw {
 		if sig == nil {
@@ -68,10 +68,10 @@ func (c *Caught) catch() {
 	go func() { left <- c.table.act(ctx, c.caught, c.log) }()
 }
 
-// Pause catches no more signals, which have their default action then unless they are ignored,
-// and returns those that have come and were not acted on; Ended knows of them. Requests under
-// way have to return when their context ends: Pause blocks until they have. Again has to
-// follow, or Stop.
+// Pause stops catching signals: they then have their default action, unless they are ignored. It
+// returns those that have come and were not acted on; Ended knows of them. Requests under way
+// have to return when their context ends: Pause blocks until they have. Call Again or Stop
+// afterwards.
 func (c *Caught) Pause() []os.Signal {
 	signal.Stop(c.raw) // what was caught is in there when it returns
 	c.raw <- nil
@@ -88,7 +88,7 @@ func (c *Caught) Again(left []os.Signal) {
 	}
 }
 
-// Add is for a signal that somebody else has caught. One that is not in the table is dropped.
+// Add is for a signal that was caught elsewhere. One that is not in the table is dropped.
 func (c *Caught) Add(sig os.Signal) {
 	if c.table[sig] == nil {
 		return
@@ -99,7 +99,7 @@ func (c *Caught) Add(sig os.Signal) {
 	}
 	select {
 	case c.caught <- sig:
-	default: // as many are acted on
+	default: // enough of them wait to be acted on
 	}
 }
 
@@ -110,7 +110,7 @@ func (c *Caught) Forget() { c.ended.Store(false) }
 // acted on.
 func (c *Caught) Ended() bool { return c.ended.Load() }
 
-// Stop has no signal acted on any more.
+// Stop stops acting on signals.
 func (c *Caught) Stop() {
 	signal.Stop(c.raw)
 	signal.Stop(c.pipes)

@@ -16,10 +16,10 @@ const (
 
 func noNewPrivs() error { return prctl(prSetNoNewPrivs, 1) }
 
-// newKeyring gives the calling thread a session keyring of its own, and so the program: by
-// ours it could read what root keeps there. It is made before the user changes, whose
-// quota may be used up. Where there are no keys, or a filter keeps them from us, the program
-// cannot use them either.
+// newKeyring gives the calling thread, and so the program, a session keyring of its own:
+// through ours it could read what root keeps there. It is made before the user changes, because
+// that user's quota may be used up. If the kernel has no keys, or a filter denies them to us,
+// the program cannot use them either.
 func newKeyring() error {
 	_, _, errno := syscall.RawSyscall(syscall.SYS_KEYCTL, keyctlJoinSessionKeyring, 0, 0)
 	if errno != 0 && errno != syscall.ENOSYS && errno != syscall.EPERM {
@@ -28,8 +28,8 @@ func newKeyring() error {
 	return nil
 }
 
-// dropCapabilities drops all of the calling thread, the inheritable ones too: by those a program
-// whose file has them as inheritable would get them again.
+// dropCapabilities drops all capabilities of the calling thread. The inheritable ones are among
+// them: a program whose file has these as inheritable, too, would get them again.
 func dropCapabilities() error {
 	header := struct {
 		version uint32
@@ -61,8 +61,8 @@ func raise(limits []Limit) error {
 	return nil
 }
 
-// limit sets all limits. By syscall.Setrlimit, as syscall.Exec restores RLIMIT_NOFILE
-// otherwise, which Go has raised.
+// limit sets all limits. It uses syscall.Setrlimit: otherwise syscall.Exec restores
+// RLIMIT_NOFILE, which Go has raised.
 func limit(limits []Limit) error {
 	if slices.ContainsFunc(limits, func(l Limit) bool { return l.Resource == syscall.RLIMIT_AS || l.Resource == syscall.RLIMIT_DATA }) {
 		spareMemory()
@@ -75,12 +75,12 @@ func limit(limits []Limit) error {
 	return nil
 }
 
-// spare is more memory than there is to allocate from the limits to the exec.
+// spare is more memory than is allocated after the limits are set and before the exec.
 const spare = 8 << 20
 
-// spareMemory has the runtime keep some memory that it has mapped. Go reserves more address
-// space than a program may be meant to have: when that is limited nothing more can be mapped,
-// and the runtime would end this process when any of its threads needs some.
+// spareMemory has the runtime map some memory and keep it. Go reserves more address space than
+// the program's limit may allow. Once the limit is set nothing more can be mapped, and the
+// runtime would end this process as soon as a thread needs memory.
 func spareMemory() {
 	debug.SetGCPercent(-1)
 	room := make([]byte, spare)

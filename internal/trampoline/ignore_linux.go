@@ -29,7 +29,7 @@ func Ignore(signals ...syscall.Signal) (restore func()) {
 	}
 }
 
-// Heed gives those of the signals their default action that are ignored.
+// Heed gives those of the signals that are ignored their default action.
 func Heed(signals []syscall.Signal) {
 	for _, sig := range signals {
 		var standard sigaction

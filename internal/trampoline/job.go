@@ -51,8 +51,8 @@ type Limit struct {
 	Soft, Hard uint64
 }
 
-// Signals is how a program finds signals treated when it is executed. Go's runtime has
-// changed that in this process.
+// Signals is which signals a program finds ignored and blocked when it is executed. Go's
+// runtime has changed that in this process.
 type Signals struct {
 	Ignored []int
 	Blocked []uint64 // the words of the kernel's signal set; nil: it stays

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Privileged tells whether our executable's file gives us more rights than the user has
-// that runs it, by a set-user-ID or set-group-ID bit. Any user may give such a program
-// instructions, so it takes none.
+// Privileged tells whether our executable's file gives us more rights than the user that runs
+// it has, by a set-user-ID or set-group-ID bit. Any user may give such a program instructions,
+// so it takes none.
 func Privileged() (bool, error) {
 	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid(), nil
 }
@@ -42,7 +42,7 @@ func setUID(uid int) error { return syscall.Setreuid(uid, uid) }
 
 const lastSig = 31
 
-// Hold returns the signals that a program would find ignored that is started directly.
+// Hold returns the signals that a program that is started directly would find ignored.
 // It blocks none here: Go's runtime takes a signal that comes before the program runs.
 func Hold() (had Signals, release func()) {
 	for sig := 1; sig <= lastSig; sig++ {
@@ -53,8 +53,8 @@ func Hold() (had Signals, release func()) {
 	return had, func() {}
 }
 
-// ignore has the signals ignored that the program is to find ignored. exec gives all
-// others their default action.
+// ignore ignores the signals that the program must find ignored. exec gives all others their
+// default action.
 func (s Signals) ignore() {
 	for _, sig := range s.Ignored {
 		signal.Ignore(syscall.Signal(sig))

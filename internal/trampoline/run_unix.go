@@ -129,7 +129,7 @@ func readFull(fd, length int) ([]byte, error) {
 	return b, nil
 }
 
-// prepare does all but the exec. The same thread must then call exec, as niceness and the
+// prepare does all but the exec. The same thread must then call exec, because niceness and the
 // parent death signal are a thread's.
 func (j *Job) prepare() (Step, error) {
 	j.Signals.ignore()

@@ -46,8 +46,8 @@ func (a *sigaction) handler() *uintptr {
 // release is called. A process that the thread forks meanwhile starts with them blocked:
 // they wait until the program runs. Otherwise Go's runtime in the trampoline would take
 // USR1, for one, and drop it. The signals that end a Go program by default are unblocked
-// by that runtime at once, and they do end the trampoline. had is what a program would
-// inherit that is started directly.
+// by that runtime at once, and they do end the trampoline. had is what a program that is
+// started directly would inherit.
 func Hold() (had Signals, release func()) {
 	for sig := 1; sig <= lastSig; sig++ {
 		var a sigaction
@@ -60,7 +60,7 @@ func Hold() (had Signals, release func()) {
 	for i := range all {
 		all[i] = ^uintptr(0)
 	}
-	// Go never blocks these: by them it finds faults and stops threads.
+	// Go never blocks these: it uses them to find faults and to stop threads.
 	for _, sig := range []syscall.Signal{syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV,
 		syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF, 32, 33, 34} {
 		all[uintptr(sig-1)/wordBits] &^= 1 << (uintptr(sig-1) % wordBits)
@@ -78,8 +78,8 @@ func setMask(set, old *sigset) {
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), set.size(), 0, 0)
 }
 
-// ignore has the signals ignored that the program is to find ignored. All others get
-// their default action.
+// ignore ignores the signals that the program must find ignored. All others get their
+// default action.
 func (s Signals) ignore() {
 	var actions [lastSig + 1]sigaction
 	for _, sig := range s.Ignored {

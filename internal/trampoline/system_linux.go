@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Constants of getauxval(3) and prctl(2). golang.org/x/sys/unix has them too, but to
-// import it would have our init function run after many others.
+// Constants of getauxval(3) and prctl(2). golang.org/x/sys/unix has them too, but with that
+// import our init function would run after many others.
 const (
 	atSecure            = 23
 	prSetPdeathsig      = 1
@@ -16,10 +16,10 @@ const (
 	auxiliaryVectorFile = "/proc/self/auxv"
 )
 
-// Privileged tells whether our executable's file gives us more rights than the user has
-// that runs it, by a set-user-ID bit or capabilities. Any user may give such a program
-// instructions, so it takes none. The error says that the auxiliary vector cannot be
-// read, for lack of a descriptor for one.
+// Privileged tells whether our executable's file gives us more rights than the user that runs
+// it has, by a set-user-ID bit or capabilities. Any user may give such a program instructions,
+// so it takes none. The error says that the auxiliary vector cannot be read, for example
+// because no descriptor is left.
 func Privileged() (bool, error) {
 	fd, err := syscall.Open(auxiliaryVectorFile, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
