@@ -44,7 +44,7 @@ func TestBoundSocketHasItsModeWhateverTheUmask(t *testing.T) {
 	}
 }
 
-// Whoever may write to the directory swaps a symlink in, as often as it can.
+// A process that may write to the directory swaps a symlink in, as often as it can.
 func TestModeIsNeverAnotherFiles(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Dir(t)
@@ -102,7 +102,8 @@ func TestDeadSocketIsRemovedAndALiveOneIsNot(t *testing.T) {
 	assert.FileExists(t, path)
 }
 
-// Server::Starter makes a file of such a name. To Go it is an abstract socket, without one.
+// Server::Starter makes a file of such a name. Go would take it for an abstract socket, which
+// has no file.
 func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
 	t.Chdir(testkit.Dir(t))
 	n, b, err := bound(t, "@s", 0o600)
@@ -119,7 +120,7 @@ func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
 	assert.Error(t, CheckPath("@"+strings.Repeat("x", maxPath()-1)), "it is ./@...")
 }
 
-// A path from here fits into a socket's address where the one from the root does not.
+// A relative path may fit into a socket's address where the absolute one does not.
 func TestDeadSocketIsReplacedWhereTheWayIsLong(t *testing.T) {
 	dir := filepath.Join(testkit.Dir(t), strings.Repeat("d", maxPath()))
 	require.NoError(t, os.Mkdir(dir, 0o700))

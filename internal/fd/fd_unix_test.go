@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isOurs checks that a descriptor is for no child, and blocks.
+// isOurs checks that a descriptor is close-on-exec, and blocks.
 func isOurs(t *testing.T, n int) {
 	t.Helper()
 	t.Cleanup(func() { unix.Close(n) })

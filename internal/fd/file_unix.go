@@ -135,7 +135,7 @@ func Owner(info os.FileInfo) (uid int, trusted bool) {
 	return int(st.Uid), trusts(st.Uid)
 }
 
-// IsAt tells that a file stands at a path.
+// IsAt tells whether a file stands at a path.
 func IsAt(path string, file os.FileInfo) bool {
 	w, err := find(path, true)
 	if err != nil {
@@ -145,7 +145,7 @@ func IsAt(path string, file os.FileInfo) bool {
 	return w.is(file)
 }
 
-// is tells that a file is what is there.
+// is tells whether a file is what is there.
 func (w *way) is(file os.FileInfo) bool {
 	st, ok := file.Sys().(*syscall.Stat_t)
 	return ok && w.found && uint64(st.Dev) == uint64(w.stat.Dev) && st.Ino == w.stat.Ino && st.Mode&unix.S_IFMT == w.stat.Mode&unix.S_IFMT

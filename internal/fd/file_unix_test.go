@@ -92,7 +92,7 @@ func TestLinksOfOthersAreNotFollowed(t *testing.T) {
 	require.NoError(t, os.Lchown(filepath.Join(dir, "link"), nobody, nobody))
 	_, err := OpenFile(filepath.Join(dir, "link"), os.O_RDONLY, 0)
 	assert.ErrorContains(t, err, "a symlink on the way is user 65534's")
-	// By a link of ours into their directory, and from there on.
+	// A link of ours leads into their directory, and a link there leads on.
 	require.NoError(t, os.Symlink("theirs/file", filepath.Join(dir, "on")))
 	_, err = OpenFile(filepath.Join(dir, "on"), os.O_RDONLY, 0)
 	assert.ErrorContains(t, err, "is not followed")

@@ -30,7 +30,7 @@ func OpenIn(dir *os.File, name string) (*os.File, error) {
 // Owner is not known.
 func Owner(os.FileInfo) (uid int, trusted bool) { return -1, true }
 
-// IsAt tells that a file stands at a path.
+// IsAt tells whether a file stands at a path.
 func IsAt(path string, file os.FileInfo) bool {
 	now, err := os.Stat(path)
 	return err == nil && os.SameFile(now, file)

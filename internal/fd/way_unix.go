@@ -31,7 +31,7 @@ type way struct {
 // maxLinks is how many symlinks the kernel follows.
 const maxLinks = 40
 
-// trusts tells that a user may do as it likes with our files: it is root, or we.
+// trusts tells whether a user may do as it likes with our files: it is root, or we.
 func trusts(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
 // find goes along a path. It follows a symlink only if root or we must have put it there: the

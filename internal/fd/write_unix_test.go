@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file that blocks when Go opens it, and no longer when it is full.
+// The file blocks when Go opens it, and does not block any more when it is full.
 func TestWriteAllWaitsForAFileThatAnotherHasMadeNonblocking(t *testing.T) {
 	t.Parallel()
 	r, w, err := Pipe()

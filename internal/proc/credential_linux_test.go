@@ -78,8 +78,8 @@ func TestUserThatDiesWithTheParentIsToldToo(t *testing.T) {
 	assert.Equal(t, strconv.Itoa(int(syscall.SIGTERM)), out)
 }
 
-// switchUser says what becomes of a command for user nobody, and of one for
-// who it is itself.
+// switchUser says what becomes of a command for user nobody, for its own user in other groups,
+// and for its own user.
 func switchUser() {
 	nobody := &Credential{UID: 65534, GID: 65534, Groups: []int{65534}, who: "user nobody"}
 	groups, _ := syscall.Getgroups()
@@ -107,8 +107,8 @@ func TestWithoutRootThereIsNoSwitching(t *testing.T) {
 		"12345", strings.Split(out, "\nCap")[0])
 }
 
-// Ambient capabilities, as a service manager gives them, are enough to switch,
-// and end with that.
+// Ambient capabilities, as a service manager gives them, are enough to switch, and are dropped
+// by that.
 func TestCapabilitiesToSwitchAreNotHandedOn(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -134,8 +134,8 @@ func TestCapabilitiesToSwitchAreNotHandedOn(t *testing.T) {
 	}
 }
 
-// Who may run a program that has more rights than he has must not be able to
-// have it execute another one by this way.
+// A user may run a program that has more rights than that user. The program must not execute
+// another one for the user in this way.
 func TestPrivilegedProgramTakesNoInstructions(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -156,7 +156,7 @@ func runnable(t *testing.T, c Command, mode os.FileMode) Command {
 	program, err := os.ReadFile(c.Args[0])
 	require.NoError(t, err)
 	c.Args = append([]string{filepath.Join(dir, "program")}, c.Args[1:]...)
-	// Written by another process: one that is forked meanwhile would keep it busy.
+	// Another process writes it: a child of ours that is forked meanwhile would keep it busy.
 	require.NoError(t, os.WriteFile(c.Args[0]+".part", program, 0o755))
 	p, err := Start(Command{Args: []string{"cp", c.Args[0] + ".part", c.Args[0]}, Env: []string{"PATH=/usr/bin:/bin"}})
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// noUser is a number that nobody has.
+// noUser is a number that no user has.
 const noUser = "4000000001"
 
 func TestCredentialIsLookedUpByNameOrNumber(t *testing.T) {
@@ -96,7 +96,7 @@ func TestWhatWeAreAlreadyNeedsNoPrivilege(t *testing.T) {
 	assert.False(t, user)
 	assert.False(t, other)
 	assert.NoError(t, c.Check())
-	c.Groups = append([]int{c.GID}, groups...) // ours is meant anyway
+	c.Groups = append([]int{c.GID}, groups...) // our own group counts anyway
 	_, other = c.differs()
 	assert.False(t, other)
 	c.Groups = append(c.Groups, 54321)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Not parallel, as no other Wait may go on meanwhile.
+// Not parallel, because no other Wait may go on meanwhile.
 func TestChildIsHandedOver(t *testing.T) {
 	start := func(script string) *Process {
 		p, err := Start(Command{Args: []string{"/bin/sh", "-c", script}, Env: os.Environ(), Files: []int{0, 1, 2}, Group: true})

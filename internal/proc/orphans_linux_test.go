@@ -26,7 +26,7 @@ func beReaper() {
 	}
 	defer adopted.Stop()
 	gate, opener, _ := os.Pipe()
-	// Their parent leaves before they can.
+	// Their parent ends before they can.
 	mother, err := Start(Command{Args: []string{"/bin/sh", "-c",
 		fmt.Sprintf("i=0; while [ $i -lt %d ]; do { read x; } <&3 & i=$((i+1)); done", orphans)}, Files: []int{-1, 1, 2, int(gate.Fd())}})
 	if err != nil {
@@ -77,7 +77,7 @@ func beReaper() {
 	deadline := time.Now().Add(patience)
 	for left != 0 && time.Now().Before(deadline) {
 		left = len(childrenOf())
-		<-time.After(5 * time.Millisecond) // or looking takes the time of those that are to end
+		<-time.After(5 * time.Millisecond) // without a pause this loop takes the CPU time of those that must end
 	}
 	var used, later unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &used)

@@ -64,7 +64,7 @@ func (p *pidfd) signal(pid int, sig syscall.Signal) error {
 	return result
 }
 
-// ended tells that the process has ended: its pidfd is readable then. Before Linux 5.4
+// ended tells whether the process has ended: its pidfd is readable then. Before Linux 5.4
 // it is looked at by its number.
 func (p *pidfd) ended(pid int) bool {
 	if p == nil {

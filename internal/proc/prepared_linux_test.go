@@ -264,8 +264,8 @@ func TestWhatCannotBePreparedSaysSo(t *testing.T) {
 	}
 }
 
-// A variable that is in somebody's environment by chance, or malice, must not
-// make a program that has this package something else, nor hang it.
+// A variable that is in the environment by chance, or malice, must not make a
+// program that has this package something else, nor hang it.
 func TestForeignVariableMeansNothing(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -351,7 +351,7 @@ func TestSignalsAndLimitsAreInheritedAsByADirectStart(t *testing.T) {
 	}
 }
 
-// blockedOutput is what a command writes that is started with USR2 blocked.
+// blockedOutput is what a command that is started with USR2 blocked writes.
 func blockedOutput(t *testing.T, c Command) string {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -389,7 +389,7 @@ func TestSignalDuringTheTrampolineIsNotLost(t *testing.T) {
 		for i := range 30 { // each starts this test's own program, which takes 10 ms of a processor
 			f, err := c.fork(paths)
 			require.NoError(t, err)
-			until := time.Now().Add(time.Duration(i*80) * time.Microsecond) // through all of the start
+			until := time.Now().Add(time.Duration(i*80) * time.Microsecond) // so the signals come at all moments of the start
 			for time.Now().Before(until) {
 				runtime.Gosched()
 			}

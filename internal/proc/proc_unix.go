@@ -107,7 +107,7 @@ func (p *Process) SignalGroup(sig os.Signal) error {
 	return nil
 }
 
-// Ended tells that the process has ended, also when Wait has not returned yet. It does
+// Ended tells whether the process has ended, also when Wait has not returned yet. It does
 // not block.
 func (p *Process) Ended() bool { return p.pidfd.ended(p.pid) }
 

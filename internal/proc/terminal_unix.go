@@ -4,7 +4,7 @@ package proc
 
 import "golang.org/x/sys/unix"
 
-// InForeground tells that this process is in the foreground of a terminal, so that
+// InForeground tells whether this process is in the foreground of a terminal, so that
 // Ctrl-C there is for it.
 func InForeground() bool {
 	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

@@ -59,7 +59,7 @@ func TestFloodOfSignals(t *testing.T) {
 	})
 }
 
-// What has come and was not acted on is told when nobody acts any more.
+// When act ends it returns the signals that have come and were not acted on.
 func TestSignalsThatAreLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

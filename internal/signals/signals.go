@@ -106,7 +106,7 @@ func (c *Caught) Add(sig os.Signal) {
 // Forget has Ended tell only of what comes from now on.
 func (c *Caught) Forget() { c.ended.Store(false) }
 
-// Ended tells that TERM, INT or QUIT has come since Forget was called, whether or not it was
+// Ended tells whether TERM, INT or QUIT has come since Forget was called, whether or not it was
 // acted on.
 func (c *Caught) Ended() bool { return c.ended.Load() }
 

@@ -30,8 +30,8 @@ var reached = map[string]struct{ network, listen, connect string }{
 	"all of both, by mapped IPv4": {"tcp", "[::]:0", "::ffff:127.0.0.1"},
 }
 
-// connect is a connection whose other end is in the queue of a socket; IPv4 in IPv6 is
-// connected to by a socket of IPv6.
+// connect is a connection whose other end is in the queue of a socket. For IPv4 in IPv6 it
+// uses an IPv6 socket.
 func connect(t *testing.T, ln net.Listener, host string) int {
 	t.Helper()
 	ip, port := netip.MustParseAddr(host), ln.Addr().(*net.TCPAddr).Port
@@ -88,7 +88,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// Who it was that has accepted a connection: another process may have the socket, too.
+// It matters which process has accepted a connection: another one may have the socket, too.
 func TestAcceptedByOneOfTheProcesses(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -218,7 +218,7 @@ func TestAcceptedOfWhatIsNoConnection(t *testing.T) {
 	assert.ErrorIs(t, err, errUnknown, "the kernel tells of the listening socket in its place")
 }
 
-// TestALongQueueIsNotTakenForAccepted: what does not fit is not a connection yet.
+// TestALongQueueIsNotTakenForAccepted: a connection that does not fit is not complete yet.
 func TestALongQueueIsNotTakenForAccepted(t *testing.T) {
 	t.Parallel()
 	n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

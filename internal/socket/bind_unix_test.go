@@ -298,7 +298,7 @@ func TestSecondUDPStartIsRefused(t *testing.T) {
 
 func TestHostThatIsUnknownIsNamed(t *testing.T) {
 	t.Parallel()
-	// Not a name at all: the resolver asks nobody.
+	// This is not a name at all: the resolver asks no server.
 	_, err := Bind(t.Context(), parse(t, []string{"no..such..host:80"}, nil), Options{})
 	assert.ErrorContains(t, err, `cannot bind port "no..such..host:80": `)
 	assert.ErrorContains(t, err, "no such host")
@@ -397,7 +397,7 @@ func TestSocketPinnedToTheNumberItHasAnywayArrives(t *testing.T) {
 	assert.Equal(t, "both\n", string(buffer[:n]))
 }
 
-// As with Server::Starter. To Go it is the name of an abstract socket.
+// As with Server::Starter. Go would take the name for that of an abstract socket.
 func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
 	t.Chdir(testkit.Dir(t))
 	set := bind(t, Options{}, nil, []string{"@s"})

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Time is that of a bubble here, and the sockets are real: a call to the kernel takes
-// no time at all.
+// The sockets are real here, but time is that of a bubble: a call to the kernel takes no time.
 
 // draining is a Drain to one slot that is under way, and when it began.
 type draining struct {
@@ -36,7 +35,7 @@ func (d *draining) ends(t *testing.T, at time.Duration) error {
 	return err
 }
 
-// until waits for that time, and the drain is to be under way then.
+// until waits for that time. The drain must still be under way then.
 func (d *draining) until(t *testing.T, at time.Duration) {
 	t.Helper()
 	time.Sleep(time.Until(d.began.Add(at)))
@@ -58,7 +57,7 @@ func queuedIn(t *testing.T, set *Set, slot int) int {
 	return from - behind
 }
 
-// acceptAll empties a queue but for so many, and says how many it has taken.
+// acceptAll accepts until that many are left in the queue, and says how many it has accepted.
 func acceptAll(t *testing.T, set *Set, slot, but int) (n int) {
 	t.Helper()
 	for ; queuedIn(t, set, slot) > but; n++ {
@@ -102,8 +101,8 @@ func TestDrainOfEmptyQueuesTakesARoundTrip(t *testing.T) {
 	})
 }
 
-// A connection that a slot was chosen for before comes to its queue when the client has
-// done its part, and a round trip later none does any more.
+// A connection whose slot was chosen before Steer comes to the queue there when the client has
+// done its part. A round trip later none comes any more.
 func TestDrainWaitsForWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,defer-accept"}, nil)

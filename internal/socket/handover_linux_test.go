@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handed is what the next image has of a Set's sockets. Both are in this process here, so
-// the descriptors are others.
+// handed is what the next image gets of a Set's sockets. Both images are this process here, so
+// the descriptors are duplicates.
 func handed(t *testing.T, s *Set) []*Held {
 	t.Helper()
 	all := s.Hand()
@@ -71,8 +71,8 @@ func TestHeldSocketsAreTakenOverWithTheirQueues(t *testing.T) {
 	assert.Empty(t, next.Lost())
 }
 
-// An option that is not given any more is switched off, also on sockets that workers have; what
-// cannot be is told.
+// An option that is not given any more is switched off, also on sockets that workers have. One
+// that cannot be switched off is reported.
 func TestOptionsOfHeldSocketsAreThoseThatAreGivenNow(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "s")
@@ -107,7 +107,7 @@ func TestOptionsOfHeldSocketsAreThoseThatAreGivenNow(t *testing.T) {
 	assert.Equal(t, 4, option(t, again.Sockets[0], unix.IPPROTO_TCP, unix.TCP_FASTOPEN))
 }
 
-// The owner and the group of a path, too. Root alone may give a file away.
+// The same holds for the owner and the group of a path. Only root may give a file away.
 func TestOwnersOfAHeldPathAreThoseThatAreGivenNow(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -199,7 +199,7 @@ func TestPathThatWasRemovedIsBoundAnew(t *testing.T) {
 	acceptedBy(t, next.Sockets[0].fd)
 }
 
-// Nor can that be reached any more that a worker has shut down.
+// A path whose socket a worker has shut down cannot be reached any more.
 func TestPathThatWasShutDownIsBoundAnew(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "s")
@@ -315,7 +315,7 @@ func TestHeldSocketIsJoinedByThoseOfSlots(t *testing.T) {
 	landsIn(t, next, 2)
 }
 
-// Whoever may not give files away goes on with them as they are.
+// If we may not give files away they stay as they are.
 func TestOwnersThatWeMayNotChangeStay(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

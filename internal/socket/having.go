@@ -77,7 +77,7 @@ func (p *split) aim(side, share int) {
 	}
 }
 
-// feeds tells that a side gets connections.
+// feeds tells whether a side gets connections.
 func (p *split) feeds(side int) bool {
 	switch {
 	case p.Early:

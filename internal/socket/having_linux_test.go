@@ -34,7 +34,7 @@ func onSides(t *testing.T, s *Socket) (waiting [Sides]int) {
 	return waiting
 }
 
-// comes has so many connections come, and tells on which sides they wait then.
+// comes makes n connections, and tells how many wait on each side then.
 func comes(t *testing.T, s *Socket, n int) [Sides]int {
 	t.Helper()
 	connectMany(t, s.Addr, n)
@@ -65,7 +65,7 @@ func TestClientsOfAnAddedPortWaitForTheFirstGenerationThatHasIt(t *testing.T) {
 	assert.Equal(t, [Sides]int{0, 56}, comes(t, added, 50), "a canary gets all, as nobody else has the port")
 	assert.InDelta(t, 21, comes(t, there, 100)[1], 21)
 
-	// The canary fails: what waits for it is not for the next one.
+	// The canary fails: connections that wait for it are not for the next one.
 	require.NoError(t, set.Split(0, All))
 	assert.Equal(t, [Sides]int{5, 56}, comes(t, added, 5))
 	drained := make(chan error)
@@ -140,7 +140,8 @@ func TestPortThatIsTakenAwayIsServedByThoseThatHaveIt(t *testing.T) {
 	assert.Zero(t, n, "it is not looked at any more")
 }
 
-// Who comes before there is a generation waits for the first one, whichever side it begins on.
+// A client that comes before there is a generation waits for the first one, whichever side that
+// begins on.
 func TestClientsThatComeBeforeTheFirstGeneration(t *testing.T) {
 	t.Parallel()
 	for first := range Sides {
@@ -157,7 +158,8 @@ func TestClientsThatComeBeforeTheFirstGeneration(t *testing.T) {
 	}
 }
 
-// So do those of a port that an upgrade adds, whichever side is live and how often that is said.
+// So do clients of a port that an upgrade adds, whichever side is live and however often Split
+// says so.
 func TestClientsOfAnAddedPortStayTogether(t *testing.T) {
 	t.Parallel()
 	for live := range Sides {

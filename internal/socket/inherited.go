@@ -11,7 +11,7 @@ func Inherited(fd int, label string) Spec {
 	return Spec{Text: fmt.Sprintf("fd://%d", fd), Label: label, Pin: -1, Taken: true, Source: fd}
 }
 
-// IsTCP tells that it is, or will be, a TCP socket.
+// IsTCP tells whether it is, or will be, a TCP socket.
 func (s *Spec) IsTCP() bool {
 	if s.Taken {
 		found, err := inspect(s.Source)

@@ -239,7 +239,7 @@ func TestStandardDescriptorIsTakenAndPlugged(t *testing.T) {
 	assert.Zero(t, p.Wait())
 }
 
-// What replaces it is not what we were started with. Not parallel: it is the process's.
+// /dev/null replaces the socket. Not parallel: standard input is the process's.
 func TestSocketAtStandardInputIsReplaced(t *testing.T) {
 	before, err := fd.Dup(0)
 	require.NoError(t, err)

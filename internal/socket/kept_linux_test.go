@@ -123,7 +123,7 @@ func TestOrderOfTheGroupInTheStore(t *testing.T) {
 	separates(t, set, &set.Sockets[0], 3)
 }
 
-// What the manager passes is not believed without a look.
+// What the manager passes is checked.
 func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Dir(t)
@@ -159,7 +159,7 @@ func TestWhatIsOfNoUseInTheStoreIsClosed(t *testing.T) {
 	Drop(held)
 }
 
-// What is in the store under our names, and is another kind of socket, is not used.
+// A socket that is in the store under one of our names, but is of another kind, is not used.
 func TestKeptSocketOfAnotherKindIsNotUsed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "s")

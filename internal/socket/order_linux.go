@@ -254,10 +254,10 @@ func disconnect(n int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(n), uintptr(unsafe.Pointer(&none)), unsafe.Sizeof(none)) // listen(2) will say
 }
 
-// rebind binds a socket to its port again, as it loses a port that the system had chosen. If the
-// socket still has its port bind(2) fails, which does not matter. It is an error if another
-// program has the port by now, for listen(2) would choose another port. It is also one if a
-// worker has bound the socket to something else, which cannot be undone.
+// rebind binds a socket to its port again: the shutdown has freed a port that the system had
+// chosen. If the socket still has its port bind(2) fails, which does not matter. It is an error
+// if another program has the port by now, because listen(2) would choose another port. It is also
+// one if a worker has bound the socket to something else, which cannot be undone.
 func (s *Socket) rebind(n int) error {
 	to, err := sockaddr(s.bound)
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reachesEach tells that a connection of ours reaches the socket that it is to, of each slot and
-// side.
+// reachesEach checks that a connection of ours reaches the right socket, for each slot and side.
 func reachesEach(t *testing.T, set *Set, s *Socket, n int) {
 	t.Helper()
 	for side := range Sides {
@@ -30,7 +29,7 @@ func reachesEach(t *testing.T, set *Set, s *Socket, n int) {
 	}
 }
 
-// separates tells that all sockets get what they are to get, and nobody what is not.
+// separates checks that all sockets get the connections that they should, and no others.
 func separates(t *testing.T, set *Set, s *Socket, n int) {
 	t.Helper()
 	reachesEach(t, set, s, n)
@@ -50,7 +49,7 @@ func separates(t *testing.T, set *Set, s *Socket, n int) {
 	assert.Zero(t, waits, "nobody has that one")
 }
 
-// Where the kernel has moved sockets, in whatever order they were shut down.
+// The kernel has moved sockets, in whatever order they were shut down.
 func TestSidesAfterShutdown(t *testing.T) {
 	t.Parallel()
 	for range 10 {
@@ -114,7 +113,7 @@ func TestOrderIsFoundWhereQueuesAreFull(t *testing.T) {
 	}
 }
 
-// What the kernel does is what is expected of it where a socket cannot be asked.
+// If a socket cannot be asked the expected order holds. The kernel does what is expected.
 func TestOrderThatIsExpected(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 3, "127.0.0.1:0")
@@ -159,7 +158,7 @@ func TestOrderOfTheGroupIsHandedOver(t *testing.T) {
 	separates(t, next, &next.Sockets[0], 4)
 }
 
-// Whoever shuts a socket down is noticed at once, and connections wake nobody.
+// A shutdown(2) is noticed at once, and connections do not wake Deaf.
 func TestDeaf(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0")
@@ -193,8 +192,8 @@ func TestDeaf(t *testing.T) {
 	assert.False(t, none.Deaf())
 }
 
-// A port that the system has chosen is free when its socket was shut down. Whoever takes it then
-// keeps it, and no other one is listened on in its place.
+// A port that the system has chosen is free when its socket was shut down. A process that takes
+// it then keeps it, and we do not listen on another port in its place.
 func TestPortThatIsTakenAfterAShutdown(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
@@ -216,7 +215,7 @@ func TestPortThatIsTakenAfterAShutdown(t *testing.T) {
 	assert.False(t, isDeaf(s.fd))
 }
 
-// As often as a worker likes.
+// A worker may call shutdown(2) as often as it likes.
 func TestSidesAfterManyShutdowns(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 2, "127.0.0.1:0")
@@ -227,8 +226,8 @@ func TestSidesAfterManyShutdowns(t *testing.T) {
 	reachesEach(t, set, s, 2)
 }
 
-// Also while as many connections of ours are under way as may be. What is expected is wrong: the
-// sockets were shut down in another order.
+// The order is found even while maxPrivate connections of ours are under way. The expected order
+// is wrong: the sockets were shut down in another one.
 func TestOrderIsFoundBesideOurOwnConnections(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 3, "127.0.0.1:0")
@@ -247,7 +246,8 @@ func TestOrderIsFoundBesideOurOwnConnections(t *testing.T) {
 	reachesEach(t, set, s, 3)
 }
 
-// Who has come to the socket that nobody has, while the order was wrong, hears of it.
+// While the order was wrong clients may have come to the socket that no worker has. They are
+// reset.
 func TestNobodyWaitsWhereNobodyAccepts(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0")
@@ -274,7 +274,7 @@ func TestNobodyWaitsWhereNobodyAccepts(t *testing.T) {
 	assert.Equal(t, waits, reset)
 }
 
-// It is not to be had listen again by chance, and nobody to be told.
+// unmark must not have it listen again by chance, without a report.
 func TestFullSocketThatIsShutDownAgainIsNoticed(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0,backlog=1")

@@ -16,7 +16,7 @@ import (
 )
 
 // leftBehind is a worker that has lost its superdaemon, with our descriptors from 3 on. It ends
-// with the test, also if that is killed.
+// with the test, even if that is killed.
 func leftBehind(t *testing.T, fds ...int) Process {
 	t.Helper()
 	var pipe [2]int
@@ -90,7 +90,7 @@ func TestSocketsAreTakenFromWorkersThatWereLeftBehind(t *testing.T) {
 	assert.False(t, Has(noProcess, ours))
 }
 
-// Where the worker in slot 0 has ended, the kernel has moved the last socket to its place.
+// When the worker in slot 0 ended, the kernel moved the last socket to its place.
 func TestSocketsOfSomeSlotsAreTaken(t *testing.T) {
 	t.Parallel()
 	for _, one := range []bool{false, true} {
@@ -176,7 +176,7 @@ func TestSocketsThatCannotBeTaken(t *testing.T) {
 		return // only root can be another user
 	}
 	err = asUser(4711, func() error {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 4711, ^uintptr(0), ^uintptr(0)); errno != 0 { // whose real user counts
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 4711, ^uintptr(0), ^uintptr(0)); errno != 0 { // the real user counts
 			return errno
 		}
 		_, err := specs[0].takeFrom(s.bound.Addr(), seen)

@@ -13,10 +13,10 @@ import (
 )
 
 // This file runs the programs of a group as the kernel does (socket(7), linux/filter.h), with
-// packets and random numbers that could not be had from it.
+// packets and random numbers that we cannot get from the kernel.
 
-// packet is the first packet of a connection, from the IP header on. Padding makes the header of
-// IPv4 so many words longer.
+// packet is the first packet of a connection, from the IP header on. An IPv4 header is longer by
+// padding words.
 func packet(from, to netip.AddrPort, padding int) []byte {
 	var b []byte
 	if from.Addr().Is4() {
@@ -35,7 +35,7 @@ func packet(from, to netip.AddrPort, padding int) []byte {
 	return append(b, make([]byte, 16)...)
 }
 
-// machine has what a program works with.
+// machine is what a program works with.
 type machine struct {
 	a, x   uint32
 	memory [unix.BPF_MEMWORDS]uint32
@@ -189,8 +189,8 @@ func TestShareIsExact(t *testing.T) {
 	}
 }
 
-// A connection of ours is known by its port and by its addresses, which are the same. No word of
-// them may differ, nor the port.
+// A connection of ours is known by its port and by its two addresses, which are the same. If a
+// word of them or the port differs it is not ours.
 func TestOnlyOurOwnConnectionsAreApart(t *testing.T) {
 	t.Parallel()
 	const apart = 4
@@ -207,7 +207,7 @@ func TestOnlyOurOwnConnectionsAreApart(t *testing.T) {
 	}
 }
 
-// Each word of the address and the port has a say in the slot, whatever comes before the port.
+// Each word of the address, and the port, counts for the slot, whatever comes before the port.
 func TestWhatChoosesTheSlot(t *testing.T) {
 	t.Parallel()
 	const slots = 16
@@ -244,7 +244,8 @@ func TestWhatChoosesTheSlot(t *testing.T) {
 	}
 }
 
-// The same for datagrams. What is too short, or has extension headers, has a slot all the same.
+// The same holds for datagrams. A packet that is too short, or has extension headers, gets a
+// slot, too.
 func TestSlotOfOtherPackets(t *testing.T) {
 	t.Parallel()
 	from, to := netip.MustParseAddrPort("[2001:db8::1]:1000"), netip.MustParseAddrPort("[2001:db8::2]:80")
@@ -261,7 +262,7 @@ func TestSlotOfOtherPackets(t *testing.T) {
 	assert.Zero(t, run(steering(1<<16), nil, 0))
 }
 
-// Whoever knows the program cannot tell from its port to which worker it comes.
+// A client that knows the program cannot tell from its port which worker it will reach.
 func TestSlotIsChosenWithASecret(t *testing.T) {
 	t.Parallel()
 	assert.NotZero(t, secret())

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shutDown ends listening on a socket, as a worker may that has it.
+// shutDown ends listening on a socket, as a worker that has it may.
 func shutDown(t *testing.T, fds ...int) {
 	t.Helper()
 	for _, n := range fds {
@@ -33,7 +33,7 @@ func revives(t *testing.T, set *Set) (revived []string) {
 	return revived
 }
 
-// landsIn tells that connections go to the first n slots only, and to each of these.
+// landsIn checks that connections go to the first n slots only, and to each of these.
 func landsIn(t *testing.T, set *Set, n int) {
 	t.Helper()
 	s := &set.Sockets[0]
@@ -86,7 +86,7 @@ func TestSlotsAfterManyShutdownsAndAnUpgrade(t *testing.T) {
 	assert.Equal(t, 40, landed(t, one.Sockets[0], 40)[0])
 }
 
-// A worker that drains may have shut its socket down, and the upgrade comes before anybody looks.
+// A draining worker may have shut its socket down, and the upgrade comes before that is noticed.
 func TestSocketThatWasShutDownBeforeAnUpgradeListensAgain(t *testing.T) {
 	t.Parallel()
 	ports := []string{"127.0.0.1:0,127.0.0.1:0,reuseport"}
@@ -108,7 +108,7 @@ func TestSocketThatWasShutDownBeforeAnUpgradeListensAgain(t *testing.T) {
 	}
 }
 
-// Not even under another port, where nobody would look for it.
+// It must not listen at another port either, where no client would look for it.
 func TestSocketWhosePortWasTakenMeanwhileIsNotSaidToListen(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
@@ -164,7 +164,7 @@ func TestOnlyWhatListenedIsRevived(t *testing.T) {
 	assert.False(t, isDeaf(-1), "what is not open was not shut down")
 }
 
-// What a worker has set on its socket stays, but for those that were shut down.
+// What a worker has set on its socket stays, unless that socket was shut down.
 func TestSegmentSizeOfAWorkerStays(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 2, "127.0.0.1:0")
@@ -182,7 +182,7 @@ func TestSegmentSizeOfAWorkerStays(t *testing.T) {
 	}
 }
 
-// full is the descriptor of a connection that is not taken, as the queue is full.
+// full is the descriptor of a connection that is not taken, because the queue is full.
 func full(t *testing.T) int {
 	t.Helper()
 	listener := given(t, unix.AF_INET, unix.SOCK_STREAM, loopback())
@@ -240,7 +240,7 @@ func TestWhoDoesNotAnswer(t *testing.T) {
 	assert.Equal(t, -1, answered(pipe[1], soon), "it is no socket")
 }
 
-// A path may be named as the keys of sockets with sides end.
+// A path may end like the key of a socket with sides.
 func TestPathThatIsNamedLikeAPortWithSides(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "s"+sidedKey)
@@ -264,7 +264,7 @@ func connectsTo(t *testing.T, n int) {
 	require.NoError(t, unix.Connect(n, to))
 }
 
-// One port that cannot listen keeps no other one from it.
+// A port that cannot listen does not keep other ports from listening.
 func TestPortsAreRevivedBesideOneThatCannotBe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "s")
@@ -285,7 +285,7 @@ func TestPortsAreRevivedBesideOneThatCannotBe(t *testing.T) {
 	dial(t, "tcp", set.Sockets[2].Addr.String())
 }
 
-// Nor does a slot that cannot listen keep another one from it, nor from being steered to.
+// A slot that cannot listen does not keep other slots from listening and getting connections.
 func TestSlotsAreRevivedBesideOneThatCannotBe(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{Slots: 4}, []string{"127.0.0.1:0,reuseport"}, nil)
@@ -293,7 +293,7 @@ func TestSlotsAreRevivedBesideOneThatCannotBe(t *testing.T) {
 	fds := slots(*s)
 	limited := fds[1]
 	shutDown(t, limited, fds[0])
-	broken := given(t, unix.AF_INET, unix.SOCK_DGRAM, nil) // which can listen no more than a socket that is bound elsewhere
+	broken := given(t, unix.AF_INET, unix.SOCK_DGRAM, nil) // like a socket that is bound elsewhere it cannot listen
 	kept, err := unix.Dup(limited)
 	require.NoError(t, err)
 	t.Cleanup(func() { unix.Close(kept) })
@@ -315,7 +315,7 @@ func TestSlotsAreRevivedBesideOneThatCannotBe(t *testing.T) {
 	}
 }
 
-// A worker may have made something else of a socket by now.
+// A worker may have connected its socket by now.
 func TestSocketThatAWorkerHasConnectedListensAgain(t *testing.T) {
 	t.Parallel()
 	fixed := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
@@ -344,7 +344,7 @@ func TestSlotListensAgainThoughItsPortWasNotToBeShared(t *testing.T) {
 	landsIn(t, set, 3)
 }
 
-// Nobody would look for it there.
+// No client would look for it there.
 func TestSocketThatAWorkerHasBoundElsewhereIsNotSaidToListen(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
@@ -359,7 +359,7 @@ func TestSocketThatAWorkerHasBoundElsewhereIsNotSaidToListen(t *testing.T) {
 	assert.True(t, isDeaf(n))
 }
 
-// What was passed to us may have been bound to a port that the system had chosen.
+// A socket that was passed to us may be bound to a port that the system had chosen.
 func TestSocketFromAboveListensAgainAtItsPort(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{}, []string{fmt.Sprintf("fd://%d", givenListener(t, unix.AF_INET, loopback()))}, nil)
@@ -370,8 +370,8 @@ func TestSocketFromAboveListensAgainAtItsPort(t *testing.T) {
 	accepted(t, s.fd)
 }
 
-// A server wakes its reader by shutdown(2) as it leaves. All later ones read nothing, again and
-// again, and can send nothing. On a unix socket the half of it is enough.
+// A server that ends wakes its reader by shutdown(2). All later readers read nothing, again and
+// again, and can send nothing. On a unix socket one half, SHUT_RD, is enough for that.
 func TestSocketsThatCannotBeRevivedAreLost(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Dir(t)
@@ -384,7 +384,7 @@ func TestSocketsThatCannotBeRevivedAreLost(t *testing.T) {
 		if how == unix.SHUT_RDWR {
 			assert.Empty(t, lost)
 		}
-		_ = unix.Shutdown(set.Sockets[0].fd, how) // it says that it is not connected, and shuts it down all the same
+		_ = unix.Shutdown(set.Sockets[0].fd, how) // it says that the socket is not connected, but shuts it down
 		_ = unix.Shutdown(slots(set.Sockets[1])[1], how)
 		_ = unix.Shutdown(gram, how)
 		require.NoError(t, unix.Shutdown(set.Sockets[3].fd, how))
@@ -398,8 +398,8 @@ func TestSocketsThatCannotBeRevivedAreLost(t *testing.T) {
 	}
 }
 
-// lingers makes of a socket what a worker may that wants to hold us up: to close it would take
-// ten seconds. It is the only one of that socket.
+// lingers makes a socket as a worker may that wants to hold us up: close(2) would block for ten
+// seconds. The socket has no other descriptor.
 func lingers(t *testing.T) int {
 	t.Helper()
 	n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -73,7 +73,7 @@ func TestPrivateConnectionThatCannotBe(t *testing.T) {
 	reachesEach(t, set, s, 2)
 }
 
-// A connection that is refused is told of at once.
+// A connection that is refused is reported at once.
 func TestPrivateConnectionThatIsRefused(t *testing.T) {
 	t.Parallel()
 	unused := given(t, unix.AF_INET, unix.SOCK_STREAM, loopback())
@@ -130,7 +130,7 @@ func closesOne(t *testing.T, s *Socket, side int) bool {
 	return false
 }
 
-// What has no sides is shared by all generations: nothing waits on one of them.
+// All generations share a socket without sides: nothing waits there on a side.
 func TestNothingWaitsOnASideOfWhatHasNone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "s")
@@ -148,7 +148,7 @@ func TestNothingWaitsOnASideOfWhatHasNone(t *testing.T) {
 	}
 }
 
-// Whatever a worker has done to its socket, what goes wrong is told with the port.
+// Whatever a worker has done to its socket, the error names the port.
 func TestSidesThatCannotBeSteeredSaySo(t *testing.T) {
 	t.Parallel()
 	last := bindPorts(t, nil, "127.0.0.1:0", "127.0.0.2:0")
@@ -188,7 +188,7 @@ func TestSidesThatCannotBeSteeredSaySo(t *testing.T) {
 	(*s.others)[0] = keeper
 }
 
-// Go's scheduler interrupts calls that block. That is no reason not to wait for a connection.
+// Go's scheduler interrupts calls that block. We must wait for the connection all the same.
 func TestConnectionIsWaitedForInSpiteOfSignals(t *testing.T) {
 	t.Parallel()
 	n := full(t)
@@ -215,7 +215,7 @@ func TestConnectionIsWaitedForInSpiteOfSignals(t *testing.T) {
 	}
 }
 
-// Also when another one of ours has just been made.
+// Also when another connection of ours has just ended.
 func TestLastOfOurConnectionsIsAcceptedBeforeItsFirstData(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0,defer-accept")

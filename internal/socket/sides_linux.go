@@ -246,8 +246,8 @@ func (s *Socket) private(place int) (n int, to unix.Sockaddr, err error) {
 	return n, to, nil
 }
 
-// endPrivate is the end of beginPrivate; made tells whether it is connected. moved tells that it
-// may be connected to another socket: the order of the group has changed since, or a socket was
+// endPrivate ends what beginPrivate began; made tells whether it is connected. moved tells whether
+// it may be connected to another socket: the order of the group has changed since, or a socket was
 // shut down just now and the new order is not known yet.
 func (s *Set) endPrivate(i, n, side, changes int, made bool) (moved bool) {
 	s.mu.Lock()

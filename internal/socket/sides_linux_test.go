@@ -27,7 +27,7 @@ func bindSided(t *testing.T, slots int, text string) (*Set, *Socket) {
 	return set, &set.Sockets[0]
 }
 
-// begin has generations on both sides, of which the first one is live.
+// begin has a generation begin on each side. The one on side 0 is live.
 func begin(t *testing.T, set *Set) {
 	t.Helper()
 	set.Take(0)
@@ -144,7 +144,7 @@ func TestPrivateConnectionReachesOneSlotOfOneSide(t *testing.T) {
 	}
 }
 
-// Not even from the same address, while one of ours is on its way.
+// Not even a client at the same address does, while a connection of ours is under way.
 func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0")
@@ -162,7 +162,7 @@ func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	assert.Empty(t, s.split.private)
 }
 
-// Whether it was accepted tells who has it.
+// A probe checks which worker has accepted it.
 func TestPrivateConnectionIsAcceptedBeforeItsFirstData(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0,defer-accept")
@@ -291,7 +291,7 @@ func TestConnectionsToASideAreCounted(t *testing.T) {
 	own, err := set.Connect(t.Context(), 0, 0, 1)
 	require.NoError(t, err)
 	defer unix.Close(own)
-	// Until it was seen, one that comes to the same socket may not count.
+	// Until ours was seen, another connection to the same socket may not count.
 	require.Equal(t, 1, set.own[1])
 	set.own[1] = 0
 	require.Eventually(t, func() bool { return other() == 1 }, 10*time.Second, time.Millisecond)
@@ -313,7 +313,7 @@ func TestConnectionsToASideAreCounted(t *testing.T) {
 	require.Eventually(t, func() bool { return other() >= 21 }, 10*time.Second, time.Millisecond)
 	assert.Equal(t, 21, other(), "ours did not count")
 	assert.Equal(t, 20, counted())
-	for range 20 { // one that comes with another to the same socket may not count
+	for range 20 { // two that come to the same socket at once may count as one
 		conn, err := net.Dial("tcp", s.Addr.String())
 		require.NoError(t, err)
 		defer conn.Close()
@@ -356,7 +356,7 @@ func TestPortsOfTCPAreGivenSides(t *testing.T) {
 	}
 }
 
-// Workers in excess are none, whatever becomes of the sides.
+// Workers in excess get no connections, whatever becomes of the sides.
 func TestSplitKeepsToTheSlotsThatGetConnections(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 3, "127.0.0.1:0")
@@ -384,7 +384,7 @@ func TestPortWithFewerSlotsThanAnotherOne(t *testing.T) {
 	assert.Equal(t, 60, on(t, next, 0))
 }
 
-// Nor from another address, and the port that one of ours comes from.
+// A client at another address that uses the port of a connection of ours does not reach it.
 func TestPortOfOurOwnConnectionIsNoWayToTheOtherSide(t *testing.T) {
 	t.Parallel()
 	set, s := bindSided(t, 1, "127.0.0.1:0")

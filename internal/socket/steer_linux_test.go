@@ -166,7 +166,7 @@ func TestStrangerOfOurOwnUserGetsNothing(t *testing.T) {
 	assert.Equal(t, 60, queued)
 }
 
-// With one slot the port is as the worker shares it out: with sockets of its own.
+// With one slot the worker may share the port out itself, with sockets of its own.
 func TestOneSlotIsNotSteered(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{Slots: 1}, []string{"127.0.0.1:0,reuseport"}, nil)
@@ -181,8 +181,8 @@ func TestOneSlotIsNotSteered(t *testing.T) {
 	assert.InDelta(t, 30, queued, 25)
 }
 
-// Another user can bind neither a port with SO_REUSEPORT nor, with SO_REUSEADDR as well,
-// one of UDP.
+// Another user cannot bind a port that has SO_REUSEPORT, nor a UDP port, even with
+// SO_REUSEADDR as well.
 func TestStrangerOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	if syscall.Geteuid() != 0 {
@@ -210,12 +210,12 @@ func TestStrangerOfAnotherUserIsRefused(t *testing.T) {
 	}
 }
 
-// asUser runs f in a thread that has another effective user, and ends with it.
+// asUser runs f in a thread that has another effective user. The thread ends with f.
 func asUser(uid int, f func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() { // its user would be that of /proc/self
+		if unix.Gettid() == unix.Getpid() { // the main thread's user would be that of /proc/self
 			defer runtime.UnlockOSThread()
 			result <- asUser(uid, f)
 			return
@@ -243,8 +243,8 @@ func TestProgramHasAnAnswerForEveryNumberOfSlots(t *testing.T) {
 	}
 }
 
-// What is in no queue yet comes to the one that its first packet was for: whoever
-// empties a slot has to wait for it.
+// A connection that is in no queue yet comes to the queue that its first packet was for. To
+// empty a slot we have to wait for it.
 func TestUnfinishedConnectionStaysWithItsSlot(t *testing.T) {
 	t.Parallel()
 	set := bind(t, Options{Slots: 2}, []string{"127.0.0.1:0,reuseport,defer-accept"}, nil)
@@ -274,7 +274,7 @@ func TestOnlyRootGivesPathsAway(t *testing.T) {
 		`path "/b": group "4712": only root can give a file to a group that it is not in`)
 }
 
-// From the first one on, before anybody steers.
+// They do from the first connection on, before Steer is called.
 func TestAllSlotsThatWereAskedForGetConnections(t *testing.T) {
 	t.Parallel()
 	for _, text := range addresses(t) {

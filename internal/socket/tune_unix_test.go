@@ -110,7 +110,7 @@ func TestPathHasModeAndGroupBeforeAnybodyCanConnect(t *testing.T) {
 	for i := range 20 {
 		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
 	}
-	// Whoever can connect, as early as that may be, finds what was asked for.
+	// A client that can connect, however early, finds the mode that was asked for.
 	modes := make(chan fs.FileMode, len(paths))
 	go func() {
 		defer close(modes)

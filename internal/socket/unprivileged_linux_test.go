@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unprivileged runs f as somebody who is not root.
+// unprivileged runs f as a user that is not root.
 func unprivileged(f func() error) error {
 	if syscall.Geteuid() != 0 {
 		return f()
@@ -114,7 +114,7 @@ func TestSlotsThatFailHalfwayGetNothing(t *testing.T) {
 	}
 }
 
-// Not parallel either. Sides work on where a connection of ours cannot be made.
+// Not parallel either. Sides go on working when no connection of ours can be made.
 func TestSidesWithTooFewDescriptors(t *testing.T) {
 	specs := parse(t, []string{"127.0.0.1:0"}, nil)
 	specs[0].Reuseport, specs[0].Sided = true, true
@@ -141,7 +141,7 @@ func TestSidesWithTooFewDescriptors(t *testing.T) {
 	require.NoError(t, set.Split(1, All))
 	shutDown(t, s.at(1, 1))
 	restore := testkit.Leave(t, 0)
-	_, _, revived := set.Revive() // its order is what is expected
+	_, _, revived := set.Revive() // the expected order holds
 	_, connected := set.Connect(t.Context(), 0, 0, 1)
 	_, cleared := set.Clear(0)
 	_, _, unkept := set.Unkept(nil)

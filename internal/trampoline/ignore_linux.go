@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// Ignored tells that a signal is ignored, whatever os/signal says.
+// Ignored tells whether a signal is ignored, whatever os/signal says.
 func Ignored(sig syscall.Signal) bool {
 	var now sigaction
 	return action(sig, nil, &now) && *now.handler() == sigIgnore

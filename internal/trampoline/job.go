@@ -98,7 +98,7 @@ func DecodeFailure(b []byte) (f Failure, ok bool) {
 	return f, !d.bad && len(d.rest) == 0 && f.Step >= StepRead && f.Step <= StepExec
 }
 
-// magic begins the instructions. What follows may change with every version, as both
+// magic begins the instructions. What follows may change with every version, because both
 // ends are the same executable.
 const magic = "start_server trampoline 1\n"
 

@@ -74,8 +74,8 @@ func TestFailureArrivesAsItIsSent(t *testing.T) {
 	}
 }
 
-// Whatever decodes is what encodes to the same, and nothing panics or asks for
-// more memory than it has brought.
+// What decodes is what encodes to the same. No input panics, or asks for more
+// memory than it has brought.
 func FuzzInstructions(f *testing.F) {
 	for _, job := range jobs {
 		f.Add(job.Encode()[HeaderSize:])

@@ -31,7 +31,7 @@ func TestOnlyASocketPairIsTaken(t *testing.T) {
 		assert.Equal(t, len(message)-HeaderSize, length)
 	}
 
-	// Whoever can connect to a server must not be able to give it instructions.
+	// A client that can connect to a server must not be able to give it instructions.
 	for _, network := range []string{"tcp", "unix"} {
 		addr := "127.0.0.1:0"
 		if network == "unix" {
