@@ -27,7 +27,7 @@ const noSize = 536
 // learn finds the order of the group by a connection of ours to each place: the socket there
 // answers with a segment size of its own. Workers do not see these connections: meanwhile the
 // sockets wait for first data (TCP_DEFER_ACCEPT), and the connections end before they send any.
-// Only with SYN cookies workers see one, which is reset. For a place that does not answer at
+// With SYN cookies a worker does see one, which is reset. For a place that does not answer at
 // once, such as one with a full queue that cannot grow, the expected order holds: see after.
 // learn blocks for learnTime at most.
 func (s *Socket) learn(expected []int, slots int, o Options) error {
