@@ -39,31 +39,44 @@ func (s *Set) Queues() []Queue {
 // Revive has sockets listen again that a worker has shut down: shutdown(2) ends listening for
 // all processes that share a socket, and every connection is refused then. lost are the unix and
 // datagram sockets, which cannot be revived. For each port with several sockets it may block for
-// 0.2 s, and the other methods with it (see learn). The error names the sockets that could not
-// listen again.
+// 0.2 s, and so may the other methods that are called meanwhile (see learn). The error names the
+// sockets that could not listen again.
 func (s *Set) Revive() (revived, lost []string, err error) {
 	var faults []error
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for i := range s.Sockets {
 		socket := &s.Sockets[i]
-		if s.closed {
-			continue
-		}
-		deaf := slices.DeleteFunc(socket.files(), func(fd int) bool { return !socket.isDeaf(fd) })
+		deaf, err := s.revive(socket)
 		switch {
-		case len(deaf) == 0:
-		case socket.Addr.Network() != "tcp":
+		case err == errLost:
 			lost = append(lost, socket.Name)
-		default:
-			if failed := socket.revive(deaf, s.steeredOf(socket), s.options); failed != nil { // the others may listen
-				faults = append(faults, fmt.Errorf("port %q does not listen any more: %w", socket.Text, failed))
-				continue
-			}
+		case err != nil:
+			faults = append(faults, fmt.Errorf("port %q does not listen any more: %w", socket.Text, err))
+		case deaf:
 			revived = append(revived, socket.Name)
 		}
 	}
 	return revived, lost, errors.Join(faults...)
+}
+
+// errLost says that the system has no way to revive such a socket.
+var errLost = errors.New("it cannot be revived")
+
+// revive has one socket listen again. deaf tells whether it was shut down. The lock is held for
+// one socket at a time: with many ports the other methods would wait too long.
+func (s *Set) revive(socket *Socket) (deaf bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, nil
+	}
+	shut := slices.DeleteFunc(socket.files(), func(fd int) bool { return !socket.isDeaf(fd) })
+	switch {
+	case len(shut) == 0:
+		return false, nil
+	case socket.Addr.Network() != "tcp":
+		return true, errLost
+	}
+	return true, socket.revive(shut, s.steeredOf(socket), s.options)
 }
 
 // isDeaf tells whether this descriptor of the socket was shut down.
