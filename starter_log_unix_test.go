@@ -47,7 +47,7 @@ func TestStatusFileThatCannotBeRemovedIsToldOfInTheLog(t *testing.T) {
 				require.NoError(t, err)
 				log = string(text)
 			}
-			assert.Contains(t, log, fmt.Sprintf("exiting\nremove %s: something else stands there by now, and is left alone\n", status))
+			assert.Contains(t, log, fmt.Sprintf("exiting\nremove %s: something else is there now, and is left alone\n", status))
 		})
 	}
 }

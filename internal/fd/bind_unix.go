@@ -134,7 +134,7 @@ func RemoveDead(path string) error {
 // socket of ours has more than one name.
 func (b *Bound) isOurs(st *unix.Stat_t) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
-		return fmt.Errorf("somebody has put something else there as the socket was bound (mode %o, of user %d)", st.Mode, st.Uid)
+		return fmt.Errorf("something else was put there while the socket was bound (mode %o, of user %d)", st.Mode, st.Uid)
 	}
 	b.dev, b.ino = uint64(st.Dev), st.Ino
 	return nil

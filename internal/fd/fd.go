@@ -13,7 +13,7 @@ import (
 var ErrNotRegular = errors.New("it is not a regular file")
 
 // ErrOther says that something else stands at a path by now than what was made there.
-var ErrOther = errors.New("something else stands there by now, and is left alone")
+var ErrOther = errors.New("something else is there now, and is left alone")
 
 // maxPath is what fits into sockaddr_un with its final NUL.
 func maxPath() int {

@@ -100,7 +100,7 @@ func (c *Command) fork(paths []string) (*forked, error) {
 	})
 	if err != nil {
 		unix.Close(ours)
-		return nil, fmt.Errorf("cannot be prepared by way of %s: %w", path, err)
+		return nil, fmt.Errorf("cannot be started by way of %s: %w", path, err)
 	}
 	f.process = &Process{pid: pid, pidfd: newPidfd(handle), group: c.Group}
 	return f, nil

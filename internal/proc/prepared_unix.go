@@ -124,7 +124,7 @@ func (c *Command) explain(failed trampoline.Failure) error {
 	case trampoline.StepDir:
 		return fmt.Errorf("working directory: %w%s", &fs.PathError{Op: "chdir", Path: c.Dir, Err: errno}, as)
 	case trampoline.StepNice:
-		return fmt.Errorf("program %q: cannot be made nicer by %d: %w", name, c.Nice, errno)
+		return fmt.Errorf("program %q: cannot change its niceness by %d: %w", name, c.Nice, errno)
 	case trampoline.StepGroups:
 		return fmt.Errorf("cannot switch to %s: setgroups: %w", c.Credential.who, errno)
 	case trampoline.StepGID:

@@ -287,5 +287,5 @@ func TestStatusFileThatIsGoneAlreadyIsRemoved(t *testing.T) {
 	require.NoError(t, s.Write(nil))
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.MkdirAll(filepath.Join(path, "full"), 0o755))
-	assert.ErrorContains(t, s.Remove(), "something else stands there by now, and is left alone")
+	assert.ErrorContains(t, s.Remove(), "something else is there now, and is left alone")
 }

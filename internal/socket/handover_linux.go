@@ -119,7 +119,7 @@ func (s *Socket) adopt(h *Held, o Options) (done bool, err error) {
 	}
 	if err == nil && !s.Reuseport && h.Slotted {
 		_ = s.steer(1) // all new connections go to the socket that all new workers share
-		s.stays(o, "keeps SO_REUSEPORT, as workers that run have a socket each")
+		s.stays(o, "keeps SO_REUSEPORT: each running worker has a socket of its own")
 	}
 	if err == nil && h.Nonblock && !s.Nonblock {
 		s.stays(o, "stays nonblocking, which workers that run share")

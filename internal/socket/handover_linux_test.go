@@ -97,7 +97,7 @@ func TestOptionsOfHeldSocketsAreThoseThatAreGivenNow(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o777), info.Mode().Perm())
 	assert.ElementsMatch(t, []string{
-		`port "127.0.0.1:0" keeps SO_REUSEPORT, as workers that run have a socket each; a stop and a start ends that`,
+		`port "127.0.0.1:0" keeps SO_REUSEPORT: each running worker has a socket of its own; a stop and a start ends that`,
 		`port "127.0.0.1:0" stays nonblocking, which workers that run share; a stop and a start ends that`,
 		`path "` + path + `" stays nonblocking, which workers that run share; a stop and a start ends that`,
 	}, told)

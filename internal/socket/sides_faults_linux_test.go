@@ -52,14 +52,14 @@ func TestPrivateConnectionThatCannotBe(t *testing.T) {
 	t.Parallel()
 	plain := bind(t, Options{}, []string{"127.0.0.1:0"}, nil)
 	_, err := plain.Connect(t.Context(), 0, 0, 0)
-	assert.EqualError(t, err, `cannot connect to port "127.0.0.1:0": there is no socket of slot 0 alone`)
+	assert.EqualError(t, err, `cannot connect to port "127.0.0.1:0": slot 0 has no socket of its own`)
 	waits, err := plain.Waiting(0)
 	assert.NoError(t, err)
 	assert.Zero(t, waits, "it has no sides")
 
 	set, s := bindSided(t, 2, "127.0.0.1:0")
 	_, err = set.Connect(t.Context(), 0, 2, 0)
-	assert.EqualError(t, err, `cannot connect to port "127.0.0.1:0": there is no socket of slot 2 alone`)
+	assert.EqualError(t, err, `cannot connect to port "127.0.0.1:0": slot 2 has no socket of its own`)
 	for range maxPrivate {
 		n, _, _, err := set.beginPrivate(0, 0, 1)
 		require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestPrivateConnectionThatIsRefused(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.EqualError(t, connected(ctx, full(t)), "its queue takes no connection")
+	assert.EqualError(t, connected(ctx, full(t)), "its accept queue is full")
 }
 
 func TestDrainOfASideGivesUpWhatNobodyAccepts(t *testing.T) {
@@ -206,7 +206,7 @@ func TestConnectionIsWaitedForInSpiteOfSignals(t *testing.T) {
 	for {
 		select {
 		case err := <-result:
-			assert.EqualError(t, err, "its queue takes no connection")
+			assert.EqualError(t, err, "its accept queue is full")
 			assert.Error(t, ctx.Err())
 			return
 		case <-tick.C:

@@ -169,7 +169,7 @@ func connected(ctx context.Context, n int) error {
 		case err != nil && !errors.Is(err, unix.EINTR):
 			return os.NewSyscallError("poll", err)
 		case ctx.Err() != nil:
-			return errors.New("its queue takes no connection")
+			return errors.New("its accept queue is full")
 		}
 	}
 }
@@ -184,7 +184,7 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes 
 	case s.closed:
 		return -1, nil, 0, errors.New("it is closed")
 	case !socket.Sided || slot >= socket.slots():
-		return -1, nil, 0, fmt.Errorf("there is no socket of slot %d alone", slot)
+		return -1, nil, 0, fmt.Errorf("slot %d has no socket of its own", slot)
 	case socket.split.lacks(side):
 		return -1, nil, 0, ErrLacks
 	case len(socket.split.private) >= maxPrivate:

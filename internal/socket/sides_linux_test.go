@@ -222,7 +222,7 @@ func TestPrivateConnectionIsNotWaitedForWithoutEnd(t *testing.T) {
 	for range 5 {
 		n, err := set.Connect(ctx, 0, 0, 1)
 		if err != nil {
-			assert.ErrorContains(t, err, "its queue takes no connection")
+			assert.ErrorContains(t, err, "its accept queue is full")
 			assert.Empty(t, set.Sockets[0].split.private)
 			return
 		}
