@@ -19,8 +19,8 @@ const (
 	shutdownPoll = 100 * time.Millisecond // from the call of Shutdown on
 )
 
-// drainer follows the connections of a server until Shutdown drops nothing: until each
-// connection left has a request inside the handler.
+// drainer follows the connections of a server until Shutdown would drop no request: until
+// each connection left has a request inside the handler.
 type drainer struct {
 	srv         *http.Server
 	program     *program
@@ -46,7 +46,7 @@ type drainer struct {
 	hijacked hijacked
 }
 
-// connection is guarded by drainer.mu, but for the atomic fields.
+// connection is guarded by drainer.mu, except for its atomic fields.
 type connection struct {
 	state    http.ConnState
 	since    time.Time    // when state was entered
@@ -57,7 +57,7 @@ type connection struct {
 
 type connectionKey struct{}
 
-// newDrainer puts itself into the hooks of the server, in front of the user's.
+// newDrainer makes the drainer the handler and the hooks of the server. It calls the user's.
 func newDrainer(s *Server) *drainer {
 	srv := s.HTTP
 	if srv == nil {
@@ -161,7 +161,7 @@ func (d *drainer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.handler.ServeHTTP(w, r)
 }
 
-// begin tells of the drain all that ask.
+// begin announces the drain: to contexts, to what waits for Draining, to the superdaemon.
 func (d *drainer) begin() {
 	d.mu.Lock()
 	d.began = time.Now()
@@ -186,8 +186,8 @@ func (d *drainer) settled(now time.Time) bool {
 		}
 		settled = false
 		if d.overdue(c, now) {
-			// Unlike Close, a deadline only ends the wait for a request: a request
-			// that is read already, or at this moment, is served.
+			// Unlike Close, a deadline only ends the wait for a request. A request
+			// that was read before, or is read at this moment, is served.
 			c.cut = true
 			conn.SetReadDeadline(time.Unix(1, 0))
 		}
@@ -250,7 +250,7 @@ func (d *drainer) tally() tally {
 }
 
 // cut closes all connections. A TLS connection would first wait for its peer to read the
-// notice of that: so what is below it is closed.
+// close notice, so cut closes the connection below it.
 func (d *drainer) cut() {
 	d.mu.Lock()
 	left := slices.AppendSeq(slices.Collect(maps.Keys(d.conns)), maps.Keys(d.hijacked.conns))
@@ -261,7 +261,7 @@ func (d *drainer) cut() {
 	d.srv.Close()
 }
 
-// speaksHTTP2 tells whether a connection has agreed to do so by TLS.
+// speaksHTTP2 reports whether TLS negotiated HTTP/2 for the connection.
 func speaksHTTP2(conn net.Conn) bool {
 	c, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
 	return ok && c.ConnectionState().NegotiatedProtocol == "h2"

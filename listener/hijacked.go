@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// hijacked is the connections that are in the hands of the program, as far as they are
-// counted. It is guarded by drainer.mu.
+// hijacked holds the connections that the program has hijacked, if they are counted. It is
+// guarded by drainer.mu.
 type hijacked struct {
 	counted bool
-	tell    func(net.Conn) // nil: nobody is told
+	tell    func(net.Conn) // nil: none is told
 	conns   map[net.Conn]*hijack
-	sweepAt int // connections; those that are closed are dropped then
+	sweepAt int // at so many connections, the closed ones are dropped
 }
 
 type hijack struct {
@@ -36,7 +36,7 @@ func (h *hijacked) add(conn net.Conn, now time.Time) {
 	}
 }
 
-// open counts those that are open, and drops the others.
+// open counts the connections that are open, and drops the others.
 func (h *hijacked) open() int {
 	for conn := range h.conns {
 		if closed, _ := isClosed(conn); closed {
@@ -52,7 +52,7 @@ func (d *drainer) openHijacked() int {
 	return d.hijacked.open()
 }
 
-// tellHijacked tells those that were not told yet, and that have had the time to answer.
+// tellHijacked tells each connection once, when it has had the time to answer the upgrade.
 func (d *drainer) tellHijacked(now time.Time) {
 	if d.hijacked.tell == nil {
 		return
@@ -67,8 +67,8 @@ func (d *drainer) tellHijacked(now time.Time) {
 	}
 }
 
-// isClosed asks a connection whether this process has closed it. A connection of a type
-// that has no descriptor cannot be asked: it is not known.
+// isClosed asks a connection whether this process has closed it. A connection whose type
+// has no SyscallConn cannot be asked: known is false.
 func isClosed(conn net.Conn) (closed, known bool) {
 	c, ok := underlying(conn).(syscall.Conn)
 	if !ok {

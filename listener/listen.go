@@ -6,8 +6,8 @@ import (
 )
 
 // ListenAll returns a listener on every inherited stream socket, TCP and unix,
-// in the order start_server gives; the caller closes them. Datagram sockets are
-// passed over: see [ListenPackets]. It does not block.
+// in the order start_server gives; the caller closes them. It skips datagram
+// sockets: see [ListenPackets]. It does not block.
 //
 // The error is [ErrNoListeningTarget] if SERVER_STARTER_PORT is unset or empty
 // or names only datagram sockets. Any other error says which part of the
@@ -17,27 +17,28 @@ func ListenAll() ([]net.Listener, error) {
 }
 
 // ListenPackets returns a connection on every inherited datagram socket, as
-// [ListenAll] does for the others, and with the same errors.
+// [ListenAll] does for stream sockets. The errors are the same: it returns
+// [ErrNoListeningTarget] if there are only stream sockets.
 func ListenPackets() ([]net.PacketConn, error) {
 	return takeAll(GetPortsSpecification(), datagram, takePacket)
 }
 
-// Listen is net.Listen for a program that may run under start_server. Then it
+// Listen is net.Listen for a program that may run under start_server. There it
 // returns a listener on the inherited socket for the address, and the caller
 // closes it. The network is "tcp", "tcp4", "tcp6" or "unix".
 //
-// A socket is the one for the address if its name is: ":8080" and
-// "0.0.0.0:8080" ask for "8080", "[::1]:8080" and "localhost:8080" for the
-// socket of the same name, a path for the same path. Failing that, it is one
-// that is really bound to the port and to an address that the host resolves
-// to. A missing host asks for a socket bound to all of IPv4 or of IPv6, the
-// first there is; the port may be a service name. A socket that accepts more
-// than was asked for, such as "8080" for "127.0.0.1:8080", does not match.
+// A socket is first looked for by its name in SERVER_STARTER_PORT: ":8080" and
+// "0.0.0.0:8080" match "8080"; "[::1]:8080", "localhost:8080" and a path match
+// the same name. If no name matches, it is looked for by what it is bound to:
+// the port, and an address that the host resolves to. Without a host, the first
+// socket bound to all of IPv4 or of IPv6 matches. The port may be a service
+// name. A socket that accepts more than was asked for, such as "8080" for
+// "127.0.0.1:8080", does not match.
 //
 // If no inherited socket matches, Listen returns an error that lists them. It
 // does not bind the address, since that socket would be lost at every restart.
-// It does bind if SERVER_STARTER_PORT is unset, or empty, as start_server sets
-// it when it has no ports to give.
+// It binds only if SERVER_STARTER_PORT is unset or empty: start_server sets it
+// empty when it has no ports to give.
 //
 // Listen blocks only while it resolves a host name.
 func Listen(network, address string) (net.Listener, error) {
@@ -94,7 +95,7 @@ func takeAll[T interface{ Close() error }](spec string, k kind, take func(Listen
 	return takeEach(ports, take)
 }
 
-// ofKind are those of ports that are of kind k.
+// ofKind returns the ports of kind k.
 func ofKind(ports []Listener, k kind) ([]Listener, error) {
 	var found []Listener
 	for _, port := range ports {

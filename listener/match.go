@@ -64,9 +64,9 @@ func find(ports []Listener, network, address string) (Listener, error) {
 	return found[0], nil
 }
 
-// findAll returns those of ports that are meant by network and address, at least
-// one: no host asks for the sockets of IPv4 and of IPv6, and a host name may have
-// several addresses.
+// findAll returns the ports that network and address mean, at least one. They may be
+// several: an address without a host means the sockets of IPv4 and of IPv6, and a host
+// name may have several addresses.
 func findAll(ports []Listener, network, address string) ([]Listener, error) {
 	var candidates []candidate
 	for _, port := range ports {
@@ -149,7 +149,7 @@ func sameHost(named, asked string) bool {
 	return strings.EqualFold(named, asked)
 }
 
-// resolve returns the addresses of host; without one, the two that mean all.
+// resolve returns the addresses of host; for an empty host, 0.0.0.0 and ::.
 func resolve(host string) ([]netip.Addr, error) {
 	if host == "" {
 		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil

@@ -15,28 +15,28 @@ const (
 	// firstPassed is the first descriptor that LISTEN_FDS counts (sd_listen_fds(3)).
 	firstPassed = 3
 
-	// maxPassed is more descriptors than a process may have.
+	// maxPassed is the most descriptors that a process may have (fs.nr_open, by default).
 	maxPassed = 1 << 20
 )
 
 // ListenNamed returns a listener on every inherited stream socket that has the label; the
 // caller closes them. start_server --port=web@8080 gives the label "web", and tells it in
-// SERVER_STARTER_LABELS, such as "web=3;admin=4". With a service manager above, or with
+// SERVER_STARTER_LABELS, such as "web=3;admin=4". Under a service manager, or with
 // --export=systemd, the label is a name in LISTEN_FDNAMES (sd_listen_fds_with_names(3)),
-// which counts if LISTEN_PID is this process. Where both variables are set the first is
-// asked first. A label of start_server is unique; a name of systemd may be that of several
-// sockets. ListenNamed does not block.
+// which counts only if LISTEN_PID is this process. If both variables are set, the label is
+// looked for in SERVER_STARTER_LABELS first. A label of start_server is unique; a name of
+// systemd may stand for several sockets. ListenNamed does not block.
 //
-// The error is [ErrNoListeningTarget] if neither variable is set for this process: a
-// program that runs alone binds then. Any other error says that a variable is malformed,
-// lists the labels that there are if none of them was meant, or says which descriptor is
-// bad; nothing is left open then.
+// The error wraps [ErrNoListeningTarget] if neither variable is set for this process: a
+// program that runs alone binds then. Any other error says which variable is malformed or
+// which descriptor is bad, or that no stream socket has the label. If no socket at all has
+// it, the error lists the labels. After an error nothing is left open.
 func ListenNamed(label string) ([]net.Listener, error) {
 	return takeLabelled(label, stream, take)
 }
 
 // ListenPacketsNamed returns a connection on every inherited datagram socket that has the
-// label, as [ListenNamed] does for the others, and with the same errors.
+// label, as [ListenNamed] does for stream sockets, and with the same errors.
 func ListenPacketsNamed(label string) ([]net.PacketConn, error) {
 	return takeLabelled(label, datagram, takePacket)
 }
@@ -145,7 +145,7 @@ func parsePassed() ([]labelled, error) {
 	return found, nil
 }
 
-// parseDescriptor reads 31 bits: a descriptor is an int of C.
+// parseDescriptor accepts 31 bits: a descriptor is a C int.
 func parseDescriptor(number string) (uintptr, error) {
 	fd, err := strconv.ParseUint(number, 10, 31)
 	if err != nil {

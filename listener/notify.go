@@ -35,23 +35,23 @@ func notify(text, what string) error {
 	return nil
 }
 
-// program is what the superdaemon is told of: all the servers of a process together.
+// program is all the servers of a process. The superdaemon is told of them as of one.
 type program struct {
 	notify   func(text, what string) error
-	notified func() bool // somebody is
+	notified func() bool // whether notices have a receiver
 
 	mu      sync.Mutex
 	servers map[*drainer]*member
 	watched context.Context // ends when the last server leaves; nil: no watchdog runs
 	unwatch context.CancelFunc
 	tells   chan struct{} // closed when the last server leaves; nil: not all drain
-	told    chan struct{} // closed when what tells of the drain has ended
+	told    chan struct{} // closed when tell has ended
 }
 
-// member is how far a server is.
+// member says what a server has begun to do.
 type member struct{ accepts, drains bool }
 
-// this is the process that this is.
+// this is the program of this process.
 var this = &program{notify: notify, notified: func() bool { return os.Getenv("NOTIFY_SOCKET") != "" }}
 
 func (p *program) join(d *drainer) {
@@ -85,8 +85,8 @@ func (p *program) accepts(d *drainer) {
 	}
 }
 
-// drains is called when a server begins to drain. The superdaemon is told when none is
-// left that does not, unless none has come to accept.
+// drains is called when a server begins to drain. The superdaemon is told when all servers
+// drain, unless none of them has ever accepted.
 func (p *program) drains(d *drainer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,8 +104,8 @@ func (p *program) drains(d *drainer) {
 	}
 }
 
-// leave is called when a server has drained, or cannot serve. When the last one has left
-// nothing more is sent, but for a WATCHDOG=1 that is on its way.
+// leave is called when a server has drained, or cannot serve. After the last one has left
+// nothing more is sent, except a WATCHDOG=1 that is on its way.
 func (p *program) leave(d *drainer) {
 	p.mu.Lock()
 	delete(p.servers, d)
@@ -148,7 +148,7 @@ func (p *program) tell(d *drainer, end <-chan struct{}, told chan<- struct{}) {
 	}
 }
 
-// tally is what is left of all servers.
+// tally is what all servers together have left to drain.
 func (p *program) tally() tally {
 	var sum tally
 	for d := range p.members() {
@@ -157,7 +157,7 @@ func (p *program) tally() tally {
 	return sum
 }
 
-// members is a copy, as p.mu is held for no call of a server.
+// members returns a copy, so that p.mu is not held while servers are called.
 func (p *program) members() map[*drainer]member {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,19 +21,19 @@ const anyIPv4 = "0.0.0.0"
 
 // ErrNoListeningTarget says that there is nothing to listen on:
 // SERVER_STARTER_PORT is unset or empty, or holds no socket of the kind asked
-// for.
+// for. [ListenNamed] looks at other variables.
 var ErrNoListeningTarget = errors.New("no listening target")
 
 // Listener is one inherited socket. The types behind it are [TCPListener] and
 // [UnixListener].
 type Listener interface {
-	// Fd returns the inherited descriptor. It stays open, and stays the
-	// package's: do not close it.
+	// Fd returns the inherited descriptor. The package owns it and keeps it
+	// open: do not close it.
 	Fd() uintptr
 
 	// Listen returns a new listener on the socket, which the caller closes.
-	// It may be called again, before and after that. It does not block, and
-	// fails when the descriptor is not a socket, or is a datagram socket.
+	// It may be called again, before and after that close. It does not block,
+	// and fails when the descriptor is not a socket, or is a datagram socket.
 	Listen() (net.Listener, error)
 
 	// String returns the socket as start_server writes it: NAME=FD.
@@ -110,8 +110,8 @@ func GetPortsSpecification() string { return os.Getenv(ServerStarterEnvVarName) 
 func Ports() ([]Listener, error) { return parse(GetPortsSpecification()) }
 
 // Generation returns the number of this process's generation, from 1: start_server counts
-// every attempt to start the program. It is 0 without start_server, or if that does not
-// tell.
+// every attempt to start the program. It is 0 if SERVER_STARTER_GENERATION is not set, or is
+// not such a number.
 func Generation() int {
 	n, err := strconv.Atoi(os.Getenv(generationEnvVarName))
 	if err != nil || n < 0 {

@@ -7,7 +7,7 @@ import "log"
 // NOTIFY_SOCKET names (sd_notify(3)); a name that begins with @ is one of Linux's abstract
 // namespace. If the variable is unset or empty, Ready does nothing and returns nil.
 //
-// [Serve] calls Ready by itself. To call it again has no effect. It blocks for 5 seconds
+// [Serve] calls Ready by itself. A second call has no effect. Ready blocks for 5 seconds
 // at most. The variable stays set. The error says that the notice could not be sent.
 func Ready() error { return notify("READY=1", "ready") }
 

@@ -9,52 +9,57 @@ import (
 	"time"
 )
 
-// wakeInterval is how long a listener may take to stop accepting.
+// wakeInterval is how long a listener may take to stop accepting before it is woken.
 const wakeInterval = 100 * time.Millisecond
 
 // Serve serves HTTP on the listeners until the process gets SIGTERM or ctx
-// ends, then drains and returns nil. Without listeners it takes the inherited
-// stream socket whatever srv.Addr says or, if there are several, those that
-// srv.Addr (":http" if that is empty; a path has a slash in it) names by the rules
-// of [Listen]: both ports of "0.0.0.0" and "::" for ":8080". The others are left
-// to whoever listens there. If SERVER_STARTER_PORT is unset or empty it binds
-// srv.Addr. To serve on all of them, pass what [ListenAll] returns; for TLS, wrap
-// each listener by tls.NewListener and pass it. Serve closes the listeners.
+// ends, then drains and returns nil. Serve closes the listeners. To serve on all
+// inherited sockets, pass what [ListenAll] returns. For TLS, wrap each listener by
+// tls.NewListener and pass it.
 //
-// Once all listeners are accepting it says so by [Ready], unless ctx has ended by then. If
+// Without listeners Serve takes the inherited stream socket, whatever srv.Addr says.
+// If there are several, it takes those that srv.Addr names by the rules of [Listen],
+// and leaves the others. For ":8080" it takes both "0.0.0.0" and "::". An empty Addr
+// is ":http"; one with a slash is a path. If SERVER_STARTER_PORT is unset or empty,
+// Serve binds srv.Addr.
+//
+// Once it accepts on all listeners it says so by [Ready], unless ctx has ended by then. If
 // that fails, the error goes to srv.ErrorLog and Serve goes on.
 //
 // Draining loses no connection that was accepted. The listeners are closed
-// first; connections yet to come wait in the shared queue for another
+// first; connections that come later wait in the shared queue for another
 // generation. Responses then say "Connection: close", and HTTP/2 connections get a
-// GOAWAY. A new connection has 5 seconds to send the header of its first request, and
-// one that is kept alive 1 second for that of its next; each request that comes in time
-// is served to its end. There is no limit for a request that is being served: srv's
-// timeouts or start_server's kill timeout, if any, set one. Handlers hear of the drain at
+// GOAWAY. A new connection has 5 seconds to send the header of its first request. One
+// that is kept alive has 1 second to send the next header. Each request that comes in
+// time is served to its end. Serve sets no limit for a request that is being served;
+// srv's timeouts or start_server's kill timeout may. Handlers learn of the drain at
 // once by [DrainingContext]. Hijacked connections are not waited for; a [Server] waits for
 // them, and has other limits. Further SIGTERMs while draining do nothing.
 //
-// While it drains it tells the superdaemon, if NOTIFY_SOCKET is set: STOPPING=1, and
-// STATUS=draining, 12 requests, at once and when that has changed, once a second at most;
-// start_server --status shows it. If WATCHDOG_USEC is set, and WATCHDOG_PID is this process
-// or is not set (sd_watchdog_enabled(3)), it says WATCHDOG=1 at half that time, unless the
-// loop that accepts connections is stuck, or the [Server] has a Health handler that is. Of
-// several servers in a process all have to drain, or be well, for that.
+// If NOTIFY_SOCKET is set, Serve tells the superdaemon of the drain: STOPPING=1, and
+// STATUS=draining, 12 requests. It does so at once, and again when the number has changed,
+// at most once a second; start_server --status shows it. If there are several servers in
+// the process, this begins when all of them drain.
 //
-// Serve owns srv from the call on: it replaces, and calls, its Handler,
-// ConnState, ConnContext and BaseContext, and shuts it down at the end, so srv
+// If WATCHDOG_USEC is set too, and WATCHDOG_PID is this process or is not set
+// (sd_watchdog_enabled(3)), Serve says WATCHDOG=1 at half that time. It is silent while a
+// loop that accepts connections is stuck, or the Health handler of a [Server] is not well. If
+// there are several servers in the process, all of them have to be well.
+//
+// Serve owns srv from the call on. It replaces the Handler, ConnState, ConnContext and
+// BaseContext, and calls the ones that were set. It shuts srv down at the end, so srv
 // cannot be used again. The signal is caught only while Serve runs.
 //
-// Serve returns an error at once if it has nothing to serve on; if srv.Addr names
-// none of several sockets, the error lists them. If a listener
-// fails while serving, all are drained before the error is returned;
-// http.ErrServerClosed is such an error if srv was shut down by someone else.
+// Serve returns an error at once if it has nothing to serve on. If srv.Addr names
+// none of several sockets, the error lists them. If a listener fails while serving, all
+// are drained before the error is returned. The error is http.ErrServerClosed if the
+// program itself shut srv down.
 func Serve(ctx context.Context, srv *http.Server, listeners ...net.Listener) error {
 	return (&Server{HTTP: srv}).Serve(ctx, listeners...)
 }
 
-// closeAll closes the listeners and waits until none of the n that are still
-// served accepts.
+// closeAll closes the listeners and waits until the n that are still served have
+// stopped accepting.
 //
 // Other superdaemons in Go clear O_NONBLOCK when they spawn. The worker's accept(2) then
 // blocks, and its Close too, until a connection comes. So closeAll makes connections,
@@ -80,10 +85,10 @@ func closeAll(listeners []net.Listener, served <-chan error, n int) {
 	}
 }
 
-// defaultListeners are those to serve on if none are given.
+// defaultListeners returns the listeners to serve on if none are given.
 func defaultListeners(addr string) ([]net.Listener, error) {
 	network := "tcp"
-	if strings.Contains(addr, "/") { // which no host and port have
+	if strings.Contains(addr, "/") { // HOST:PORT has no slash
 		network = "unix"
 	}
 	if spec := GetPortsSpecification(); spec != "" {

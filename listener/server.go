@@ -21,37 +21,39 @@ const (
 // ErrDrainTimeout says that a [Server] closed what was left when its DrainTimeout was over.
 var ErrDrainTimeout = errors.New("drain timeout")
 
-// Server serves as [Serve] does, and lets its program steer the drain. Its fields are set
-// before Serve or ServeTLS is called, and left alone then. It serves once.
+// Server serves as [Serve] does, and lets its program steer the drain. Set its fields before
+// Serve or ServeTLS is called, and do not change them afterwards. It serves once.
 type Server struct {
 	// HTTP is the server, which Serve owns from the call on. Nil stands for
 	// &http.Server{}.
 	HTTP *http.Server
 
-	// DrainTimeout is how long the drain may take in all. What is left then, requests
-	// and hijacked connections, is closed; the handlers are not waited for. 0: no limit.
+	// DrainTimeout is how long the drain may take in all. Then the connections that are
+	// left, hijacked ones too, are closed; their handlers are not waited for. 0: no limit.
 	DrainTimeout time.Duration
 
 	// NewGrace is how long a connection that has not sent a request may take to send the
-	// header of its first, from the start of the drain. 0: 5 seconds; negative: none.
+	// header of its first one, from the start of the drain. 0: 5 seconds; negative: none.
 	NewGrace time.Duration
 
 	// IdleGrace is how long a connection that is kept alive may take to send another
-	// request, from the start of the drain or the end of the last one. 0: 1 second;
-	// negative: none. A request that has run for so long hears of the drain through
-	// http.Server.RegisterOnShutdown; by [DrainingContext] it hears at once.
+	// request, from the start of the drain or the end of its last request. 0: 1 second;
+	// negative: none. While an HTTP/1.1 request runs, the functions of
+	// http.Server.RegisterOnShutdown are called no earlier than IdleGrace after the start
+	// of the drain; [DrainingContext] ends at once.
 	IdleGrace time.Duration
 
 	// TellHijacked tells a hijacked connection, such as a websocket, that the server
-	// drains. It is called once for each that is open, in a goroutine of its own, with
-	// what Hijack returned: at the start of the drain, or IdleGrace after it was
-	// hijacked, so that the answer to the upgrade goes first. It does not close the
-	// connection for the server; whoever hijacked it does that. A handler that has
-	// the connection itself had better use [DrainingContext].
+	// drains. It is called once for each open connection, in a goroutine of its own, with
+	// what Hijack returned. That is at the start of the drain, but not before IdleGrace
+	// after the hijack, so that the answer to the upgrade goes first. TellHijacked need
+	// not close the connection; the code that hijacked it has to. A handler that still
+	// has the connection should use [DrainingContext] instead.
 	//
 	// Hijacked connections are counted and waited for if TellHijacked or DrainTimeout is
-	// set. That one is closed is learned from it, or from what its NetConn method
-	// returns, by SyscallConn: one of a type without that is not waited for.
+	// set. The server learns by SyscallConn that a connection was closed: by its own, or
+	// by that of the connection which its NetConn method returns. A connection without
+	// SyscallConn is not waited for.
 	TellHijacked func(net.Conn)
 
 	// Health, if set, is asked for GET / before each WATCHDOG=1, inside the process. If it
@@ -59,13 +61,13 @@ type Server struct {
 	// Serve.
 	Health http.Handler
 
-	program *program // nil: the one that this is
+	program *program // nil: that of this process
 }
 
 // Serve serves HTTP on the listeners until the process gets SIGTERM or ctx ends, then
 // drains and returns; the function [Serve] says how. It blocks until then, and closes the
-// listeners. The error is as there; if DrainTimeout was over it is [ErrDrainTimeout], and
-// says how many requests and connections were closed.
+// listeners. The errors are those of the function; if DrainTimeout was over, the error wraps
+// [ErrDrainTimeout], and says how many requests and connections were closed.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return s.run(ctx, ":http", listeners, (*http.Server).Serve)
 }
@@ -148,7 +150,7 @@ func (d *drainer) wait(ctx context.Context) error {
 	poll := time.NewTicker(drainPoll)
 	defer poll.Stop()
 	shutdown := make(chan error, 1)
-	asked, shut := false, false // of Shutdown, which has returned
+	asked, shut := false, false // Shutdown was called; it has returned
 	for {
 		d.tellHijacked(time.Now())
 		switch {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// watchdogPause is half of the time after which who set WATCHDOG_USEC takes a silent
-// process for hung (sd_watchdog_enabled(3)); 0: nobody does so with this one.
+// watchdogPause is half of WATCHDOG_USEC: the superdaemon takes a process that was silent for
+// that time for hung (sd_watchdog_enabled(3)). 0: this process has no watchdog.
 func watchdogPause() (time.Duration, error) {
 	usec := os.Getenv("WATCHDOG_USEC")
 	if pid := os.Getenv("WATCHDOG_PID"); usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
@@ -27,7 +27,7 @@ func watchdogPause() (time.Duration, error) {
 }
 
 // watch says WATCHDOG=1 for as long as all servers are well, until ctx ends. It calls their
-// programs: if one does not return, it falls silent.
+// health handlers: if one does not return, watch falls silent.
 func (p *program) watch(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -48,7 +48,7 @@ func (p *program) watch(ctx context.Context, every time.Duration) {
 	}
 }
 
-// well asks all servers that accept, or have, whether they are well, and names one.
+// well asks all servers that have begun to accept whether they are well, and names one.
 func (p *program) well(ctx context.Context, within time.Duration) (asked *drainer, well bool) {
 	well = true
 	for d, m := range p.members() {
@@ -68,13 +68,13 @@ func (p *program) well(ctx context.Context, within time.Duration) (asked *draine
 	return asked, well
 }
 
-// acceptor is a listener that tells whether its accept loop turns. Only its moves method is
-// not called by that.
+// acceptor is a listener that tells whether its accept loop turns. The loop calls Accept, the
+// watchdog calls moves.
 type acceptor struct {
 	net.Listener
 	inside atomic.Bool
 	turns  atomic.Int64
-	seen   int64 // turns when a call of moves has found it outside
+	seen   int64 // turns when moves last found the loop outside Accept; -1: never
 }
 
 // follow puts an acceptor in front of each listener.
@@ -94,8 +94,8 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	return a.Listener.Accept()
 }
 
-// moves tells whether the loop waits for a connection, or the last call did not find it
-// elsewhere in the same turn: it may well do something else for a moment.
+// moves reports whether the loop waits for a connection, or has turned since moves last found
+// it elsewhere: the loop may do something else for a moment.
 func (a *acceptor) moves() bool {
 	if a.inside.Load() {
 		return true
@@ -140,7 +140,7 @@ func (d *drainer) askHealth(ctx context.Context) (err error) {
 	return nil
 }
 
-// answer keeps the status of an answer.
+// answer keeps the status that a handler answers.
 type answer struct {
 	header http.Header
 	status int // 0: 200
