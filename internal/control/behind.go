@@ -2,21 +2,21 @@ package control
 
 import "time"
 
-// A subscriber that reads more slowly than events come is behind: those that there is no
-// room for are passed over. When it has read the others it gets one event that says how
+// A subscriber that reads more slowly than events come is behind: events that there is no
+// room for are skipped. When it has read the others it gets one event that says how
 // things stand, and goes on from there.
 
-// spareMarks is the room in a client's channel for what is no event.
+// spareMarks is the room in a client's channel for marks.
 const spareMarks = 4
 
-// fallBehind has all events passed over, until the client has read those that wait.
+// fallBehind skips all events until the client has read those that wait.
 func (c *client) fallBehind() {
 	if !c.behind.Swap(true) {
-		c.mark(make(chan struct{})) // it may be waiting for something to write
+		c.mark(make(chan struct{})) // tell may be waiting for something to write
 	}
 }
 
-// mark has a mark closed when what was put before is written. It does not block.
+// mark has tell close reached when all that was put before is written. It does not block.
 func (c *client) mark(reached chan struct{}) {
 	select {
 	case c.events <- written{mark: reached}:
@@ -24,9 +24,9 @@ func (c *client) mark(reached chan struct{}) {
 	}
 }
 
-// resume has no more events passed over, and writes how things stand. It does so in this
-// order: an event that comes meanwhile may be told twice, but none is lost. The result is
-// whether it goes on.
+// resume ends the skipping of events, and then writes how things stand. In this order an
+// event that comes meanwhile may be told twice, but none is lost. It reports whether the
+// subscription goes on.
 func (c *client) resume() bool {
 	m := &mark{client: c, reached: make(chan struct{}), resumes: true}
 	select {
@@ -48,7 +48,7 @@ func (c *client) resume() bool {
 	}
 	now := c.server.Picture()
 	if now == nil {
-		return false // it is ending
+		return false // the superdaemon is ending
 	}
 	e := Event{Version: Version, Event: "missed", Time: time.Now(), Now: now}
 	return c.write(e.encode()) == nil

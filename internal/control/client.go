@@ -28,11 +28,11 @@ type Client struct {
 	conn   net.Conn
 	in     *bufio.Reader
 	server Peer
-	line   []byte // the last that has come
+	line   []byte // the last one that came
 }
 
-// Dial connects to the control socket at path. What listens there has to be of our own
-// user or root: any other one could answer what it likes.
+// Dial connects to the control socket at path. The process that listens there has to be of our
+// own user or of root: any other one could answer what it likes.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	conn, err := dial(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
@@ -49,7 +49,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return &Client{path: path, conn: conn, in: bufio.NewReaderSize(conn, maxRequest), server: server}, nil
 }
 
-// trusted is the process that made the socket. The error says why it is not asked anything.
+// trusted returns the process that listens. The error says why nothing may be asked of it.
 func trusted(conn net.Conn) (Peer, error) {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -63,16 +63,15 @@ func trusted(conn net.Conn) (Peer, error) {
 	return server, err
 }
 
-// Pid is the process that listens, as the kernel names it to us. If it has another pid in its
-// own status, the pids there are of another namespace and mean nothing here.
+// Pid is the process that listens, as the kernel names it to us. If its own status has another
+// pid, all pids there are of another namespace and mean nothing here.
 func (c *Client) Pid() int { return c.server.Pid }
 
-// Line is the line of the last answer or event, as it has come, with its newline. While an
-// event is watched it is that event's.
+// Line is the line of the last answer or event, as it came, with its newline. Within a call of
+// watch it is the line of that event.
 func (c *Client) Line() []byte { return c.line }
 
-// dial tries again while the backlog is full: connect(2) on a socket that does not block
-// fails then.
+// dial tries again while the backlog is full: a non-blocking connect(2) fails then.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	var d net.Dialer
 	for {
@@ -105,8 +104,8 @@ func reason(err error) error {
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Do sends a request and blocks until it is answered or ctx ends. Events that come before
-// the answer go to watch, which may be nil. If the answer is not OK it is returned with an
-// error; so is what a server says before it hangs up.
+// the answer go to watch, which may be nil. An answer that is not OK is returned with an
+// error; so is the reason that a server gives before it hangs up.
 func (c *Client) Do(ctx context.Context, r Request, watch func(Event)) (Answer, error) {
 	defer c.bound(ctx)()
 	r.Version = Version
@@ -147,7 +146,7 @@ func (c *Client) Watch(ctx context.Context, watch func(Event) bool) error {
 			if !watch(m.event) {
 				return nil
 			}
-		case m.answer.Error != "": // it has to go, and is told why
+		case m.answer.Error != "": // this client has to go, and is told why
 			return errors.New(text.Lines(m.answer.Error))
 		}
 	}
@@ -193,12 +192,12 @@ func (c *Client) fault(ctx context.Context, err error) error {
 	return fmt.Errorf("control socket %q: %w", c.path, reason(err))
 }
 
-// hungUp tells that the other side has ended the connection.
+// hungUp reports whether the other side has ended the connection.
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// bound has reads and writes fail when ctx ends, until unbound is called.
+// bound makes reads and writes fail when ctx ends, until unbound is called.
 func (c *Client) bound(ctx context.Context) (unbound func()) {
 	_ = c.conn.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })

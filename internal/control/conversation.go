@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// client is a connection. Its goroutine takes one request after the other: the next is
-// read when the answer to the last is written.
+// client is a connection. Its goroutine takes one request after the other: it reads the next
+// when the answer to the last is written.
 type client struct {
 	server *Server
 	conn   net.Conn
@@ -24,19 +24,19 @@ type client struct {
 	once   sync.Once
 
 	unread atomic.Int64 // bytes of events that are not written yet
-	behind atomic.Bool  // events are passed over
+	behind atomic.Bool  // events are skipped
 
 	in *bufio.Reader // for its own goroutine only
 
-	// Written under the server's lock. The client's own goroutine, which alone sets events,
-	// reads it without.
+	// Written under the server's lock. Only the client's own goroutine sets events, or what
+	// starts it: so that goroutine reads events without the lock.
 	busy   bool         // a request is carried out, or its answer written
 	ended  bool         // the connection is closed
 	events chan written // to be written; nil: it has not subscribed
 	waits  bool         // for the next image of this program
 	told   bool         // by Farewell
 	parked bool         // nothing is read until Server.parking is closed
-	rest   string       // what was read then, and not carried out
+	rest   string       // what was read by then, and not carried out
 }
 
 // These faults of the client end the conversation.
@@ -46,7 +46,7 @@ var (
 	errIdle = fmt.Errorf("nothing was asked for in %v", idleTime)
 )
 
-// ErrHandedOver is the cause of the end of Request.Context.
+// ErrHandedOver is the cause with which Request.Context ends.
 var ErrHandedOver = errors.New("another image of this program goes on with that")
 
 // talk answers requests until the client hangs up or a fault ends the conversation.
@@ -79,24 +79,24 @@ func (c *client) talk() {
 	}
 }
 
-// input is what the client says, after what is known already.
+// input reads c.rest, then what the client says.
 func (c *client) input() *bufio.Reader {
 	c.server.mu.Lock()
 	rest := c.rest
 	c.rest = ""
 	c.server.mu.Unlock()
 	in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(rest), c.conn), maxRequest)
-	_, _ = in.Peek(len(rest)) // it is buffered, for another hand over before it is read
+	_, _ = in.Peek(len(rest)) // buffers it: another hand-over may come before it is read
 	return in
 }
 
-// buffered is what was read and is not carried out yet, after the request that is.
+// buffered is what was read behind the request that is being carried out.
 func (c *client) buffered() string {
 	text, _ := c.in.Peek(c.in.Buffered())
 	return string(text)
 }
 
-// park waits until requests are read again. rest was read, and is not carried out.
+// park waits until requests are read again. rest was read, and was not carried out.
 func (c *client) park(rest string) {
 	s := c.server
 	s.mu.Lock()
@@ -149,15 +149,16 @@ func (c *client) late(err, ours error) error {
 	}
 }
 
-// isParking tells that nothing is read any more.
+// isParking reports whether reading has stopped.
 func (s *Server) isParking() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.parking != nil
 }
 
-// expect bounds the wait for the client. A subscriber need not ask anything, and when the
-// server closes no client may. It tells that another image of this program is to read on.
+// expect bounds the wait for what the client says. For a subscriber there is no bound: it need
+// not ask anything. When the server closes, nothing more is read. parks says that another image
+// of this program is to read on.
 func (c *client) expect(d time.Duration) (parks bool) {
 	end := time.Now().Add(d)
 	if c.events != nil {
@@ -174,7 +175,7 @@ func (c *client) expect(d time.Duration) (parks bool) {
 
 func (c *client) expectNothing() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// answer carries a request out. An error ends the conversation, but for ErrHandedOver, which says
+// answer carries a request out. An error ends the conversation, except ErrHandedOver, which says
 // that the request was not carried out.
 func (c *client) answer(text string) error {
 	ctx, ok := c.server.begin(c)

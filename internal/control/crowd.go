@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// admit puts a client on the list. If its user has as many as there may be, the client of
-// that user that has asked nothing for the longest is the loser, and has to go: one that waits
-// for no answer, and one that watches only if all others do, too. If the process has its share
-// of clients the loser is one of its own. So neither another process nor another user loses
-// room: root and our own user get in whatever the workers' user does.
+// admit puts a client on the list. If its user has maxClients already, one client of that user
+// is the loser, and has to go. It is the one that has asked nothing for the longest, and waits
+// for no answer; a subscriber goes only if there is no other. If the process has maxOfProcess
+// already, the loser is one of its own clients: so other processes lose no room to it. Other
+// users lose none in any case: root and our own user get in whatever the workers' user does.
 func (s *Server) admit(c *client) (loser *client, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +71,8 @@ func (s *Server) finished(c *client) {
 	}
 }
 
-// subscribe has events kept for a client from now on. It returns false if that was so
-// already, or the client is gone.
+// subscribe keeps events for a client from now on. It returns false if it did so already,
+// or if the client is gone.
 func (s *Server) subscribe(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *Server) subscribe(c *client) bool {
 	return true
 }
 
-// unsubscribe has no more events kept for a client whose connection ends.
+// unsubscribe keeps no more events for a client, because its connection ends.
 func (s *Server) unsubscribe(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

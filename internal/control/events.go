@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Watched tells whether a client has subscribed. It is false for a nil Server.
+// Watched reports whether a client has subscribed. It is false for a nil Server.
 func (s *Server) Watched() bool { return s != nil && s.watched.Load() > 0 }
 
 // Publish sends an event to the subscribers. It never blocks and takes no lock. A
-// subscriber that does not keep up gets a "missed" event in the place of those that it has
-// missed, see behind.go.
+// subscriber that does not keep up gets one "missed" event instead of those that it missed,
+// see behind.go.
 func (s *Server) Publish(e Event) {
 	if !s.Watched() {
 		return
@@ -20,7 +20,7 @@ func (s *Server) Publish(e Event) {
 	case s.events <- happening{event: e}:
 	default:
 		s.missed.Store(true)
-		select { // or deliver, if it has emptied the channel meanwhile, would not look
+		select { // wakes deliver, which may have emptied the channel meanwhile
 		case s.events <- happening{}:
 		default:
 		}
@@ -28,7 +28,7 @@ func (s *Server) Publish(e Event) {
 }
 
 // Farewell publishes the last event before another image of this program goes on, and blocks
-// until it is written, but for limit at most. On a nil Server it does nothing.
+// until it is written, for limit at most. On a nil Server it does nothing.
 func (s *Server) Farewell(e Event, limit time.Duration) {
 	if !s.Watched() {
 		return
@@ -51,7 +51,7 @@ func (s *Server) Farewell(e Event, limit time.Duration) {
 	}
 }
 
-// deliver passes events on to the subscribers until the server closes and none is left.
+// deliver passes events on to the subscribers until the server closes and no event is left.
 func (s *Server) deliver() {
 	defer close(s.done)
 	for {
@@ -77,11 +77,11 @@ type happening struct {
 	mark  *mark // nil: it is an event
 }
 
-// mark tells one client when all events before it are written, or with resumes that all
-// before it are passed over, and none from it on.
+// mark is a place in the events for one client: it tells when all events before it are written.
+// With resumes, it tells when the client is behind no more: no event after it is skipped.
 type mark struct {
 	client  *client
-	reached chan struct{} // closed then
+	reached chan struct{} // closed when that is so
 	resumes bool
 }
 
@@ -131,7 +131,7 @@ type written struct {
 	mark chan struct{}
 }
 
-// put has w written, unless the client has missed something. It does not block.
+// put queues w for writing, unless the client is behind. It does not block.
 func (c *client) put(w written) {
 	switch {
 	case c.behind.Load():
@@ -139,11 +139,11 @@ func (c *client) put(w written) {
 		c.fallBehind()
 	default:
 		c.unread.Add(int64(len(w.text)))
-		c.events <- w // there is room: nobody else puts any in
+		c.events <- w // there is room: no other goroutine puts events in
 	}
 }
 
-// tell writes what put has put, until the client is gone or the end is reached.
+// tell writes what put has queued, until the client is gone or the end is reached.
 func (c *client) tell() {
 	defer c.end()
 	var marks []chan struct{} // reached when the client has caught up

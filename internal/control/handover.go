@@ -8,14 +8,14 @@ type Held struct {
 	Clients  []HeldClient
 }
 
-// HeldClient is a connection that the next image serves on.
+// HeldClient is a connection that the next image goes on serving.
 type HeldClient struct {
 	FD         int
 	Subscribed bool
 	Unread     string // was read, and not carried out
 }
 
-// Waiting is a client whose request was carried out by handing over.
+// Waiting is a client that waits for an answer of the next image: it asked for the hand-over.
 type Waiting struct {
 	FD         int
 	Pid        int

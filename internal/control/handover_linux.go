@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hand is the socket. Clients that wait to be accepted wait for the next image, or until
-// release is called. Requests under way whose context ends with ErrHandedOver are left to the next
-// image, and with clients so are all connections but those of clients that Farewell has told to
-// connect again, and that have asked for nothing. Hand waits for answers that are under way, but
-// for parkTime at most.
+// Hand returns the socket for the next image. Until release is called no client is accepted, and
+// no request read. The context of requests under way ends with ErrHandedOver; a request that is
+// not carried out because of that is left to the next image. With clients, so are all
+// connections, except those of clients that Farewell has told to connect again and that have
+// asked for nothing. Hand waits for answers that are under way, for parkTime at most.
 func (s *Server) Hand(clients bool) (h *Held, release func(), err error) {
 	s.socket.Lock()
 	defer s.socket.Unlock()
@@ -43,10 +43,10 @@ func (s *Server) Hand(clients bool) (h *Held, release func(), err error) {
 	}, nil
 }
 
-// parkTime is how long clients may take to have their answers.
+// parkTime is how long answers that are under way may take.
 const parkTime = time.Second
 
-// park has no request read any more until goOn is called, and returns the clients that wait for
+// park stops the reading of requests until goOn is called, and returns the clients that wait for
 // that.
 func (s *Server) park() (parked []*client, goOn func()) {
 	s.mu.Lock()
@@ -69,7 +69,7 @@ func (s *Server) park() (parked []*client, goOn func()) {
 	}
 }
 
-// parked are the clients of which nothing is read any more, and whether there are others yet.
+// parked returns the clients from which nothing is read any more. busy says that there are others.
 func (s *Server) parked() (parked []*client, busy bool) {
 	busy = s.accepting.Load() > 0 // then a client may not be on the list yet
 	s.mu.Lock()
@@ -87,7 +87,7 @@ func (s *Server) parked() (parked []*client, busy bool) {
 	return parked, busy
 }
 
-// held are the connections of clients that are parked.
+// held returns the connections of clients that are parked.
 func held(parked []*client) (all []HeldClient) {
 	for _, c := range parked {
 		conn, ok := c.conn.(*net.UnixConn)
@@ -98,7 +98,7 @@ func held(parked []*client) (all []HeldClient) {
 		if err != nil {
 			continue
 		}
-		if c.told && c.rest == "" && !readable(n) { // it connects again
+		if c.told && c.rest == "" && !readable(n) { // it will connect again
 			unix.Close(n)
 			continue
 		}
@@ -107,7 +107,7 @@ func held(parked []*client) (all []HeldClient) {
 	return all
 }
 
-// readable tells that there is something to be read, which may be the end.
+// readable reports whether there is something to read, which may be the end.
 func readable(n int) bool {
 	fds := []unix.PollFd{{Fd: int32(n), Events: unix.POLLIN}}
 	ready, err := unix.Poll(fds, 0)
@@ -123,8 +123,8 @@ func (s *Server) GoOn(h *Held) {
 	}
 }
 
-// Refuse tells the clients that nobody serves them any more, for an image that has no control
-// socket, and hangs up.
+// Refuse hangs up on the clients, for an image that has no control socket. A client that has
+// asked for something is told why.
 func (h *Held) Refuse(why error) {
 	for _, c := range h.Clients {
 		conn, err := connOf(c.FD)
@@ -139,7 +139,7 @@ func (h *Held) Refuse(why error) {
 	}
 }
 
-// connOf makes a connection of a descriptor, which is closed.
+// connOf makes a connection of a descriptor, and closes the descriptor.
 func connOf(n int) (*net.UnixConn, error) {
 	f := os.NewFile(uintptr(n), "client")
 	defer f.Close() // net.FileConn has one of its own
@@ -154,7 +154,7 @@ func connOf(n int) (*net.UnixConn, error) {
 	return nil, errors.New("it is no unix socket")
 }
 
-// duplicate is a descriptor of a socket that is not Go's.
+// duplicate returns a descriptor of a socket that belongs to no os.File.
 func duplicate(socket interface{ File() (*os.File, error) }) (int, error) {
 	f, err := socket.File()
 	if err != nil {
@@ -167,8 +167,7 @@ func duplicate(socket interface{ File() (*os.File, error) }) (int, error) {
 // Drop removes the socket's file, which this image has no use for.
 func (h *Held) Drop() { _ = fd.Known(h.Path, h.Dev, h.Ino).Remove() }
 
-// adopt is a listener of the last image's socket, which stays open; nil: its file is not there
-// any more.
+// adopt returns a listener on the last image's socket, which stays open; nil: its file is gone.
 func (h *Held) adopt(worker int) (*listener, error) {
 	made, err := fd.Rebound(h.Path, h.Dev, h.Ino, mode(worker), -1, -1)
 	if errors.Is(err, fd.ErrLost) {
@@ -218,8 +217,8 @@ func (s *Server) Abandon() error {
 	return s.listener.made.Remove()
 }
 
-// Wait is the client of a request, for the next image. It is for the goroutine that the request is
-// carried out in.
+// Wait returns the client of a request, for the next image to answer. Only the goroutine that
+// carries the request out may call it.
 func (r *Request) Wait() (*Waiting, error) {
 	if r.client == nil {
 		return nil, errors.New("no client waits for this")
@@ -239,7 +238,7 @@ func (r *Request) Wait() (*Waiting, error) {
 	return &Waiting{n, r.client.peer.Pid, r.client.peer.UID, string(r.ID), r.client.events != nil, r.client.buffered()}, nil
 }
 
-// answer is what do returns, for the client's request.
+// answer returns what do returns, as the answer to the client's request.
 func (w *Waiting) answer(do func() Answer) Answer {
 	a := do()
 	a.Version = Version
@@ -262,7 +261,7 @@ func (w *Waiting) Answer(do func() Answer) {
 	_, _ = conn.Write(a.encode())
 }
 
-// Answer sends a client what do returns, and then serves it on. It does not block.
+// Answer sends a client what do returns, and then goes on serving it. It does not block.
 func (s *Server) Answer(w *Waiting, do func() Answer) {
 	conn, err := connOf(w.FD)
 	if err != nil {

@@ -22,8 +22,8 @@ type listener struct {
 // backlog is how many clients may wait to be accepted.
 const backlog = 128
 
-// listen binds path, also in the place of a socket on which nobody listens. Nobody can
-// connect before the mode is set, as that takes listen(2).
+// listen binds path. A socket there on which no process listens is replaced. No client can
+// connect before the mode is set: connecting needs listen(2), which comes after that.
 func listen(path string, worker int) (*listener, error) {
 	n, err := fd.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM)
 	if err != nil {
@@ -42,20 +42,20 @@ func listen(path string, worker int) (*listener, error) {
 	return l, nil
 }
 
-// mode is that of the socket's file.
+// mode returns the mode of the socket's file.
 func mode(worker int) os.FileMode {
 	if worker != 0 {
-		return 0o666 // but we own it: workers could replace a file of their own
+		return 0o666 // but we own the file: workers could replace one that they own
 	}
 	return 0o600
 }
 
-// check finds a process that listens at path already, and what is not a socket.
+// check fails if a process listens at path already, or if what is there is not a socket.
 func check(path string) error {
 	if err := fd.CheckBind(path); errors.Is(err, fd.ErrNoSocket) || errors.Is(err, fd.ErrListening) {
 		return err
 	}
-	return nil // what else is wrong is for Listen to say
+	return nil // Listen reports any other fault
 }
 
 func (l *listener) open(n int, f *os.File) (err error) {
@@ -68,23 +68,23 @@ func (l *listener) open(n int, f *os.File) (err error) {
 		return err
 	}
 	l.UnixListener = ln.(*net.UnixListener)
-	l.SetUnlinkOnClose(false) // the path may be another server's by then
+	l.SetUnlinkOnClose(false) // by then the path may belong to another server
 	return nil
 }
 
-// close removes the socket's file, if that is still ours, and stops listening: in this
-// order, as the inode number of a closed socket may be another file's. A second call does
-// nothing.
+// close removes the socket's file, if that is still ours, and stops listening. It does so in
+// this order because another file may get the inode number of a closed socket. A second call
+// does nothing.
 func (l *listener) close() (err error) {
 	l.once.Do(func() {
 		err = l.made.Remove()
-		// It frees what those have passed that were not accepted yet, and may take as
-		// long as they like.
+		// Close frees the descriptors that clients have passed and nothing has accepted. It
+		// may take as long as those clients like.
 		go l.Close()
 	})
 	return err
 }
 
-// refuseRights keeps clients from passing descriptors, which nobody expects, if the
-// kernel can. Otherwise a read(2) from a client, and each close(2), may be held up.
+// refuseRights keeps clients from passing descriptors, which are never expected, if the
+// kernel can. Otherwise they could hold up a read(2) from a client, and each close(2).
 func refuseRights(n int) { _ = fd.RefuseRights(n) }

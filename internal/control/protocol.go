@@ -36,7 +36,7 @@ type Request struct {
 	Executable  string
 	KeepWorkers bool
 
-	client  *client // that has sent it
+	client  *client // that sent it
 	context context.Context
 }
 
@@ -60,8 +60,8 @@ type Answer struct {
 // Subscription is the answer to a client that gets every event from now on.
 func Subscription() Answer { return Answer{OK: true, subscribes: true} }
 
-// Context ends when another image of this program is to go on with what is not carried out yet,
-// with the cause ErrHandedOver.
+// Context ends, with the cause ErrHandedOver, when another image of this program is to carry
+// out what is not carried out yet.
 func (r *Request) Context() context.Context {
 	if r.context == nil {
 		return context.Background()
@@ -69,8 +69,8 @@ func (r *Request) Context() context.Context {
 	return r.context
 }
 
-// HandedOver is the answer to a request that was not carried out, as its context has ended. It is
-// not sent.
+// HandedOver is the answer to a request that was not carried out because its context ended. It
+// is not sent.
 func HandedOver() Answer { return Answer{handedOver: true} }
 
 // Refusal is the answer to a client that may not ask for this. Config.Refused hears why.
@@ -95,7 +95,7 @@ type Status struct {
 	WantedWorkers int
 	Restarts      int
 	Version       string     // of the program
-	ImageSince    time.Time  // this image of the program runs
+	ImageSince    time.Time  // when this image of the program began to run
 	Upgrades      int        // images before it
 	StopsAt       *time.Time // when the stop delay is over; nil: no stop was asked for
 	Workers       []Worker
@@ -104,9 +104,10 @@ type Status struct {
 	Failure       *Failure  // of the last attempt; nil: it did not fail
 }
 
-// SameAs tells that s, which came so long after earlier, is of the same superdaemon: a process
-// of the same pid that was started at the same time or, as the clock may have been set since,
-// has been up for as much longer. The pid alone tells nothing: in a container it is always 1.
+// SameAs reports whether s is of the same superdaemon as earlier, which came that long before.
+// The pid has to be the same, and the time of the start. The clock may have been set since: so
+// it is enough if the uptime has grown by the time that has passed. The pid alone tells nothing:
+// in a container it is always 1.
 func (s *Status) SameAs(earlier *Status, passed time.Duration) bool {
 	const inexact = time.Second
 	longer := time.Duration((s.Uptime - earlier.Uptime) * float64(time.Second))
@@ -118,10 +119,10 @@ type Worker struct {
 	ID
 	State      supervise.WorkerState
 	Age        float64
-	ReadyAfter *float64 // nil: it has not proved itself yet
+	ReadyAfter *float64 // nil: it has not proven itself yet
 	Restarts   int      // how many workers its slot had before
 	LastExit   *Exit    // of its slot; nil: none has ended
-	NextTry    *float64 // if the worker is missing: until one is started
+	NextTry    *float64 // until a worker is started, if it is missing
 	Says       string   // its STATUS line
 }
 
@@ -130,7 +131,7 @@ type Traffic struct {
 	Generation  int
 	Percent     float64  // of new connections
 	Waiting     int      // connections that no worker has accepted
-	SecondsLeft *float64 // of a canary's step, or for which an old generation stands by; nil: it is neither
+	SecondsLeft *float64 // of a canary's step, or of an old generation's standing by; nil: it is neither
 	Given       int      // connections that a canary has got so far, at least
 	CanRollBack bool     // it stands by, and --rollback would give it all connections
 }
@@ -158,8 +159,8 @@ type Socket struct {
 	Address string
 	FD      int // in the workers
 	// Waiting is the connections that no worker has accepted yet; on unix sockets 1 if there
-	// are any. WaitingFor is for how long none was accepted, in seconds, as far as somebody
-	// has looked.
+	// are any. WaitingFor is for how many seconds none was accepted, as far as looks at the
+	// queue can tell.
 	Waiting    int
 	WaitingFor float64
 }

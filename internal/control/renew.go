@@ -2,9 +2,9 @@ package control
 
 import "fmt"
 
-// Renew makes the socket anew if it has gone from its path, and tells whether it had. The
-// connections that there are stay. The error says why it could not be made anew: for one,
-// that another process listens there by now. A nil Server has lost nothing.
+// Renew makes the socket anew if it has gone from its path, and reports whether it had gone.
+// Open connections stay. The error says why it could not be made anew, for example because
+// another process listens there by now. A nil Server has lost nothing.
 func (s *Server) Renew() (lost bool, err error) {
 	if s == nil {
 		return false, nil

@@ -29,7 +29,7 @@ func parseRequest(line string) (Request, error) {
 	return r, nil
 }
 
-// isEinhorns tells that a line is not JSON, and so of einhorn's client.
+// isEinhorns reports whether a line is not JSON, and thus of einhorn's client.
 func isEinhorns(line string) bool { return !strings.HasPrefix(strings.TrimSpace(line), "{") }
 
 // parseEinhorn reads what einhorn's own client sends: a mapping in YAML with "%" and
@@ -74,7 +74,7 @@ func parseEinhorn(line string) (Request, error) {
 	return r, nil
 }
 
-// scalar is a string as YAML may have it, with or without quotes.
+// scalar returns a YAML string without its quotes, if it has any.
 func scalar(value string) string { return strings.Trim(value, `"'`) }
 
 // SignalName is the signal that a request names, in "signal" or, from einhorn's clients,

@@ -43,17 +43,17 @@ type Config struct {
 	// Do carries a request out, and may block for as long as that takes. It is called
 	// from many goroutines, but for one request of a client at a time.
 	Do func(Peer, Request) Answer
-	// Picture is how things stand, for a subscriber that has missed events. It may block.
-	// nil is for one that is ending.
+	// Picture returns how things stand, for a subscriber that has missed events. It may block.
+	// It returns nil if the superdaemon is ending.
 	Picture func() *Status
 	// Ancestors finds a process's ancestors. It is called as soon as the process has
-	// connected, which may end at any moment. nil: they are not looked for.
+	// connected, because the process may end at any moment. nil: they are not looked for.
 	Ancestors func(pid int) []int
-	// Worker is the user that workers run as, who may then connect, too; 0: they run as
-	// ours.
+	// Worker is the user that workers run as. It may connect, too. 0: workers run as our
+	// own user.
 	Worker int
 	// Refused hears why a client was turned away, once a minute at most; more is how
-	// many others were since the last call. It must not block.
+	// many others were turned away since the last call. It must not block.
 	Refused func(why string, more int)
 	// Held is the socket of the last image of this program; nil: there is none.
 	Held *Held
@@ -70,12 +70,12 @@ type Server struct {
 	watched atomic.Int32  // number of subscribers
 	missed  atomic.Bool   // there was no room for an event
 	closing chan struct{} // closed when the server closes
-	done    chan struct{} // closed when the last event is passed on after that
+	done    chan struct{} // closed after that, when the last event is passed on
 
 	mu      sync.Mutex // guards what follows, and the state of each client
 	closed  bool
 	clients []*client       // the one that has asked nothing for the longest first
-	parking chan struct{}   // nothing is read until it is closed; nil: all is
+	parking chan struct{}   // nothing is read until it is closed; nil: requests are read
 	context context.Context // of requests
 	stop    context.CancelCauseFunc
 
@@ -86,9 +86,9 @@ type Server struct {
 	retired  bool // it is not to be made anew
 }
 
-// Claim is what path is as an absolute one. It says before anything else is done what
-// Listen would: that the path is too long, that a process listens there already, or that
-// what is there is not a socket.
+// Claim returns path as an absolute one. It reports early what Listen would report: that the
+// path is too long, that a process listens there already, or that what is there is not a
+// socket.
 func Claim(path string) (string, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -133,8 +133,8 @@ func newServer(c Config) *Server {
 	return s
 }
 
-// StopListening removes the socket, so that another server may have its path. The
-// connections that there are stay.
+// StopListening removes the socket, so that another server may have its path. Open
+// connections stay.
 func (s *Server) StopListening() error {
 	s.socket.Lock()
 	defer s.socket.Unlock()
@@ -197,8 +197,8 @@ func (s *Server) accept(l *listener) {
 	}
 }
 
-// welcome asks the kernel which process has connected, and serves it if it may. known is what the
-// last image knew of it.
+// welcome asks the kernel which process has connected, and serves it if it may connect. known is
+// what the last image knew of it.
 func (s *Server) welcome(conn *net.UnixConn, known *HeldClient) {
 	peer, err := peerOf(conn)
 	peer.OfWorkers = peer.UID != 0 && peer.UID != os.Geteuid() && peer.UID == s.Worker

@@ -15,15 +15,15 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Events prints each event of the superdaemon at the control socket path as it comes, a line
-// each; with json as it has come. It blocks until ctx ends or the superdaemon has ended, which
-// notes is told; then the error is nil. When the superdaemon hangs up and still is there it
-// goes on, with an event "missed". The error wraps control.ErrNobody if nobody listens in the
-// beginning.
+// Events prints each event of the superdaemon at the control socket path, a line each; with json,
+// the line as it came. It blocks until ctx ends or the superdaemon has ended, and then returns
+// nil; the end of the superdaemon is written to notes. If the superdaemon hangs up but is still
+// there, Events connects again, and prints an event "missed". The error wraps control.ErrNobody
+// if no superdaemon listens in the beginning.
 func Events(ctx context.Context, name, path string, out, notes io.Writer, json bool) error {
 	who, err := events(ctx, name, path, &printer{out: out, json: json})
 	switch {
-	case ctx.Err() != nil: // whatever has come of that
+	case ctx.Err() != nil: // whatever err is then
 		return nil
 	case errors.Is(err, errEnded):
 		_, err = fmt.Fprintf(notes, "%s has ended\n", who)
@@ -31,10 +31,10 @@ func Events(ctx context.Context, name, path string, out, notes io.Writer, json b
 	return err
 }
 
-// errEnded tells that the superdaemon that was followed has ended.
+// errEnded says that the superdaemon that was followed has ended.
 var errEnded = errors.New("it has ended")
 
-// events returns whom it has followed, and why it does so no longer.
+// events returns the name of the superdaemon, and why it follows it no longer.
 func events(ctx context.Context, name, path string, p *printer) (who string, err error) {
 	a, err := Call(ctx, name, path, true)
 	if err != nil {
@@ -60,14 +60,14 @@ func events(ctx context.Context, name, path string, p *printer) (who string, err
 		a.Close()
 		a = next
 		p.missed(a.Status)
-		if !p.handedOver { // one that hangs up each time is not called without end
+		if !p.handedOver { // so that one which always hangs up is not called without a pause
 			wait(ctx, callPause-time.Since(began))
 		}
 		p.handedOver = false
 	}
 }
 
-// callPause is the least time between two calls of one that hangs up and does not say why.
+// callPause is the least time between two calls of a superdaemon that hangs up without a reason.
 const callPause = time.Second
 
 func wait(ctx context.Context, d time.Duration) {
@@ -77,8 +77,8 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// again calls a superdaemon that has hung up. The error is errEnded if another one is there,
-// or nobody.
+// again calls a superdaemon that has hung up. The error is errEnded if no superdaemon is there,
+// or another one.
 func (a *Superdaemon) again(ctx context.Context) (*Superdaemon, error) {
 	next, err := Call(ctx, a.Status.Name, a.path, true)
 	switch {
@@ -98,7 +98,7 @@ type printer struct {
 	out        io.Writer
 	json       bool
 	failed     error // to print
-	handedOver bool  // so said the last event that came: the superdaemon is to be called again
+	handedOver bool  // the last event said so: call the superdaemon again
 }
 
 func (p *printer) printAll(events []heard) {
@@ -107,13 +107,13 @@ func (p *printer) printAll(events []heard) {
 	}
 }
 
-// missed prints that some events were missed, as a superdaemon tells it.
+// missed prints that some events were missed, as a superdaemon would.
 func (p *printer) missed(now *control.Status) {
 	e := control.Event{Event: "missed", Time: time.Now(), Now: now}
 	p.write(heard{e, string(e.Line(e.Time))})
 }
 
-// print tells whether it can go on.
+// print reports whether printing can go on.
 func (p *printer) print(e heard) bool {
 	p.handedOver = e.Event.Event == "handed-over"
 	return p.write(e)
@@ -131,9 +131,9 @@ func (p *printer) write(e heard) bool {
 	return p.failed == nil
 }
 
-// told is an event in one line: as the log has it, or its name and what it has.
+// told returns an event in one line: its text in the log, or its name and its facts.
 func told(e control.Event) string {
-	if e.Event == "handed-over" { // the text tells clients to connect again, which was done
+	if e.Event == "handed-over" { // its text tells clients to connect again, which we do
 		return "another image goes on"
 	}
 	if e.Text != "" {
@@ -142,7 +142,7 @@ func told(e control.Event) string {
 	return oneLine(strings.Join(append([]string{e.Event}, facts(e)...), ": "))
 }
 
-// facts are what an event has, in one text or none.
+// facts returns the fields that an event has, joined to one text, or none.
 func facts(e control.Event) []string {
 	var all []string
 	add := func(there bool, format string, args ...any) {

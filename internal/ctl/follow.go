@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// parting is how long Follow waits for what it has told to end.
+// parting is how long Follow waits for do after it has told it to end.
 const parting = time.Second
 
-// Follow runs do, which writes to out. It blocks until that ends, or has to: at INT, TERM or
-// HUP, or when nobody reads out any more. Then ctx ends and the error is nil; it does not
-// wait for a write that nobody takes.
+// Follow runs do, which writes to out, and blocks until do ends. At INT, TERM or HUP, or when
+// out has no reader any more, ctx ends, and Follow returns nil. It waits a second at most for
+// do then, which may hang in a write.
 func Follow(out io.Writer, do func(ctx context.Context) error) error {
 	signal.Ignore(syscall.SIGPIPE) // a write fails then
 	ctx, stop := signal.NotifyContext(context.Background(), heeded()...)
@@ -46,8 +46,8 @@ func Follow(out io.Writer, do func(ctx context.Context) error) error {
 	return nil
 }
 
-// heeded are the signals that end what is followed, but for those that whoever has started us
-// has ignored: INT in the background of a script, HUP by nohup(1).
+// heeded returns the signals that end Follow. Those that we were started to ignore are left out:
+// INT in the background of a script, HUP by nohup(1).
 func heeded() (heeded []os.Signal) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(sig) {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isLeft blocks until nobody can read any more what is written to a file: the pipe's reader has
-// gone, or the terminal. The result is false if that cannot be told.
+// isLeft blocks until a file has no reader any more: the pipe's reader has gone, or the terminal.
+// The result is false if that cannot be told.
 func isLeft(file *os.File) bool {
 	look := []unix.PollFd{{Fd: int32(file.Fd())}}
 	for {

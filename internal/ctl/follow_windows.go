@@ -2,7 +2,7 @@ package ctl
 
 import "os"
 
-// isLeft cannot tell it before something is written.
+// isLeft cannot tell whether a file has a reader: only a write shows it.
 func isLeft(*os.File) bool { return false }
 
 // resizes tells of nothing: the next picture has the new size.

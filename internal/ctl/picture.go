@@ -14,20 +14,20 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// size is how much there is room for. No rows: any number of them.
+// size is how much there is room for. rows is 0 if any number of them fits.
 type size struct{ columns, rows int }
 
 // picture is how things stand, arranged for a size: which workers there is room for, and what
-// else. What processes use is asked for the pids of it only.
+// else. What processes use is looked up only for those that are shown.
 type picture struct {
 	size
 	colours bool
 	status  *control.Status
 
 	head    []string
-	workers []control.Worker // that are shown
-	hidden  []control.Worker // that there is no room for
-	ended   []string         // this and what follows: lines, the first one is empty
+	workers []control.Worker // shown
+	hidden  []control.Worker // there is no room for them
+	ended   []string         // lines, like the fields below; the first one is empty
 	traffic []string
 	sockets []string
 	stuck   []string
@@ -37,15 +37,15 @@ type picture struct {
 // leastWorkers is how many rows the workers get at least, if there is room for so many.
 const leastWorkers = 6
 
-// newPicture gives the workers half of the room at least. The others share the rest, those
-// first that tell of a fault. What nobody needs is for the log of a failure, and for workers
-// that have ended.
+// newPicture gives the workers half of the room at least. The other parts share the rest; those
+// that tell of a fault come first. What is left then is for the log of a failure, and for
+// workers that have ended.
 func newPicture(s *control.Status, to size, colours bool) *picture {
 	p := &picture{size: to, colours: colours, status: s}
 	p.head = p.lined(func(w io.Writer) { writeHead(w, s) })
 	room := math.MaxInt32
 	if to.rows > 0 {
-		room = to.rows - len(p.head) - 2 // the one of the time, and an empty one
+		room = to.rows - len(p.head) - 2 // the line of the time, and an empty one
 	}
 	need := max(1, len(s.Workers)) + 1 // the columns' names
 	least := min(need, max(leastWorkers, room/2))
@@ -80,7 +80,7 @@ func newPicture(s *control.Status, to size, colours bool) *picture {
 	return p
 }
 
-// lined are the lines that write writes, as far as they fit.
+// lined returns the lines that write writes, each cut to the columns there are.
 func (p *picture) lined(write func(io.Writer)) (lines []string) {
 	var all strings.Builder
 	write(&all)
@@ -90,7 +90,7 @@ func (p *picture) lined(write func(io.Writer)) (lines []string) {
 	return lines
 }
 
-// tabled are the lines of a table, with an empty one before it.
+// tabled returns the lines of a table, with an empty one before it.
 func (p *picture) tabled(t table) []string { return append([]string{""}, t.lines(p.columns, nil)...) }
 
 func (p *picture) coloured(c colour, lines []string) (painted []string) {
@@ -104,8 +104,8 @@ func (p *picture) coloured(c colour, lines []string) (painted []string) {
 	return painted
 }
 
-// fitting is as many lines as there is room for, and one that tells how many there are more.
-// An empty line alone, or one above nothing but the columns' names, is left out.
+// fitting returns as many lines as there is room for; the last one tells how many more there
+// are. An empty line alone, or one above only the columns' names, is left out.
 func fitting(lines []string, room int, what string) []string {
 	switch {
 	case len(lines) < 2:
@@ -119,7 +119,7 @@ func fitting(lines []string, room int, what string) []string {
 	return append(slices.Clone(lines[:room-1]), more)
 }
 
-// choose shows as many workers as there is room for, those first that matter.
+// choose shows as many workers as there is room for, those that matter most.
 func (p *picture) choose(room int) {
 	p.workers = p.status.Workers
 	if len(p.workers) <= max(room, 1) {
@@ -131,8 +131,8 @@ func (p *picture) choose(room int) {
 	p.workers, p.hidden = p.workers[:shown], p.workers[shown:]
 }
 
-// ranks are the states in the order in which workers matter to who watches. A state that is
-// not known comes before those of workers that just serve.
+// ranks has the states in the order in which they matter to an operator. "" stands for a state
+// that is not known: it comes before those of workers that just serve.
 var ranks = [...]supervise.WorkerState{
 	supervise.StateProving, supervise.StateCanary, supervise.StateDraining, supervise.StateMissing, supervise.StateFailed,
 	supervise.StateStopping, "", supervise.StateStandby, supervise.StateOld, supervise.StateLive,
@@ -159,7 +159,7 @@ func colourOf(state supervise.WorkerState) colour {
 	return plain
 }
 
-// latestFirst are the workers, those first in whose slot one has ended last.
+// latestFirst returns the workers in whose slot one has ended, the latest end first.
 func latestFirst(workers []control.Worker) []control.Worker {
 	sorted := slices.DeleteFunc(slices.Clone(workers), func(w control.Worker) bool { return w.LastExit == nil })
 	slices.SortStableFunc(sorted, func(a, b control.Worker) int { return b.LastExit.At.Compare(a.LastExit.At) })
@@ -217,7 +217,7 @@ func inStates(workers []control.Worker) string {
 	return count + ": " + strings.Join(words, ", ")
 }
 
-// stateColumn is the one of workerRows that has colours.
+// stateColumn is the column of workerRows that has colours.
 const stateColumn = 1
 
 func (p *picture) workerRows(u *usage) []string {
@@ -251,7 +251,7 @@ func (u use) size() string {
 	return text.Size(u.memory)
 }
 
-// share is the CPU in per cent of a core.
+// share is the CPU use in per cent of a core.
 func (u use) share() string {
 	if u.cpu < 0 {
 		return "-"
@@ -259,8 +259,8 @@ func (u use) share() string {
 	return strconv.FormatFloat(u.cpu*100, 'f', 1, 64) + " %"
 }
 
-// queueTable is socketTable with the connections that wait, where a row that is cut still has
-// them.
+// queueTable is socketTable with the connections that wait. Their column is so far left that a
+// cut row still has it.
 func queueTable(sockets []control.Socket) table {
 	const after = 2
 	t := socketTable(sockets)

@@ -27,14 +27,14 @@ type progress struct {
 	began      time.Time      // of what the last line shows
 	wanted     int            // number of workers
 	newest     int            // generation
-	first      int            // generation, that was live in the beginning
+	first      int            // generation that was live in the beginning
 	generation int            // the starting or the new live one; 0: none, or it has failed
 	live       bool           // generation is live
 	asked      int            // generation that was asked for; 0: it is not live yet
-	back       int            // generation that serves again in its place; 0: none does
-	share      float64        // per cent of the connections, that generation gets as a canary
-	until      time.Time      // then it gets more, or, when it is live, the last old worker is told to go
-	workers    map[int]*shown // that exist, by pid
+	back       int            // generation that serves again in the place of asked; 0: none does
+	share      float64        // per cent of the connections that generation gets as a canary
+	until      time.Time      // then a canary gets more; a live generation has told all old workers to go
+	workers    map[int]*shown // those that exist, by pid
 	handedOver bool           // another image of the superdaemon goes on
 }
 
@@ -190,7 +190,7 @@ func (p *progress) isHandedOver() bool {
 	return p.handedOver
 }
 
-// goesOn shows on what another image of the superdaemon says.
+// goesOn continues with the status of another image of the superdaemon.
 func (p *progress) goesOn(s *control.Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,7 +198,7 @@ func (p *progress) goesOn(s *control.Status) {
 	p.restate(s)
 }
 
-// restate begins anew from how things stand, as some events were missed.
+// restate begins anew from how things stand, because some events were missed.
 func (p *progress) restate(s *control.Status) {
 	p.wanted, p.workers = s.WantedWorkers, shownOf(s)
 	if s.Generation > 0 {
@@ -231,19 +231,19 @@ func (p *progress) rolledBack(to int) {
 	}
 }
 
-// isBack is the generation that serves again in the place of the one that was asked for; 0: none
-// does.
+// isBack returns the generation that serves again in the place of the one that was asked for; 0:
+// none does.
 func (p *progress) isBack() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.back
 }
 
-// drained tells that there is nothing to wait for any more after the generation that was asked for
-// was live.
+// drained reports whether there is nothing left to wait for once the generation that was asked for
+// has gone live.
 func (p *progress) drained() bool { return p.isBack() > 0 || p.left() == 0 }
 
-// isLive notes which generation is.
+// isLive notes which generation is live.
 func (p *progress) isLive(generation int) {
 	p.newest = max(p.newest, generation)
 	p.generation, p.live = generation, true
@@ -254,7 +254,7 @@ func shownOf(s *control.Status) map[int]*shown {
 	workers := map[int]*shown{}
 	for _, w := range s.Workers {
 		if w.State == supervise.StateMissing {
-			continue // it is not there, so it need not go
+			continue // it does not exist, so it need not go
 		}
 		workers[w.Pid] = &shown{generation: w.Generation, proven: w.State != supervise.StateProving, told: w.State == supervise.StateDraining}
 	}
@@ -277,20 +277,20 @@ func (p *progress) exited(w *control.ID) {
 	}
 }
 
-// left is how many workers still exist that are older than the generation that was asked for,
-// whatever has come of later ones.
+// left is how many workers still exist that are older than the generation that was asked for.
+// Later generations do not matter.
 func (p *progress) left() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count(func(w *shown) bool { return w.generation < cmp.Or(p.asked, p.generation) })
 }
 
-// old is how many are older than the generation that is shown.
+// old is how many workers are older than the generation that is shown.
 func (p *progress) old() int {
 	return p.count(func(w *shown) bool { return w.generation < p.generation })
 }
 
-// stays tells that no old worker of a generation that is live was told to go yet.
+// stays reports whether a new generation is live, and no old worker was told to go yet.
 func (p *progress) stays() bool {
 	told := p.count(func(w *shown) bool { return w.generation < p.generation && w.told })
 	return told == 0 && p.old() > 0 && time.Now().Before(p.until)

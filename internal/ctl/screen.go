@@ -9,16 +9,16 @@ import (
 	"golang.org/x/term"
 )
 
-// output is where pictures are shown: on a terminal one in the place of the other, otherwise
-// one after the other.
+// output is where pictures are shown. On a terminal each takes the place of the last; otherwise
+// they follow each other.
 type output struct {
 	out     io.Writer
-	drawn   bool // on a terminal
+	drawn   bool // out is a terminal
 	colours bool
-	shown   bool // a picture is there
+	shown   bool // a picture was shown
 }
 
-// newOutput looks whether out is a terminal that can be drawn on.
+// newOutput checks whether out is a terminal that can be drawn on.
 func newOutput(out io.Writer) *output {
 	o := &output{out: out}
 	o.drawn = isTerminal(out) && os.Getenv("TERM") != "dumb"
@@ -34,8 +34,8 @@ func isTerminal(w io.Writer) bool {
 // usual is the size of a terminal that does not know its own.
 var usual = size{columns: screen, rows: 24}
 
-// size is what a picture may have. The last column stays free: some terminals begin a new
-// line when it is written. So does the last row, for the cursor.
+// size is the size that a picture may have. The last column stays free: some terminals begin a
+// new line when it is written. The last row stays free for the cursor.
 func (o *output) size() size {
 	if !o.drawn {
 		return size{columns: screen}
@@ -47,11 +47,11 @@ func (o *output) size() size {
 	return size{max(1, window.columns-1), max(1, window.rows-1)}
 }
 
-// What a terminal is told (ECMA-48).
+// Control sequences of terminals (ECMA-48).
 const (
 	home      = "\x1b[H"
-	clearLine = "\x1b[K" // from the cursor to its end
-	clearRest = "\x1b[J" // of the screen
+	clearLine = "\x1b[K" // from the cursor to the end of the line
+	clearRest = "\x1b[J" // from the cursor to the end of the screen
 )
 
 // show shows a picture. What was on the terminal before the first one is scrolled away.
@@ -79,7 +79,7 @@ func (o *output) show(lines []string) error {
 	return fd.WriteAll(o.out, text.String())
 }
 
-// end leaves the cursor below the last picture, and takes away what was typed there.
+// end leaves the cursor below the last picture, and clears what was typed there.
 func (o *output) end() error {
 	if !o.drawn || !o.shown {
 		return nil

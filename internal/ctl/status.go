@@ -53,7 +53,7 @@ func writeHead(w io.Writer, s *control.Status) {
 	}
 }
 
-// Serves tells whether a worker serves: one that has proved itself and was not told
+// Serves reports whether a worker serves: one that has proven itself and was not told
 // to go.
 func Serves(s *control.Status) bool {
 	return slices.ContainsFunc(s.Workers, func(w control.Worker) bool {
@@ -82,7 +82,7 @@ func writeWorkers(w io.Writer, s *control.Status) {
 	}
 }
 
-// cellsOf are those of a worker, which may be missing.
+// cellsOf returns cells for a worker, which may be missing.
 func cellsOf(w control.Worker) (pid, old, says string) {
 	if w.NextTry != nil {
 		return "-", "-", "next try in " + age(*w.NextTry)
@@ -115,8 +115,7 @@ func trafficTable(traffic []control.Traffic) table {
 	return t
 }
 
-// endedTable tells, a row for each slot, of the worker that ended there last: none of
-// those that are there.
+// endedTable has a row for each slot in which a worker has ended, with the last one that did.
 func endedTable(workers []control.Worker) table {
 	t := table{{"SLOT", "RESTARTS", "ENDED LAST", "AGO", "LIVED", "HOW"}}
 	told := map[int]bool{}
@@ -133,7 +132,7 @@ func endedTable(workers []control.Worker) table {
 	return t
 }
 
-// slowAccept is after how many seconds nobody seems to accept connections.
+// slowAccept is after how many seconds a socket counts as stuck.
 const slowAccept = 2
 
 func socketTable(sockets []control.Socket) table {
@@ -141,14 +140,14 @@ func socketTable(sockets []control.Socket) table {
 	for _, s := range sockets {
 		address := s.Address
 		if address == s.Name {
-			address = "" // as a path's is
+			address = "" // the socket is a path
 		}
 		t = append(t, []string{strconv.Itoa(s.FD), s.Network, s.Name, address})
 	}
 	return t
 }
 
-// stuck tells, a line each, of the sockets on which nobody accepts.
+// stuck returns a line for each socket on which no worker accepts.
 func stuck(sockets []control.Socket) (lines []string) {
 	for _, s := range sockets {
 		if s.WaitingFor >= slowAccept {
@@ -184,6 +183,6 @@ func age(seconds float64) string {
 	return fmt.Sprintf("%dd%dh", hours/24, hours%24)
 }
 
-// oneLine makes text of others printable in one line. A tab becomes a blank, or a table's
-// columns would be out of line.
+// oneLine makes foreign text printable in one line. A tab becomes a blank: it would move the
+// columns of a table.
 func oneLine(line string) string { return text.Line(strings.ReplaceAll(line, "\t", " ")) }

@@ -27,25 +27,25 @@ type Superdaemon struct {
 	called time.Time // when the status came
 }
 
-// isThat tells that the next connection is to the same superdaemon.
+// isThat reports whether the next connection is to the same superdaemon.
 func (a *Superdaemon) isThat(next *Superdaemon) bool {
 	return next.Status.SameAs(a.Status, next.called.Sub(a.called))
 }
 
-// heard is an event, and its line as it has come.
+// heard is an event, and its line as it came.
 type heard struct {
 	control.Event
 	line string
 }
 
-// handshakeTime bounds the wait for what a superdaemon answers at once.
+// handshakeTime bounds the wait for answers that a superdaemon gives at once.
 const handshakeTime = 10 * time.Second
 
-// Call connects to the control socket at path and asks for the status, for ten seconds at
-// most. Errors call the superdaemon name. watch subscribes to events first, as Restart
-// needs: events that come before the status are worked into it. One that hangs up is called
-// again: it may be another image of it that goes on. The error wraps control.ErrNobody if no
-// superdaemon listens.
+// Call connects to the control socket at path and asks for the status. It blocks for ten seconds
+// at most. Errors call the superdaemon name. With watch it first subscribes to events, which
+// Restart needs; events that come before the status are worked into the status. If the
+// superdaemon hangs up, Call tries again: another image of it may go on. The error wraps
+// control.ErrNobody if no superdaemon listens.
 func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, error) {
 	if end, bounded := ctx.Deadline(); !bounded || time.Until(end) > handshakeTime {
 		var cancel context.CancelFunc
@@ -63,7 +63,7 @@ func Call(ctx context.Context, name, path string, watch bool) (*Superdaemon, err
 	return a, err
 }
 
-// maxCalls is how often one is called that hangs up.
+// maxCalls is how often a superdaemon that hangs up is called.
 const maxCalls = 3
 
 var errHungUp = errors.New("it is ending")
@@ -113,8 +113,8 @@ func (n *nobody) Error() string {
 
 func (n *nobody) Unwrap() error { return control.ErrNobody }
 
-// bringUpToDate takes workers that have ended since out of a status, and adds those that
-// have started.
+// bringUpToDate works later events into a status: it removes workers that have ended since, and
+// adds those that have started.
 func bringUpToDate(s *control.Status, since []heard) {
 	for _, h := range since {
 		e := h.Event
@@ -131,14 +131,14 @@ func bringUpToDate(s *control.Status, since []heard) {
 	}
 }
 
-// Restart blocks until a new generation is live and, with drained, until no old worker is
-// left. It shows on stdout how that goes.
+// Restart asks for a restart, and blocks until a new generation is live and, with drained, until
+// no old worker is left. It shows on stdout how that goes.
 func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained bool) error {
 	p := newProgress(stdout, a.Status)
 	defer p.close()
 	restart := control.Request{Command: "restart"}
 	answer, err := a.Do(ctx, restart, p.event)
-	for errors.Is(err, io.EOF) && a.follows(ctx, p) { // it was not read
+	for errors.Is(err, io.EOF) && a.follows(ctx, p) { // the last image did not read the request
 		answer, err = a.Do(ctx, restart, p.event)
 	}
 	switch {
@@ -173,14 +173,14 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 			err = fmt.Errorf("%w: generation %d serves, but %s left", context.Cause(ctx), answer.Generation, text.Count(p.left(), "old worker"))
 		}
 	}
-	if err == nil { // it is answered when the status file lists no old worker either
+	if err == nil { // the answer comes when the status file lists no old worker either
 		_, err = a.Do(ctx, control.Request{Command: "status"}, nil)
 	}
 	return err
 }
 
-// Upgrade has another image of the superdaemon go on in its process. It blocks until that
-// does, and has restarted the workers, and prints what has come of it.
+// Upgrade asks for an upgrade: another image of the superdaemon goes on in its process. It blocks
+// until that image has restarted the workers, and prints the result.
 func (a *Superdaemon) Upgrade(ctx context.Context, stdout io.Writer, r control.Request) error {
 	p := newProgress(stdout, a.Status)
 	defer p.close()
@@ -257,7 +257,7 @@ func (a *Superdaemon) serving() string {
 func (a *Superdaemon) Stop(ctx context.Context, command string, stopping func(pid int)) error {
 	stopping(a.Status.Pid)
 	_, err := a.Do(ctx, control.Request{Command: command}, nil)
-	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // it disconnects idle clients
+	for err == nil || errors.Is(err, io.EOF) && a.isThere(ctx) { // idle clients are disconnected
 		err = a.Watch(ctx, func(control.Event) bool { return true })
 	}
 	switch {
@@ -301,7 +301,7 @@ func (a *Superdaemon) Options(ctx context.Context) ([]string, error) {
 // Who is the superdaemon, by its own name.
 func (a *Superdaemon) Who() string { return fmt.Sprintf("%s (pid:%d)", a.Status.Name, a.Status.Pid) }
 
-// isThere tells whether the superdaemon still exists although it has hung up, and if so
+// isThere reports whether the superdaemon still exists although it has hung up. If so it
 // connects again.
 func (a *Superdaemon) isThere(ctx context.Context) bool {
 	c, err := control.Dial(ctx, a.path)
@@ -318,8 +318,8 @@ func (a *Superdaemon) isThere(ctx context.Context) bool {
 	return true
 }
 
-// follows connects again if the superdaemon has hung up because another image of it goes on, of
-// which p has heard, or Call.
+// follows connects again if the superdaemon has hung up because another image of it goes on. It
+// learns that from an event that p has heard, or Call.
 func (a *Superdaemon) follows(ctx context.Context, p *progress) bool {
 	heardBefore := slices.ContainsFunc(a.since, func(h heard) bool { return h.Event.Event == "handed-over" })
 	if !heardBefore && !p.isHandedOver() {

@@ -11,7 +11,7 @@ import (
 // screen is how many columns a terminal has at least.
 const screen = 80
 
-// shortened cuts a line to so many columns; 0: not at all.
+// shortened cuts a line to columns; with 0 it does not cut.
 func shortened(line string, columns int) string {
 	if columns == 0 {
 		return line
@@ -32,9 +32,9 @@ func (t table) write(w io.Writer, width int) {
 	}
 }
 
-// lines are the table's rows, each column as wide as its widest cell. Rows that are wider
-// than width are cut, unless that is 0. Cells are made printable: they hold what others have
-// named, as a socket or a worker's state. paint has the colour of a cell, if it is not nil.
+// lines returns the table's rows, each column as wide as its widest cell. Rows that are wider
+// than width are cut, unless that is 0. Cells are made printable: some hold foreign text, such as
+// the name of a socket. paint, if not nil, gives the colour of a cell.
 func (t table) lines(width int, paint func(row, column int) colour) (lines []string) {
 	var widths []int
 	clean := make(table, len(t))
@@ -67,7 +67,7 @@ func (t table) lines(width int, paint func(row, column int) colour) (lines []str
 	return lines
 }
 
-// colour is what turns it on in a terminal (ECMA-48, SGR); "": none.
+// colour is the sequence that turns a colour on in a terminal (ECMA-48, SGR); "": none.
 type colour string
 
 const (
@@ -78,7 +78,7 @@ const (
 	yellow colour = "\x1b[33m"
 )
 
-// on is s in that colour.
+// on returns s in the colour.
 func (c colour) on(s string) string {
 	if c == plain || s == "" {
 		return s

@@ -9,13 +9,13 @@ import (
 
 // use is what one process uses.
 type use struct {
-	memory int64   // bytes; 0: it is not known
-	cpu    float64 // of a core, since the look before; negative: it is not known
+	memory int64   // bytes; 0: not known
+	cpu    float64 // part of a core, since the look before; negative: not known
 }
 
-// To add up the memory of a process takes a millisecond, and a hundred for one of gigabytes,
-// which meanwhile can map none. So that is done for memoryShare of the time at most, and for
-// memoryFirst before the first picture: those that wait longest come first.
+// To add up the memory of a process takes 1 ms, or 100 ms if it has gigabytes; meanwhile the
+// process cannot map memory. So this is done for memoryShare of the time at most, and for
+// memoryFirst before the first picture. The processes that have waited longest come first.
 const (
 	memoryShare = 0.02
 	memoryFirst = 200 * time.Millisecond
@@ -34,7 +34,7 @@ type usage struct {
 	now     func() time.Time
 }
 
-// process is one that is looked at.
+// process is a process that is looked at.
 type process struct {
 	use
 	used     time.Duration // CPU time
@@ -64,7 +64,7 @@ func (u *usage) look(pids []int) {
 			continue
 		}
 		p := before[pid]
-		if p == nil || used < p.used { // that is another one, by the same pid
+		if p == nil || used < p.used { // then it is another process with the same pid
 			p = &process{use: use{cpu: -1}}
 		} else if since > 0 {
 			p.cpu = (used - p.used).Seconds() / since.Seconds()
@@ -85,7 +85,7 @@ func (u *usage) look(pids []int) {
 	}
 }
 
-// of is what a process uses; not ok if it was not looked at.
+// of returns what a process uses; false if it was not looked at.
 func (u *usage) of(pid int) (use, bool) {
 	p := u.processes[pid]
 	if p == nil {

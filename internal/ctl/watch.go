@@ -15,17 +15,17 @@ import (
 
 const (
 	watchPause = time.Second     // between two looks
-	slowAnswer = 2 * time.Second // after which a superdaemon is said not to answer
+	slowAnswer = 2 * time.Second // after this a superdaemon counts as not answering
 )
 
 // Watch shows how things stand with the superdaemon at the control socket path, each second
-// until ctx ends, or until out cannot be written to. Whether it is there or not, it is
-// looked for again and again; until it has answered it is called name. With json out gets
-// the status as JSON, a line each, and notes what else there is to say.
+// until ctx ends, or until out cannot be written to. If the superdaemon is not there, Watch keeps
+// looking for it; until it has answered it is called name. With json, out gets each status as a
+// line of JSON, and notes gets what else there is to say.
 func Watch(ctx context.Context, name, path string, out, notes io.Writer, json bool) error {
 	w := &watch{output: newOutput(out), notes: notes, json: json, name: name, usage: newUsage(), since: time.Now()}
 	if json {
-		w.output = &output{out: out} // whatever reads that, it is no picture
+		w.output = &output{out: out} // nothing is drawn, even on a terminal
 	}
 	resized, stop := resizes()
 	defer stop()
@@ -64,11 +64,11 @@ type watch struct {
 	json  bool
 	name  string
 	usage *usage
-	asked time.Time       // what is not answered yet; zero: nothing
-	last  *control.Status // nil: it has not answered yet, or is down
+	asked time.Time       // when the question was asked that has no answer yet; zero: none waits
+	last  *control.Status // nil: the superdaemon has not answered yet, or is down
 	near  bool            // the pids of last are of our own namespace
-	since time.Time       // when it was down, or we began
-	why   error           // it is down; nil: it is not, or has not been asked yet
+	since time.Time       // when it went down, or we began
+	why   error           // why it is down; nil: it is not, or has not been asked yet
 }
 
 var errSlow = errors.New("it was asked, and has not answered yet")
@@ -78,7 +78,7 @@ func (w *watch) ask(asks chan<- struct{}) {
 	asks <- struct{}{}
 }
 
-// hear shows what has come of a question.
+// hear shows the answer to a question.
 func (w *watch) hear(a answer) error {
 	if a.err != nil {
 		return w.isDown(time.Now(), a.err)
@@ -95,8 +95,8 @@ func (w *watch) hear(a answer) error {
 	return w.show(p.lines(w.usage, time.Now()))
 }
 
-// isDown shows that the superdaemon is not there, or does not answer, since that time if it
-// was there before. What cannot be drawn over is told once.
+// isDown shows that the superdaemon is not there, or does not answer. since is when that began,
+// if it was there before. Where nothing can be drawn over, it is told once.
 func (w *watch) isDown(since time.Time, why error) error {
 	told := w.why != nil
 	if w.last != nil {
@@ -125,7 +125,7 @@ func (w *watch) redraw() error {
 	return nil
 }
 
-// absence tells that nobody answers, since when, and why, in as many lines as that takes.
+// absence returns lines that tell that nothing answers, since when, and why.
 func (w *watch) absence() []string {
 	to, now := w.size(), time.Now()
 	p := &picture{size: to, colours: w.colours}
@@ -144,7 +144,7 @@ func (w *watch) absence() []string {
 	return lines
 }
 
-// folded is a line in as many as it needs, which end between words if they can.
+// folded breaks a line into as many as it needs, between words if it can.
 func folded(line string, columns int) (lines []string) {
 	for text.Width(line) > columns {
 		head := text.Head(line, columns)
@@ -160,7 +160,7 @@ func folded(line string, columns int) (lines []string) {
 	return append(lines, text.Cut(line, columns))
 }
 
-// answer is what has come of a question.
+// answer is the answer to a question, or why there is none.
 type answer struct {
 	status *control.Status
 	near   bool // its pids are of our own namespace
@@ -190,8 +190,8 @@ func (a *asker) run(ctx context.Context, asks <-chan struct{}, answers chan<- an
 	}
 }
 
-// ask blocks for as long as the superdaemon takes. If it hangs up it is called again: it may
-// be another image of it that goes on.
+// ask blocks for as long as the superdaemon takes. If the superdaemon hangs up, ask calls it
+// again: another image of it may go on.
 func (a *asker) ask(ctx context.Context) answer {
 	if a.line != nil {
 		said, err := a.line.Do(ctx, control.Request{Command: "status"}, nil)
