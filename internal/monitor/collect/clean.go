@@ -10,18 +10,18 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// A superdaemon may be hostile, and passes on what workers say in any case. Bounds of what
-// is taken from one.
+// Bounds of what is taken from one superdaemon. It may be hostile, and it passes on what workers
+// say in any case.
 const (
 	maxText      = 1000 // bytes of a text
 	maxLines     = 50   // of a log
 	maxSockets   = 256
 	maxWorkers   = 2000
 	maxShares    = 32
-	maxProcesses = 1000 // that are looked at in /proc
+	maxProcesses = 1000 // looked at in /proc
 )
 
-// clean is s as one line of printable text, and not too long.
+// clean returns s as one line of printable text, cut to maxText.
 func clean(s string) string {
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
@@ -29,8 +29,8 @@ func clean(s string) string {
 	return text.Line(s)
 }
 
-// finite is f, 0 for what is no number or a negative one, and no more than thirty years of
-// seconds: more would not fit a time.Duration.
+// finite returns f, or 0 if it is NaN or negative, and at most thirty years in seconds: more
+// would not fit a time.Duration.
 func finite(f float64) float64 {
 	if math.IsNaN(f) || f < 0 {
 		return 0
@@ -40,7 +40,7 @@ func finite(f float64) float64 {
 
 func first[T any](items []T, n int) []T { return items[:min(len(items), n)] }
 
-// states are those of workers. Others are not counted, as each would be a series.
+// states are the states of workers. Others are not counted: each would be a series.
 var states = []supervise.WorkerState{
 	supervise.StateProving, supervise.StateLive, supervise.StateCanary, supervise.StateStandby, supervise.StateOld,
 	supervise.StateDraining, supervise.StateStopping, supervise.StateFailed, supervise.StateMissing,
@@ -49,8 +49,8 @@ var states = []supervise.WorkerState{
 // States are the states that a worker can have.
 func States() []supervise.WorkerState { return states }
 
-// serves are the states in which a worker gets connections. One that is draining serves
-// those that it has only.
+// serves has the states in which a worker gets connections. A draining worker serves only those
+// that it has.
 var serves = map[supervise.WorkerState]bool{
 	supervise.StateLive: true, supervise.StateCanary: true, supervise.StateOld: true, supervise.StateStopping: true,
 }
@@ -88,7 +88,7 @@ func cleanStatus(s *control.Status) *control.Status {
 // maxLate is how far an event's time may be from our clock.
 const maxLate = time.Minute
 
-// cleanEvent makes of an event that has come now what is kept and shown.
+// cleanEvent makes an event that came now fit to be kept and shown.
 func cleanEvent(path string, e control.Event, now time.Time) Event {
 	if now.Sub(e.Time).Abs() > maxLate {
 		e.Time = now

@@ -1,6 +1,5 @@
 // Package collect keeps in touch with superdaemons by their control sockets: it finds them,
-// asks how they are, hears of their events, and remembers what has become of their
-// generations.
+// asks for their status, hears their events, and remembers the history of their generations.
 package collect
 
 import (
@@ -14,18 +13,18 @@ import (
 )
 
 const (
-	askTime   = 500 * time.Millisecond // that a reader waits for superdaemons
+	askTime   = 500 * time.Millisecond // for which a reader waits for superdaemons
 	fresh     = 900 * time.Millisecond // a status that is not older is good enough
-	watchTick = time.Second            // between two statuses while somebody watches
+	watchTick = time.Second            // between two statuses while a client watches
 	maxLinks  = 500                    // superdaemons
 	maxRecent = 200                    // events that are kept at least
 )
 
 // Observer hears what happens. Its methods must not block.
 type Observer interface {
-	// Watched tells whether anybody watches. If not, Changed is not called.
+	// Watched reports whether a client watches. If not, Changed is not called.
 	Watched() bool
-	// Changed hears of a superdaemon that is not as it was.
+	// Changed hears of a superdaemon whose view has changed.
 	Changed(View)
 	// Forgotten hears that a superdaemon is not looked for any more.
 	Forgotten(control string)
@@ -37,10 +36,10 @@ type Observer interface {
 type Config struct {
 	// Patterns are paths of control sockets, or globs of them (path.Match).
 	Patterns []string
-	// Forget is after which time a superdaemon is forgotten that was found by a glob, if
+	// Forget is the time after which a superdaemon that was found by a glob is forgotten, if
 	// neither it nor its socket's file is there.
 	Forget time.Duration
-	// Rescan is how often globs are expanded though no directory has changed.
+	// Rescan is how often globs are expanded even if no directory has changed.
 	Rescan time.Duration
 	// Log writes a line. It may be called from several goroutines.
 	Log func(format string, args ...any)
@@ -68,12 +67,12 @@ type Found struct {
 	Count   int    `json:"count"`
 }
 
-// New is a Collector. Run has it begin.
+// New makes a Collector. Run starts it.
 func New(c Config) *Collector {
 	return &Collector{Config: c, began: time.Now(), scanned: make(chan struct{}), links: map[string]*link{}}
 }
 
-// Watched tells whether anybody watches.
+// Watched reports whether a client watches.
 func (c *Collector) Watched() bool { return c.Observer != nil && c.Observer.Watched() }
 
 // Run blocks until ctx ends.
@@ -115,8 +114,8 @@ func (c *Collector) Run(ctx context.Context) {
 	}
 }
 
-// scan expands the patterns, begins with superdaemons that are new, and forgets those that
-// are gone for long.
+// scan expands the patterns, starts the links of new superdaemons, and forgets those that have
+// been gone for long.
 func (c *Collector) scan(start func(*link)) {
 	paths, found := expand(c.Patterns)
 	c.mu.Lock()
@@ -150,7 +149,7 @@ func (c *Collector) scan(start func(*link)) {
 	}
 }
 
-// told logs patterns that match nothing, once, and that they do again.
+// told logs once that a pattern matches nothing, and again when it matches something.
 func (c *Collector) told(found []Found) {
 	for i, f := range found {
 		before := -1
@@ -166,14 +165,14 @@ func (c *Collector) told(found []Found) {
 	}
 }
 
-// nudge has all that are not connected try again.
+// nudge makes all links that are not connected try again.
 func (c *Collector) nudge() {
 	for _, l := range c.all() {
 		set(l.nudge)
 	}
 }
 
-// want asks all for a status, and waits for none.
+// want asks all links for a status, and does not wait.
 func (c *Collector) want() (waits []<-chan struct{}, of []*link) {
 	for _, l := range c.all() {
 		if wait := l.wanted(fresh); wait != nil {
@@ -183,7 +182,7 @@ func (c *Collector) want() (waits []<-chan struct{}, of []*link) {
 	return waits, of
 }
 
-// all are the links by path.
+// all returns the links in the order of their paths.
 func (c *Collector) all() []*link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,8 +194,8 @@ func (c *Collector) all() []*link {
 	})
 }
 
-// Refresh blocks until what is known is not older than a second, but not for longer than half
-// a second. A superdaemon that does not answer in that time is not waited for the next time.
+// Refresh blocks until all that is known is less than a second old, for half a second at most.
+// A superdaemon that does not answer in that time is not waited for again until it answers.
 func (c *Collector) Refresh(ctx context.Context) {
 	timer := time.NewTimer(askTime)
 	defer timer.Stop()
@@ -229,7 +228,7 @@ func (c *Collector) Refresh(ctx context.Context) {
 	}
 }
 
-// Views are what is known of all superdaemons, by the paths of their control sockets.
+// Views returns what is known of each superdaemon, in the order of the control sockets' paths.
 func (c *Collector) Views() []View {
 	links := c.all()
 	views := make([]View, len(links))
@@ -239,21 +238,21 @@ func (c *Collector) Views() []View {
 	return views
 }
 
-// Knows tells whether a path is that of a superdaemon that is looked for.
+// Knows reports whether a path is the control socket of a superdaemon that is looked for.
 func (c *Collector) Knows(path string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.links[path] != nil
 }
 
-// Found is what the patterns match, nil before they were expanded for the first time.
+// Found returns what the patterns match; nil until they were expanded for the first time.
 func (c *Collector) Found() []Found {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.found)
 }
 
-// Recent are the last events after seq, the oldest first. After 0 they are maxRecent at most.
+// Recent returns the last events after seq, the oldest first; for seq 0, maxRecent at most.
 func (c *Collector) Recent(seq uint64) []Event {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -269,8 +268,8 @@ func (c *Collector) Recent(seq uint64) []Event {
 	return all
 }
 
-// Ready tells whether the patterns were expanded, and each superdaemon that was found has
-// answered, or failed to.
+// Ready reports whether the patterns were expanded, and each superdaemon that was found has
+// answered or failed to.
 func (c *Collector) Ready() bool {
 	if c.Found() == nil {
 		return false
@@ -293,7 +292,7 @@ func (c *Collector) hear(e Event) {
 	}
 }
 
-// signature tells two views apart that differ in more than how old things are.
+// signature differs for two views if they differ in more than how old things are.
 func signature(v View) string {
 	v.Seen = Moment{}
 	if v.Status != nil {

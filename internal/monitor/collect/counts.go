@@ -6,24 +6,24 @@ import (
 	"strings"
 )
 
-// Counts are what was counted of a superdaemon's events since the monitor has heard of it.
+// Counts counts a superdaemon's events since the monitor first heard of it.
 type Counts struct {
 	Failures   map[string]uint64 // of attempts to start workers, by Reasons
 	Exits      map[string]uint64 // of workers, by Exits
-	Kills      uint64            // of workers that did not go in time
+	Kills      uint64            // of workers that did not end in time
 	Reconnects uint64
-	Ready      Histogram // seconds from a worker's start until it had proved itself
+	Ready      Histogram // seconds from a worker's start until it had proven itself
 }
 
-// The classes of failures. ReasonOther is what a newer superdaemon may say.
+// The classes of failures. ReasonOther is for what a newer superdaemon may say.
 const (
 	ReasonStart    = "start"       // no process could be started
-	ReasonExit     = "exit"        // the worker has ended by itself
+	ReasonExit     = "exit"        // the worker ended by itself
 	ReasonSignal   = "signal"      // the worker was killed by a signal
 	ReasonLate     = "late"        // it was not ready in time
 	ReasonProbe    = "probe"       // it did not pass its probe
-	ReasonUnfit    = "unfit"       // it has said that it is not fit to serve
-	ReasonRollback = "rolled_back" // somebody has asked for that
+	ReasonUnfit    = "unfit"       // it said that it is not fit to serve
+	ReasonRollback = "rolled_back" // an operator asked for that
 	ReasonRefill   = "refill"      // a worker of the live generation could not be replaced
 	ReasonOther    = "other"
 )
@@ -49,7 +49,7 @@ var buckets = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180}
 type Histogram struct {
 	Count   uint64
 	Sum     float64
-	Buckets map[float64]uint64 // how many are not above the bound
+	Buckets map[float64]uint64 // by bound, how many values are not above it
 }
 
 func newCounts() Counts {
@@ -66,7 +66,7 @@ func newCounts() Counts {
 	return c
 }
 
-// copied shares nothing with c.
+// copied returns a copy that shares nothing with c.
 func (c Counts) copied() Counts {
 	c.Failures, c.Exits, c.Ready.Buckets = maps.Clone(c.Failures), maps.Clone(c.Exits), maps.Clone(c.Ready.Buckets)
 	return c
@@ -99,7 +99,7 @@ func (c *Counts) hear(e Event) {
 	}
 }
 
-// ended is how a process did by its raw status (wait(2)).
+// ended returns how a process ended, from its raw status (wait(2)).
 func ended(status int) string {
 	switch {
 	case status&0x7f != 0:
@@ -110,8 +110,8 @@ func ended(status int) string {
 	return ExitZero
 }
 
-// phrases are by what a reason is known. A reason has one at most, but for a canary's, in
-// which what has rolled it back may hold any of the others.
+// phrases are what a reason is recognized by. A reason holds one at most, except that of a canary:
+// what it was rolled back for may hold any of the others, so the canary's phrase comes last.
 var phrases = []struct{ class, phrase string }{
 	{ReasonStart, "could not be started"},
 	{ReasonUnfit, "not fit to serve"},
@@ -123,8 +123,8 @@ var phrases = []struct{ class, phrase string }{
 	{ReasonRollback, "of the connections, "},
 }
 
-// reason is the class of a failure's reason. What the worker has said of itself, which may
-// be anything, is left out.
+// reason returns the class of a failure's reason. The worker's own status, which may be anything,
+// is left out.
 func reason(why string) string {
 	why, _, _ = strings.Cut(why, "; its last status: ")
 	i := slices.IndexFunc(phrases, func(p struct{ class, phrase string }) bool { return strings.Contains(why, p.phrase) })

@@ -12,14 +12,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// maxDirectories is how many directories are watched. The others are looked at by the rescan.
+// maxDirectories is how many directories are watched. Changes in others wait for the rescan.
 const maxDirectories = 1000
 
 // isGlob tells whether a pattern is more than a path.
 func isGlob(pattern string) bool { return strings.ContainsAny(pattern, `*?[`) }
 
-// expand finds the control sockets of patterns: true for those that are named by a path, which
-// are there whether they are or not.
+// expand finds the control sockets of patterns. The value is true for a socket that a pattern names
+// by its path: such a one is listed even if it does not exist.
 func expand(patterns []string) (paths map[string]bool, found []Found) {
 	paths, found = map[string]bool{}, make([]Found, 0, len(patterns))
 	for _, pattern := range patterns {
@@ -34,7 +34,7 @@ func expand(patterns []string) (paths map[string]bool, found []Found) {
 			return err != nil || info.Mode().Type() != fs.ModeSocket
 		})
 		for _, path := range matches {
-			if !paths[path] { // it may be named, too
+			if !paths[path] { // a path may name it, too
 				paths[path] = false
 			}
 		}
@@ -43,18 +43,18 @@ func expand(patterns []string) (paths map[string]bool, found []Found) {
 	return paths, found
 }
 
-// changes are those of the directories in which the patterns look.
+// changes are the changes in the directories in which the patterns look.
 type changes struct {
 	patterns []string
-	watcher  *fsnotify.Watcher // nil: it cannot be had
+	watcher  *fsnotify.Watcher // nil: it could not be made
 	log      func(format string, args ...any)
 	seen     chan struct{}
 	some     atomic.Bool
 	done     chan struct{}
 }
 
-// settleTime is how long changes are gathered: a socket is bound and renamed, and a directory
-// may be busy with other things.
+// settleTime is how long changes are gathered: a socket is bound and then renamed, and other files
+// may change all the time.
 const settleTime = 100 * time.Millisecond
 
 func newChanges(patterns []string, log func(format string, args ...any)) *changes {
@@ -97,7 +97,7 @@ func (c *changes) watch() {
 	}
 }
 
-// concerns tells whether a path is one that a pattern matches, or leads to one.
+// concerns reports whether a pattern matches a path, or a path below it.
 func (c *changes) concerns(path string) bool {
 	for _, pattern := range c.patterns {
 		for ; len(pattern) > 1; pattern = filepath.Dir(pattern) {
@@ -109,11 +109,11 @@ func (c *changes) concerns(path string) bool {
 	return false
 }
 
-// take tells whether anything has changed since it was called the last time.
+// take reports whether anything has changed since its last call.
 func (c *changes) take() bool { return c.some.Swap(false) }
 
-// follow watches the directories in which the patterns look by now. Those that have gone the
-// kernel has let go by itself.
+// follow watches the directories in which the patterns look by now. The kernel itself stops
+// watching those that have gone.
 func (c *changes) follow() {
 	if c.watcher == nil {
 		return

@@ -16,7 +16,7 @@ const maxGenerations = 40
 type Generation struct {
 	Generation int     `json:"generation"`
 	Began      Moment  `json:"began"`    // its first worker was started
-	Proved     Moment  `json:"proved"`   // its last worker that did so proved itself
+	Proved     Moment  `json:"proved"`   // its last worker so far to do so proved itself
 	Canary     Moment  `json:"canary"`   // it got its first share of the connections
 	Percent    float64 `json:"percent"`  // of the connections, as a canary
 	Live       Moment  `json:"live"`     // it took over
@@ -26,15 +26,15 @@ type Generation struct {
 	Reason     string  `json:"reason,omitempty"` // of the failure
 	Gone       Moment  `json:"gone"`             // its last worker ended
 
-	workers map[int]bool // that exist, by pid
+	workers map[int]bool // those that exist, by pid
 }
 
 // history is the generations of one superdaemon.
 type history struct {
 	generations []Generation   // the oldest first
-	first       int            // index of the first one of the superdaemon that runs
+	first       int            // index of the first generation of the superdaemon that runs now
 	last        control.Status // zero: none has come
-	stated      time.Time      // when that came
+	stated      time.Time      // when last came
 }
 
 // view is a copy for others.
@@ -46,8 +46,8 @@ func (h *history) view() []Generation {
 	return all
 }
 
-// of is the record of a generation, which is made if there is none; nil if it is no
-// generation.
+// of returns the record of a generation, and makes it if there is none; nil if the number is none
+// of a generation.
 func (h *history) of(generation int, now time.Time) *Generation {
 	if generation <= 0 {
 		return nil
@@ -112,7 +112,7 @@ func (g *Generation) join(pid int) {
 	}
 }
 
-// restate works in how things stand: what was before the monitor came, or was missed.
+// restate works in how things stand: what was before the monitor came, or what it missed.
 func (h *history) restate(s *control.Status, now time.Time) {
 	if !s.SameAs(&h.last, now.Sub(h.stated)) {
 		for i := range h.generations {

@@ -16,27 +16,27 @@ const (
 	answerTime = 3 * time.Second        // for a superdaemon to answer
 	firstPause = 100 * time.Millisecond // before the second attempt to connect
 	lastPause  = 5 * time.Second        // between two attempts, at most
-	keepAlive  = 30 * time.Second       // between two statuses that nobody asks for
+	keepAlive  = 30 * time.Second       // between two statuses if nothing asks for one
 	stirPause  = 200 * time.Millisecond // between two statuses that events ask for
 )
 
-// link is the conversation with one superdaemon. Only its own goroutines wait for that.
+// link is the conversation with one superdaemon. Only its own goroutines wait for the superdaemon.
 type link struct {
 	*Collector
 	path  string
-	named bool          // it is listed though nobody listens, and no file is there
-	kick  chan struct{} // somebody wants a status now
+	named bool          // it is listed even if nothing listens, and no file is there
+	kick  chan struct{} // a reader wants a status now
 	stir  chan struct{} // an event has changed the status
 	nudge chan struct{} // the path has changed: connect at once
 	end   context.CancelFunc
 
 	mu        sync.Mutex // guards what follows
-	view      View       // but for what is made of the others
+	view      View       // without what is made of history and usage
 	history   history
 	usage     usage
 	connected bool
 	late      bool          // a status was asked for, and did not come in time
-	next      chan struct{} // closed when a status that is yet to be asked for is there
+	next      chan struct{} // closed when a status that is asked for from now on is there
 	signature string        // of what was last published
 }
 
@@ -66,7 +66,7 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if answered { // it may be another image of it that goes on: that is not down
+		if answered { // another image of it may go on: it is not down
 			l.mu.Lock()
 			l.view.Counts.Reconnects++
 			l.mu.Unlock()
@@ -88,8 +88,8 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// session is one connection. It returns when that has ended, and whether the superdaemon had
-// answered.
+// session is one connection. It returns when the connection has ended, and says whether the
+// superdaemon had answered.
 func (l *link) session(ctx context.Context) (answered bool, err error) {
 	events, err := l.subscribe(ctx)
 	if err != nil {
@@ -105,7 +105,7 @@ func (l *link) session(ctx context.Context) (answered bool, err error) {
 	if err := l.ask(ctx, asks); err != nil {
 		return false, err
 	}
-	// By now it is known which superdaemon the events are of.
+	// By now the status tells which superdaemon the events come from.
 	ended := make(chan struct{})
 	watching, stop := context.WithCancel(ctx)
 	go func() {
@@ -138,7 +138,7 @@ func (l *link) idle(ctx context.Context, ended <-chan struct{}, alive <-chan tim
 	}
 	timer := time.NewTimer(stirPause)
 	defer timer.Stop()
-	select { // others may be on their way
+	select { // other events may be on their way
 	case <-ended:
 		return false
 	case <-ctx.Done():
@@ -154,7 +154,7 @@ var (
 	errHungUp   = errors.New("it has hung up")
 )
 
-// bounded is ctx with the time that an answer may take.
+// bounded returns ctx with a limit of answerTime.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("%w within %v", errNoAnswer, answerTime))
 }
@@ -249,7 +249,8 @@ func (l *link) down(err error) {
 	l.publish()
 }
 
-// gone tells for how long the superdaemon is not there, nor a file at its path; 0 if it is.
+// gone returns for how long the superdaemon has not answered, if no file is at its path; 0 if it
+// answers, or if the file is there.
 func (l *link) gone() time.Duration {
 	if _, err := os.Lstat(l.path); !os.IsNotExist(err) {
 		return 0
@@ -262,8 +263,8 @@ func (l *link) gone() time.Duration {
 	return time.Since(l.view.Since.Time)
 }
 
-// wanted asks for a status that is not older than age, and returns what is closed when it is
-// there; nil if there is nothing to wait for.
+// wanted asks for a status that is not older than age, and returns a channel that is closed when it
+// is there; nil if there is nothing to wait for.
 func (l *link) wanted(age time.Duration) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -277,14 +278,14 @@ func (l *link) wanted(age time.Duration) <-chan struct{} {
 	return l.next
 }
 
-// isLate has nobody wait for the superdaemon until it answers.
+// isLate notes that the superdaemon is late: readers do not wait for it until it answers.
 func (l *link) isLate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.late = true
 }
 
-// look is a copy of what is known.
+// look returns a copy of what is known.
 func (l *link) look() View {
 	l.mu.Lock()
 	defer l.mu.Unlock()

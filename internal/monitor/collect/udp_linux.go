@@ -11,9 +11,9 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// drops are the packets that the kernel dropped of each UDP socket of a superdaemon, by the
-// socket's name; nil if it has none. They stand in /proc/PID/net, which is of the network
-// namespace that the superdaemon is in.
+// drops returns how many packets the kernel dropped on each UDP socket of a superdaemon, by the
+// socket's name; nil if it has none. It reads /proc/PID/net, which shows the network namespace
+// that the superdaemon is in.
 func drops(s *control.Status) map[string]uint64 {
 	names := map[string]string{} // by the address as the kernel writes it
 	for _, o := range s.Sockets {
@@ -37,8 +37,8 @@ func drops(s *control.Status) map[string]uint64 {
 	return all
 }
 
-// addDrops adds up what a table of the kernel has: the local address second, and the drops
-// last, as proc_net(5) has it.
+// addDrops adds up the drops in a table of the kernel. The second field is the local address, the
+// last one the drops (proc_net(5)).
 func addDrops(all map[string]uint64, names map[string]string, table []byte) {
 	for line := range bytes.Lines(table) {
 		fields := bytes.Fields(line)

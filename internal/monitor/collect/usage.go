@@ -11,8 +11,8 @@ import (
 const (
 	cpuPause = 900 * time.Millisecond // between two looks at a process
 	pssPause = 30 * time.Second       // between two that add up its memory, which costs more
-	pssShare = 8                      // of the known processes, one in so many is added up at a time
-	pssNew   = 64                     // of those that are new, so many
+	pssShare = 8                      // at one time, one in so many of the known processes is added up
+	pssNew   = 64                     // and so many of the new ones
 )
 
 // usage is what the processes of one superdaemon use.
@@ -20,10 +20,10 @@ type usage struct {
 	processes map[int]*process
 	at        time.Time // of the last sample
 	total     CPU
-	drops     map[string]uint64 // by the name of the socket; it is not changed once it is here
+	drops     map[string]uint64 // by the name of the socket; replaced, never changed
 }
 
-// process is one that is looked at.
+// process is a process that is looked at.
 type process struct {
 	Process
 	used  time.Duration // CPU time
@@ -40,7 +40,7 @@ func (u *usage) view() (map[int]Process, CPU) {
 	return all, u.total
 }
 
-// sample looks at the processes of a status, but not more often than cpuPause.
+// sample looks at the processes of a status, at most once in cpuPause.
 func (u *usage) sample(s *control.Status, now time.Time) {
 	since := now.Sub(u.at)
 	if since < cpuPause {
@@ -73,27 +73,27 @@ func (u *usage) sample(s *control.Status, now time.Time) {
 	}
 }
 
-// look adds up the CPU time of one process since the last look; since is 0 if this is the first,
-// which does not tell how much of it was used lately.
+// look adds the CPU time that one process has used since the last look. since is 0 in the first
+// sample, which cannot tell how much of that was used lately.
 func (u *usage) look(pid int, worker bool, since time.Duration) {
 	if pid <= 0 {
 		return
 	}
 	p := u.processes[pid]
 	if p != nil && p.there {
-		return // a status that names it twice
+		return // the status names it twice
 	}
 	used, ok := proc.CPUTime(pid)
 	if !ok {
 		return
 	}
-	if p == nil || used < p.used { // that is another one, by the same pid
+	if p == nil || used < p.used { // then it is another process with the same pid
 		p = &process{Process: Process{worker: worker}}
 		u.processes[pid] = p
 		if since == 0 {
 			p.used = used
 		}
-		since = 0 // how fast it is can be told the next time
+		since = 0 // the next look can tell how fast it uses CPU
 	}
 	p.there = true
 	more := max(0, used-p.used).Seconds()
@@ -108,7 +108,7 @@ func (u *usage) look(pid int, worker bool, since time.Duration) {
 	}
 }
 
-// pss is 0 if it cannot be had.
+// pss returns 0 if it cannot be read.
 func pss(pid int) int64 {
 	size, _ := proc.PSS(pid)
 	return size

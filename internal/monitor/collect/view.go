@@ -8,8 +8,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// Moment is a time that JSON has as seconds since 1970, as the control socket has it, and
-// the zero time as null.
+// Moment is a time. In JSON it is seconds since 1970, as on the control socket; the zero time is
+// null.
 type Moment struct{ time.Time }
 
 // MarshalJSON is for encoding/json.
@@ -20,7 +20,7 @@ func (m Moment) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, m.Seconds(), 'f', -1, 64), nil
 }
 
-// Seconds are those since 1970.
+// Seconds returns the seconds since 1970.
 func (m Moment) Seconds() float64 { return float64(m.UnixMilli()) / 1e3 }
 
 // once sets the moment if it is not set yet.
@@ -30,15 +30,15 @@ func (m *Moment) once(t time.Time) {
 	}
 }
 
-// View is what is known of one superdaemon. It is a copy: nobody changes what it points to.
+// View is what is known of one superdaemon. It is a copy: what it points to is never changed.
 type View struct {
 	Control string // the path of its control socket
 	Named   bool   // by this path, and not found by a glob
 	Up      bool   // it answers
 	Asked   bool   // it has answered, or failed to, at least once
 	Why     string // why it is not up
-	Since   Moment // it is up, or is not
-	Seen    Moment // the last status came
+	Since   Moment // since when it is up, or is not
+	Seen    Moment // when the last status came
 	Status  *control.Status
 	// Generations are those that were seen, the oldest first.
 	Generations []Generation
@@ -69,7 +69,7 @@ func (v View) MarshalJSON() ([]byte, error) {
 	return json.Marshal(wire)
 }
 
-// Serving tells whether the superdaemon is there and a worker of it serves, and if not why.
+// Serving reports whether the superdaemon is there and a worker of it serves, and if not why.
 func (v View) Serving() (serving bool, why string) {
 	switch {
 	case !v.Asked:
@@ -89,8 +89,8 @@ func (v View) Serving() (serving bool, why string) {
 	return false, why
 }
 
-// Memory is the proportional set size of the superdaemon and of its workers, in bytes, of the
-// processes that may be looked at.
+// Memory returns the proportional set size of the superdaemon and of its workers, in bytes. It
+// counts the processes that we may look at.
 func (v View) Memory() (superdaemon, workers int64) {
 	for _, p := range v.Processes {
 		if p.worker {
@@ -104,13 +104,13 @@ func (v View) Memory() (superdaemon, workers int64) {
 
 // Process is what a process uses, as /proc tells it.
 type Process struct {
-	PSS    int64   `json:"pss,omitempty"` // bytes; 0: it cannot be had
-	CPU    float64 `json:"cpu"`           // of a core, lately
+	PSS    int64   `json:"pss,omitempty"` // bytes; 0: it cannot be read
+	CPU    float64 `json:"cpu"`           // part of a core, lately
 	worker bool
 }
 
-// CPU is the time that processes have used since the monitor has seen them, in seconds. It
-// never goes back: what ended processes had used stays in it.
+// CPU is the CPU time that processes have used since the monitor first saw them, in seconds. It
+// never goes back: what ended processes have used stays in it.
 type CPU struct {
 	Superdaemon, Workers float64
 }

@@ -1,4 +1,4 @@
-// Package metrics has what is known of superdaemons as metrics of Prometheus.
+// Package metrics gives what is known of superdaemons as Prometheus metrics.
 package metrics
 
 import (
@@ -13,7 +13,7 @@ import (
 
 // Source is where views come from.
 type Source interface {
-	// Views are what is known of all superdaemons.
+	// Views returns what is known of each superdaemon.
 	Views() []collect.View
 	// Found is what the patterns match.
 	Found() []collect.Found
@@ -25,7 +25,7 @@ var phases = []supervise.Phase{
 	supervise.PhaseCanary, supervise.PhaseDraining, supervise.PhaseStopDelay, supervise.PhaseStopping,
 }
 
-// families are the descriptions of all metrics, with those that are written.
+// families are the descriptions of all metrics.
 var families []*prometheus.Desc
 
 func family(name, help string, labels ...string) *prometheus.Desc {
@@ -61,7 +61,7 @@ var (
 	matches    = family("monitor_matches", "Control sockets that a pattern matches.", "pattern")
 )
 
-// Collector is for a registry of Prometheus. It asks nobody, and tells what is known.
+// Collector is for a Prometheus registry. It asks no superdaemon: it tells what is known.
 type Collector struct{ Source Source }
 
 // Describe is for the registry.
@@ -119,7 +119,7 @@ func truth(is bool) float64 {
 	return 0
 }
 
-// always tells what there is of one that is down, too.
+// always tells what is known even of a superdaemon that is down.
 func (t teller) always(v collect.View) {
 	serves, _ := v.Serving()
 	t.gauge(up, truth(v.Up))
@@ -169,8 +169,8 @@ func (t teller) status(s *control.Status) {
 	t.sockets(s.Sockets)
 }
 
-// sockets tells of each once: of the sockets of --port=…,reuseport each worker has one, by
-// the same name.
+// sockets tells of each name once: with --port=…,reuseport each worker has a socket of the same
+// name.
 func (t teller) sockets(all []control.Socket) {
 	type key struct{ name, network string }
 	var order []key

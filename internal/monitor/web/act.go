@@ -21,16 +21,16 @@ import (
 // Commands are what the monitor may be allowed to ask of superdaemons.
 var Commands = []string{"restart", "stop", "rollback", "promote", "workers"}
 
-// Header has to be in each request that asks for something: a page of another site cannot
-// send it without asking us first, and we do not answer that.
+// Header has to be in each request that asks for something. A page of another site cannot send it
+// without a CORS preflight, which we do not answer.
 const Header = "X-Start-Server-Monitor"
 
 const (
 	maxBody    = 4 << 10          // bytes
 	actTime    = 15 * time.Minute // for a superdaemon to do what it is asked
 	dialTime   = 5 * time.Second
-	maxRunning = 32 // requests that superdaemons are carrying out
-	maxOfOne   = 2  // of one superdaemon
+	maxRunning = 32 // requests that superdaemons carry out at a time
+	maxOfOne   = 2  // requests that one superdaemon carries out at a time
 )
 
 // running counts the requests that are being carried out.
@@ -40,7 +40,7 @@ type running struct {
 	of  map[string]int // by the superdaemon's control socket
 }
 
-// begin counts one more, if there is room for it.
+// begin counts one more request, if there is room for it.
 func (r *running) begin(path string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -143,7 +143,7 @@ func (a asked) of(ctx context.Context, command string) (control.Answer, error) {
 	return answer, err
 }
 
-// admit says what is asked for, or why it is not to be.
+// admit returns what is asked for, or why it is refused.
 func (s *Site) admit(r *http.Request, command string) (asked, error) {
 	var a asked
 	if err := s.trusted(r, command); err != nil {
@@ -164,11 +164,11 @@ func (s *Site) admit(r *http.Request, command string) (asked, error) {
 	return a, nil
 }
 
-// origins refuses what a browser sends for a page of another site: by Sec-Fetch-Site, and if
-// there is none by Origin.
+// origins refuses what a browser sends for a page of another site. It goes by Sec-Fetch-Site or, if
+// that is missing, by Origin.
 var origins = http.NewCrossOriginProtection()
 
-// trusted says why who asks may not.
+// trusted returns nil if the client may ask for the command, and else why not.
 func (s *Site) trusted(r *http.Request, command string) error {
 	switch {
 	case !slices.Contains(s.Allow, command):
@@ -190,7 +190,7 @@ func (s *Site) trusted(r *http.Request, command string) error {
 	return nil
 }
 
-// same compares in a time that tells nothing of either.
+// same compares two strings in a time that tells nothing of either.
 func same(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

@@ -14,12 +14,12 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// kinds are the types of the assets, by the ends of their names: the machine's own table may
-// say something else.
+// kinds are the media types of the assets, by the ends of their names. The machine's own table may
+// have others.
 var kinds = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
-// addAssets has the page and its files served. The files' names in the page have a part that
-// changes with them, so browsers may keep them.
+// addAssets serves the page and its files. The page names each file with a part that changes with
+// the file, so browsers may keep it.
 func (s *Site) addAssets() error {
 	files, err := fs.Glob(assets, "assets/*.*")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// beat is how often a stream has something, so that proxies and browsers see that it is there.
+// beat is how often a stream sends something, so that proxies and browsers see that it is alive.
 const beat = 15 * time.Second
 
 // events is the stream (server-sent events): "everything" first, as /api/status has it, then
@@ -21,10 +21,10 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) {
 	defer s.Hub.leave(c)
 	s.Source.Refresh(r.Context())
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // of nginx
+	w.Header().Set("X-Accel-Buffering", "no") // for nginx
 	stream := &stream{w: w, control: http.NewResponseController(w)}
 	_ = stream.control.SetReadDeadline(time.Time{}) // nothing more is to be read
-	// What was passed on before it has joined is not passed on again.
+	// The client does not get what was passed on before it joined: so everything has to be as new.
 	everything := s.everything(s.Hub.states.Load())
 	if err := stream.send(s.Hub.message("everything", json.RawMessage(everything), 0)); err != nil {
 		return
@@ -60,7 +60,7 @@ func (s *Site) events(w http.ResponseWriter, r *http.Request) {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	last    uint64 // event
+	last    uint64 // event that was sent
 }
 
 // send writes a message, unless it is an event that was sent. The client has answerTime to

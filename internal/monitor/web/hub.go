@@ -15,22 +15,22 @@ import (
 
 const (
 	maxClients = 1000 // that follow events
-	maxUnread  = 256  // messages that a client has not read; one more, and it is dropped
+	maxUnread  = 256  // messages that a client has not read; with one more it is dropped
 )
 
-// message is one of the stream of events, as it is sent to every client.
+// message is a message in the stream of events, as it is sent to every client.
 type message struct {
 	text []byte
 	seq  uint64 // of an event; 0: it is something else
 }
 
-// Hub passes on to the clients that follow what a Collector tells it. It never blocks: a
-// client that does not keep up is dropped, and comes again.
+// Hub passes on what a Collector tells it to the clients that follow. It never blocks: a
+// client that does not keep up is dropped, and may connect again.
 type Hub struct {
 	epoch   string // of the numbers of events, which begin anew with each process
 	count   atomic.Int32
 	dropped atomic.Uint64
-	states  atomic.Uint64   // messages of how things stand
+	states  atomic.Uint64   // number of messages about how things stand
 	open    context.Context // ends when the Hub closes
 	close   context.CancelFunc
 
@@ -38,13 +38,13 @@ type Hub struct {
 	clients map[*client]bool
 }
 
-// client is one that follows.
+// client is a client that follows.
 type client struct {
 	messages chan message
 	slow     chan struct{} // closed when it is dropped
 }
 
-// NewHub is a Hub without clients.
+// NewHub makes a Hub without clients.
 func NewHub() *Hub {
 	h := &Hub{epoch: rand.Text(), clients: map[*client]bool{}}
 	h.open, h.close = context.WithCancel(context.Background())
@@ -54,10 +54,10 @@ func NewHub() *Hub {
 // Close ends all streams. It does not block.
 func (h *Hub) Close() { h.close() }
 
-// closing has do called when the Hub closes, unless that is stopped before.
+// closing calls do when the Hub closes, unless stop is called before.
 func (h *Hub) closing(do func()) (stop func() bool) { return context.AfterFunc(h.open, do) }
 
-// Clients is how many follow, and how many were dropped as they did not keep up.
+// Clients returns how many follow, and how many were dropped because they did not keep up.
 func (h *Hub) Clients() (now int, dropped uint64) { return int(h.count.Load()), h.dropped.Load() }
 
 // Watched is for the Collector.
@@ -65,7 +65,7 @@ func (h *Hub) Watched() bool { return h.count.Load() > 0 }
 
 // Changed is for the Collector.
 func (h *Hub) Changed(v collect.View) {
-	h.states.Add(1) // before it is sent: who joins later has to see it in everything
+	h.states.Add(1) // before it is sent: a client that joins later has to see it in everything
 	h.send("superdaemon", v, 0)
 }
 
@@ -94,7 +94,7 @@ func (h *Hub) send(kind string, v any, seq uint64) {
 	}
 }
 
-// message encodes one. JSON has no newline in it, which would end the message.
+// message encodes a message. A newline would end it, and json.Marshal writes none.
 func (h *Hub) message(kind string, v any, seq uint64) message {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -107,8 +107,8 @@ func (h *Hub) message(kind string, v any, seq uint64) message {
 	return message{fmt.Appendf(nil, "%sevent: %s\ndata: %s\n\n", id, kind, text), seq}
 }
 
-// last is the number of the last event that a client has seen, by the header that a browser
-// sends when it connects again.
+// last returns the number of the last event that a client has seen. id is the header that a
+// browser sends when it connects again.
 func (h *Hub) last(id string) uint64 {
 	epoch, number, _ := strings.Cut(id, "-")
 	seq, err := strconv.ParseUint(number, 10, 64)
@@ -131,14 +131,14 @@ func (h *Hub) join() *client {
 	return c
 }
 
-// leave takes a client out.
+// leave removes a client.
 func (h *Hub) leave(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.remove(c)
 }
 
-// remove takes a client out that may be out already. The caller holds mu.
+// remove removes a client, which may be removed already. The caller holds mu.
 func (h *Hub) remove(c *client) {
 	if h.clients[c] {
 		delete(h.clients, c)

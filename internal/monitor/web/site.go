@@ -1,5 +1,5 @@
 // Package web shows over HTTP what is known of superdaemons: a page, its data as JSON and as
-// a stream of events, and whether all is well. It may pass on what is asked of them.
+// a stream of events, and whether all is well. It may pass requests on to superdaemons.
 package web
 
 import (
@@ -19,7 +19,7 @@ const (
 	answerTime = 30 * time.Second // for a client to read an answer, or a part of the stream
 	idleTime   = 2 * time.Minute  // between two requests on a connection
 	maxHeader  = 16 << 10         // bytes
-	cacheTime  = time.Second      // for which everything is encoded once
+	cacheTime  = time.Second      // in which everything is encoded once
 )
 
 // Source is what is known of superdaemons: a collect.Collector.
@@ -38,9 +38,10 @@ type Config struct {
 	Hub     *Hub
 	Metrics http.Handler
 	Version string
-	// Allow is what may be asked of superdaemons, of Commands. nil: they are only looked at.
+	// Allow has those of Commands that may be asked of superdaemons. nil: none.
 	Allow []string
-	// Token is what who asks has to know. It is called for each request.
+	// Token returns what a client has to know to ask for something. It is called for each such
+	// request.
 	Token func() (string, error)
 	// Log writes a line.
 	Log func(format string, args ...any)
@@ -59,7 +60,7 @@ type Site struct {
 	states  uint64     // Hub.states then
 }
 
-// New is a Site.
+// New makes a Site.
 func New(c Config) (*Site, error) {
 	s := &Site{Config: c, mux: http.NewServeMux(), running: running{of: map[string]int{}}}
 	if err := s.addAssets(); err != nil {
@@ -117,11 +118,11 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // deadline bounds reads and writes of a request from now on.
 func deadline(w http.ResponseWriter, d time.Duration) {
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(d)) // a recorder of a test has none
+	_ = c.SetReadDeadline(time.Now().Add(d)) // fails for the recorder of a test
 	_ = c.SetWriteDeadline(time.Now().Add(d))
 }
 
-// fresh asks the superdaemons first how they are.
+// fresh asks the superdaemons for their status first.
 func (s *Site) fresh(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Source.Refresh(r.Context())
@@ -129,7 +130,7 @@ func (s *Site) fresh(next http.Handler) http.Handler {
 	})
 }
 
-// health answers 200 if all superdaemons are there and serve, and else 503 and why not.
+// health answers 200 if all superdaemons are there and serve, else 503 and why not.
 func (s *Site) health(w http.ResponseWriter, r *http.Request) {
 	s.Source.Refresh(r.Context())
 	var why bytes.Buffer
@@ -175,8 +176,8 @@ func (s *Site) status(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(s.everything(0), '\n'))
 }
 
-// everything is encoded once a second at most, however many ask, unless it lacks one of the first
-// states that the Hub has passed on.
+// everything returns all that is known, as JSON. It is encoded once a second at most, however many
+// clients ask, unless it is older than one of the first states messages of the Hub.
 func (s *Site) everything(states uint64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,8 +11,8 @@ const (
 	maxToken = 1024 // bytes of the file
 )
 
-// ReadToken reads the token in a file: what is in it but for space around it. The error says
-// that it is not there, that others could read or change it, or that it is too short.
+// ReadToken reads the token in a file, without the space around it. The error says that the file
+// is not there, that others could read or change it, or that the token is too short.
 func ReadToken(path string) (string, error) {
 	fault := func(format string, args ...any) (string, error) {
 		return "", fmt.Errorf("token file %q: "+format, append([]any{path}, args...)...)

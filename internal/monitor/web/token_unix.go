@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// openToken does not wait for who writes into a pipe.
+// openToken does not wait for a writer if path is a pipe.
 func openToken(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 }
@@ -22,8 +22,8 @@ func exposed(info fs.FileInfo) string {
 	return modeFault(info.Mode())
 }
 
-// tooOpen are the bits of a mode with which others could read or change the file: a group may
-// read it, as a service's may.
+// tooOpen has the bits of a mode with which others could read or change the file. A group may
+// read it, such as that of a service.
 const tooOpen fs.FileMode = 0o037
 
 // modeFault says what is wrong with a mode.

@@ -7,5 +7,5 @@ import (
 
 func openToken(path string) (*os.File, error) { return os.Open(path) }
 
-// exposed cannot tell here who may read a file.
+// exposed cannot tell on Windows which users may read a file.
 func exposed(fs.FileInfo) string { return "" }
