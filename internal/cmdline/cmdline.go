@@ -21,7 +21,7 @@ const (
 )
 
 // Fail writes the lines of err, each after the name of the command, and returns code. What
-// is not printable is replaced: the names of files may be those of other users.
+// is not printable is replaced: other users may have chosen the names of files.
 func Fail(stderr io.Writer, name string, code int, err error) int {
 	for line := range strings.Lines(text.Lines(err.Error())) {
 		_ = fd.WriteAll(stderr, name+": "+strings.TrimSuffix(line, "\n")+"\n")
@@ -29,8 +29,8 @@ func Fail(stderr io.Writer, name string, code int, err error) int {
 	return code
 }
 
-// FewThreads has Go run no more than four goroutines at once, whatever the machine has:
-// there is hardly ever more than one to run, and each may want a thread
+// FewThreads lets Go run four goroutines at once, at most, however many processors there
+// are: hardly ever more than one is ready to run, and each may want a thread
 // (proc.SpareThreads).
 func FewThreads() {
 	if runtime.GOMAXPROCS(0) > 4 {
@@ -38,7 +38,7 @@ func FewThreads() {
 	}
 }
 
-// Parser is a go-flags parser that reads options into o, by its tags, up to "--" or the
+// Parser returns a go-flags parser that reads options into o, by its tags, up to "--" or the
 // first argument that is no option. Its help begins with usage.
 func Parser(name, usage string, o any) (*flags.Parser, error) {
 	parser := flags.NewNamedParser(name, flags.PassDoubleDash|flags.PassAfterNonOption)
@@ -59,11 +59,11 @@ func Parse(name, usage string, o any, args []string) (parser *flags.Parser, rest
 	return parser, rest, err
 }
 
-// RehearseArg comes before all other arguments when a superdaemon is only asked whether it
-// could go on in the place of another one. Versions that cannot end by it.
+// RehearseArg is the first argument if a superdaemon is only asked whether it could take over
+// from another one. A version that cannot take over does not know the argument, and ends.
 const RehearseArg = "--rehearse"
 
-// Rehearsing is args without RehearseArg.
+// Rehearsing returns args without RehearseArg.
 func Rehearsing(args []string) []string {
 	if len(args) > 0 && args[0] == RehearseArg {
 		return args[1:]

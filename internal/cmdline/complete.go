@@ -14,21 +14,22 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// askCompletion is the variable by which a shell asks a program of go-flags for what its
-// last argument may become: a line each, and if the value is "verbose" with what it means,
-// behind two spaces and a #. We answer it ourselves, as go-flags asks the types of the
-// options, and has no names of sockets and directories.
+// askCompletion is the variable by which a shell asks a go-flags program for completions of
+// its last argument, a line each. If the value is "verbose", two spaces, a # and the meaning
+// follow each. We answer it ourselves: go-flags asks the types of the options, and has no type
+// for names of sockets and directories.
 const askCompletion = "GO_FLAGS_COMPLETION"
 
-// Completing tells whether a shell asks for completions.
+// Completing reports whether a shell asks for completions.
 func Completing() bool { return os.Getenv(askCompletion) != "" }
 
-// Values are what the value of an option may be that begins with typed, and may be others.
+// Values returns possible values of an option. Those that do not begin with typed are left out
+// later.
 type Values func(typed string) []string
 
-// Complete writes what the last of args may become, and returns an exit code: names of the
-// options o, and values of those that have a tag complete: "signal", "file", "dir",
-// "socket", a name in own, or words. Behind the program that is to be run it writes nothing.
+// Complete writes completions of the last of args, and returns an exit code. They are names of
+// the options o, and values of options with a tag complete, which is "signal", "file", "dir",
+// "socket", a name in own, or the values themselves. After the program to run it writes nothing.
 func Complete(w io.Writer, o any, args []string, own map[string]Values) int {
 	parser, err := Parser("", "", o)
 	if err != nil {
@@ -66,8 +67,7 @@ func complete(w io.Writer, parser *flags.Parser, args []string, own map[string]V
 	}
 }
 
-// find is the option that a word gives: -x, or --name with or without a value. It is nil
-// if there is none.
+// find returns the option that a word gives: -x, or --name. It is nil if there is none.
 func find(parser *flags.Parser, word string) *flags.Option {
 	if name, long := strings.CutPrefix(word, "--"); long {
 		return parser.FindOptionByLongName(name)
@@ -78,7 +78,7 @@ func find(parser *flags.Parser, word string) *flags.Option {
 	return nil
 }
 
-// takesNext is option if the argument behind it is its value, and nil otherwise.
+// takesNext returns option if the next argument is its value, and nil otherwise.
 func takesNext(option *flags.Option) *flags.Option {
 	if option == nil || option.OptionalArgument {
 		return nil
@@ -110,7 +110,7 @@ func names(w io.Writer, parser *flags.Parser, typed string) {
 	}
 }
 
-// values writes what the value of option may be that begins with typed, each behind prefix.
+// values writes the possible values of option that begin with typed, each after prefix.
 func values(w io.Writer, prefix, typed string, option *flags.Option, own map[string]Values) {
 	var all []string
 	switch kind := option.Field().Tag.Get("complete"); kind {
@@ -137,14 +137,14 @@ func values(w io.Writer, prefix, typed string, option *flags.Option, own map[str
 	}
 }
 
-// files are those that are wanted in the directory of typed, directories with a slash. One
-// that begins with a dot is there only if that was typed.
+// files returns the wanted files in the directory of typed; directories get a slash. A name that
+// begins with a dot is listed only if the dot was typed.
 func files(typed string, wanted func(fs.DirEntry) bool) (names []string) {
 	dir, begun := filepath.Split(typed)
 	entries, _ := os.ReadDir(filepath.Join(dir, "."))
 	for _, e := range entries {
 		if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil {
-			e = fs.FileInfoToDirEntry(info) // of what a link points to
+			e = fs.FileInfoToDirEntry(info) // follows a link
 		}
 		if !wanted(e) || strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(begun, ".") {
 			continue

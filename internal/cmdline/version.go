@@ -5,17 +5,17 @@ import (
 	"runtime/debug"
 )
 
-// commit is what the program was built from, set by -ldflags=-X where Go does not see
-// the repository, as in an image.
+// commit is the commit that the program was built from. -ldflags=-X sets it where Go does not
+// see the repository, such as in an image.
 var commit string
 
-// Version is what a command prints of its version: its name, that of the module, and the
-// commit it was built from if that is known.
+// Version returns what a command prints for --version: its name, the module's name, the
+// version, and the commit it was built from if that is known.
 func Version(name, version string) string {
 	return fmt.Sprintf("%s (go-server-starter) %s", name, Release(version))
 }
 
-// Release is a version, and the commit that it was built from, if that is known.
+// Release returns a version, and the commit that it was built from if that is known.
 func Release(version string) string {
 	from := commit
 	if info, ok := debug.ReadBuildInfo(); ok && from == "" {
@@ -27,8 +27,8 @@ func Release(version string) string {
 	return version + from
 }
 
-// builtFrom is the commit that Go has noted; one that was downloaded as a module has a
-// version instead, in which it stands as well.
+// builtFrom returns the commit that Go has noted. A program that was downloaded as a module has
+// a version instead, which holds the commit if it is a pseudo-version.
 func builtFrom(info *debug.BuildInfo) string {
 	noted := map[string]string{}
 	for _, s := range info.Settings {

@@ -20,7 +20,7 @@ type Reader struct {
 	lines  *bufio.Scanner // of in if that is no terminal
 }
 
-// New is a Reader of in. If in is a terminal, the prompt is written to out, and Tab
+// New makes a Reader of in. If in is a terminal, the prompt is written to out, and Tab
 // completes words.
 func New(in *os.File, out io.Writer, prompt string, words []string) *Reader {
 	if !term.IsTerminal(int(in.Fd())) {
@@ -43,7 +43,7 @@ func New(in *os.File, out io.Writer, prompt string, words []string) *Reader {
 	return &Reader{in: in, out: out, editor: editor}
 }
 
-// Terminal tells whether in is a terminal.
+// Terminal reports whether in is a terminal.
 func (r *Reader) Terminal() bool { return r.editor != nil }
 
 // Next blocks until there is another line. The error is io.EOF at the end, and at Ctrl-C
@@ -61,7 +61,7 @@ func (r *Reader) Next() (line string, err error) {
 	}
 	fd := int(r.in.Fd())
 	if width, height, err := term.GetSize(fd); err == nil && width > 0 {
-		_ = r.editor.SetSize(width, height) // or it stays as it was
+		_ = r.editor.SetSize(width, height) // if it fails, the size stays
 	}
 	was, err := term.MakeRaw(fd)
 	if err != nil {
@@ -77,8 +77,7 @@ func (r *Reader) Next() (line string, err error) {
 	return line, err
 }
 
-// complete extends the beginning of a line as far as all words that it may become agree,
-// and lists these.
+// complete lists the words that begin with head, and extends head as far as all of them agree.
 func complete(head string, words []string) (longer string, candidates []string) {
 	for _, word := range words {
 		if strings.HasPrefix(word, strings.TrimLeft(head, " ")) {

@@ -11,12 +11,12 @@ type Command struct {
 	Line int      // from 1
 }
 
-// notRun begins the comment above a block whose command lines are not taken as they are;
-// behind it stands why.
+// notRun begins the comment above a block whose command lines are not run as they are. The reason
+// follows it.
 const notRun = "not run:"
 
-// Commands are the command lines of the page that run the command of that name: in fenced
-// blocks, but for those that are marked as not run, and in code that begins with it. Code
+// Commands returns the command lines of the page that run the command of that name. They stand in
+// fenced blocks, except those marked as not run, and in code that begins with the name. Code
 // with an ellipsis is a piece of a command line, and left out.
 func (p Page) Commands(name string) (all []Command) {
 	for _, b := range p.Blocks() {
@@ -40,8 +40,8 @@ func (p Page) Commands(name string) (all []Command) {
 	return all
 }
 
-// commands are those in a line that run name, whatever stands before it, unless it has to
-// be first.
+// commands returns the command lines in a line that run name. With first, name has to be the first
+// word; otherwise anything may stand before it.
 func commands(name, line string, at int, first bool) (all []Command) {
 	words := Words(line)
 	for i := 0; i < len(words); i++ {
@@ -67,8 +67,8 @@ func commands(name, line string, at int, first bool) (all []Command) {
 // ends are the words that end a command in a shell.
 var ends = map[string]bool{"|": true, "||": true, "&&": true, "&": true, ";": true, ">": true, ">>": true, "2>&1": true, "do": true}
 
-// Words splits a line as a shell does, up to a comment. A word of which a part was quoted
-// is not an operator.
+// Words splits a line as a shell does, up to a comment. A word with a quoted part is not an
+// operator.
 func Words(line string) (words []string) {
 	var word strings.Builder
 	begun, quote := false, rune(0)

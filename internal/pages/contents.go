@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// The lines around what is written into a page by a test with -update.
+// The lines around what a test with -update writes into a page.
 const (
 	contentsBegin = "<!-- contents -->"
 	contentsEnd   = "<!-- end of contents -->"
 )
 
-// Contents is the list of a page's sections.
+// Contents returns the list of a page's sections.
 func (p Page) Contents() []string {
 	var list []string
 	for _, h := range p.Headings() {
@@ -23,14 +23,14 @@ func (p Page) Contents() []string {
 	return list
 }
 
-// WithContents is the page with its list of contents as it should be. ok tells whether it
-// has a place for one.
+// WithContents returns the page with its list of contents as it should be. ok reports whether the
+// page has a place for one.
 func (p Page) WithContents() (page Page, ok bool) {
 	return p.With(contentsBegin, contentsEnd, p.Contents())
 }
 
-// With is the page with other lines between the lines begin and end. ok tells whether it
-// has these.
+// With returns the page with other lines between the lines begin and end. ok reports whether the
+// page has begin and end.
 func (p Page) With(begin, end string, lines []string) (page Page, ok bool) {
 	from := slices.Index(p.Lines, begin)
 	if from < 0 {

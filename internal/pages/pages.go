@@ -1,6 +1,6 @@
-// Package pages reads the pages of the documentation: README.md and what stands in docs.
-// Tests ask it whether links lead somewhere and whether command lines are taken, and the
-// man pages are made of it. It understands as much Markdown as the pages use.
+// Package pages reads the pages of the documentation: the Markdown files of the repository. Tests
+// check with it that links lead somewhere and that commands accept the command lines; the man
+// pages are made with it. It understands as much Markdown as the pages use.
 package pages
 
 import (
@@ -42,7 +42,7 @@ func Read(root string) ([]Page, error) {
 	return all, nil
 }
 
-// New is a page of that text.
+// New makes a page of a text.
 func New(path, text string) Page {
 	return Page{Path: path, Lines: strings.Split(strings.TrimSuffix(text, "\n"), "\n")}
 }
@@ -54,14 +54,14 @@ func (p Page) Text() string { return strings.Join(p.Lines, "\n") + "\n" }
 type Heading struct {
 	Level  int // 1 is the page's title
 	Text   string
-	Anchor string // what a link to it has behind the #
+	Anchor string // what a link to it has after the #
 	Line   int    // from 1
 }
 
-// notInAnchors is what GitHub leaves out when it makes an anchor of a heading.
+// notInAnchors is what GitHub leaves out when it makes an anchor from a heading.
 var notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}\p{M}_ -]`)
 
-// Headings are those of the page, in their order.
+// Headings returns the headings of the page, in their order.
 func (p Page) Headings() (all []Heading) {
 	taken := map[string]int{}
 	for i, line := range p.prose() {
@@ -84,7 +84,7 @@ func (p Page) Headings() (all []Heading) {
 	return all
 }
 
-// prose is the lines with those of fenced blocks empty.
+// prose returns the lines, with empty ones in the place of fenced blocks.
 func (p Page) prose() []string {
 	lines := slices.Clone(p.Lines)
 	for _, b := range p.Blocks() {
@@ -106,7 +106,7 @@ var (
 	codePattern = regexp.MustCompile("`((?:[^`\n]|\n[^`\n])+)`") // in a paragraph
 )
 
-// Links are those of the page, in their order. They may be broken over lines.
+// Links returns the links of the page, in their order. A link may go over several lines.
 func (p Page) Links() (all []Link) {
 	text := codePattern.ReplaceAllStringFunc(strings.Join(p.prose(), "\n"), func(code string) string {
 		return strings.Repeat("\n", strings.Count(code, "\n"))
@@ -120,14 +120,14 @@ func (p Page) Links() (all []Link) {
 // Block is a fenced block of a page.
 type Block struct {
 	Mark  string // the text of the HTML comment right above it, or ""
-	Kind  string // what stands behind the fence, as in ```go
+	Kind  string // what stands after the fence, as in ```go
 	Line  int    // of the fence, from 1
 	Lines []string
 }
 
 var commentPattern = regexp.MustCompile(`^<!-- (.*) -->$`)
 
-// Blocks are the fenced blocks of the page, in their order.
+// Blocks returns the fenced blocks of the page, in their order.
 func (p Page) Blocks() (all []Block) {
 	open := -1 // the index of the block that is open in all
 	for i, line := range p.Lines {
@@ -157,7 +157,7 @@ type Code struct {
 	Line int // from 1
 }
 
-// Codes are those in the text of the page, in their order.
+// Codes returns the pieces of code in the text of the page, in their order.
 func (p Page) Codes() (all []Code) {
 	text := strings.Join(p.prose(), "\n")
 	for _, at := range codePattern.FindAllStringSubmatchIndex(text, -1) {

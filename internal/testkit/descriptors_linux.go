@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Descriptors are those of this process that are open, each with what it is of.
+// Descriptors returns the open descriptors of this process, each with what it refers to.
 func Descriptors(t testing.TB) (list []string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -22,8 +22,8 @@ func Descriptors(t testing.TB) (list []string) {
 	return list
 }
 
-// Leave leaves so many descriptors to be had, until the function it returns is called. The limit
-// is the process's: no other test may run meanwhile.
+// Leave leaves only free descriptors to be opened, until restore is called. The limit is for the
+// whole process: no other test may run meanwhile.
 func Leave(t testing.TB, free int) (restore func()) {
 	t.Helper()
 	var limit unix.Rlimit

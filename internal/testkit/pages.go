@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// CommandLines has a command take each command line of it that the documentation and the pages in
-// more have, and says how many those are. It is for a test of cmd/NAME, which runs there.
+// CommandLines calls take for each command line of a command in the documentation and in the pages
+// of more, and returns how many there are. It is for the test of cmd/NAME, and runs there.
 func CommandLines(t *testing.T, command string, take func(args []string) error, more ...pages.Page) (count int) {
 	t.Helper()
 	all, err := pages.Read("../..")
@@ -24,7 +24,7 @@ func CommandLines(t *testing.T, command string, take func(args []string) error, 
 	return count
 }
 
-// FitsATerminal is for a help text: no line of it is longer than 80 characters.
+// FitsATerminal checks that no line of a help text is longer than 80 characters.
 func FitsATerminal(t *testing.T, help string) {
 	t.Helper()
 	for line := range strings.Lines(help) {

@@ -26,14 +26,14 @@ func (o *Output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// String is what was written since the last Take.
+// String returns what was written since the last Take.
 func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
-// Take is what was written since the last Take.
+// Take returns what was written since the last Take.
 func (o *Output) Take() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -41,8 +41,8 @@ func (o *Output) Take() string {
 	return o.text.String()
 }
 
-// Dir makes a directory whose path is short enough for unix sockets, as that of t.TempDir may
-// not be. It is removed with the test.
+// Dir makes a directory whose path is short enough for unix sockets; t.TempDir may return a longer
+// one. It is removed at the end of the test.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ss")

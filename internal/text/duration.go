@@ -1,5 +1,5 @@
-// Package text is how durations, signals and counts are written and read, and how what
-// others have written is made fit to be shown.
+// Package text writes and reads durations, signals and counts, and makes foreign text fit to be
+// shown.
 package text
 
 import (
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Stamp is how a moment is written in logs: by RFC 3339, with milliseconds.
+// Stamp is the format of a time in logs: RFC 3339 with milliseconds.
 const Stamp = "2006-01-02T15:04:05.000Z07:00"
 
-// maxDuration is what the longest duration may be: a century is a mistake.
+// maxDuration is the longest duration that is accepted: more than a century is a mistake.
 const maxDuration = 100 * 365 * 24 * time.Hour
 
 // ParseDuration reads a duration as all options take it: seconds, also with a
@@ -40,7 +40,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// Seconds is a duration in seconds, as the log and the environment have it: "2", "0.3",
+// Seconds writes a duration in seconds, as the log and the environment have it: "2", "0.3",
 // never with an exponent.
 func Seconds(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(time.Second), 'f', -1, 64)

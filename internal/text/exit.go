@@ -5,8 +5,7 @@ import (
 	"syscall"
 )
 
-// Exit puts a raw wait status into words, as wait(2) lays it out: "exit code 1", "killed by
-// signal 9".
+// Exit puts a raw wait status (wait(2)) into words: "exit code 1", "killed by signal 9".
 func Exit(status int) string {
 	if sig := status & 0x7f; sig != 0 {
 		return fmt.Sprintf("killed by signal %d", sig)

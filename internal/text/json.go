@@ -7,7 +7,7 @@ import (
 )
 
 // AppendJSON appends s as a JSON string. U+FFFD takes the place of each byte that is not
-// UTF-8. What is not printable is escaped, as a terminal may show it.
+// UTF-8. What is not printable is escaped, because a terminal may show the string.
 func AppendJSON(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s {
@@ -25,8 +25,8 @@ func AppendJSON(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// AppendMember appends the name of an object's next member, whose value is to follow. Before the
-// first one the object is empty; its last brace is the caller's.
+// AppendMember appends the name of an object's next member. The caller appends its value and, after
+// the last member, the closing brace. An empty object gets the opening brace.
 func AppendMember(object []byte, name string) []byte {
 	separator := byte(',')
 	if len(object) == 0 {

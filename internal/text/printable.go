@@ -6,9 +6,9 @@ import (
 	"unicode"
 )
 
-// Line makes what others have written one line that is fit for a log or a terminal. A
-// "?" takes the place of each character that is not printable, which newline and tab are
-// not, and of each run of bytes that are not UTF-8.
+// Line makes foreign text one line that is fit for a log or a terminal. A "?" takes the place
+// of each character that is not printable, such as newline and tab, and of each run of bytes
+// that are not UTF-8.
 func Line(s string) string { return replace(s, "") }
 
 // Lines is Line for text of several lines: newline and tab stay.
@@ -23,8 +23,8 @@ func replace(s, except string) string {
 	}, strings.ToValidUTF8(s, "?"))
 }
 
-// Quoted is s as it is, or in Go's quotes if it would not be told apart from what stands
-// around it: it holds a quote, a backslash, or what Line replaces.
+// Quoted returns s as it is, or in Go's quotes if it holds a double quote, a backslash, or what
+// Line replaces: it could not be told from the text around it.
 func Quoted(s string) string {
 	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
 		return quoted

@@ -18,8 +18,8 @@ func ParseSignal(s string) (os.Signal, error) {
 	return sig, nil
 }
 
-// SignalName is the name of a signal without SIG, as the log has it, or what the
-// system calls it if it has none.
+// SignalName returns the name of a signal without SIG, as the log has it. For a signal without a
+// name it returns what the system calls it.
 func SignalName(sig os.Signal) string {
 	if number, ok := sig.(syscall.Signal); ok {
 		if name := signalName(number); name != "" {
@@ -32,7 +32,7 @@ func SignalName(sig os.Signal) string {
 // lastSignal is beyond every signal that has a name.
 const lastSignal = 64
 
-// SignalNames are the names of signals on this system, without SIG, sorted.
+// SignalNames returns the names of signals on this system, without SIG, sorted.
 func SignalNames() []string {
 	var list []string
 	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {

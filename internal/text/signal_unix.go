@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalNumber is 0 for a name that is none.
+// signalNumber returns 0 if no signal has the name.
 func signalNumber(name string) syscall.Signal {
 	if name == "ABRT" {
 		return syscall.SIGABRT // x/sys knows it as IOT on some systems
@@ -17,7 +17,7 @@ func signalNumber(name string) syscall.Signal {
 	return unix.SignalNum("SIG" + name)
 }
 
-// signalName is empty for a signal without a name.
+// signalName returns "" for a signal without a name.
 func signalName(sig syscall.Signal) string {
 	return strings.TrimPrefix(unix.SignalName(sig), "SIG")
 }

@@ -2,7 +2,7 @@ package text
 
 import "syscall"
 
-// signals are those that can be named on Windows.
+// signals are the signals that have a name on Windows.
 var signals = map[string]syscall.Signal{
 	"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT,
 	"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM,

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// units are what a size may end with, and how many bytes it is then of.
+// units are the letters that a size may end with, and how many bytes each stands for.
 var units = []struct {
 	letter string
 	bytes  int64
 }{{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1 << 40}}
 
-// ParseSize reads a number of bytes, 1 at least: 1048576, 1024K, 1M. Letters may be small, and a B
-// or iB may follow.
+// ParseSize reads a number of bytes, 1 at least: 1048576, 1024K, 1M. The unit may be in lower case,
+// and B or iB may follow it.
 func ParseSize(text string) (int64, error) {
 	number, factor := strings.ToUpper(strings.TrimSpace(text)), int64(1)
 	number = strings.TrimSuffix(strings.TrimSuffix(number, "B"), "I")
@@ -30,7 +30,7 @@ func ParseSize(text string) (int64, error) {
 	return int64(n * float64(factor)), nil
 }
 
-// Size is a number of bytes in words: 512.0 MB.
+// Size writes a number of bytes: 512 bytes, 512.0 MB.
 func Size(n int64) string {
 	unit, factor := "bytes", int64(1)
 	for _, u := range units {

@@ -1,7 +1,7 @@
 package text
 
-// wide are the runes that take two columns of a terminal, as those of Chinese and most
-// emoji do. Blocks that have some are here whole.
+// wide are the runes that take two columns of a terminal, such as Chinese ones and most
+// emoji. A block that has some is here whole.
 var wide = [...]struct{ first, last rune }{
 	{0x1100, 0x115f}, {0x2300, 0x23ff}, {0x25fd, 0x25fe}, {0x2600, 0x27bf}, {0x2b1b, 0x2b55}, {0x2e80, 0xa4cf},
 	{0xa960, 0xa97f}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe10, 0xfe19}, {0xfe30, 0xfe6f}, {0xff01, 0xff60},
@@ -20,8 +20,8 @@ func columns(r rune) int {
 	return 1
 }
 
-// Width is how many columns printable text takes on a terminal. It may be fewer: a mark that
-// stands above a letter has none of its own.
+// Width returns how many columns printable text takes on a terminal, at most. A mark above a
+// letter takes no column of its own, and is counted.
 func Width(s string) (width int) {
 	for _, r := range s {
 		width += columns(r)
@@ -29,7 +29,7 @@ func Width(s string) (width int) {
 	return width
 }
 
-// Head is as much of the beginning of s as fits into so many columns.
+// Head returns as much of the beginning of s as fits into width columns.
 func Head(s string, width int) string {
 	for i, r := range s {
 		if width -= columns(r); width < 0 {
@@ -39,7 +39,7 @@ func Head(s string, width int) string {
 	return s
 }
 
-// Cut is s, or as much of its beginning as fits into so many columns together with a "…".
+// Cut returns s, or as much of its beginning as fits into width columns together with a "…".
 func Cut(s string, width int) string {
 	switch {
 	case len(s) <= width || Head(s, width) == s:

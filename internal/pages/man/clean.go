@@ -13,9 +13,9 @@ var (
 // width is how long a line of a man page may be, in bytes.
 const width = 80
 
-// clean has in code a minus in the place of each hyphen, so that it can be copied from a
-// terminal, an indent around examples, no empty lines where they mean nothing, and no lines
-// that are too long.
+// clean makes roff better. In code it replaces each hyphen by a minus, so that the code can be
+// copied from a terminal. It indents examples, removes empty lines that mean nothing, and
+// breaks lines that are too long.
 func clean(roff string) string {
 	var out []string
 	example := false
@@ -43,7 +43,7 @@ func clean(roff string) string {
 	return strings.Join(paragraphs(empty(out)), "\n") + "\n"
 }
 
-// empty is lines without the empty ones at the end.
+// empty returns lines without the empty ones at the end.
 func empty(lines []string) []string {
 	for len(lines) > 0 && lines[len(lines)-1] == "" {
 		lines = lines[:len(lines)-1]
@@ -51,8 +51,8 @@ func empty(lines []string) []string {
 	return lines
 }
 
-// paragraphs has the macro for each empty line outside examples, and nothing right behind a
-// macro, where a paragraph begins anyway.
+// paragraphs replaces each empty line outside examples by the macro for a paragraph. Right after a
+// macro it removes the line: a paragraph begins there anyway.
 func paragraphs(lines []string) (out []string) {
 	example := false
 	for _, line := range lines {
@@ -72,7 +72,7 @@ func paragraphs(lines []string) (out []string) {
 	return out
 }
 
-// fold breaks a line of text where there are blanks.
+// fold breaks a line of text at blanks.
 func fold(line string) (lines []string) {
 	for len(line) > width {
 		at := strings.LastIndex(line[:width+1], " ")

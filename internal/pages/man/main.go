@@ -1,5 +1,5 @@
-// Command man writes the man pages into the directory that it is given: it makes of pages of
-// the documentation what go-md2man takes, and cleans up what that writes.
+// Command man writes the man pages into the directory that it is given. It prepares pages of the
+// documentation for go-md2man, and cleans up what that writes.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/pages"
 )
 
-// md2man makes man pages of Markdown.
+// md2man makes man pages from Markdown.
 const md2man = "github.com/cpuguy83/go-md2man/v2@v2.0.7"
 
 // manual is a man page, and the page that it is made of.
@@ -72,7 +72,7 @@ func write(root, dir string) error {
 
 var datePattern = regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(starter.Version) + `\b.*(\d{4}-\d\d-\d\d)`)
 
-// released is the date that Changes has for this version.
+// released returns the date that Changes has for this version.
 func released(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, "Changes"))
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/pages"
 )
 
-// markdown is a page as go-md2man is to have it: without its title, the list of contents and
-// comments; with lists in the place of tables, which a terminal has no room for; and with
-// the names of other pages in the place of links to them.
+// markdown returns a page as go-md2man gets it. Its title, the list of contents and comments are
+// left out. Tables become lists, because a terminal has no room for them. Links to other pages
+// become their names.
 func markdown(p pages.Page) string {
 	if bare, ok := p.With("<!-- contents -->", "<!-- end of contents -->", nil); ok {
 		p = bare
@@ -40,7 +40,7 @@ func markdown(p pages.Page) string {
 
 var cellPattern = regexp.MustCompile(`(?:\\\||[^|])*`)
 
-// cells are those of a row of a table.
+// cells returns the cells of a row of a table.
 func cells(row string) (all []string) {
 	row = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(row), "|"), "|")
 	for row != "" {
@@ -51,7 +51,7 @@ func cells(row string) (all []string) {
 	return all
 }
 
-// list is a table as a list of what its first column names.
+// list returns a table as a list with an item for each row, named by the first column.
 func list(table [][]string) (out []string) {
 	if len(table) < 3 {
 		return nil
@@ -82,7 +82,7 @@ func list(table [][]string) (out []string) {
 	return out
 }
 
-// sentence is text with a full stop.
+// sentence returns text with a full stop.
 func sentence(text string) string {
 	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, ":") {
 		return text
