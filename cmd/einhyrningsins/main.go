@@ -123,7 +123,7 @@ func (o *options) config(command []string, log io.Writer) (starter.Config, error
 		RehearseArg:   cmdline.RehearseArg,
 		NotifyManager: true,
 	}
-	c.SignalOnHUP, _ = text.ParseSignal("USR2") // as einhorn's; TERM where there is no USR2
+	c.SignalOnHUP, _ = text.ParseSignal("USR2") // as einhorn does; TERM where there is no USR2
 	if o.Manual {
 		c.Proof, c.Interval = starter.Notified(grace), 0
 	}

@@ -68,7 +68,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	return s.shell(stdin)
 }
 
-// session carries out commands. Each command connects anew, as the master may be another
+// session carries out commands. Each command connects anew, because the master may be another
 // process by then.
 type session struct {
 	path           string
@@ -93,7 +93,7 @@ var commands = []command{
 	{"die", "stop all copies gracefully, and the master; done when they are gone", (*session).die},
 }
 
-// commandNames are what a shell completes behind -e.
+// commandNames returns what a shell completes after -e.
 func commandNames(string) (names []string) {
 	for _, c := range commands {
 		names = append(names, c.name)

@@ -1,8 +1,8 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Command socketmaster is package starter with the command line and the signals of the
-// tool of that name. See docs/socketmaster.md.
+// Command socketmaster is package starter with the command line and the signals of another tool
+// named socketmaster. See docs/socketmaster.md.
 package main
 
 import (
@@ -100,11 +100,11 @@ type options struct {
 	start   uint // milliseconds
 	syslog  bool
 	version bool
-	args    []string // of the command
+	args    []string // arguments of the command
 	flags   *flag.FlagSet
 }
 
-// parse reads the command line. The error is flag.ErrHelp if that asks for help.
+// parse reads the command line. The error is flag.ErrHelp if the command line asks for help.
 func parse(args []string) (*options, error) {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	o := &options{flags: f}
@@ -147,7 +147,7 @@ func (o *options) config(log io.Writer) (starter.Config, error) {
 		Name:          name,
 		Command:       append([]string{o.command}, o.args...),
 		Env:           append(os.Environ(), fdenv.Socketmaster()...),
-		DropEnv:       starter.SettingVariables(), // which are start_server's
+		DropEnv:       starter.SettingVariables(), // those of start_server
 		User:          o.user,
 		Interval:      max(time.Duration(min(o.start, math.MaxInt32))*time.Millisecond, starter.MinInterval),
 		Attempts:      1,

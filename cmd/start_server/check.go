@@ -23,7 +23,7 @@ func (f *faults) add(option string, err error) {
 	}
 }
 
-// duration reads an option's value, and tells whether it was given.
+// duration reads an option's value, and reports whether it was given.
 func (f *faults) duration(option, given string, d *time.Duration) bool {
 	if given == "" {
 		return false
@@ -116,7 +116,7 @@ func (o *options) checkProof(f *faults) {
 		f.add("ready-timeout", errors.New("it needs --ready=notify or probe"))
 	}
 	if timeout == 0 {
-		timeout = defaultReadyTimeout // or the library would report the fault again
+		timeout = defaultReadyTimeout // otherwise the library would report the fault again
 	}
 	switch o.Ready {
 	case "", "interval":
@@ -133,7 +133,7 @@ func (o *options) checkProof(f *faults) {
 	}
 }
 
-// checkRenewal checks what has workers replaced between restarts.
+// checkRenewal checks the options that replace workers between restarts.
 func (o *options) checkRenewal(f *faults) {
 	c := &o.set
 	f.positive("watchdog", o.Watchdog, &c.Watchdog, "0 would take every worker for hung")
@@ -184,7 +184,7 @@ func (o *options) checkBlueGreen(f *faults) {
 			o.addStep(f, strings.TrimSpace(step))
 		}
 	}
-	if !o.BlueGreen { // which has been said
+	if !o.BlueGreen { // that fault was reported above
 		c.Canary, c.KeepOld = nil, 0
 	}
 	if o.Ready != "probe" {
@@ -293,7 +293,7 @@ func (o *options) checkDaemon() error {
 	return nil
 }
 
-// takesStdio tells whether a list of ports has fd://0, 1 or 2.
+// takesStdio reports whether a list of ports has fd://0, 1 or 2.
 func takesStdio(list string) bool {
 	return slices.ContainsFunc(strings.Split(list, ","), func(item string) bool {
 		_, number, found := strings.Cut(item, "fd://")
@@ -302,7 +302,7 @@ func takesStdio(list string) bool {
 	})
 }
 
-// isClient tells whether the command asks another start_server.
+// isClient reports whether the command asks another start_server.
 func (o *options) isClient() bool {
 	return o.Restart || o.Rollback || o.Promote || o.Stop || o.Reopen || o.Status || o.Watch || o.Events || o.upgrade || o.PrintConfig && len(o.command) == 0
 }

@@ -38,7 +38,7 @@ func (o *options) client(stdout, stderr io.Writer) int {
 		err = o.byFiles(ctx, stdout, stopping, err)
 	}
 	switch code := o.exitCode(err); {
-	case errors.Is(err, errNotServing): // which has been said
+	case errors.Is(err, errNotServing): // the status that was printed shows it
 		return code
 	case err != nil:
 		return fail(stderr, code, err)
@@ -61,10 +61,10 @@ func (o *options) follow(stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// errNotServing tells that there is a start_server, and that nothing serves.
+// errNotServing says that there is a start_server, but no worker serves.
 var errNotServing = errors.New("nothing serves")
 
-// exitCode is the exit code for how a client command has gone.
+// exitCode returns the exit code of a client command that ended with err.
 func (o *options) exitCode(err error) int {
 	var nobody *runfile.NobodyError
 	switch {
@@ -79,7 +79,7 @@ func (o *options) exitCode(err error) int {
 }
 
 // byFiles restarts, stops or looks by the pid file and the status file. If they were not
-// given the error is nobody, that of the control socket.
+// given it returns nobody, the error of the control socket.
 func (o *options) byFiles(ctx context.Context, stdout io.Writer, stopping func(pid int), nobody error) error {
 	switch {
 	case o.Status && !o.JSON && (o.PidFile != "" || o.StatusFile != ""):
@@ -130,7 +130,7 @@ func (o *options) byControl(ctx context.Context, stdout io.Writer, stopping func
 	return nil
 }
 
-// asked is the command of the control socket for an option that is nothing but that.
+// asked returns the control socket's command for an option that only sends that command.
 func (o *options) asked() string {
 	switch {
 	case o.Rollback:

@@ -7,10 +7,10 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fdenv"
 )
 
-// completed are the values of options that a shell completes and only we know.
+// completed has the values that a shell completes and cmdline does not know.
 var completed = map[string]cmdline.Values{"export": exports}
 
-// exports are the lists that a list of --export may become: its last name is completed.
+// exports returns the lists that a list of --export may become: its last name is completed.
 func exports(typed string) (lists []string) {
 	before := typed[:strings.LastIndex(typed, ",")+1]
 	for _, name := range fdenv.ExportNames() {

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// daemonVariable names a pipe. Go cannot fork, so start_server runs itself again in a new
-// session. The daemon writes to the pipe what is for the caller's stderr, and a NUL byte
-// when the first worker has been started.
+// daemonVariable holds the descriptor of a pipe. Go cannot fork, so start_server runs itself
+// again in a new session. The daemon writes to the pipe what is for the caller's stderr, and a
+// NUL byte when the first worker has been started.
 const daemonVariable = "START_SERVER_DAEMON_FD"
 
 // daemonPipe is the daemon's end of the pipe.
@@ -30,7 +30,7 @@ func daemonReport() *daemonPipe {
 	if err != nil {
 		return nil
 	}
-	os.Unsetenv(daemonVariable) // it is not for workers
+	os.Unsetenv(daemonVariable) // workers must not get it
 	syscall.CloseOnExec(fd)
 	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getppid()) {
 		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())) // what systemd passed to the caller is for us
@@ -40,7 +40,7 @@ func daemonReport() *daemonPipe {
 
 // ready tells the caller that the first worker has been started.
 func (d *daemonPipe) ready() {
-	d.Write([]byte{0}) // it does not matter if the caller is gone
+	d.Write([]byte{0}) // fails if the caller is gone, which does not matter
 	d.Close()
 }
 
@@ -66,7 +66,7 @@ func daemonize(stderr io.Writer) int {
 	}
 }
 
-// startDaemon returns the end of the pipe that the daemon writes to.
+// startDaemon returns our end of the pipe that the daemon writes to.
 func startDaemon() (pid int, report *os.File, err error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -111,22 +111,22 @@ func daemonEnds(stderr io.Writer, pid int) int {
 		}
 	}
 	switch {
-	case ended == 0: // the next image does not have the pipe
+	case ended == 0: // the pipe is closed, but the daemon runs: the next image does not have the pipe
 		return fail(stderr, exitError, fmt.Errorf("the daemon, process %d, was upgraded before it was ready, and runs: --status tells how it goes on", pid))
 	case err != nil:
 		return fail(stderr, exitError, fmt.Errorf("cannot wait for the daemon: %w", err))
 	case status.Exited() && status.ExitStatus() > 0:
-		return status.ExitStatus() // it has said why
+		return status.ExitStatus() // the daemon has said why
 	case status.Signaled():
 		return fail(stderr, exitError, fmt.Errorf("the daemon ended before it was ready: killed by signal %d", status.Signal()))
 	}
 	return fail(stderr, exitError, errors.New("the daemon ended before it was ready"))
 }
 
-// endTime is how long the end of a process may take that has closed its files.
+// endTime is how long a process that has closed its files may take to end.
 const endTime = 10 * time.Second
 
-// inherited is the daemon's descriptors: null for 0, 1 and 2, and then those that we were
+// inherited returns the daemon's descriptors: null for 0, 1 and 2, then those that we were
 // started with, at the same numbers. They may be sockets for the workers.
 func inherited(null uintptr) ([]uintptr, error) {
 	files := []uintptr{null, null, null}
@@ -147,7 +147,7 @@ func inherited(null uintptr) ([]uintptr, error) {
 			continue // the directory's own descriptor, or one that Go has opened
 		}
 		for len(files) < fd {
-			files = append(files, ^uintptr(0)) // there is none
+			files = append(files, ^uintptr(0)) // no descriptor has this number
 		}
 		files = append(files, uintptr(fd))
 	}

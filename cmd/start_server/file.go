@@ -33,7 +33,7 @@ type iniLine struct {
 
 const (
 	maxFile   = 1 << 20 // bytes of a file of options
-	maxFaults = 20      // that are told of it at once
+	maxFaults = 20      // reported at once
 )
 
 // readFile takes from --config's file what the command line does not give.
@@ -71,7 +71,7 @@ func (o *options) readFile() error {
 	return nil
 }
 
-// isGiven tells that an option stands on the command line.
+// isGiven reports whether an option stands on the command line.
 func (o *options) isGiven(name string) bool {
 	return slices.ContainsFunc(o.given, func(arg string) bool {
 		is, _, _ := strings.Cut(arg, "=")
@@ -79,7 +79,7 @@ func (o *options) isGiven(name string) bool {
 	})
 }
 
-// contentOf reads a regular file, as it is to be read again.
+// contentOf reads a file, which must be a regular one because it will be read again.
 func contentOf(path string) ([]byte, error) {
 	file, err := fd.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -93,8 +93,8 @@ func contentOf(path string) ([]byte, error) {
 	return content, err
 }
 
-// read reads the lines, as go-flags reads INI. The error names every fault that can be seen
-// without the meaning of the values.
+// read reads the lines as go-flags reads INI. The error names every fault that shows without
+// knowing what the values mean.
 func (f *inFile) read(content []byte) error {
 	var faults []error
 	var arguments []string
@@ -138,7 +138,7 @@ func (f *inFile) read(content []byte) error {
 	return errors.Join(faults...)
 }
 
-// repeats tells that a line may be there more than once.
+// repeats reports whether a line may be there more than once.
 func (f *inFile) repeats(name string) bool {
 	option := f.parser.FindOptionByLongName(name)
 	if option == nil {
@@ -148,7 +148,7 @@ func (f *inFile) repeats(name string) bool {
 	return is
 }
 
-// errMore stands in the place of the faults that are too many to be told.
+// errMore stands for the faults beyond maxFaults.
 var errMore = errors.New("and more")
 
 // set takes the value of an option from a line.
@@ -174,7 +174,7 @@ func (f *inFile) set(l iniLine) error {
 	return option.Set(&l.value)
 }
 
-// unquote takes the value out of its quotes, if it has any.
+// unquote removes the quotes around the value, if there are any.
 func (l *iniLine) unquote() error {
 	if !strings.HasPrefix(l.value, `"`) {
 		return nil
@@ -187,7 +187,7 @@ func (l *iniLine) unquote() error {
 	return nil
 }
 
-// valued says that a line has no value, unless it has.
+// valued returns an error if a line has no value.
 func (l iniLine) valued(has bool) error {
 	if has {
 		return nil
@@ -208,10 +208,10 @@ var inFileOptions = sync.OnceValue(func() (all []reflect.StructField) {
 	return all
 })
 
-// place is where a line stands.
+// place returns where a line stands.
 func (f *inFile) place(l iniLine) string { return fmt.Sprintf("%s:%d", f.path, l.number) }
 
-// placed has each fault of an option that the file gives begin with where it does.
+// placed puts FILE:LINE before each fault of an option that the file gives.
 func (o *options) placed(err error) error {
 	if o.file == nil || err == nil {
 		return err
@@ -227,8 +227,8 @@ func (o *options) placed(err error) error {
 	return errors.Join(faults...)
 }
 
-// whose is a fault behind the place of the line that it is of, if there is one: the fault
-// begins with the option, and names the value or a part of it.
+// whose returns a fault with the place of its line, if there is one, before it. It finds the line
+// because a fault begins with the option, and names the value or a part of it.
 func (f *inFile) whose(fault string) string {
 	said := strings.TrimPrefix(fault, "--")
 	quoted, _ := strconv.QuotedPrefix(said[max(0, strings.IndexByte(said, '"')):])
@@ -253,8 +253,8 @@ func (f *inFile) whose(fault string) string {
 	return f.place(of[0]) + ": " + fault
 }
 
-// inForce is the command line that says what the options do, with those of the file and of
-// the variables.
+// inForce returns the command line that is in force, with the options of the file and of the
+// variables.
 func (o *options) inForce() []string {
 	var args []string
 	for _, option := range inFileOptions() {
@@ -273,8 +273,8 @@ func (o *options) inForce() []string {
 	return args
 }
 
-// valuesOf are the values of an option that are in force; none: it is not given. A switch has
-// one.
+// valuesOf returns the values of an option that are in force; none if it is not given. A switch
+// has one.
 func (o *options) valuesOf(option reflect.StructField) []string {
 	variable := option.Tag.Get("variable")
 	standIn := ""
@@ -296,8 +296,8 @@ func (o *options) valuesOf(option reflect.StructField) []string {
 	return nil
 }
 
-// writeFile writes a command line, as inForce gives it, as a file of options. What is not
-// given is there as a comment, with its default.
+// writeFile writes a command line from inForce as a file of options. An option that is not given
+// becomes a comment, with its default.
 func writeFile(w io.Writer, args []string) error {
 	end := slices.Index(args, "--")
 	if end < 0 {
@@ -334,7 +334,7 @@ func writeFile(w io.Writer, args []string) error {
 		fmt.Fprintln(&content)
 	}
 	for _, name := range names {
-		write(name) // that another version has
+		write(name) // an option of another version
 	}
 	for i, word := range args[min(end+1, len(args)):] {
 		name := "argument"
@@ -347,7 +347,7 @@ func writeFile(w io.Writer, args []string) error {
 	return err
 }
 
-// iniValue is a value in quotes, if it would not be read as it is.
+// iniValue returns a value, in quotes if it would not be read back as it is.
 func iniValue(value string) string {
 	if text.Line(value) != value || strings.TrimSpace(value) != value || strings.HasPrefix(value, `"`) {
 		return strconv.Quote(value)

@@ -35,7 +35,7 @@ type section struct {
 // client is the section of the options that ask another start_server.
 const client = "Client"
 
-// sections are those of the command line, in its order.
+// sections returns the sections of the command line, in their order.
 func sections() (all []section) {
 	of := reflect.TypeFor[options]()
 	for i := range of.NumField() {
@@ -51,7 +51,7 @@ func sections() (all []section) {
 	return all
 }
 
-// spelling is an option as it is given.
+// spelling returns an option as it is written on the command line.
 func spelling(option reflect.StructField) string {
 	name, value := "--"+option.Tag.Get("long"), option.Tag.Get("value-name")
 	switch {
@@ -63,7 +63,7 @@ func spelling(option reflect.StructField) string {
 	return name + "=" + value
 }
 
-// meaning is what an option does, and its default.
+// meaning returns what an option does, and its default.
 func meaning(option reflect.StructField) string {
 	meaning := option.Tag.Get("description")
 	if mask := option.Tag.Get("default-mask"); mask != "" {
@@ -78,7 +78,7 @@ const (
 	helpIndent = 26 // where the meaning of an option begins
 )
 
-// writeHelp writes the help, 80 columns wide at most, whatever the terminal has.
+// writeHelp writes the help, 80 columns wide at most, even on a wider terminal.
 func writeHelp(w io.Writer) {
 	fmt.Fprintf(w, "Usage:\n  start_server %s\n", usage)
 	for _, s := range sections() {
@@ -98,7 +98,7 @@ func writeHelp(w io.Writer) {
 	fmt.Fprint(w, epilogue)
 }
 
-// wrap breaks text into lines of at most width columns, but no word.
+// wrap breaks text between words into lines of at most width columns.
 func wrap(text string, width int) (lines []string) {
 	line := ""
 	for word := range strings.FieldsSeq(text) {

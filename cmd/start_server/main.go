@@ -31,8 +31,9 @@ const (
 )
 
 func main() {
-	// The runtime waits until the heap has 4 MB, four times what there is to keep: at a
-	// quarter of that the superdaemon stays small, and collects as rarely as it restarts.
+	// By default the runtime first collects when the heap has 4 MB, four times what there is to
+	// keep. With a quarter of that the superdaemon stays small, and collects about as rarely as it
+	// restarts.
 	debug.SetGCPercent(25)
 	cmdline.FewThreads()
 	os.Exit(onMain(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))

@@ -115,7 +115,7 @@ type options struct {
 	command []string
 	parser  *flags.Parser  // nil: all is parsed
 	given   []string       // the options on the command line, in full
-	file    *inFile        // nil: there is none
+	file    *inFile        // nil: no --config
 	set     starter.Config // the parsed values of the fields above
 	timeout time.Duration
 	upgrade bool     // --upgrade was given
@@ -130,7 +130,7 @@ func parse(args []string) (*options, error) {
 	if o.parser, err = cmdline.Parser("start_server", usage, o); err != nil {
 		return nil, err
 	}
-	defer func() { o.parser = nil }() // 64 KB, and o is there as long as the process
+	defer func() { o.parser = nil }() // it has 64 KB, and o lives as long as the process
 	rest, err := o.spellOut(args)
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (o *options) config(log io.Writer) starter.Config {
 	return c
 }
 
-// whenReady has the daemon let its caller go, when --daemonize says.
+// whenReady arranges that the daemon lets its caller go at the time that --daemonize says.
 func (o *options) whenReady(c *starter.Config, letGo func()) {
 	if o.Daemonize != "ready" {
 		c.Started = letGo
@@ -204,7 +204,7 @@ func (o *options) spellOut(args []string) (rest []string, err error) {
 		arg := "--" + option.LongName
 		_, isSwitch := option.Value().(bool)
 		switch {
-		case isSwitch && value == "false": // it may stand in --config's file
+		case isSwitch && value == "false": // --config's file may have set it
 			arg += "=false"
 		case isSwitch && hasValue && value != "true":
 			return nil, fmt.Errorf("--%s: it takes no value", option.LongName)
@@ -223,7 +223,7 @@ func (o *options) spellOut(args []string) (rest []string, err error) {
 	return nil, nil
 }
 
-// setGiven has go-flags set the options that are given, and returns the rest.
+// setGiven sets the options that are given, by go-flags, and returns the rest.
 func (o *options) setGiven(rest []string) ([]string, error) {
 	var args []string
 	for _, arg := range o.given {
@@ -242,8 +242,8 @@ func (o *options) setGiven(rest []string) ([]string, error) {
 	return rest, err
 }
 
-// forFlags is a value as it is to be given to go-flags, which takes one on a command line
-// that begins with a quote for one in Go's quotes.
+// forFlags returns a value as go-flags has to get it. If a value on a command line begins with a
+// double quote, go-flags reads it as a quoted Go string.
 func forFlags(value string) string {
 	if strings.HasPrefix(value, `"`) {
 		return strconv.Quote(value)
@@ -256,8 +256,8 @@ func (o *options) isSwitch(name string) bool {
 	return is
 }
 
-// originals are the options of Server::Starter. What abbreviates one of them there does so
-// here, whatever options are added.
+// originals are the options of Server::Starter. Their abbreviations stay valid here, whatever
+// options are added.
 var originals = []string{
 	"port", "path", "dir", "interval", "log-file", "pid-file", "status-file", "signal-on-hup", "signal-on-term",
 	"backlog", "envdir", "enable-auto-restart", "auto-restart-interval", "kill-old-delay", "restart", "stop",

@@ -11,12 +11,12 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// clientCommands are the options that are taken for commands of other tools' kind, as in
+// clientCommands are the options that people may write as commands of other tools, as in
 // "systemctl restart".
 var clientCommands = []string{"restart", "stop", "status"}
 
-// notAnOption tells that word, which is where the program should stand, is a client
-// command without its dashes. There may be a program of that name.
+// notAnOption returns an error if word, which is where the program should stand, is a client
+// command without its dashes. If there is a program of that name it returns nil.
 func notAnOption(word string) error {
 	if !slices.Contains(clientCommands, word) {
 		return nil
@@ -27,8 +27,8 @@ func notAnOption(word string) error {
 	return fmt.Errorf("%s: there is no such program; did you mean --%s? See start_server --help", text.Quoted(word), word)
 }
 
-// noSuch says that there is no option of that name, and which is most like it. dashes are
-// put before that.
+// noSuch says that there is no option of that name, and which one is most like it. dashes are
+// put before the latter.
 func noSuch(parser *flags.Parser, name, dashes string) error {
 	if like := closest(parser, name); like != "" {
 		return fmt.Errorf("no such option (did you mean %s%s?)", dashes, like)
@@ -36,17 +36,16 @@ func noSuch(parser *flags.Parser, name, dashes string) error {
 	return errors.New("no such option")
 }
 
-// closest is the option whose name is most like one that does not exist, "" if none is
-// like it.
+// closest returns the option that is most like name; "" if none is like it.
 func closest(parser *flags.Parser, name string) string {
-	best, least := "", 3 // a longer way is another word
+	best, least := "", 3 // at a distance of 3 it is another word
 	if len(name) < 5 {
 		least = 2
 	}
 	for _, group := range parser.Groups() {
 		for _, option := range group.Options() {
 			if len(name)-len(option.LongName) >= least {
-				continue // a name may be as long as a file
+				continue // distance would be slow: a name may be very long
 			}
 			if d := distance(name, option.LongName); option.LongName != "" && d < least {
 				best, least = option.LongName, d
@@ -56,8 +55,8 @@ func closest(parser *flags.Parser, name string) string {
 	return best
 }
 
-// distance is how many letters have to be put in, left out, changed, or swapped with
-// the next one, to make b of a.
+// distance is how many letters have to be inserted, removed, changed, or swapped with the next
+// one, to make b from a.
 func distance(a, b string) int {
 	var before []int // the row above last
 	last := make([]int, len(b)+1)

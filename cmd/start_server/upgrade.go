@@ -14,10 +14,10 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/ctl"
 )
 
-// remember keeps what a start_server would be started with: the options that are given,
-// without what is only for --upgrade, and the program behind them. Without any program, also
-// in a file, --control only says whom to ask. The other start_server may be in another
-// directory than we are.
+// remember keeps what a start_server would be started with: the options that are given, without
+// what is only for --upgrade, and the program after them. If neither the command line nor a file
+// names a program, --control only says which start_server to ask. The other start_server may run
+// in another directory than we do.
 func (o *options) remember(program []string) {
 	for _, arg := range o.given {
 		switch name, _, _ := strings.Cut(arg, "="); {
@@ -39,7 +39,7 @@ func (o *options) remember(program []string) {
 	}
 }
 
-// askUpgrade has the start_server at the control socket replaced by this one.
+// askUpgrade replaces the start_server at the control socket by this one.
 func (o *options) askUpgrade(ctx context.Context, stdout io.Writer) error {
 	path := o.Control
 	if o.Upgrade != "" {
@@ -62,7 +62,7 @@ func (o *options) askUpgrade(ctx context.Context, stdout io.Writer) error {
 	return a.Upgrade(ctx, stdout, control.Request{Executable: self, Args: o.line, KeepWorkers: o.KeepWorkers})
 }
 
-// changes are the options in which the command line differs from an old one.
+// changes returns the options in which the command line differs from an old one.
 func (o *options) changes(old []string) []string {
 	before, err := parse(old)
 	if err != nil {
@@ -81,7 +81,7 @@ func (o *options) changes(old []string) []string {
 	return lines
 }
 
-// shown is how the values of an option are shown.
+// shown returns the values of an option as people read them.
 func shown(values []string) string {
 	if len(values) == 0 {
 		return "not given"

@@ -15,11 +15,11 @@ import (
 	"github.com/lestrrat/go-server-starter/listener"
 )
 
-// standard is where it listens if nothing says where.
+// standard is the default of --listen.
 const standard = "127.0.0.1:9180"
 
-// listen opens all that is to be served on: what start_server has opened, or systemd, or else
-// the addresses.
+// listen returns the listeners to serve on: the sockets that start_server or systemd has passed, or
+// else the addresses.
 func listen(addresses []string) (all []net.Listener, err error) {
 	if listener.GetPortsSpecification() != "" {
 		all, err = listener.ListenAll()
@@ -47,11 +47,11 @@ func listen(addresses []string) (all []net.Listener, err error) {
 	return all, nil
 }
 
-// activated are the sockets of systemd (sd_listen_fds(3)).
+// activated returns the sockets that systemd has passed (sd_listen_fds(3)).
 func activated() (all []net.Listener, err error) {
 	listeners, err := activation.Listeners()
 	for _, l := range listeners {
-		if l != nil { // it is one for datagrams
+		if l != nil { // nil: a datagram socket
 			all = append(all, l)
 		}
 	}
@@ -73,8 +73,8 @@ func listenOn(address string) (net.Listener, error) {
 	return l, short(err)
 }
 
-// stale tells that a socket is at path on which nobody listens. Only that a connection is refused
-// says so: it fails, too, if the queue is full, or if it is a socket for datagrams.
+// stale reports whether a socket on which no process listens is at path. Only a refused connection
+// shows that: other errors come when the queue is full, or from a datagram socket.
 func stale(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSocket {
@@ -87,7 +87,7 @@ func stale(path string) bool {
 	return errors.Is(err, refused)
 }
 
-// short leaves out of an error of package net the address, which stands before it.
+// short removes the address from an error of package net: our errors name it already.
 func short(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -101,7 +101,7 @@ func errorLog(log func(string, ...any)) *stdlog.Logger {
 	return stdlog.New(writer(log), "", 0)
 }
 
-// writer logs what is written to it, a line a call.
+// writer logs what is written to it, a line for each call.
 type writer func(string, ...any)
 
 // Write is for the log package.

@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// refused says that nobody listens.
+// refused is the error of connect(2) if no process listens.
 const refused = syscall.ECONNREFUSED

@@ -2,5 +2,5 @@ package main
 
 import "golang.org/x/sys/windows"
 
-// refused says that nobody listens.
+// refused is the error of connect if no process listens.
 const refused = windows.WSAECONNREFUSED

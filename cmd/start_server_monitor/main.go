@@ -30,8 +30,8 @@ import (
 
 const name = "start_server_monitor"
 
-// gcPercent has the garbage collector run less often: there are a few megabytes that stay, and
-// each scrape makes some that do not.
+// gcPercent makes the garbage collector run less often: a few megabytes stay, and each scrape
+// makes some more that do not.
 const gcPercent = 400
 
 func main() {
@@ -72,8 +72,7 @@ func parse(o *options, args []string) (*flags.Parser, []string, error) {
 	return cmdline.Parse(name, "[OPTIONS] PATH...", o, args)
 }
 
-// logTo writes lines with our name before them, one at a time. What others have written is
-// made printable.
+// logTo writes lines with our name before them, one at a time. Foreign text is made printable.
 func logTo(w io.Writer) func(format string, args ...any) {
 	var mu sync.Mutex
 	return func(format string, args ...any) {
@@ -111,11 +110,11 @@ func serve(ctx context.Context, o *options, stderr io.Writer) error {
 	srv := site.Server()
 	srv.ErrorLog = errorLog(log)
 	status := fmt.Sprintf("STATUS=looking for control sockets at %s", text.Count(len(o.patterns), "path"))
-	_, _ = daemon.SdNotify(false, status) // READY=1 is said by the listener package, when all accept
+	_, _ = daemon.SdNotify(false, status) // package listener says READY=1, when all accept
 	return listener.Serve(ctx, srv, listeners...)
 }
 
-// address is where a listener listens, for people.
+// address returns where a listener listens, for people.
 func address(l net.Listener) string {
 	if l.Addr().Network() == "unix" {
 		return "unix:" + l.Addr().String()

@@ -41,7 +41,7 @@ Exit codes: 0  it was told to go, by TERM or INT
             2  the command line is wrong
 `
 
-// allowed is what a shell completes behind --allow=.
+// allowed returns what a shell completes after --allow=.
 func (*options) allowed(typed string) (all []string) {
 	before := typed[:strings.LastIndexByte(typed, ',')+1]
 	for _, command := range web.Commands {
@@ -50,7 +50,7 @@ func (*options) allowed(typed string) (all []string) {
 	return all
 }
 
-// check says what is wrong with the options, and works them out.
+// check reads the options' values. The error says what is wrong with them.
 func (o *options) check(patterns []string) (err error) {
 	if len(patterns) == 0 {
 		return fmt.Errorf("no control socket is named: name some, or a glob such as '/run/*.ctl'; see %s --help", name)
@@ -74,7 +74,7 @@ func (o *options) check(patterns []string) (err error) {
 	return o.checkAllow()
 }
 
-// duration reads one that is a second at least.
+// duration reads a duration of a second at least.
 func duration(option, value string) (time.Duration, error) {
 	d, err := text.ParseDuration(value)
 	if err == nil && d < time.Second {
@@ -109,5 +109,5 @@ func (o *options) checkAllow() error {
 	return err
 }
 
-// token is read anew for each request, so that another one may be put there.
+// token reads the token anew for each request, so that it can be replaced at any time.
 func (o *options) token() (string, error) { return web.ReadToken(o.TokenFile) }

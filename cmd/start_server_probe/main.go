@@ -1,6 +1,5 @@
-// Command start_server_probe tries the probes of start_server, which runs it when it is
-// needed: requests over HTTP and TLS, and commands. start_server itself stays small that
-// way.
+// Command start_server_probe tries the probes of start_server: requests over HTTP and TLS, and
+// commands. start_server runs it when it is needed, and so stays small itself.
 package main
 
 import (

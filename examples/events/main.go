@@ -4,7 +4,7 @@
 //	start_server --port=8080 --ready=notify -- events
 //	curl -N http://127.0.0.1:8080/events
 //
-// When it drains it tells each listener so, and ends the response. An EventSource
+// When it drains it says so to each browser, and ends the response. An EventSource
 // connects again by itself, to the new generation.
 package main
 
@@ -30,7 +30,7 @@ func main() {
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := listener.DrainingContext(r.Context())
 		defer cancel()
-		if r.ProtoMajor == 1 { // or the browser would come back over the same connection
+		if r.ProtoMajor == 1 { // otherwise the browser would come back over the same connection
 			w.Header().Set("Connection", "close")
 		}
 		if err := send(ctx, w, *every); err != nil && r.Context().Err() == nil {
@@ -43,8 +43,8 @@ func main() {
 	}
 }
 
-// send sends an event after the other until ctx ends. If that is since the server drains
-// the last one says so; retry tells the browser to come back after 100 ms.
+// send sends one event after the other until ctx ends. If it ends because the server drains,
+// the last event says so; its retry field tells the browser to come back after 100 ms.
 func send(ctx context.Context, w http.ResponseWriter, every time.Duration) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")

@@ -37,10 +37,10 @@ func main() {
 		io.WriteString(w, greeting)
 	})
 	srv := &http.Server{Addr: *addr, Handler: mux, ReadHeaderTimeout: time.Minute}
-	// Ctrl-C in a terminal goes to all that run there: drain then, too.
+	// Ctrl-C in a terminal goes to all processes that run there: drain then, too.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var listeners []net.Listener // none: what Addr names
+	var listeners []net.Listener // none: Serve takes what Addr names
 	if *all {
 		var err error
 		if listeners, err = listener.ListenAll(); err != nil {

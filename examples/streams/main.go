@@ -1,12 +1,12 @@
-// Command streams serves long-lived HTTP/2 streams in the way of gRPC, by net/http alone:
-// a message is a byte 0, its length in four bytes, and the message; the trailer grpc-status
-// says how the call went. It is hot-restartable:
+// Command streams serves long-lived HTTP/2 streams as gRPC does, with net/http alone. Before
+// each message go a byte 0 and its length in four bytes; the trailer grpc-status says how the
+// call went. It is hot-restartable:
 //
 //	start_server --port=8080 --ready=notify -- streams
 //	curl --http2-prior-knowledge -N http://127.0.0.1:8080/clock.Clock/Watch -d ''
 //
-// When it drains it ends the streams with UNAVAILABLE, upon which clients of gRPC call
-// again. Their connection has got a GOAWAY: they make one to the new generation.
+// When it drains it ends the streams with UNAVAILABLE, and gRPC clients call again. Their
+// connection got a GOAWAY, so they make a new one, to the new generation.
 //
 // With -cert and -key it speaks TLS. With -label it serves the sockets of that label.
 package main
@@ -50,7 +50,7 @@ func main() {
 	srv.Protocols.SetUnencryptedHTTP2(*cert == "")
 	srv.Protocols.SetHTTP2(*cert != "")
 
-	var listeners []net.Listener // none: what Addr names
+	var listeners []net.Listener // none: Serve takes what Addr names
 	if *label != "" {
 		var err error
 		if listeners, err = listener.ListenNamed(*label); err != nil {

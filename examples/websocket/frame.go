@@ -22,8 +22,8 @@ const (
 // goingAway is the payload of a close frame by a server that restarts.
 var goingAway = []byte{1001 >> 8, 1001 & 0xff}
 
-// read reads a frame of a client, which masks its payload. A message comes in one frame,
-// of less than 64 KiB: a real server would use a library, and take more.
+// read reads a frame of a client, which masks its payload. It accepts only messages in one
+// frame, of less than 64 KiB. A real server would use a library, and accept more.
 func (s *socket) read() (kind byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(s.r, head[:]); err != nil {
@@ -51,8 +51,8 @@ func (s *socket) read() (kind byte, payload []byte, err error) {
 	return head[0] &^ final, payload, nil
 }
 
-// write writes a frame, and nothing after a close frame. While the client does not read it
-// blocks; when the server drains, until the limit of that.
+// write writes a frame, and nothing after a close frame. It blocks while the client does not
+// read, but not beyond the limit of the drain.
 func (s *socket) write(kind byte, payload []byte) error {
 	frame := []byte{final | kind, byte(len(payload))}
 	if len(payload) >= long {

@@ -4,8 +4,8 @@
 //	start_server --port=8080 --ready=notify -- websocket
 //
 // When it drains it tells each client by a close frame of status 1001, "going away", and
-// closes the connection when the client has said the same. What has not after -limit is
-// closed by package listener.
+// closes the connection when the client has answered with the same. After -limit, package
+// listener closes the connections that are left.
 package main
 
 import (
@@ -35,7 +35,7 @@ func main() {
 	srv := &http.Server{Addr: *addr, Handler: http.HandlerFunc(echo), ReadHeaderTimeout: time.Minute}
 	err := (&listener.Server{HTTP: srv, DrainTimeout: *limit}).Serve(context.Background())
 	if errors.Is(err, listener.ErrDrainTimeout) {
-		log.Print(err) // some clients had not gone: that is no fault of ours
+		log.Print(err) // some clients had not gone: that is not our fault
 	} else if err != nil {
 		log.Fatal(err)
 	}
@@ -49,13 +49,13 @@ type socket struct {
 	closes bool // a close frame was written
 }
 
-// echo greets the client, and says what it says, until one of the two closes.
+// echo greets the client, and repeats what the client says, until one of the two closes.
 func echo(w http.ResponseWriter, r *http.Request) {
 	s, err := upgrade(w, r)
 	if err != nil {
 		return
 	}
-	defer s.Close() // which tells package listener, too
+	defer s.Close() // package listener learns of it, too
 	ctx, cancel := listener.DrainingContext(r.Context())
 	defer cancel()
 	s.write(text, fmt.Appendf(nil, "hello from pid %d, generation %d", os.Getpid(), listener.Generation()))
