@@ -43,7 +43,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// bubble is a server, in fake time, with what a test does to it.
+// bubble is a server in fake time, and what a test does to it.
 type bubble struct {
 	*testing.T
 	*pipeListener
@@ -66,7 +66,7 @@ func serveBy(t *testing.T, serve func(context.Context, net.Listener) error) *bub
 // begin starts the drain.
 func (b *bubble) begin() { b.terminate(); synctest.Wait() }
 
-// returns waits for Serve to return, which takes it that long.
+// returns waits for Serve to return, and checks that it takes that long.
 func (b *bubble) returns(after time.Duration) error {
 	b.Helper()
 	start := time.Now()
@@ -75,8 +75,8 @@ func (b *bubble) returns(after time.Duration) error {
 	return err
 }
 
-// descriptor is an end of a pipe that can be asked whether it is closed, as the connections
-// of a network can.
+// descriptor is an end of a pipe that can be asked whether it is closed, like a network
+// connection.
 type descriptor struct {
 	net.Conn
 	closed atomic.Bool
@@ -110,7 +110,7 @@ func (b *bubble) dial() *client {
 	return b.connect(ours, &descriptor{Conn: theirs})
 }
 
-// connect has the server accept theirs.
+// connect makes the server accept theirs.
 func (b *bubble) connect(ours, theirs net.Conn) *client {
 	b.conns <- theirs
 	synctest.Wait()
@@ -141,7 +141,7 @@ const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 func hello(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
 
-// server has a reader of bodies for POST, and says hello to the rest.
+// server answers a POST with the body that it reads, and all else with hello.
 func server() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", hello)

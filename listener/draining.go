@@ -16,11 +16,11 @@ var drains, announce = func() (context.Context, func()) {
 	return ctx, func() { cancel(ErrDraining) }
 }()
 
-// Draining returns a channel that is closed when the process begins to drain. The first of
-// its servers, of [Serve] or a [Server], that drains closes it: at SIGTERM, when the server's
-// context ends, or when one of its listeners fails. The channel is always the same, and stays
-// closed. It is for work beside requests: to end a poller, to write a cache. Draining does
-// not block.
+// Draining returns a channel that is closed when the process begins to drain. The first
+// server to drain closes it, be it of [Serve] or a [Server]: at SIGTERM, when the context of
+// that server ends, or when one of its listeners fails. The channel is always the same, and
+// stays closed. It is for work beside requests: to end a poller, to write a cache. Draining
+// does not block.
 func Draining() <-chan struct{} { return drains.Done() }
 
 type drainerKey struct{}

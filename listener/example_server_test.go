@@ -37,7 +37,7 @@ func ExampleServer() {
 	// Output: drained
 }
 
-// A deadlock of what the program needs for each request keeps the watchdog from being fed.
+// Each request needs the database. If the database is deadlocked, WATCHDOG=1 is not sent.
 func ExampleServer_health() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // only to end the example
@@ -66,7 +66,7 @@ func ExampleServer_Serve() {
 	// Output: <nil>
 }
 
-// HTTP/2 needs no more than ServeTLS.
+// ServeTLS is all that HTTP/2 needs.
 func ExampleServer_ServeTLS() {
 	lent := httptest.NewUnstartedServer(nil) // its certificate: a server has files with one
 	lent.EnableHTTP2 = true
@@ -100,7 +100,7 @@ func ExampleServer_ServeTLS() {
 	// Output: HTTP/2.0 <nil>
 }
 
-// A job beside the requests ends when the program is about to go.
+// A job beside the requests ends when the program begins to drain.
 func ExampleDraining() {
 	done := make(chan struct{})
 	go func() {
@@ -125,8 +125,7 @@ func ExampleDraining() {
 	// Output: the job ends
 }
 
-// A long poll answers at once when the server drains, and its client asks the next
-// generation.
+// A long poll answers at once when the server drains. Its client then asks the next generation.
 func ExampleDrainingContext() {
 	news := make(chan string)
 	waiting := make(chan struct{})
@@ -139,7 +138,7 @@ func ExampleDrainingContext() {
 			io.WriteString(w, text)
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), listener.ErrDraining) {
-				w.Header().Set("Connection", "close") // it was too early for Serve to say so
+				w.Header().Set("Connection", "close") // Serve sets it only if a request comes during the drain
 				io.WriteString(w, "nothing new")
 			}
 		}

@@ -96,7 +96,7 @@ func ExampleListenPacket() {
 
 // A server of one address.
 func ExampleListen() {
-	ln, err := listener.Listen("tcp", "127.0.0.1:0") // under start_server: a port that it has
+	ln, err := listener.Listen("tcp", "127.0.0.1:0") // under start_server: the address of one of its sockets
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func ExampleListenPackets() {
 	// Output: 0 no listening target
 }
 
-// Two servers of a program find their sockets by label, whatever ports these have:
+// Two servers of a program find their sockets by label, whatever their ports are:
 //
 //	start_server --port=web@8080,admin@127.0.0.1:9090 -- ./program
 func ExampleListenNamed() {
@@ -141,7 +141,7 @@ func ExampleListenPacketsNamed() {
 	// Output: listen by label "dns": no listening target
 }
 
-// A single socket may be taken at any time, and again.
+// A single socket may be taken at any time, also several times.
 func ExampleTCPListener() {
 	os.Setenv(listener.ServerStarterEnvVarName, "127.0.0.1:8080=1000000000")
 	defer os.Unsetenv(listener.ServerStarterEnvVarName)
@@ -184,7 +184,7 @@ func ExampleGeneration() {
 // A server that does not use Serve says itself that it is ready.
 func ExampleReady() {
 	if err := listener.Ready(); err != nil {
-		log.Print(err) // whoever waits will act; there is no need to end for it
+		log.Print(err) // no reason to end: the process that waits for the notice will act
 	}
 	fmt.Println("serving")
 	// Output: serving

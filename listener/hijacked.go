@@ -12,7 +12,7 @@ type hijacked struct {
 	counted bool
 	tell    func(net.Conn) // nil: none is told
 	conns   map[net.Conn]*hijack
-	sweepAt int // at so many connections, the closed ones are dropped
+	sweepAt int // when conns has so many, the closed ones are dropped
 }
 
 type hijack struct {

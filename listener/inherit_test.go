@@ -228,7 +228,7 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	loop4, addr4 := listenTCP(t, "127.0.0.1:0")
 	loop6, addr6 := listenTCP(t, "[::1]:0")
-	any4, _ := listenTCP(t, "127.0.0.1:0") // in truth bound to what the names say
+	any4, _ := listenTCP(t, "127.0.0.1:0") // bound to this address, whatever name it gets below
 	udp, addrUDP := listenUDP(t, "127.0.0.1:0")
 	unix, path := listenUnix(t)
 	spec := strings.Join([]string{
@@ -285,7 +285,7 @@ func TestFind(t *testing.T) {
 
 func TestFindAnyAddress(t *testing.T) {
 	t.Parallel()
-	// Given a socket on all addresses with another name than was asked for,
+	// Given a socket on all addresses whose name is not the one that is asked for,
 	file, addr := listenTCP(t, "0.0.0.0:0")
 	ports, err := parse(entry(fmt.Sprintf("anywhere:%d", addr.Port), file))
 	require.NoError(t, err)

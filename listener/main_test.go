@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{labelsEnvVarName, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		os.Unsetenv(name)
 	}
-	// The goroutine that passes signals on starts with the first Notify: not
-	// in the bubble of a synctest.
+	// The first Notify starts the goroutine that passes signals on. It must not
+	// start in a synctest bubble.
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM)
 	signal.Stop(c)
@@ -58,7 +58,7 @@ func readStdin() {
 	os.Exit(1)
 }
 
-// helpAll tells everything that it can learn of what it inherited.
+// helpAll prints everything that it can learn of what it inherited.
 func helpAll() error {
 	fmt.Println("generation", Generation())
 	listeners, err := ListenAll()
@@ -74,7 +74,7 @@ func helpAll() error {
 	return nil
 }
 
-// helpServe is a server. It says "serving" when it is.
+// helpServe is a server. It prints "serving" when it serves.
 func helpServe() error {
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, strconv.Itoa(os.Getpid()))

@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// superdaemon is what hears the notices of a program, in the time of a bubble.
+// superdaemon hears the notices of a program, in the time of a bubble.
 type superdaemon struct {
 	*testing.T
 	*program
 	began time.Time
-	err   error // of the notices to come
+	err   error // with which later notices fail
 
 	mu    sync.Mutex
 	heard []notice
@@ -46,7 +46,7 @@ func hearing(t *testing.T) *superdaemon {
 	return s
 }
 
-// hears checks what has come since the last call, and that it came then.
+// hears checks what has come since the last call, and when it came.
 func (s *superdaemon) hears(want ...notice) {
 	s.Helper()
 	synctest.Wait()
@@ -102,7 +102,7 @@ func TestADrainIsTold(t *testing.T) {
 		one.hijacks(conns)
 		one.begin()
 		time.Sleep(2 * time.Second)
-		s.hears() // the other serves on
+		s.hears() // the other server goes on serving
 
 		c := two.dial()
 		c.get("/1h")

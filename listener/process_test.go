@@ -18,7 +18,7 @@ import (
 // unless the test fails.
 const patience = 15 * time.Second
 
-// process is a helper that runs. It is killed, if need be, when the test ends.
+// process is a helper that runs. If it still runs when the test ends, it is killed.
 type process struct {
 	*os.Process
 	stdin io.WriteCloser

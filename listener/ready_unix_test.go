@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// superior is who waits for a notice.
+// superior waits for notices, as a superdaemon does.
 type superior struct{ *net.UnixConn }
 
 // superiorAt listens at a path, or at an abstract name, and sets NOTIFY_SOCKET.
@@ -34,7 +34,7 @@ func superiorAt(t *testing.T, name string) superior {
 }
 
 func socketPath(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "ss") // that of t is too long for a socket
+	dir, err := os.MkdirTemp("", "ss") // t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return filepath.Join(dir, "notify")
@@ -50,7 +50,7 @@ func (s superior) hears(t *testing.T) string {
 	return string(text[:n])
 }
 
-// hearsNoMore checks that nothing has been sent that was not read.
+// hearsNoMore checks that no unread notice is left.
 func (s superior) hearsNoMore(t *testing.T) {
 	t.Helper()
 	conn, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
@@ -168,8 +168,8 @@ func TestServeThatCannotServeDoesNotSayReady(t *testing.T) {
 	s.hearsNoMore(t)
 }
 
-// A program whose context has ended, as another part of it could not begin, is not fit to take the
-// place of the one that serves.
+// The context of a program may have ended because another part of it could not begin. Then it is
+// not fit to replace the program that serves.
 func TestServeThatIsToEndBeforeItAcceptsDoesNotSayReady(t *testing.T) {
 	s := superiorAt(t, socketPath(t))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

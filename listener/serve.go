@@ -37,7 +37,7 @@ const wakeInterval = 100 * time.Millisecond
 // them, and has other limits. Further SIGTERMs while draining do nothing.
 //
 // If NOTIFY_SOCKET is set, Serve tells the superdaemon of the drain: STOPPING=1, and
-// STATUS=draining, 12 requests. It does so at once, and again when the number has changed,
+// STATUS=draining, 12 requests. It does so at once, and repeats STATUS when that has changed,
 // at most once a second; start_server --status shows it. If there are several servers in
 // the process, this begins when all of them drain.
 //

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// addresses are where what Serve takes without listeners is bound.
+// addresses returns the addresses of the sockets that Serve takes without listeners.
 func addresses(t *testing.T, addr string) ([]string, error) {
 	t.Helper()
 	listeners, err := defaultListeners(cmp.Or(addr, ":http"))
@@ -36,7 +36,7 @@ func TestServeTakesTheSocketThatAddrNames(t *testing.T) {
 	for addr, want := range map[string][]string{
 		adminAddr.String():                          {adminAddr.String()},
 		fmt.Sprintf("localhost:%d", adminAddr.Port): {adminAddr.String()},
-		":8080":        {appAddr.String(), app6Addr.String()}, // as net.Listen takes both
+		":8080":        {appAddr.String(), app6Addr.String()}, // both, like net.Listen
 		"0.0.0.0:8080": {appAddr.String()},
 		"[::]:8080":    {app6Addr.String()},
 		path:           {path},

@@ -47,7 +47,7 @@ func TestServeTerminated(t *testing.T) {
 	p.expect(t, "draining")
 	require.NoError(t, p.Signal(syscall.SIGTERM))
 
-	// then a connection waits in the queue for whoever accepts next,
+	// then a connection waits in the queue for the next process that accepts,
 	waiting, err := net.Dial("tcp", addr.String())
 	require.NoError(t, err)
 	defer waiting.Close()
@@ -94,7 +94,7 @@ func TestServeFlagCleared(t *testing.T) {
 			require.NoError(t, syscall.SetNonblock(int(file.Fd()), false))
 			require.NoError(t, v.visit())
 
-			// when it gets SIGTERM and nobody comes, then it ends.
+			// when it gets SIGTERM and no client connects, then it ends.
 			require.NoError(t, p.Signal(syscall.SIGTERM))
 			p.ended(t)
 		})
@@ -120,7 +120,7 @@ func TestServeNothingToServe(t *testing.T) {
 	require.ErrorContains(t, Serve(t.Context(), &http.Server{Addr: "127.0.0.1:70000"}), "127.0.0.1:70000")
 }
 
-// HTTP/2 connections leave by GOAWAY.
+// HTTP/2 connections end by GOAWAY.
 func TestServeHTTP2(t *testing.T) {
 	t.Parallel()
 	certified := httptest.NewUnstartedServer(nil)
@@ -157,8 +157,9 @@ func TestServeHTTP2(t *testing.T) {
 	require.ErrorIs(t, <-served, net.ErrClosed)
 }
 
-// visitor is a client that counts. It fails a request that fails, unless it was
-// sent over a connection that had served one, and was closed without an answer.
+// visitor is a client that counts. A request that fails is an error, unless it was sent
+// over a connection that had served one before and was closed without an answer: it is
+// then tried again, and counted.
 type visitor struct {
 	network   string
 	addr      string

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serveFor serves by s what handle does.
+// serveFor serves handle by s.
 func serveFor(t *testing.T, s *Server, handle http.HandlerFunc) *bubble {
 	s.HTTP = &http.Server{Handler: handle}
 	return serveBy(t, func(ctx context.Context, ln net.Listener) error { return s.Serve(ctx, ln) })
 }
 
-// hijackTo hijacks, and sends the connection away.
+// hijackTo hijacks the connection, and sends it on the channel.
 func hijackTo(to chan<- net.Conn) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -30,7 +30,7 @@ func hijackTo(to chan<- net.Conn) http.HandlerFunc {
 	}
 }
 
-// hijacks dials, and returns the server's end once that is hijacked.
+// hijacks dials, and returns the server's end once it is hijacked.
 func (b *bubble) hijacks(from <-chan net.Conn) (*client, net.Conn) {
 	b.Helper()
 	c := b.dial()

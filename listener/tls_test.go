@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certificate makes one for 127.0.0.1, in files, and the pool of clients that trust it.
+// certificate makes a certificate for 127.0.0.1, in files, and a pool for clients to trust it.
 func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -87,8 +87,8 @@ func TestServeTLSWithoutACertificate(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-// An HTTP/2 connection that has sent no request is not cut as one of HTTP/1.1 is: the
-// client could not know whether its first one was read. It gets a GOAWAY.
+// An HTTP/2 connection that has sent no request is not cut, unlike one of HTTP/1.1: its
+// client could not know whether its first request was read. It gets a GOAWAY.
 func TestHTTP2ConnectionThatIsIdleHearsOfTheDrain(t *testing.T) {
 	t.Parallel()
 	active := make(chan struct{}, 2)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// watchdogPause is half of WATCHDOG_USEC: the superdaemon takes a process that was silent for
-// that time for hung (sd_watchdog_enabled(3)). 0: this process has no watchdog.
+// watchdogPause returns half of WATCHDOG_USEC. A process that is silent for WATCHDOG_USEC
+// counts as hung (sd_watchdog_enabled(3)). 0: this process has no watchdog.
 func watchdogPause() (time.Duration, error) {
 	usec := os.Getenv("WATCHDOG_USEC")
 	if pid := os.Getenv("WATCHDOG_PID"); usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {

@@ -98,7 +98,7 @@ func TestWatchdog(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		b.dial()
 		time.Sleep(10 * time.Second)
-		s.hearsWatchdog(2, 4) // at 4 it was seen to have turned
+		s.hearsWatchdog(2, 4) // the look at 4 found that the loop had turned
 		close(stuck)
 		time.Sleep(2 * time.Second)
 		s.hearsWatchdog(14)
@@ -154,7 +154,7 @@ func TestWatchdogAsksHealth(t *testing.T) {
 		time.Sleep(time.Second)
 		for i, c := range []struct{ mood, line string }{
 			{"ill", "listener: WATCHDOG=1 is held back: the health handler answers 503"},
-			{"ill", ""}, // it is said once
+			{"ill", ""}, // it is logged once
 			{"well", "listener: the health handler is well again"},
 			{"silent", ""},
 			{"bad", "listener: WATCHDOG=1 is held back: the health handler panics: oops"},
