@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// To Go such a name is an abstract socket, without a file.
+// Go takes such a name for an abstract socket, without a file.
 func TestControlSocketWhoseNameBeginsWithAnAt(t *testing.T) {
 	t.Chdir(t.TempDir())
 	l, err := listen("@c", 0)

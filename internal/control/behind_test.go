@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A subscriber that does not read is in nobody's way. When it reads again it gets what it
-// has room for, then how things stand, and then what comes after that.
+// A subscriber that does not read delays no other client. When it reads again it gets the events
+// that there was room for, then how things stand, and then what comes after that.
 func TestEventsThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -37,7 +37,7 @@ func TestEventsThatNobodyReads(t *testing.T) {
 	})
 }
 
-// So does one for which the events are too long,
+// So does one whose events are too long for the room,
 func TestLongEventsThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -53,7 +53,7 @@ func TestLongEventsThatNobodyReads(t *testing.T) {
 	})
 }
 
-// and an answer comes after what tells of the missed events.
+// and an answer comes after the "missed" event.
 func TestAnswerAfterMissedEvents(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -76,7 +76,8 @@ func TestAnswerAfterMissedEvents(t *testing.T) {
 	})
 }
 
-// One that is never told how things stand, as all is ending, is disconnected.
+// If the superdaemon is ending, a subscriber that is behind is disconnected: it cannot be told how
+// things stand.
 func TestMissedEventsAtTheEnd(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -92,7 +93,7 @@ func TestMissedEventsAtTheEnd(t *testing.T) {
 	})
 }
 
-// Who does not take a line in time is disconnected.
+// A client that does not read a line in time is disconnected.
 func TestEventThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -110,7 +111,7 @@ func TestEventThatNobodyReads(t *testing.T) {
 	})
 }
 
-// The loop does not wait even if nobody has time to deliver.
+// The loop does not wait even if no event can be delivered.
 func TestPublishDoesNotWait(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {

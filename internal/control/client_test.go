@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// within is a context that ends the test if nothing else does.
+// within returns a context that ends the test if nothing else does.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), d, errors.New("timed out"))
@@ -37,8 +37,8 @@ func dialed(t *testing.T, path string) *Client {
 	return c
 }
 
-// playing is the path of a socket on which something else than our server
-// answers one client.
+// playing returns the path of a socket on which play, and not our server, answers one
+// client.
 func playing(t *testing.T, play func(net.Conn)) string {
 	t.Helper()
 	path := filepath.Join(testkit.Dir(t), "ctl")
@@ -119,7 +119,7 @@ func TestNobodyListens(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// Who is turned away hears why, though its request meets a closed connection.
+// A client that is turned away hears why, even if its request meets a closed connection.
 func TestClientThatIsTurnedAwayHearsWhy(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -136,7 +136,7 @@ func TestClientThatIsTurnedAwayHearsWhy(t *testing.T) {
 	}
 }
 
-// connect(2) of a socket that does not block does not wait for its turn.
+// A non-blocking connect(2) does not wait for its turn: the client has to.
 func TestClientWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "ctl")

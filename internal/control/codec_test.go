@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nasty is text that not every JSON encoder gets right: what Go's syntax has an
-// escape of its own for, and what is beyond the basic plane.
+// nasty is text that not every JSON encoder gets right: characters that Go's syntax has
+// its own escapes for, and some beyond the basic plane.
 const nasty = "a \"quoted\" \\ \x00\a\b\v\x1b[31m\x7f\t\r\n\u0085\u200b\u2028 ü 語 \U0001f600 \U000e0001"
 
 func pointer[T any](v T) *T { return &v }
@@ -44,7 +44,7 @@ func everything() Answer {
 	}
 }
 
-// isWhole checks that no field was forgotten, which would be the zero value.
+// isWhole checks that no field was forgotten: it would have the zero value.
 func isWhole(t *testing.T, v any) {
 	t.Helper()
 	var walk func(path string, v reflect.Value)
@@ -64,7 +64,7 @@ func isWhole(t *testing.T, v any) {
 			}
 			for i := range v.NumField() {
 				if !v.Type().Field(i).IsExported() {
-					continue // which is not sent
+					continue // it is not sent
 				}
 				assert.False(t, v.Field(i).IsZero(), "%s.%s is not set", path, v.Type().Field(i).Name)
 				walk(path+"."+v.Type().Field(i).Name, v.Field(i))
@@ -74,7 +74,7 @@ func isWhole(t *testing.T, v any) {
 	walk(reflect.TypeOf(v).Name(), reflect.ValueOf(v))
 }
 
-// isLine checks that anybody's reader of JSON can read it, as one line.
+// isLine checks that any JSON reader can read it, as one line.
 func isLine(t *testing.T, line []byte) {
 	t.Helper()
 	assert.Equal(t, 1, strings.Count(string(line), "\n"), "one line: %q", line)
@@ -183,7 +183,7 @@ func TestMessageOfWhoIsNoServer(t *testing.T) {
 		_, err := decodeMessage([]byte(text))
 		assert.Error(t, err, text)
 	}
-	// What is there but is not what it should be, is passed over.
+	// A member of a wrong type is skipped.
 	m, err := decodeMessage([]byte(`{"ok":1,"error":[],"log":"x","pids":[null,"1"],"status":[],"commands":[5],"generation":1e99}`))
 	require.NoError(t, err)
 	assert.False(t, m.answer.OK)

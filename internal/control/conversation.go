@@ -28,8 +28,8 @@ type client struct {
 
 	in *bufio.Reader // for its own goroutine only
 
-	// Written under the server's lock. Only the client's own goroutine sets events, or what
-	// starts it: so that goroutine reads events without the lock.
+	// Written under the server's lock. events is set by the client's own goroutine, or before
+	// that goroutine starts: so the goroutine reads it without the lock.
 	busy   bool         // a request is carried out, or its answer written
 	ended  bool         // the connection is closed
 	events chan written // to be written; nil: it has not subscribed

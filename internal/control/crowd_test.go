@@ -26,7 +26,7 @@ func TestTheIdleLongestHasToGo(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
 		all := many(t, s, 100, maxClients)
-		all[0].asks("x") // so it is not the one
+		all[0].asks("x") // so it is not the one that has to go
 		all[1].asks("subscribe")
 		all[2].say(`{"command":`)
 		const why = "too many clients: the one that has asked nothing for the longest has to go"
@@ -70,8 +70,8 @@ func TestWhoWaitsForAnAnswerStays(t *testing.T) {
 	})
 }
 
-// However many watch, something can be asked for. One that watches goes only if all others
-// watch or wait, and it is told why.
+// However many clients watch, another one can ask for something. One that watches goes only if all
+// others watch or wait, and it is told why.
 func TestWatchersMakeRoom(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -81,7 +81,7 @@ func TestWatchersMakeRoom(t *testing.T) {
 		all[0].say(`{"command":"restart"}` + "\n")
 		for _, c := range all[1 : maxClients-1] {
 			c.asks("subscribe")
-			synctest.Wait() // it is answered before it is taken for idle
+			synctest.Wait() // until the server has noted that it is idle
 		}
 		idle, loser := all[maxClients-1].hears(), all[1].hears()
 		const why = "too many clients: the one that has asked nothing for the longest has to go"
@@ -132,7 +132,7 @@ func TestShareOfAProcess(t *testing.T) {
 	})
 }
 
-// A request whose client has to go meanwhile is not carried out: it was told that.
+// If a client has to go, its request is not carried out: the client was told so.
 func TestNoRequestOfWhoHasToGo(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {
@@ -157,7 +157,7 @@ func once(finish <-chan struct{}) func(Peer, Request) Answer {
 	}
 }
 
-// What is being carried out takes a place, whether or not anybody waits for it.
+// A request that is carried out takes a place, even if no client waits for it.
 func TestWhoHasGoneKeepsThePlaceOfItsRequest(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {

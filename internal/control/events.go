@@ -78,7 +78,7 @@ type happening struct {
 }
 
 // mark is a place in the events for one client: it tells when all events before it are written.
-// With resumes, it tells when the client is behind no more: no event after it is skipped.
+// With resumes, it tells when the client is no longer behind: no event after it is skipped.
 type mark struct {
 	client  *client
 	reached chan struct{} // closed when that is so

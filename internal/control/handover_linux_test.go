@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// handsOver is a server that hands over when it is asked to "hand": the socket and the
-// client that has asked.
+// handsOver is a server that hands the client over that asks for "hand".
 func handsOver(t *testing.T) (last *Server, path string, waits <-chan *Waiting) {
 	t.Helper()
 	waiting := make(chan *Waiting, 1)
@@ -25,13 +24,13 @@ func handsOver(t *testing.T) (last *Server, path string, waits <-chan *Waiting) 
 		w, err := r.Wait()
 		assert.NoError(t, err)
 		waiting <- w
-		<-t.Context().Done() // the process is another image by then
+		<-t.Context().Done() // a real process would be another image by now
 		return Answer{}
 	}})
 	return last, path, waiting
 }
 
-// succeeds is the server of the next image. The last one accepts nobody any more.
+// succeeds makes the server of the next image. The last one no longer accepts.
 func succeeds(t *testing.T, last *Server, path string) *Server {
 	t.Helper()
 	held, _, err := last.Hand(true)
@@ -59,7 +58,7 @@ func TestClientThatHasAskedIsAnsweredByTheNextImage(t *testing.T) {
 	assert.Equal(t, []any{"x"}, other.hear()["log"])
 }
 
-// What it has said behind that is read by the next image, too.
+// The next image also reads what the client has said after its request.
 func TestClientThatHasAskedForMoreIsAnsweredByTheNextImage(t *testing.T) {
 	t.Parallel()
 	last, path, waits := handsOver(t)
@@ -107,7 +106,7 @@ func TestClientIsAnsweredByAnImageWithoutAControlSocket(t *testing.T) {
 	}
 }
 
-// postpones is a server whose requests "late" wait for the next image.
+// postpones makes a server whose requests "late" wait for the next image.
 func postpones(t *testing.T) (last *Server, path string, asked <-chan string) {
 	t.Helper()
 	began := make(chan string, 8)
@@ -123,7 +122,7 @@ func postpones(t *testing.T) (last *Server, path string, asked <-chan string) {
 	return last, path, began
 }
 
-// inAnyState are clients in each state that one may be in.
+// inAnyState connects a client in each state that a client may be in.
 func inAnyState(t *testing.T, last *Server, path string, asked <-chan string) (check func(hear func(c *caller) map[string]any)) {
 	t.Helper()
 	idle, half, late, follows, told, busy := call(t, path), call(t, path), call(t, path), call(t, path), call(t, path), call(t, path)
@@ -186,7 +185,7 @@ func TestNoRequestIsLostByAHandOverThatIsTakenBack(t *testing.T) {
 	assert.Equal(t, []any{"x"}, func() any { c := call(t, path); c.say(`{"command":"x"}` + "\n"); return c.hear()["log"] }())
 }
 
-// A client of the last image that is to be handed over again before it was read.
+// A client of the last image may have to be handed over again before anything was read from it.
 func TestWhatIsNotReadYetIsKeptByAHandOver(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, _ *told) {
@@ -206,7 +205,8 @@ func TestWhatIsNotReadYetIsKeptByAHandOver(t *testing.T) {
 	})
 }
 
-// It is out of the queue already, and not read yet: the next image would hear nothing of it.
+// The client is out of the queue already, and nothing was read from it yet. If it were not handed
+// over, the next image would not know of it.
 func TestClientThatIsJustAcceptedIsHandedOver(t *testing.T) {
 	t.Parallel()
 	accepted, goOn := make(chan struct{}), make(chan struct{})
@@ -235,7 +235,7 @@ func TestClientsAreNotHandedToWhoDoesNotKnowThem(t *testing.T) {
 	assert.Empty(t, held.Clients)
 }
 
-// One that does not read its answer is not waited for for ever, nor handed over.
+// A client whose request takes long does not hold up the hand-over, and is not handed over.
 func TestHandOverDoesNotWaitForWhoIsBusy(t *testing.T) {
 	t.Parallel()
 	began, finish := make(chan struct{}), make(chan struct{})

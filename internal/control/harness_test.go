@@ -24,7 +24,7 @@ func (r *told) all() []string {
 	return append([]string(nil), r.lines...)
 }
 
-// echo is a superdaemon that does everything at once.
+// echo answers as a superdaemon that does everything at once.
 func echo(_ Peer, r Request) Answer {
 	switch r.Command {
 	case "big":

@@ -66,7 +66,7 @@ func TestSubscriberNeedNotAskAnything(t *testing.T) {
 	})
 }
 
-// hooked is a connection that tells when something is about to be written.
+// hooked is a connection that calls writing before something is written.
 type hooked struct {
 	net.Conn
 	writing func()
@@ -93,8 +93,8 @@ func TestSubscriptionIsAnsweredBeforeTheFirstEvent(t *testing.T) {
 	})
 }
 
-// Nothing is read of a client that does not read: it is not asked for more, and
-// what its answers take is one of them.
+// Nothing is read from a client that does not read its answers. So no more than one
+// answer waits for it.
 func TestAnswersThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(s *Server, refused *told) {

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// quiet is a superdaemon to which nothing matters.
+// quiet is the Config of a superdaemon that ignores refusals.
 var quiet = Config{Do: echo, Refused: func(string, int) {}}
 
-// stale leaves a socket on which nobody listens.
+// stale leaves a socket on which no process listens.
 func stale(t *testing.T, path string) {
 	t.Helper()
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -67,7 +67,7 @@ func TestLiveSocketIsRefused(t *testing.T) {
 	assert.Equal(t, true, c.hear()["ok"])
 }
 
-// One that is too busy to be connected to is as much alive.
+// A process whose queue is full is alive, too.
 func TestBusySocketIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(testkit.Dir(t), "ctl")

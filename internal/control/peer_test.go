@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// askVar makes this binary a client of the socket that it names, instead of the
+// askVar makes this binary a client of the socket that the variable names. It then runs no
 // tests.
 const askVar = "CONTROL_TEST_ASK"
 
@@ -30,13 +30,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ask prints the answer to a request, or why there is none. The path may be
-// followed by a command to ask for, and a blank before that.
+// ask prints the answer to a request, or why there is none. After the path, a blank and
+// a command to ask for may follow.
 func ask(path string) {
 	path, command, _ := strings.Cut(path, " ")
 	conn, err := net.Dial("unix", path)
 	if err == nil {
-		_, _ = io.WriteString(conn, `{"command":"`+cmp.Or(command, "status")+`"}`+"\n") // it may be turned away before
+		_, _ = io.WriteString(conn, `{"command":"`+cmp.Or(command, "status")+`"}`+"\n") // fails if it was turned away already
 		_ = conn.(*net.UnixConn).CloseWrite()
 		_, err = io.Copy(os.Stdout, conn)
 	}
@@ -46,7 +46,7 @@ func ask(path string) {
 	os.Exit(0)
 }
 
-// asUser runs this binary as a user who has nothing to do with us.
+// asUser runs this binary as another user.
 func asUser(t *testing.T, uid uint32, path string) (pid int, said string) {
 	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
@@ -54,8 +54,8 @@ func asUser(t *testing.T, uid uint32, path string) (pid int, said string) {
 	dir := testkit.Dir(t)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	helper := filepath.Join(dir, "helper")
-	// A child that another test forks meanwhile would hold the file open for writing,
-	// and it could not be executed ("text file busy").
+	// A child that another test forks meanwhile would hold the file open for writing. The
+	// file could then not be executed ("text file busy").
 	syscall.ForkLock.RLock()
 	err = os.WriteFile(helper, self, 0o755)
 	syscall.ForkLock.RUnlock()
@@ -101,8 +101,8 @@ func TestAnotherUser(t *testing.T) {
 	assert.Equal(t, `{"version":1,"ok":true,"log":["status"]}`+"\n", said)
 }
 
-// The user that the workers run as may connect, and is told apart; what it may not do is
-// told to Refused.
+// The user that the workers run as may connect, and is recognized. Refused hears what that user
+// may not do.
 func TestWorkersUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests run in a bubble, where hours pass in no time. What stands for a
-// socket is net.Pipe, which has no buffer: who does not read is noticed at once.
+// These tests run in a bubble, where hours pass in no time. net.Pipe stands for a
+// socket. It has no buffer: a client that does not read is noticed at once.
 
-// inBubble runs a test with a server that nobody but the test connects to, and
-// checks that nothing is left of it in the end.
+// inBubble runs a test with a server that only the test connects to, and checks
+// that no client is left in the end.
 func inBubble(t *testing.T, do func(s *Server, refused *told)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func inBubble(t *testing.T, do func(s *Server, refused *told)) {
 	})
 }
 
-// piped is a client by a pipe.
+// piped is a client on a pipe.
 type piped struct {
 	*testing.T
 	net.Conn
@@ -86,8 +86,8 @@ func (p *piped) until(kind string) (e map[string]any, before int) {
 	}
 }
 
-// hears reads a line in the background, as who is turned away is told only if it
-// listens.
+// hears reads a line in the background: a client that is turned away is told so only
+// if it reads.
 func (p *piped) hears() <-chan map[string]any {
 	heard := make(chan map[string]any, 1)
 	go func() { heard <- p.hear() }()

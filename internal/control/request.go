@@ -29,7 +29,7 @@ func parseRequest(line string) (Request, error) {
 	return r, nil
 }
 
-// isEinhorns reports whether a line is not JSON, and thus of einhorn's client.
+// isEinhorns reports whether a line comes from einhorn's client: it is not a JSON object.
 func isEinhorns(line string) bool { return !strings.HasPrefix(strings.TrimSpace(line), "{") }
 
 // parseEinhorn reads what einhorn's own client sends: a mapping in YAML with "%" and

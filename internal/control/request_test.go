@@ -96,7 +96,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 }
 
 // isLoggable checks that an error about what a client has sent is short, and
-// that nothing in it upsets a terminal.
+// printable.
 func isLoggable(t *testing.T, err error) {
 	t.Helper()
 	assert.LessOrEqual(t, len(err.Error()), 1000)
@@ -106,7 +106,7 @@ func isLoggable(t *testing.T, err error) {
 	}
 }
 
-// What a fault costs does not grow with how deep it is: once it took 60 MB.
+// The memory for a fault must not grow with how deep the fault is nested: once it was 60 MB.
 func TestFaultsAreCheap(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 295)
 	deep += "t" + strings.Repeat("\x01", maxRequest-len(deep)-1)
@@ -138,7 +138,7 @@ func FuzzRequest(f *testing.F) {
 		} else if r.Command == "" || r.Slot != nil && *r.Slot < 0 {
 			t.Errorf("%q has no command, or a negative slot: %+v", line, r)
 		}
-		// Whatever was sent, the answer is for anybody to read.
+		// Whatever was sent, any JSON reader can read the answer.
 		var got struct{ ID json.RawMessage }
 		require.NoError(t, json.Unmarshal(a.encode(), &got))
 		isLine(t, a.encode())
@@ -148,7 +148,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What a client of ours would send instead means the same.
+		// What our own client would send instead means the same.
 		again, err := parseRequest(string(r.encode()))
 		require.NoError(t, err)
 		assert.Equal(t, r, again)
@@ -177,13 +177,13 @@ func FuzzMessage(f *testing.F) {
 		if s := m.answer.Status; s != nil {
 			assert.True(t, json.Valid(s.JSON()), "%s", s.JSON())
 		}
-		m.answer.ID = nil // which is the server's, as it came
+		m.answer.ID = nil // it is sent as it came
 		isLine(t, m.answer.encode())
 		isLine(t, m.event.encode())
 	})
 }
 
-// Arguments that are not understood are no default.
+// Arguments that are not understood must not count as none.
 func TestArgumentsThatAreNoneAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{`{"command":"die","args":"KILL"}`, `{"command":"die","args":["HUP",7]}`, `{"command":"die","args":{}}`,

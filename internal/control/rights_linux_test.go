@@ -23,7 +23,7 @@ func stuck(t *testing.T) int {
 	require.NoError(t, unix.Connect(n, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: ln.Addr().(*net.TCPAddr).Port}))
 	peer, err := ln.Accept()
 	require.NoError(t, err)
-	t.Cleanup(func() { peer.Close() }) // with unread data, so that the one that waits gets a reset
+	t.Cleanup(func() { peer.Close() }) // it has unread data, so the waiting close(2) gets a reset
 	require.NoError(t, unix.SetNonblock(n, true))
 	for junk := make([]byte, 1<<16); err == nil; {
 		_, err = unix.Write(n, junk)
@@ -33,7 +33,7 @@ func stuck(t *testing.T) int {
 	return n
 }
 
-// passes sends text with a descriptor, which nobody else then has.
+// passes sends text with a descriptor. Then only the receiver has the descriptor.
 func passes(conn net.Conn, text string, n int) error {
 	_, _, err := conn.(*net.UnixConn).WriteMsgUnix([]byte(text), unix.UnixRights(n), nil)
 	if err != nil {
@@ -43,8 +43,8 @@ func passes(conn net.Conn, text string, n int) error {
 	return err
 }
 
-// setRights has the kernel take descriptors of clients, as one does that knows no
-// SO_PASSRIGHTS, or refuse them.
+// setRights makes the kernel take descriptors of clients, as a kernel without SO_PASSRIGHTS
+// does, or refuse them.
 func setRights(t *testing.T, s *Server, take int) (known bool) {
 	t.Helper()
 	raw, err := s.listener.SyscallConn()
@@ -64,7 +64,7 @@ func TestDescriptorsAreRefused(t *testing.T) {
 	assert.ErrorIs(t, passes(call(t, path).UnixConn, "x\n", stuck(t)), unix.EPERM)
 }
 
-// Where the kernel takes them, closing them holds nobody up.
+// If the kernel takes descriptors, closing them holds nothing up.
 func TestDescriptorsThatTakeLongToClose(t *testing.T) {
 	t.Parallel()
 	begun, goOn := make(chan struct{}), make(chan struct{})

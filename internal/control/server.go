@@ -41,7 +41,7 @@ type Peer struct {
 type Config struct {
 	Name string // of the superdaemon
 	// Do carries a request out, and may block for as long as that takes. It is called
-	// from many goroutines, but for one request of a client at a time.
+	// from many goroutines, but never for two requests of one client at the same time.
 	Do func(Peer, Request) Answer
 	// Picture returns how things stand, for a subscriber that has missed events. It may block.
 	// It returns nil if the superdaemon is ending.

@@ -23,8 +23,8 @@ import (
 // patience is how long a test waits for what has to come.
 const patience = 15 * time.Second
 
-// listenWith makes a server, whose socket is at path. It is closed at the end of
-// the test unless that has been done.
+// listenWith makes a server, whose socket is at path. At the end of the test the server is
+// closed, if it is still open.
 func listenWith(t *testing.T, c Config) (s *Server, path string) {
 	t.Helper()
 	if c.Do == nil {
@@ -81,7 +81,7 @@ func (c *caller) hear() map[string]any {
 func (c *caller) ended() {
 	c.Helper()
 	rest, err := io.ReadAll(c.in)
-	if err != nil { // that it has not read all we had sent, is told so
+	if err != nil { // the error if the server has not read all that we sent
 		require.ErrorContains(c, err, "connection reset")
 	}
 	assert.Empty(c, string(rest))
@@ -126,8 +126,8 @@ func TestSeveralRequestsInOneWrite(t *testing.T) {
 	c.ended()
 }
 
-// nc and socat shut down their side when their input ends; the answer may take
-// its time.
+// nc and socat shut down their side when their input ends. They get the answer, even if it
+// comes later.
 func TestHalfClosedAfterTheRequest(t *testing.T) {
 	t.Parallel()
 	closed := make(chan struct{})
@@ -141,7 +141,7 @@ func TestHalfClosedAfterTheRequest(t *testing.T) {
 	c.ended()
 }
 
-// Whoever has connected is known, whatever it says.
+// The server knows which process has connected, whatever that process says.
 func TestPeer(t *testing.T) {
 	t.Parallel()
 	var got Peer
@@ -168,7 +168,7 @@ func TestOverlongLine(t *testing.T) {
 	assert.Empty(t, refused.all())
 	for _, line := range []string{" " + fits, strings.Repeat("z", 10<<20), strings.Repeat("[", maxRequest)} {
 		c := call(t, path)
-		_, _ = c.Write([]byte(line)) // which is not taken to the end
+		_, _ = c.Write([]byte(line)) // fails: the server does not read all of it
 		assert.Equal(t, "a request is longer than 16384 bytes", c.hear()["error"])
 		c.ended()
 	}
@@ -205,7 +205,7 @@ func TestEventsComeInOrder(t *testing.T) {
 	silent.ended()
 }
 
-// What a request brings about is told before its answer.
+// The events that a request causes come before its answer.
 func TestAnswerDoesNotOvertakeEvents(t *testing.T) {
 	t.Parallel()
 	var s *Server
@@ -227,7 +227,7 @@ func TestAnswerDoesNotOvertakeEvents(t *testing.T) {
 	}
 }
 
-// What happened last is told before the end.
+// The last events come before the connection ends.
 func TestLastEventsAreDelivered(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -246,8 +246,8 @@ func TestLastEventsAreDelivered(t *testing.T) {
 	}
 }
 
-// The superdaemon closes the socket last: who waits for the answer to a stop, or
-// to a restart that will not be, gets it.
+// The superdaemon closes the socket last. So a client gets the answer to its stop, or to a
+// restart that will not take place.
 func TestCloseWithClientsOfAllKinds(t *testing.T) {
 	t.Parallel()
 	began, finish := make(chan struct{}), make(chan struct{})
@@ -258,7 +258,7 @@ func TestCloseWithClientsOfAllKinds(t *testing.T) {
 			<-finish
 		case "hang":
 			began <- struct{}{}
-			select {} // it is lost, as a goroutine
+			select {} // the goroutine leaks
 		}
 		return echo(p, r)
 	}})
@@ -301,7 +301,7 @@ func TestNoServerIsAnEmptyOne(t *testing.T) {
 	assert.NoError(t, s.Close())
 }
 
-// Clients come and go while all else happens.
+// Clients connect and hang up while requests and events go on.
 func TestTurmoil(t *testing.T) {
 	t.Parallel()
 	s, path := listenWith(t, Config{})

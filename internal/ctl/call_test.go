@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A superdaemon that is replaced hangs up, and its next image answers. One that is ending hangs
-// up, and nobody is there.
+// A superdaemon that is replaced hangs up, and its next image answers. One that is ending hangs up,
+// and nothing listens any more.
 func TestOneThatHangsUpIsCalledAgain(t *testing.T) {
 	t.Parallel()
 	for _, answers := range []bool{true, false} {
@@ -52,8 +52,8 @@ func TestOneThatHangsUpIsCalledAgain(t *testing.T) {
 	}
 }
 
-// Whose old worker is gone before the answer may still write the status file: --drained asks
-// once more, and the answer to that comes when it is written.
+// The old worker may be gone before the answer, while the superdaemon still has to write the status
+// file. So --drained asks once more; the answer to that comes when the file is written.
 func TestDrainedRestartWaitsForTheStatusFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ctl")
@@ -96,7 +96,7 @@ func TestDrainedRestartWaitsForTheStatusFile(t *testing.T) {
 	assert.Contains(t, last, `"status"`)
 }
 
-// That another image goes on may be said before the status is. Then the restart was not read.
+// The event that another image goes on may come before the status. Then the restart was not read.
 func TestRestartIsAskedAgainOfTheNextImage(t *testing.T) {
 	t.Parallel()
 	const handedOver, restarted = `{"version":1,"event":"handed-over"}`, `{"version":1,"ok":true,"generation":3}`
@@ -108,7 +108,7 @@ func TestRestartIsAskedAgainOfTheNextImage(t *testing.T) {
 	assert.NoError(t, a.Restart(t.Context(), &out, false))
 }
 
-// A generation that is rolled back while its old workers stand by: they stay, and serve.
+// If a generation is rolled back while old workers stand by, these stay, and serve.
 func TestDrainedRestartEndsWhenItIsRolledBack(t *testing.T) {
 	t.Parallel()
 	const restarted = `{"version":1,"event":"started","worker":{"generation":3,"slot":0,"pid":9}}` + "\n" +

@@ -24,7 +24,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/report"
 )
 
-// Every event prints well, also one without a text.
+// Every event prints well, even without a text.
 func TestEventsAreTold(t *testing.T) {
 	t.Parallel()
 	one := &control.ID{Generation: 3, Slot: 1, Pid: 11}
@@ -82,7 +82,7 @@ func TestEventsAreTold(t *testing.T) {
 	}
 }
 
-// superdaemon plays one: it answers each connection by lines, and then hangs up.
+// superdaemon plays a superdaemon. It answers each connection with lines, and then hangs up.
 func superdaemon(t *testing.T, connections ...[]string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ctl")
@@ -116,7 +116,7 @@ const (
 	standing   = `{"version":1,"ok":true,"status":{"name":"start_server","pid":7,"started":1000.5,"state":"serving","generation":2,"workers":[{"generation":2,"slot":0,"pid":8,"state":"live"}]}}`
 )
 
-// eventsOf is what Events prints for people, and what it notes, of a superdaemon.
+// eventsOf returns what Events prints of a superdaemon, and what it notes.
 func eventsOf(t *testing.T, json bool, connections ...[]string) (printed, noted string, err error) {
 	t.Helper()
 	var out, notes bytes.Buffer
@@ -136,7 +136,7 @@ func TestEventsUntilItHasEnded(t *testing.T) {
 	assert.Equal(t, at(1000250)+" starting new worker 8\n"+at(1001000)+" received TERM,; sending TERM\n", printed)
 }
 
-// What a newer version knows comes through, too.
+// Members of a newer version are passed on, too.
 func TestEventsInJSONAreAsTheyCame(t *testing.T) {
 	t.Parallel()
 	lines := []string{
@@ -151,7 +151,8 @@ func TestEventsInJSONAreAsTheyCame(t *testing.T) {
 	assert.Equal(t, "{\"event\":\"x\",\"text\":\"?[2J\"}\n", printed, "JSON has no such character: a terminal does not get it")
 }
 
-// One that hangs up and is still there is called again, and what is missed is said.
+// A superdaemon that hangs up but is still there is called again, and an event says that some may be
+// missing.
 func TestEventsGoOn(t *testing.T) {
 	t.Parallel()
 	first := []string{subscribed, standing, `{"version":1,"event":"handed-over","time":1000}`}
@@ -195,7 +196,7 @@ func TestEventsOfAnotherSuperdaemonAreNotThose(t *testing.T) {
 	}
 }
 
-// It is the same one though it tells the time of its start a little differently.
+// It counts as the same superdaemon if the time of its start differs a little.
 func TestEventsGoOnThoughItsStartDiffers(t *testing.T) {
 	t.Parallel()
 	printed, noted, err := eventsOf(t, false, []string{subscribed, standing}, []string{subscribed, strings.Replace(standing, "1000.5", "1000.499", 1)})
@@ -204,7 +205,8 @@ func TestEventsGoOnThoughItsStartDiffers(t *testing.T) {
 	assert.Equal(t, "start_server (pid:7) has ended\n", noted)
 }
 
-// One that answers and hangs up is called once a second, but for the call that it has asked for.
+// A superdaemon that answers and hangs up is called once a second, except when it has asked to be
+// called again.
 func TestEventsOfOneThatHangsUpAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	silent, handsOver := []string{subscribed, standing}, []string{subscribed, standing, `{"version":1,"event":"handed-over"}`}
@@ -259,7 +261,7 @@ func TestEventsEndWithTheirContext(t *testing.T) {
 			fmt.Fprintln(conn, line)
 		}
 		cancel()
-		_, _ = in.ReadString('\n') // until it hangs up
+		_, _ = in.ReadString('\n') // until the client hangs up
 	}()
 	var notes bytes.Buffer
 	require.NoError(t, Events(ctx, "start_server", path, &bytes.Buffer{}, &notes, false))

@@ -20,7 +20,7 @@ import (
 // noon is when the pictures here are drawn.
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// drawn is a picture of a status, with what some processes use.
+// drawn returns a picture of a status, with what some processes use.
 func drawn(s *control.Status, to size, colours bool, uses map[int]use) string {
 	u := newUsage()
 	u.processes = map[int]*process{}
@@ -113,7 +113,8 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// If there is no room for all, those are shown that matter, and a line counts the others.
+// If there is no room for all workers, those that matter most are shown, and a line counts the
+// others.
 func TestWorkersThatMatterAreShown(t *testing.T) {
 	t.Parallel()
 	s := &control.Status{Pid: 1, Sockets: []control.Socket{{Name: "8080", Network: "tcp", Address: "0.0.0.0:8080", FD: 3}}}
@@ -140,7 +141,7 @@ func TestWorkersThatMatterAreShown(t *testing.T) {
 	assert.Contains(t, drawn(s, size{columns: 80}, false, nil), "\n1    live      9999  10099  ", "where there is no window all are there")
 }
 
-// The rest of a small window is for what tells of a fault.
+// In a small window the lines that tell of a fault are shown first.
 func TestFaultsAreShownInASmallWindow(t *testing.T) {
 	t.Parallel()
 	s := restarting()
@@ -161,7 +162,7 @@ func TestFaultsAreShownInASmallWindow(t *testing.T) {
 	assert.Regexp(t, `\n3   tcp      17 .*(\n.*)+\nand 2[0-9] more sockets\n`, picture)
 }
 
-// What is left over of a large one is for more.
+// A large window also shows the log of a failure and the workers that have ended.
 func TestALargeWindowShowsWhatHasEnded(t *testing.T) {
 	t.Parallel()
 	s := restarting()
@@ -200,7 +201,7 @@ no socket is bound
 	}
 }
 
-// Whatever others have named, it stays in the window, and moves no cursor.
+// Foreign text stays in the window, and does not move the cursor.
 func TestHostileTextsStayInTheWindow(t *testing.T) {
 	t.Parallel()
 	hostile := []string{

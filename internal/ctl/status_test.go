@@ -45,7 +45,7 @@ The last attempt failed 1h0m ago: exit code 1
 `, out.String())
 }
 
-// However long a worker has lived, and whatever it says.
+// Rows fit however long a worker has lived, and whatever it says.
 func TestRowsFitATerminal(t *testing.T) {
 	t.Parallel()
 	long, next := 99999999.0, 3599.0
@@ -66,7 +66,7 @@ func TestRowsFitATerminal(t *testing.T) {
 	assert.Contains(t, out.String(), "killed by signal 11\n")
 }
 
-// The exit of a slot's last worker is told once, not beside each that is there now.
+// The exit of a slot's last worker is shown once, and not beside each worker that lives in the slot.
 func TestTheLastExitIsNotThatOfAWorkerThatLives(t *testing.T) {
 	t.Parallel()
 	exit := &control.Exit{Pid: 7, Text: "exit code 9"}
@@ -140,7 +140,7 @@ func named(generation, pid int) *control.ID {
 	return &control.ID{Generation: generation, Pid: pid}
 }
 
-// progressOfTwo begins with two workers of generation 1. shows is what is drawn then.
+// progressOfTwo begins with two workers of generation 1. shows returns what is drawn at its call.
 func progressOfTwo() (p *progress, out *bytes.Buffer, shows func() string) {
 	out = new(bytes.Buffer)
 	p = newProgress(out, &control.Status{Generation: 1, WantedWorkers: 2, Workers: []control.Worker{{ID: *named(1, 11), State: "live"}, {ID: *named(1, 12), State: "live"}}})
@@ -160,7 +160,7 @@ func TestProgressCountsWhoIsThere(t *testing.T) {
 	p.event(control.Event{Event: "proven", Worker: named(2, 21)})
 	p.event(control.Event{Event: "retiring", Workers: []control.ID{*named(1, 11)}})
 	assert.Regexp(t, `^generation 2, 1 of 2 proven: waiting for \S+ for 1 old worker to go$`, shows())
-	p.event(control.Event{Event: "exited", Worker: named(2, 21)}) // and another one in its place
+	p.event(control.Event{Event: "exited", Worker: named(2, 21)}) // another worker takes its place
 	p.event(control.Event{Event: "started", Worker: named(2, 22)})
 	assert.Regexp(t, `: 0 of 2$`, shows(), "who has died is no more proven")
 	p.event(control.Event{Event: "proven", Worker: named(2, 22)})
@@ -188,11 +188,11 @@ func TestProgressTellsOldWorkersThatAreToldToGoLater(t *testing.T) {
 	assert.Equal(t, "generation 2 is live, draining: 1 old worker left\n", printed, "it was told already")
 }
 
-// What comes of a later restart is nothing to who waits for old workers to go.
+// While old workers are waited for, the result of a later restart does not matter.
 func TestProgressGoesOnWaitingForOldWorkersWhenALaterRestartFails(t *testing.T) {
 	t.Parallel()
 	p, _ := progressOf(&control.Status{Generation: 1, WantedWorkers: 1, Workers: []control.Worker{{ID: *named(1, 11), State: "live"}}},
-		control.Event{Event: "rolled-back", Generation: 1}, // an earlier one
+		control.Event{Event: "rolled-back", Generation: 1}, // of an earlier restart
 		control.Event{Event: "started", Worker: named(2, 21)},
 		control.Event{Event: "live", Generation: 2})
 	p.answered(2)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// fakeUsage is a usage whose clock goes on by what it takes to add up memory.
+// fakeUsage is a usage whose clock goes forward only by the time that adding up memory takes.
 type fakeUsage struct {
 	*usage
 	clock time.Time
@@ -61,8 +61,8 @@ func TestCPUIsThatSinceTheLastLook(t *testing.T) {
 	assert.False(t, ok, "nobody has asked for it")
 }
 
-// However many there are, and however large, their memory is added up for a fiftieth of the
-// time, and each has its turn.
+// However many processes there are, and however large, adding up their memory takes a fiftieth of
+// the time, and each has its turn.
 func TestMemoryIsAddedUpNowAndThen(t *testing.T) {
 	t.Parallel()
 	f := newFakeUsage()

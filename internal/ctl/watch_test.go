@@ -17,8 +17,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// One connection does for all questions, as long as it lives. What hangs up is called again
-// at once, as it may be another image that goes on.
+// All questions go over one connection, as long as it lives. A superdaemon that hangs up is called
+// again at once: another image of it may go on.
 func TestWatchAsksOnOneConnection(t *testing.T) {
 	t.Parallel()
 	next := strings.Replace(standing, `"generation":2`, `"generation":3`, 1)
@@ -45,7 +45,7 @@ func watching(json bool) (w *watch, out, notes *bytes.Buffer) {
 	return &watch{output: newOutput(out), notes: notes, json: json, name: "start_server", usage: newUsage(), since: time.Now().Add(-90 * time.Second)}, out, notes
 }
 
-// Where there is no window, one picture comes after the other, and an absence is told once.
+// Without a window one picture comes after the other, and an absence is told once.
 func TestWatchInAPipe(t *testing.T) {
 	t.Parallel()
 	w, out, notes := watching(false)
@@ -96,7 +96,7 @@ func TestWatchInJSON(t *testing.T) {
 	assert.Regexp(t, `^\S+  no answer from start_server \(pid:7\) since \S+, for 0s\npermission denied\nask as root\nit is asked again each second\n$`, notes.String())
 }
 
-// The numbers of a process that has that pid here would be those of another one.
+// In our namespace the same pid would be another process.
 func TestPidsOfAnotherNamespaceAreNotLookedAt(t *testing.T) {
 	t.Parallel()
 	for _, near := range []bool{false, true} {
