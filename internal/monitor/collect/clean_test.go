@@ -14,7 +14,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/control"
 )
 
-// hostile is a text as nobody wants it on a page or in a metric.
+// hostile is a text that must not get onto a page or into a metric.
 var hostile = "</script><script>alert(1)</script>\x00\x1b[2J\u202e\xff\n" + strings.Repeat("ä", 5000)
 
 func TestTextOfOthersIsBoundedAndPrintable(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Who asks before the first look is answered after it. If there is none for long, the answer
-// is that nothing was looked for.
+// A client that asks before the first look is answered after it. If the first look takes too long,
+// the answer is that nothing was looked for.
 func TestRefreshWaitsForTheFirstLook(t *testing.T) {
 	t.Parallel()
 	pattern := filepath.Join(t.TempDir(), "*.ctl")
@@ -31,7 +31,8 @@ func TestRefreshWaitsForTheFirstLook(t *testing.T) {
 	}
 }
 
-// Who comes gets so many as docs/monitor.md says, and who comes again all that it has missed.
+// A new client gets as many events as docs/monitor.md says. One that connects again gets all that it
+// has missed.
 func TestRecentEventsAreTheLastOnes(t *testing.T) {
 	t.Parallel()
 	c := New(Config{})

@@ -9,7 +9,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// The classes go by the words that the superdaemon uses.
+// The classes depend on the words that the superdaemon uses.
 func TestFailuresAreToldApart(t *testing.T) {
 	t.Parallel()
 	w := supervise.Worker{Generation: 2, Pid: 7}

@@ -11,7 +11,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// at is so many seconds after an hour.
+// at is a time so many seconds after a fixed one.
 func at(seconds int) time.Time { return time.Unix(1e9, 0).Add(time.Duration(seconds) * time.Second) }
 
 func TestLifeOfGenerations(t *testing.T) {
@@ -43,7 +43,7 @@ func TestLifeOfGenerations(t *testing.T) {
 	}, h.view())
 }
 
-// Another superdaemon at the same path begins with generation 1 anew.
+// Another superdaemon at the same path begins with generation 1 again.
 func TestGenerationsOfAnotherSuperdaemon(t *testing.T) {
 	t.Parallel()
 	h := &history{}
@@ -58,8 +58,8 @@ func TestGenerationsOfAnotherSuperdaemon(t *testing.T) {
 	assert.True(t, all[1].Gone.IsZero())
 }
 
-// A start at another time is that of another superdaemon, as in a container where each is process
-// 1, unless the uptime goes on: then the clock was set.
+// If the time of the start differs, it is another superdaemon with the same pid: in a container each
+// is process 1. If the uptime goes on, it is the same one, and the clock was set.
 func TestSuperdaemonIsTheSameThoughTheClockIsSet(t *testing.T) {
 	t.Parallel()
 	for uptime, gone := range map[float64]bool{2: true, 65: false} {
@@ -74,8 +74,8 @@ func TestSuperdaemonIsTheSameThoughTheClockIsSet(t *testing.T) {
 	}
 }
 
-// What events tell of that were missed is seen in the status, and a status that is older than
-// an event does not end anything for good.
+// The status shows what missed events would have told. A status that is older than an event does not
+// end anything for good.
 func TestStatusMendsHistory(t *testing.T) {
 	t.Parallel()
 	h := &history{}

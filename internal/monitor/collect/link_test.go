@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An event may come before the first status, which tells of which superdaemon it is.
+// An event may come before the first status. Only the status tells which superdaemon it is of.
 func TestEventsBeforeTheFirstStatusAreOfTheSameSuperdaemon(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ctl")

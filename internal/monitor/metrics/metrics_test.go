@@ -27,10 +27,10 @@ func (f fixed) Found() []collect.Found {
 	return []collect.Found{{Pattern: "/run/*", Count: 2}, {Pattern: "/run/*"}}
 }
 
-// views are of one of which all is known, and of one that is not there.
+// views has one superdaemon of which all is known, and one that is not there.
 func views() fixed {
 	s := &control.Status{Name: "start_server", Pid: 1, State: "canary", Started: time.Now(), Generation: 1, Version: "1", Workers: []control.Worker{{State: "live"}, {State: "live"}, {State: "?"}}}
-	for range 3 { // with reuseport there are several of one name, and a hostile one may say anything twice
+	for range 3 { // with reuseport several sockets have one name, and a hostile superdaemon may repeat anything
 		s.Sockets = append(s.Sockets, control.Socket{Name: "80", Network: "tcp", Waiting: 2, WaitingFor: 1})
 		s.Traffic = append(s.Traffic, control.Traffic{Generation: 2, Percent: 5})
 	}
@@ -74,7 +74,7 @@ start_server_up{control="/run/b"} 0
 
 var metric = regexp.MustCompile(`\bstart_server_[a-z_]+`)
 
-// Every metric that stands in deploy and in the documentation is one that there is.
+// Every metric that deploy and the documentation name exists.
 func TestMetricsThatAreNamedExist(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/monitor.md")

@@ -63,7 +63,7 @@ func site(t *testing.T, k known, allow ...string) *Site {
 	return s
 }
 
-// up is one that serves.
+// up is a superdaemon that serves.
 func up() collect.View {
 	return collect.View{Control: "/run/a.ctl", Up: true, Asked: true, Status: &control.Status{Pid: 1, Workers: []control.Worker{{State: "live", Says: hostile}}}}
 }
@@ -102,8 +102,8 @@ func TestHealthTellsWhy(t *testing.T) {
 	assert.Equal(t, "not yet: nothing was looked for so far\n", w.Body.String())
 }
 
-// Nothing on the page is a script or a style that stands in it, and every answer says so to
-// the browser.
+// The page has no inline script and no inline style, and every answer tells the browser to run
+// none.
 func TestPageHasNothingInline(t *testing.T) {
 	t.Parallel()
 	s := site(t, known{views: []collect.View{up()}})
@@ -136,7 +136,7 @@ func TestOnlyWhoMayAsks(t *testing.T) {
 		code       int
 		headers    []string
 	}{
-		{"/api/restart", body, 502, []string{"Content-Type", json, Header, "1", "Authorization", bearer}}, // nobody is there
+		{"/api/restart", body, 502, []string{"Content-Type", json, Header, "1", "Authorization", bearer}}, // no superdaemon is there
 		{"/api/restart", body, 502, []string{"Content-Type", json, Header, "1", "Authorization", bearer, "Sec-Fetch-Site", "same-origin", "Origin", "http://example.com"}},
 		{"/api/stop", body, 403, []string{"Content-Type", json, Header, "1", "Authorization", bearer}}, // not allowed
 		{"/api/restart", body, 401, []string{"Content-Type", json, Header, "1"}},
@@ -191,7 +191,7 @@ func follow(t *testing.T, url string, headers ...string) *bufio.Reader {
 	return bufio.NewReader(answer.Body)
 }
 
-// next is the next message: what kind it is of, its id, and its data.
+// next reads the next message: its kind, its id, and its data.
 func next(t *testing.T, in *bufio.Reader) (kind, id, data string) {
 	t.Helper()
 	for {
@@ -226,7 +226,7 @@ func TestStreamBeginsWithEverythingAndGoesOn(t *testing.T) {
 	assert.Equal(t, "happened", kind)
 	assert.Contains(t, data, `"a\nb"`)
 	_, id, _ := next(t, in)
-	s.Hub.Happened(collect.Event{Seq: 2, Event: "live"}) // it was sent
+	s.Hub.Happened(collect.Event{Seq: 2, Event: "live"}) // was sent already
 	s.Hub.Changed(up())
 	s.Hub.Forgotten("/run/a.ctl")
 	kind, _, _ = next(t, in)
@@ -242,7 +242,7 @@ func TestStreamBeginsWithEverythingAndGoesOn(t *testing.T) {
 	assert.NoError(t, err, "it ends")
 }
 
-// changing is a Source of views that do.
+// changing is a Source whose views change.
 type changing struct {
 	known
 	now atomic.Pointer[[]collect.View]
@@ -250,7 +250,7 @@ type changing struct {
 
 func (c *changing) Views() []collect.View { return *c.now.Load() }
 
-// Who comes gets all that the others were told before: they are not told again.
+// A client that comes later gets all that the others were told before: it is not sent again.
 func TestStreamBeginsWithWhatOthersWereToldLast(t *testing.T) {
 	t.Parallel()
 	down := up()
@@ -300,7 +300,7 @@ func TestSlowClientsAreDropped(t *testing.T) {
 	assert.Equal(t, 1, now)
 	assert.Equal(t, uint64(maxClients-1), dropped)
 	<-all[1].slow
-	h.leave(all[1]) // once more does nothing
+	h.leave(all[1]) // the second call does nothing
 	h.leave(all[0])
 	assert.False(t, h.Watched())
 	s := site(t, known{})
