@@ -24,7 +24,7 @@ type completable struct {
 	Maybe   string   `long:"maybe" optional:"yes" optional-value:"x" complete:"yes no"`
 }
 
-// completions are what the last of args may become.
+// completions returns what the last of args may become.
 func completions(args ...string) []string {
 	var out strings.Builder
 	Complete(&out, &completable{}, args, map[string]Values{
@@ -48,9 +48,9 @@ func TestOptionsAreCompleted(t *testing.T) {
 		{[]string{"--how="}, []string{"--how=quickly", "--how=slowly"}},
 		{[]string{"--how=q", "--switch", "--how=q"}, []string{"--how=quickly"}},
 		{[]string{"--maybe=n"}, []string{"--maybe=no"}},
-		{[]string{"--maybe", "n"}, none}, // its value stands behind a = only
+		{[]string{"--maybe", "n"}, none}, // its value can only follow a =
 		{[]string{"--own=a"}, []string{"--own=a!"}},
-		{[]string{"--port", "--", "--how="}, []string{"--how=quickly", "--how=slowly"}}, // a value is no end
+		{[]string{"--port", "--", "--how="}, []string{"--how=quickly", "--how=slowly"}}, // as a value, -- does not end the options
 		{[]string{"--port", "8"}, none},
 		{[]string{"--nosuch=x"}, none},
 		{[]string{"--", "--p"}, none}, // the program's arguments

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// beyond is what packages have and make install does not install.
+// beyond matches what packages have and make install does not install.
 var beyond = regexp.MustCompile(`^(/|share/doc/|share/start-server/)`)
 
-// packaged are the files that packaging/contents names below the prefix.
+// packaged returns the files that packaging/contents names below the prefix.
 func packaged(t *testing.T) (files []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "packaging/contents"))
@@ -53,7 +53,7 @@ func packaged(t *testing.T) (files []string) {
 	return files
 }
 
-// install runs make, with programs that are empty files, and installs below staged.
+// install runs make and installs below staged. The programs are empty files.
 func install(t *testing.T, staged string, targets ...string) {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "bin")
@@ -68,7 +68,7 @@ func install(t *testing.T, staged string, targets ...string) {
 	require.NoError(t, err, "%s", printed)
 }
 
-// installed are the files below a directory.
+// installed returns the files below a directory.
 func installed(t *testing.T, below string) (files []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(below, func(file string, entry fs.DirEntry, err error) error {

@@ -43,8 +43,8 @@ func TestPagesHaveTheirContents(t *testing.T) {
 	}
 }
 
-// Links lead to files of the repository, and to headings of its pages. Nobody asks the
-// network: addresses with a scheme are not looked at.
+// Links lead to files of the repository, and to headings of its pages. Addresses with a scheme
+// are skipped: the test does not use the network.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	anchors := map[string][]string{}
@@ -92,7 +92,7 @@ func TestREADMEIsShort(t *testing.T) {
 	assert.LessOrEqual(t, strings.Count(string(text), "\n"), 200)
 }
 
-// Go programs of the pages compile, unless they are of something else.
+// Go programs of the pages compile, except those that are marked as of the older port.
 func TestGoProgramsOfThePagesCompile(t *testing.T) {
 	t.Parallel()
 	count := 0

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever there is becomes a JSON string on one line, which is read back as it was, but for
-// bytes that are not UTF-8.
+// Any text becomes a JSON string on one line, and is read back as it was, except for bytes that are
+// not UTF-8.
 func FuzzAppendJSON(f *testing.F) {
 	for _, s := range []string{"", "plain", `a"b\c`, "\x00\n\r\t\x1b[31m", "\xff\xfe cut \xe8\xaa", "ünïcode 語 🎈", "\u2028\u202e\ufeff\U000e0001"} {
 		f.Add(s)

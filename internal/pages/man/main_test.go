@@ -15,7 +15,7 @@ import (
 
 const root = "../../.." // of the repository
 
-// lacks skips the test, which in CI is a failure.
+// lacks skips the test; in CI it fails the test.
 func lacks(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -62,7 +62,7 @@ func TestManPagesHaveNoFaults(t *testing.T) {
 	}
 }
 
-// plain is text without the backspaces by which mandoc prints bold on paper.
+// plain returns text without the backspaces by which mandoc prints bold on paper.
 func plain(text string) string {
 	var out []rune
 	for _, r := range text {
