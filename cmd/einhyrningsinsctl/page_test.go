@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Every command line of the documentation is one that einhyrningsinsctl takes.
+// einhyrningsinsctl takes every command line of the documentation.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
 	count := testkit.CommandLines(t, name, func(args []string) error {

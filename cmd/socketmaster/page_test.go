@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Every command line of the documentation is one that socketmaster takes.
+// socketmaster takes every command line of the documentation.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
 	count := testkit.CommandLines(t, "socketmaster", func(args []string) error {

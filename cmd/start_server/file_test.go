@@ -15,7 +15,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/cmdline"
 )
 
-// file is the path of a file with that content.
+// file returns the path of a file with that content.
 func file(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "app.ini")
@@ -141,8 +141,8 @@ func TestByteOrderMarkOfAFileIsNoPartOfIt(t *testing.T) {
 	}
 }
 
-// A file that is no file of options, or has one fault a hundred thousand times, is refused at
-// once, in a few lines that fit a terminal.
+// A file that is no file of options, or that repeats one fault a hundred thousand times, is refused
+// at once, in a few lines that fit a terminal.
 func TestFaultsOfAFileAreNotWithoutEnd(t *testing.T) {
 	t.Parallel()
 	binary := make([]byte, maxFile)
@@ -167,7 +167,7 @@ func TestOneFileOnly(t *testing.T) {
 	assert.Equal(t, "start_server: --config=a.ini --config=b.ini: there can be one file of options only\n", stderr)
 }
 
-// Each fault of what may be seen in the text is told, and each of the values.
+// Each fault in the text is reported, and each fault in the values.
 func TestEveryFaultOfAFileIsALine(t *testing.T) {
 	t.Parallel()
 	path := file(t, "a = 1\nport = 80\nb = 2\n")
@@ -258,7 +258,7 @@ func TestVariablesAreInForce(t *testing.T) {
 	assert.Equal(t, []string{"--drop-env=ENVDIR", "--drop-env=AUTO_RESTART_INTERVAL", "--kill-old-delay=7", "--", "x"}, o.inForce(), "those that are dropped are not")
 }
 
-// Variables are the same after an upgrade: what comes of one has not changed.
+// Variables are the same after an upgrade: an option that one of them sets has not changed.
 func TestVariablesDoNotChange(t *testing.T) {
 	t.Setenv("KILL_OLD_DELAY", "7")
 	t.Setenv("ENABLE_AUTO_RESTART", "1")
@@ -271,7 +271,7 @@ func TestVariablesDoNotChange(t *testing.T) {
 	assert.Equal(t, []string{"--port is 80 now, and was not given", "--kill-old-delay is 3 now, and was 7"}, another.changes(o.inForce()))
 }
 
-// What is sent to another start_server names the file, by its whole path.
+// The command line that is sent to another start_server has the absolute path of the file.
 func TestUpgradeSendsThePathOfTheFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

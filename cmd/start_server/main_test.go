@@ -153,7 +153,7 @@ func TestBadSignalIsOneLine(t *testing.T) {
 	}
 }
 
-// A variable that is not set, in --interval=$INTERVAL, is no value.
+// An empty value is a fault, such as an unset variable in --interval=$INTERVAL.
 func TestEmptyValueIsNoDefault(t *testing.T) {
 	t.Parallel()
 	for _, option := range []string{
@@ -408,7 +408,7 @@ func TestSocketsBeyondTheWorkersLimitAreExitOne(t *testing.T) {
 		t.Skip("a worker's limit is known on Linux only")
 	}
 	cmd := command(t, "--port=127.0.0.1:0=60", "--", "sleep", "1000")
-	// sh is what sets the limit: a Go parent restores its own in a child.
+	// sh sets the limit: a Go parent would restore its own limit in a child.
 	cmd.Args = append([]string{"/bin/sh", "-c", `ulimit -Sn 64 && exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	var stderr bytes.Buffer

@@ -29,14 +29,14 @@ var literal = regexp.MustCompile(`(^|[ (])(--[a-z-]+|[^ ("]*[\[{=][^ "]*?)([.,;:
 func row(option reflect.StructField) string {
 	meaning := option.Tag.Get("description")
 	meaning = strings.ToUpper(meaning[:1]) + meaning[1:]
-	meaning = strings.ReplaceAll(meaning, " ", "  ") // or two words in a row would share one
+	meaning = strings.ReplaceAll(meaning, " ", "  ") // otherwise two literals in a row would share a blank
 	meaning = strings.ReplaceAll(literal.ReplaceAllString(meaning, "$1`$2`$3"), "  ", " ")
 	return strings.Join([]string{
 		"| `" + spelling(option) + "`", strings.ReplaceAll(meaning, "|", `\|`), strings.TrimSpace(option.Tag.Get("default-mask") + " |"),
 	}, " | ")
 }
 
-// The tables of docs/options.md are made of the tags that the help is made of.
+// The tables of docs/options.md and the help are made from the same tags.
 func TestOptionsPageIsFresh(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(root, "docs/options.md")
@@ -59,7 +59,7 @@ func TestOptionsPageIsFresh(t *testing.T) {
 	assert.True(t, page.Text() == string(text), "the options have changed: go generate ./... writes docs/options.md")
 }
 
-// notHere is what is only the fault of the system that the test runs on.
+// notHere matches faults of the system that the test runs on.
 var notHere = regexp.MustCompile(`^(user "app" is not known to this system|fdstore: there is no service manager .*)$`)
 
 // iniOfThePages is the file of options that the pages show.
@@ -76,7 +76,7 @@ func iniOfThePages(t *testing.T, all []pages.Page) string {
 	return ""
 }
 
-// Every command line of the documentation is one that start_server takes.
+// start_server takes every command line of the documentation.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
 	all, err := pages.Read(root)
@@ -101,7 +101,7 @@ func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	assert.Greater(t, count, 50, "they are found")
 }
 
-// The rows of docs/servers.md have what stands behind start_server --port=127.0.0.1:8080.
+// The rows of docs/servers.md have what follows start_server --port=127.0.0.1:8080.
 func TestRowsOfTheServersPageAreTaken(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docs/servers.md"))

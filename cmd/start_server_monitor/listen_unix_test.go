@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The socket of another program is left alone though it takes no connection just now, as its
-// queue is full, or never does, as it is one for datagrams.
+// The socket of another program is left alone even if it takes no connection: its queue may be full,
+// or it may be a datagram socket.
 func TestListenOnLeavesTheSocketsOfOthersAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -24,7 +24,7 @@ func TestListenOnLeavesTheSocketsOfOthersAlone(t *testing.T) {
 	defer unix.Close(n)
 	require.NoError(t, unix.Bind(n, &unix.SockaddrUnix{Name: full}))
 	require.NoError(t, unix.Listen(n, 0))
-	for { // until no more fit
+	for { // until the queue is full
 		c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 		require.NoError(t, err)
 		defer unix.Close(c)
@@ -48,7 +48,7 @@ func TestListenOnLeavesTheSocketsOfOthersAlone(t *testing.T) {
 	}
 }
 
-// One on which nobody listens any more is replaced.
+// A socket on which no process listens any more is replaced.
 func TestListenOnReplacesWhatWasLeftBehind(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sock")

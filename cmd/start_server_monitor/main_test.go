@@ -23,7 +23,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// asCommand has the test binary be the command, with the arguments that stand behind it.
+// asCommand makes the test binary the command, with the arguments that follow.
 const asCommand = "START_SERVER_MONITOR_TEST"
 
 // patience is how long anything that should happen may take on a busy machine.
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// monitor is one that runs.
+// monitor is a monitor that runs.
 type monitor struct {
 	*exec.Cmd
 	out testkit.Output
@@ -70,7 +70,7 @@ func eventually(t testing.TB, is func() bool, otherwise func() string) {
 	}
 }
 
-// get is an answer of the monitor.
+// get returns an answer of the monitor.
 func (m *monitor) get(t testing.TB, path string) (code int, body string) {
 	t.Helper()
 	answer, err := http.Get(m.url + path)
@@ -81,7 +81,7 @@ func (m *monitor) get(t testing.TB, path string) (code int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-// value is that of a metric, by its name and labels.
+// value returns the value of a metric, by its name and labels.
 func value(t testing.TB, metrics, name string) float64 {
 	t.Helper()
 	for line := range strings.Lines(metrics) {
@@ -95,8 +95,8 @@ func value(t testing.TB, metrics, name string) float64 {
 	return 0
 }
 
-// plays is a control socket of a superdaemon that has that status, until it is closed or the
-// test ends.
+// plays makes the control socket of a superdaemon with that status. It lasts until closed is called
+// or the test ends.
 func plays(t testing.TB, path string, status control.Status) (closed func()) {
 	t.Helper()
 	s, err := control.Listen(path, control.Config{
@@ -120,7 +120,7 @@ func plays(t testing.TB, path string, status control.Status) (closed func()) {
 	return closed
 }
 
-// serving is the status of a superdaemon whose workers are those processes.
+// serving returns the status of a superdaemon whose workers are those processes.
 func serving(pids ...int) control.Status {
 	s := control.Status{
 		Name: "start_server", Pid: os.Getpid(), State: supervise.PhaseServing, Started: time.Now(), Generation: 1,
@@ -134,7 +134,7 @@ func serving(pids ...int) control.Status {
 	return s
 }
 
-// sleeps are so many processes.
+// sleeps starts n processes.
 func sleeps(t testing.TB, n int) (pids []int) {
 	t.Helper()
 	for range n {
@@ -146,9 +146,9 @@ func sleeps(t testing.TB, n int) (pids []int) {
 	return pids
 }
 
-// BenchmarkScrape scrapes a monitor each second that looks after 50 superdaemons with four
-// workers each, and has it tell what CPU time that takes. Not more than 20 ms of a second
-// are to be it, which is 2 % of a core.
+// BenchmarkScrape scrapes a monitor of 50 superdaemons with four workers each, once a second, and
+// reports the CPU time that the monitor takes. It should take no more than 20 ms a second, which
+// is 2 % of a core.
 func BenchmarkScrape(b *testing.B) {
 	const superdaemons, workers = 50, 4
 	dir, err := os.MkdirTemp("", "ss")

@@ -23,7 +23,7 @@ import (
 )
 
 // A superdaemon that comes is found, one that goes is missed, and one that comes again is
-// found again. The rescan is too slow to have done it.
+// found again. The watch on the directories does it: the rescan is too slow.
 func TestSuperdaemonsComeAndGo(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Dir(t)
@@ -45,7 +45,7 @@ func TestSuperdaemonsComeAndGo(t *testing.T) {
 	}
 }
 
-// becomes waits until all is well, or is not.
+// becomes waits until /healthz gives that answer.
 func (m *monitor) becomes(t *testing.T, code int, body string) {
 	t.Helper()
 	var now string
@@ -56,8 +56,8 @@ func (m *monitor) becomes(t *testing.T, code int, body string) {
 	}, func() string { return now + m.out.String() })
 }
 
-// One that is named by its path is missed though nothing is there, and one that was found by a
-// glob is forgotten when it is gone for long.
+// A superdaemon that is named by its path is reported missing even if nothing is there. One that was
+// found by a glob is forgotten when it has been gone for long.
 func TestWhatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Dir(t)
@@ -72,7 +72,7 @@ func TestWhatIsGoneIsForgotten(t *testing.T) {
 	m.becomes(t, http.StatusServiceUnavailable, named+`: control socket "`+named+`": no superdaemon listens there`+"\n")
 }
 
-// mute is a control socket on which nobody answers.
+// mute makes a control socket that accepts and never answers.
 func mute(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
@@ -89,8 +89,8 @@ func mute(t *testing.T, path string) {
 	}()
 }
 
-// One that does not answer delays nobody: what is known of the others is there at once, and is
-// new.
+// A superdaemon that does not answer delays no reader: what is known of the others comes at once,
+// and is new.
 func TestOneThatDoesNotAnswerDelaysNobody(t *testing.T) {
 	t.Parallel()
 	dir := testkit.Dir(t)
@@ -119,9 +119,9 @@ func TestOneThatDoesNotAnswerDelaysNobody(t *testing.T) {
 	up := `start_server_up{control="` + dir + `/well.ctl"} 1`
 	eventually(t, func() bool { _, text := m.get(t, "/metrics"); return strings.Contains(text, up) }, m.out.String)
 	eventually(t, func() bool { _, text := m.get(t, "/metrics"); return strings.Contains(text, up) && len(asked) > 1 }, m.out.String)
-	m.get(t, "/metrics") // has waited for it, once
+	m.get(t, "/metrics") // waits for it, once
 	var slow int
-	for began := time.Now(); time.Since(began) < 2*time.Second; { // while it is still waited for
+	for began := time.Now(); time.Since(began) < 2*time.Second; { // while its answer is still missing
 		asked := time.Now()
 		_, text := m.get(t, "/metrics")
 		assert.Contains(t, text, up)
@@ -155,7 +155,7 @@ func TestServesOnAUnixSocketAndTakesTheStaleOne(t *testing.T) {
 	assert.NotZero(t, answer.StatusCode)
 }
 
-// TERM ends it at once, though somebody follows the events.
+// TERM ends the monitor at once, even if a client follows the events.
 func TestTermEndsItThoughSomebodyFollows(t *testing.T) {
 	t.Parallel()
 	m := runs(t, filepath.Join(testkit.Dir(t), "ctl"))
@@ -211,7 +211,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// Every command line of the documentation is one that start_server_monitor takes.
+// start_server_monitor takes every command line of the documentation.
 func TestCommandLinesOfThePagesAreTaken(t *testing.T) {
 	t.Parallel()
 	unit, err := os.ReadFile("../../deploy/systemd/start_server_monitor.service")
