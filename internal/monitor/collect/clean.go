@@ -29,8 +29,8 @@ func clean(s string) string {
 	return text.Line(s)
 }
 
-// finite returns f, or 0 if it is NaN or negative, and at most thirty years in seconds: more
-// would not fit a time.Duration.
+// finite returns f, or 0 if it is NaN or negative, and at most 1e9 seconds, some thirty years: a
+// hostile value must not overflow a time.Duration, which ends at 292 years.
 func finite(f float64) float64 {
 	if math.IsNaN(f) || f < 0 {
 		return 0
