@@ -172,7 +172,7 @@ func TestControlRestartTellsWhy(t *testing.T) {
 	assert.Len(t, s.Failure.Log, 20)
 	seesIn(t, func() string { return d.file("log") }, 1, `^giving the restart up after 1 failed attempt, the old workers serve on: new worker \d+ of generation 2 failed after \S+: exit code 7$`)
 	_, table := d.ask("--status")
-	assert.Regexp(t, `(?m)^The last attempt failed, and there was no other, .* ago: new worker \d+ of generation 2 failed after \S+: exit code 7$`, table)
+	assert.Regexp(t, `(?m)^The last attempt failed and was not repeated, .* ago: new worker \d+ of generation 2 failed after \S+: exit code 7$`, table)
 	assert.Contains(t, table, "\n  line 30\n")
 	d.stop()
 }

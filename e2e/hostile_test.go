@@ -85,7 +85,7 @@ func waits(conn net.Conn) {
 }
 
 // crowded is what a process is told that connects without end.
-const crowded = `too many clients: the one that has asked nothing for the longest has to go|16 clients of process \d+ are connected and wait for an answer`
+const crowded = `too many clients: this one was idle for the longest time, and is disconnected|16 clients of process \d+ are connected and wait for an answer`
 
 // attacks are all that is tried, and whether the log should say so.
 var attacks = map[string]struct {

@@ -99,9 +99,11 @@ func findLabel(label string) ([]Listener, error) {
 	}
 	var labels []string
 	for _, l := range append(ours, passed...) {
-		labels = append(labels, strconv.Quote(l.label))
+		if label := strconv.Quote(l.label); !slices.Contains(labels, label) {
+			labels = append(labels, label)
+		}
 	}
-	return nil, fmt.Errorf("not among the labels %s", strings.Join(slices.Compact(labels), ", "))
+	return nil, fmt.Errorf("not among the labels %s", strings.Join(labels, ", "))
 }
 
 // parseLabels reads LABEL=FD, joined by semicolons.

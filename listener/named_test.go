@@ -67,6 +67,8 @@ func TestLabelsOfSystemd(t *testing.T) {
 	found, err = findLabel("admin")
 	require.NoError(t, err)
 	require.Equal(t, []Listener{labelled{"admin", 6}}, found)
+	_, err = findLabel("wep")
+	require.EqualError(t, err, `not among the labels "web", "unknown", "admin"`, "each once")
 }
 
 func TestMalformedLabels(t *testing.T) {

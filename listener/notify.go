@@ -25,12 +25,12 @@ func notify(text, what string) error {
 	}
 	conn, err := net.Dial("unixgram", name)
 	if err != nil {
-		return fmt.Errorf("say %s to NOTIFY_SOCKET %s: %w", what, name, err)
+		return fmt.Errorf("cannot say %s to NOTIFY_SOCKET %s: %w", what, name, err)
 	}
 	defer conn.Close()
 	conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
 	if _, err := conn.Write([]byte(text)); err != nil {
-		return fmt.Errorf("say %s to NOTIFY_SOCKET %s: %w", what, name, err)
+		return fmt.Errorf("cannot say %s to NOTIFY_SOCKET %s: %w", what, name, err)
 	}
 	return nil
 }

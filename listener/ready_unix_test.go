@@ -87,7 +87,7 @@ func TestReadyWhenNobodyWaits(t *testing.T) {
 func TestReadyThatCannotBeSaid(t *testing.T) {
 	path := socketPath(t)
 	t.Setenv("NOTIFY_SOCKET", path)
-	require.ErrorContains(t, Ready(), "say ready to NOTIFY_SOCKET "+path)
+	require.ErrorContains(t, Ready(), "cannot say ready to NOTIFY_SOCKET "+path)
 	require.ErrorIs(t, Ready(), os.ErrNotExist)
 }
 
@@ -151,7 +151,7 @@ func TestServeGoesOnWhenReadyCannotBeSaid(t *testing.T) {
 	said := make(lines, 1)
 	served := make(chan error, 1)
 	go func() { served <- Serve(ctx, &http.Server{ErrorLog: log.New(said, "", 0)}, ln) }()
-	assert.Contains(t, <-said, "listener: say ready to NOTIFY_SOCKET")
+	assert.Contains(t, <-said, "listener: cannot say ready to NOTIFY_SOCKET")
 	v := visitor{network: "tcp", addr: ln.Addr().String()}
 	require.NoError(t, v.visit())
 	cancel()

@@ -21,7 +21,7 @@ func watchdogPause() (time.Duration, error) {
 	const most = int64(1<<63-1) / int64(time.Microsecond)
 	n, err := strconv.ParseInt(usec, 10, 64)
 	if err != nil || n < 2 || n > most {
-		return 0, fmt.Errorf("WATCHDOG_USEC is %q, which is no time in microseconds", usec)
+		return 0, fmt.Errorf("WATCHDOG_USEC is %q, which is not a number of microseconds", usec)
 	}
 	return time.Duration(n) * time.Microsecond / 2, nil
 }

@@ -192,7 +192,7 @@ func TestWatchdogThatMakesNoSense(t *testing.T) {
 		})
 		time.Sleep(time.Hour)
 		s.hears(notice{0, "READY=1"})
-		require.Equal(t, `listener: no watchdog: WATCHDOG_USEC is "soon", which is no time in microseconds`, <-said)
+		require.Equal(t, `listener: no watchdog: WATCHDOG_USEC is "soon", which is not a number of microseconds`, <-said)
 		b.begin()
 		require.NoError(t, b.returns(0))
 	})

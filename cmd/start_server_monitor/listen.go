@@ -30,7 +30,7 @@ func listen(addresses []string) (all []net.Listener, err error) {
 	case err != nil || len(all) > 0 && len(addresses) == 0:
 		return all, err
 	case len(all) > 0:
-		return nil, errors.New("--listen: the sockets are those that were inherited; leave it out")
+		return nil, errors.New("--listen: sockets were inherited; leave it out")
 	case len(addresses) == 0:
 		addresses = []string{standard}
 	}

@@ -159,7 +159,7 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	}
 	c.line = line
 	if m, err = decodeMessage(line); err != nil {
-		return m, fmt.Errorf("control socket %q: what answers is no superdaemon: %.200s", c.path, text.Line(err.Error()))
+		return m, fmt.Errorf("control socket %q: the answer is not that of a superdaemon: %.200s", c.path, text.Line(err.Error()))
 	}
 	return m, nil
 }

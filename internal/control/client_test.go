@@ -172,13 +172,13 @@ func TestClientWaitsForItsTurn(t *testing.T) {
 func TestClientOfStrangeServers(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"HTTP/1.1 400 Bad Request\r\n":         `what answers is no superdaemon: `,
-		"[]\n":                                 `what answers is no superdaemon: it is a JSON array, not an object`,
+		"HTTP/1.1 400 Bad Request\r\n":         `the answer is not that of a superdaemon: `,
+		"[]\n":                                 `the answer is not that of a superdaemon: it is a JSON array, not an object`,
 		"{}\n":                                 `the request was refused, and no reason given`,
 		`{"ok":true`:                           `EOF`,
 		"":                                     `EOF`,
 		strings.Repeat("x", maxAnswer+(1<<20)): `an answer is longer than 16777216 bytes`,
-		strings.Repeat("[", 1<<20) + "\n":      `what answers is no superdaemon: `,
+		strings.Repeat("[", 1<<20) + "\n":      `the answer is not that of a superdaemon: `,
 	} {
 		path := playing(t, func(conn net.Conn) {
 			_, _ = bufio.NewReader(conn).ReadString('\n')

@@ -29,7 +29,7 @@ func TestTheIdleLongestHasToGo(t *testing.T) {
 		all[0].asks("x") // so it is not the one that has to go
 		all[1].asks("subscribe")
 		all[2].say(`{"command":`)
-		const why = "too many clients: the one that has asked nothing for the longest has to go"
+		const why = "too many clients: this one was idle for the longest time, and is disconnected"
 		for i, loser := range []int{2, 3, 4} {
 			told := all[loser].hears()
 			newcomer := joins(t, s, 500+i)
@@ -84,7 +84,7 @@ func TestWatchersMakeRoom(t *testing.T) {
 			synctest.Wait() // until the server has noted that it is idle
 		}
 		idle, loser := all[maxClients-1].hears(), all[1].hears()
-		const why = "too many clients: the one that has asked nothing for the longest has to go"
+		const why = "too many clients: this one was idle for the longest time, and is disconnected"
 		assert.Equal(t, true, joins(t, s, 500).asks("subscribe")["ok"])
 		assert.Equal(t, why, (<-idle)["error"])
 		synctest.Wait()

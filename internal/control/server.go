@@ -224,7 +224,7 @@ func (s *Server) serve(conn net.Conn, peer Peer, known *HeldClient) {
 		return
 	}
 	if loser != nil {
-		s.turnAway(loser.conn, errors.New("too many clients: the one that has asked nothing for the longest has to go"))
+		s.turnAway(loser.conn, errors.New("too many clients: this one was idle for the longest time, and is disconnected"))
 	}
 	if known.Subscribed && s.subscribe(c) {
 		go c.tell()

@@ -232,7 +232,7 @@ func TestEventsThatCannotBe(t *testing.T) {
 	_, _, err = eventsOf(t, false, []string{`{"version":1,"ok":false,"error":"64 clients are too many"}`})
 	assert.EqualError(t, err, "64 clients are too many")
 	_, _, err = eventsOf(t, false, []string{subscribed, standing, "hello"})
-	assert.ErrorContains(t, err, "what answers is no superdaemon")
+	assert.ErrorContains(t, err, "the answer is not that of a superdaemon")
 
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

@@ -160,7 +160,7 @@ func stuck(sockets []control.Socket) (lines []string) {
 func writeFailure(w io.Writer, f *control.Failure) {
 	what := "failed"
 	if f.GivenUp {
-		what = "failed, and there was no other,"
+		what = "failed and was not repeated,"
 	}
 	fmt.Fprintf(w, "The last attempt %s %s ago: %s\n", what, age(time.Since(f.At).Seconds()), oneLine(f.Reason))
 	for _, line := range f.Log {

@@ -146,7 +146,7 @@ func (a *Superdaemon) Restart(ctx context.Context, stdout io.Writer, drained boo
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w, and no newer generation serves alone yet; %s goes on; %s", context.Cause(ctx), a.Who(), a.serving())
 	case errors.Is(err, io.EOF) && a.isThere(ctx):
-		return fmt.Errorf("%s has disconnected us, as we have not read what it says; the restart goes on", a.Who())
+		return fmt.Errorf("%s has disconnected us because we read too slowly; the restart goes on", a.Who())
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%s has ended instead of restarting", a.Who())
 	case answer.Error != "":
