@@ -5,18 +5,18 @@ import "sync"
 // What may wait to be written to a log that takes nothing.
 const (
 	maxWaiting      = 10000   // lines
-	maxWaitingBytes = 1 << 20 // of them
+	maxWaitingBytes = 1 << 20 // of these lines together
 )
 
-// bound counts the lines that wait. What a worker has written does not count: it waits
-// itself until that is in the log.
+// bound counts the lines that wait. Lines of workers do not count: the worker itself waits
+// until its line is in the log.
 type bound struct {
 	mu          sync.Mutex
 	lines, size int
 	left        int // lines that were left out since the last one that was not
 }
 
-// admit tells whether there is room for a line, of so many bytes.
+// admit tells whether there is room for a line of size bytes.
 func (b *bound) admit(size int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -29,8 +29,8 @@ func (b *bound) admit(size int) bool {
 	return true
 }
 
-// written takes back what admit counted. The result is how many lines were left out, once
-// nothing waits any more; otherwise 0.
+// written takes back what admit counted. When no line waits any more it returns how many were
+// left out; otherwise 0.
 func (b *bound) written(size int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -24,13 +24,13 @@ type command struct {
 	stdout, stderr *os.File // what they were before the log was put there
 	died           func(pid, status int, err error)
 	closing        atomic.Bool
-	lasts          bool          // as long as anybody may write to it, also when closing
+	lasts          bool          // it runs as long as any process may write to it, also when closing
 	quit           chan struct{} // closed when the superdaemon writes no more
-	given          chan struct{} // closed when nobody waits for it any longer
+	given          chan struct{} // closed when nothing waits for the command any longer
 	ended          chan struct{} // closed when the last run is over
 
-	mu      sync.Mutex // held from hand on
-	process Process    // that runs; nil: none does
+	mu      sync.Mutex // held from hand until its release
+	process Process    // the one that runs; nil: none does
 }
 
 func (c *command) set(p Process) {
@@ -43,7 +43,7 @@ func (c *command) set(p Process) {
 const respawnPause = time.Second
 
 // startCommand starts the command args, and returns the writing end of its
-// pipe. Close-on-exec on all else: the command holds no port open.
+// pipe. All other descriptors are close-on-exec: the command holds no port open.
 func startCommand(args []string, name string, run Runner, died func(pid, status int, err error)) (*os.File, *command, error) {
 	r, w, err := fd.Pipe()
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *command) keep(p Process) {
 			if !c.closing.Load() {
 				c.died(p.Pid(), status, nil)
 			}
-			// The log is just what may not be read, so tell the terminal too.
+			// Perhaps nothing reads the log now, so tell the terminal too.
 			fmt.Fprintf(c.stderr, "%s: log command %d ended with status:%d, starting it again\n", c.name, p.Pid(), status)
 		}
 		if time.Since(began) < respawnPause && !c.pause(&quit) {
@@ -115,7 +115,8 @@ func (c *command) keep(p Process) {
 	}
 }
 
-// end is for when there is to be no other run. With the lock it is handed over whole, or not at all.
+// end is called when no other run follows. It takes the lock so that the command is handed over
+// whole or not at all.
 func (c *command) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,23 +124,23 @@ func (c *command) end() {
 	close(c.ended)
 }
 
-// again starts another run; nil: it cannot.
+// again starts another run. It returns nil if that fails.
 func (c *command) again() Process {
-	c.mu.Lock() // the process is to be known when it is handed over
+	c.mu.Lock() // so that the new process is handed over, too
 	p, err := c.start()
 	if err != nil {
 		p = nil
 	}
 	c.process = p
 	c.mu.Unlock()
-	if err != nil { // without the lock: Hand waits for it, and nothing is printed meanwhile
+	if err != nil { // without the lock: died prints, and while Hand waits for the lock printing blocks
 		c.died(0, 0, err)
 	}
 	return p
 }
 
-// pause waits before another run, but not when the end has come: what is unread
-// then is tried once more at once. It tells whether there is to be another run.
+// pause waits before another run. When the superdaemon writes no more it returns at
+// once: one more run reads what is unread. It tells whether another run follows.
 func (c *command) pause(quit *chan struct{}) bool {
 	select {
 	case <-time.After(respawnPause):
@@ -151,8 +152,8 @@ func (c *command) pause(quit *chan struct{}) bool {
 	return !c.done()
 }
 
-// done tells that nobody will write and everything was read, or that nobody
-// waits for that any longer.
+// done tells that everything was read and nothing more will be written, or that
+// nothing waits for the command any longer.
 func (c *command) done() bool {
 	select {
 	case <-c.given:
@@ -166,7 +167,7 @@ func (c *command) done() bool {
 	return c.closing.Load() && !written && (ended || !c.lasts)
 }
 
-// expectEnd has the command's end no more taken for a mishap.
+// expectEnd says that the command may end from now on: its end is no fault then.
 func (c *command) expectEnd() { c.closing.Store(true) }
 
 // drain waits until the command has ended with nothing left to read, or until
@@ -180,8 +181,8 @@ func (c *command) drain(limit time.Duration) {
 	}
 }
 
-// openFile opens a log file for appending. A FIFO that nobody reads is an error,
-// where open(2) would block; a write to one that is full blocks, as it should.
+// openFile opens a log file for appending. A FIFO without a reader is an error:
+// open(2) would block there. A write to a full FIFO blocks, as it should.
 func openFile(path string) (*os.File, error) { return fd.OpenLog(path) }
 
 func (c *command) release() {

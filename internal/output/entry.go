@@ -15,7 +15,7 @@ type Format string
 // The formats.
 const (
 	Plain Format = "plain" // the text alone
-	Time  Format = "time"  // after the time
+	Time  Format = "time"  // the time, then the text
 	JSON  Format = "json"  // an object
 )
 
@@ -68,7 +68,7 @@ type Worker struct {
 // Entry is something of our own to write: a line, or several that belong together.
 type Entry struct {
 	Level      Level  // 0: Info
-	Event      string // what kind it is of; "": message
+	Event      string // what kind of entry it is; "": message
 	Generation int    // 0: none, or the worker's
 	Worker     *Worker
 	Workers    []int  // pids of more than one
@@ -85,7 +85,7 @@ type form struct {
 
 func (f form) bare() bool { return f.plain() && !f.journal }
 
-// own is an entry as it is written. Some of its text may be others' words.
+// own is an entry as it is written. Some of its text may come from others.
 func (f form) own(e Entry, now time.Time) string {
 	lines := words.Lines(e.Text)
 	if f.bare() {
@@ -131,7 +131,8 @@ func (e Entry) json(now time.Time) string {
 	return o.end(e.Text)
 }
 
-// relayed is a line that a worker has written, without its end. cut: it goes on in the next one.
+// relayed is a worker's line as it is written. line has no newline at its end. cut: the line goes
+// on in the next one.
 func (f form) relayed(w Worker, line []byte, cut bool, now time.Time) string {
 	before := ""
 	switch f.Format {
@@ -161,8 +162,8 @@ func (f form) sign(w Worker) string {
 	return sign + "] "
 }
 
-// object is a JSON object that is being written. By hand, as the control socket's: with
-// encoding/json the program takes more memory.
+// object is a JSON object that is being written. It is written by hand, as on the control
+// socket: with encoding/json the program takes more memory.
 type object []byte
 
 func begin(now time.Time, level Level, event string) *object {
@@ -203,7 +204,7 @@ func (o *object) worker(w Worker) {
 	o.text("stream", w.Stream)
 }
 
-// end ends the object, by a text that is always there, and the line.
+// end adds the text, even if it is empty, and ends the object and the line.
 func (o *object) end(text string) string {
 	o.name("text")
 	*o = words.AppendJSON(*o, text)

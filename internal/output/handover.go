@@ -10,15 +10,15 @@ type Held struct {
 	Spec    string // of the log; "": there is none
 	Saved   []int  // our own stdout and stderr, if they are redirected
 	Command *HeldCommand
-	Going   []*HeldCommand // those of images before, as workers write to them yet
+	Going   []*HeldCommand // of earlier images: workers still write to them
 	Relays  []HeldRelay
 	Tail    HeldTail
 }
 
 // HeldCommand is a log command that runs.
 type HeldCommand struct {
-	Writer, Reader, Stdout, Stderr int    // descriptors; one that goes has no Writer, -1
-	Spec                           string // of one that goes
+	Writer, Reader, Stdout, Stderr int    // descriptors; in Going there is no Writer: -1
+	Spec                           string // only in Going
 
 	Process Process // handed over by the caller; nil: it does not run just now
 }
@@ -26,7 +26,7 @@ type HeldCommand struct {
 // HeldRelay is a pipe from a worker.
 type HeldRelay struct {
 	FD, Pid int
-	Part    string // of a line, that was read
+	Part    string // the part of a line that was read
 
 	Generation, Slot int // of the worker; both 0: an older image did not know
 	Stream           string
@@ -41,7 +41,7 @@ type HeldTail struct {
 	Lines      []string
 }
 
-// Commands are the log command, if there is one, and those that go.
+// Commands are the log command, if there is one, and those in Going.
 func (h *Held) Commands() []*HeldCommand {
 	if h.Command == nil {
 		return h.Going

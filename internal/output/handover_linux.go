@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hand stops copying what workers write, writes what was printed, for [FlushTime] at most,
-// and returns all output for the next image of this program. release goes on with it.
+// Hand stops copying what workers write, and writes what was printed. Each of the two takes
+// [FlushTime] at most. It returns all output for the next image of this program. release makes
+// this image go on with it.
 func (o *Output) Hand() (h *Held, release func()) {
 	pipes := o.relays.hold()
 	o.Flush()
@@ -37,8 +38,8 @@ func (o *Output) Hand() (h *Held, release func()) {
 	}
 }
 
-// Adopt gives us our own stdout and stderr back, as the last image had them, before Open.
-// Descriptors stay the caller's.
+// Adopt restores our own stdout and stderr as the last image had them. Call it before Open.
+// The descriptors stay the caller's.
 func (o *Output) Adopt(h *Held) {
 	for i, n := range h.Saved {
 		_ = unix.Dup2(n, 1+i)
@@ -46,16 +47,16 @@ func (o *Output) Adopt(h *Held) {
 	o.tail.adopt(h.Tail)
 }
 
-// Follow copies on what workers write, from pipes of the last image, which are ours then. There
-// is no way back to that: a part of a line would be lost.
+// Follow goes on copying what workers write, from the pipes of the last image, and owns these
+// from then on. The last image cannot go on after that: a part of a line would be lost.
 func (o *Output) Follow(h *Held) {
 	for _, r := range h.Relays {
 		o.relays.follow(os.NewFile(uintptr(r.FD), "pipe from a worker"), Worker{r.Generation, r.Slot, r.Pid, r.Stream}, r.Part)
 	}
 }
 
-// Abandon is Close for an image that cannot go on: the log command that the last one had runs
-// on.
+// Abandon is Close for an image that cannot go on. The log command of the last image keeps
+// running.
 func (o *Output) Abandon() error {
 	log, sink, restore := o.letGo()
 	if sink == nil {
@@ -66,7 +67,7 @@ func (o *Output) Abandon() error {
 	return sink.abandon()
 }
 
-// sink is the log command that runs, if that is what is asked for. nil: it is not.
+// sink is the log command of the last image, if spec asks for the same one; otherwise nil.
 func (h *Held) sink(spec, name string, run Runner, died func(pid, status int, err error)) (*sink, error) {
 	if h == nil || h.Command == nil || h.Spec != spec {
 		return nil, nil
@@ -76,7 +77,7 @@ func (h *Held) sink(spec, name string, run Runner, died func(pid, status int, er
 	return c.sink(spec, name, run, false, died), nil
 }
 
-// sink is the log command. With lasts it is not over as long as anybody may write to it.
+// sink is the log command. With lasts it is kept running as long as any process may write to it.
 func (h *HeldCommand) sink(spec, name string, run Runner, lasts bool, died func(pid, status int, err error)) *sink {
 	c := &command{
 		args: args(spec, name), name: name, run: run, died: died, lasts: lasts,
@@ -89,8 +90,8 @@ func (h *HeldCommand) sink(spec, name string, run Runner, lasts bool, died func(
 	return &sink{spec, os.NewFile(uintptr(h.Writer), "log command"), c, true}
 }
 
-// LetGo lets the log command go that the last image had, and that is not asked for any more: it ends
-// when the last worker that writes to it has. So do those that go already. It does not block.
+// LetGo gives up the log command of the last image, if it is not asked for any more. It ends after
+// the last worker that writes to it. So do those that were given up before. LetGo does not block.
 func (o *Output) LetGo(h *Held, run Runner) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -106,7 +107,7 @@ func (o *Output) LetGo(h *Held, run Runner) {
 	}
 }
 
-// handGoing is hand for a log command that goes; nil: it has gone.
+// handGoing is hand for a log command that was given up; nil: it has ended.
 func (s *sink) handGoing() (h *HeldCommand, release func()) {
 	c := s.command
 	c.mu.Lock()
@@ -119,7 +120,7 @@ func (s *sink) handGoing() (h *HeldCommand, release func()) {
 	return &HeldCommand{-1, int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd()), s.spec, c.process}, c.mu.Unlock
 }
 
-// hand is the log command. It is not started again until release is called.
+// hand returns the log command. It is not started again until release is called.
 func (s *sink) hand() (h *HeldCommand, release func()) {
 	c := s.command
 	if c == nil {
@@ -153,7 +154,7 @@ func (r *relays) hold() []HeldRelay {
 	go func() { r.open.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(FlushTime): // the log takes nothing: a line is lost if nothing reads it
+	case <-time.After(FlushTime): // the log takes nothing: if nothing ever reads it a line is lost
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +170,7 @@ func (r *relays) hold() []HeldRelay {
 	return pipes
 }
 
-// release copies on.
+// release goes on copying.
 func (r *relays) release() {
 	r.mu.Lock()
 	parts, workers := r.parts, maps.Clone(r.pipes)
@@ -178,7 +179,7 @@ func (r *relays) release() {
 		_ = from.SetReadDeadline(time.Time{})
 	}
 	r.mu.Unlock()
-	for from, part := range parts { // where copying has stopped by then
+	for from, part := range parts { // of the pipes whose copying has stopped
 		r.follow(from, workers[from], part)
 	}
 }

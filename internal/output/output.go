@@ -14,8 +14,8 @@ import (
 	words "github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Output is where everything goes that is written. Its methods may be called from any
-// goroutine, but Open and Close by one at a time.
+// Output is where all output goes. Its methods may be called from any goroutine, but Open and
+// Close from one at a time.
 type Output struct {
 	name   string
 	form   Form
@@ -23,12 +23,12 @@ type Output struct {
 	tail   tail
 	relays relays
 
-	mu   sync.Mutex // guards what follows, which Open makes and Close takes away
-	log  *lines     // what is printed now; early: no log is open
+	mu   sync.Mutex // guards what follows, which Open sets and Close clears
+	log  *lines     // where lines are printed now; early: no log is open
 	sink *sink      // nil: no log is open
 	// restore gives us our own stdout and stderr back.
 	restore func()
-	saved   []int   // what those are while they are redirected
+	saved   []int   // duplicates of those, while they are redirected
 	going   []*sink // see LetGo
 	relayed bool    // see Config
 }
@@ -43,12 +43,12 @@ type lines struct {
 
 	writing sync.Mutex // guards what follows
 	lost    int        // lines that could not be written since the last one that could
-	why     error      // the first could not
+	why     error      // the first of them could not
 	torn    bool       // what was written last is a part of a line
 }
 
-// write writes a line. If that fails, as when the disk is full, the next one that can be written comes
-// after a line that tells how many are missing.
+// write writes a line. If that fails, as on a full disk, the next line that can be written comes
+// after one that tells how many are missing.
 func (l *lines) write(text string) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -78,7 +78,7 @@ func (l *lines) write(text string) {
 
 // print writes text after what came before, and then calls written, unless it is nil.
 func (l *lines) print(text string, written func()) {
-	waited := written != nil // by the caller
+	waited := written != nil // the caller waits for it
 	if !waited && !l.bound.admit(len(text)) {
 		return
 	}
@@ -99,7 +99,7 @@ func (l *lines) print(text string, written func()) {
 type Config struct {
 	Redirect bool   // points our own stdout and stderr to the log, too, until Close
 	Run      Runner // starts a log command
-	Held     *Held  // by the last image of this program; nil: there was none
+	Held     *Held  // handed over by the last image of this program; nil: there was none
 	Relayed  bool   // workers write by way of a Relay, and do not have the log themselves
 }
 
@@ -112,18 +112,18 @@ func New(early io.Writer, name string) *Output {
 	return o
 }
 
-// SetForm says what lines look like from now on. It comes before anything is printed. If the
-// early writer is the journal of systemd, as stream says, which is the value of
-// JOURNAL_STREAM, plain lines of our own begin with their level there.
+// SetForm says what lines look like. Call it before anything is printed. stream is the value
+// of JOURNAL_STREAM. If it says that the early writer is the journal of systemd, plain lines
+// of our own begin with their level there.
 func (o *Output) SetForm(f Form, stream string) {
 	o.form = f
 	o.early.form = form{f, isJournal(o.early.to, stream)}
 }
 
-// Open opens the log that spec names, see [Check]: what is printed from now on goes
-// there, and what was printed before is written first. With "" it does nothing. On an
-// error nothing is left behind. No other log may be open. It blocks as long as what it
-// opens does, and [FlushTime] at most for what was printed before.
+// Open opens the log that spec names, see [Check]. It first writes what was printed before;
+// what is printed from now on goes to the log. With "" it does nothing. On an error nothing
+// is left behind. No other log may be open. It blocks as long as opening does, and for
+// [FlushTime] at most for what was printed before.
 func (o *Output) Open(spec string, c Config) error {
 	if spec == "" {
 		return nil
@@ -135,14 +135,14 @@ func (o *Output) Open(spec string, c Config) error {
 	if err != nil {
 		return err
 	}
-	o.Flush() // it is to be seen where it was begun, though our own output may be redirected
+	o.Flush() // early lines belong to our own output as it was before it is redirected
 	restore, saved := func() {}, []int(nil)
 	if err = o.tail.open(spec, sink.file); err == nil && c.Redirect {
 		saved, restore, err = redirect(sink.file)
 	}
 	if err != nil {
 		o.tail.close()
-		_ = sink.abandon() // why it was opened in vain is the news
+		_ = sink.abandon() // what matters is err
 		return err
 	}
 	o.mu.Lock()
@@ -154,8 +154,8 @@ func (o *Output) Open(spec string, c Config) error {
 
 // Close writes what was printed, gives us our own stdout and stderr back and lets go of
 // the log. What is printed from then on goes to the early writer again. It blocks for
-// [FlushTime] at most if the log takes nothing, and with a log command for as long again
-// until that has ended. Without a log it is [Output.Flush]. Calling it again does no harm.
+// [FlushTime] at most if the log takes nothing, and for as long again until a log command
+// has ended. Without a log it is [Output.Flush]. Calling it again does no harm.
 func (o *Output) Close() error {
 	o.Flush()
 	log, sink, restore := o.letGo()
@@ -164,11 +164,11 @@ func (o *Output) Close() error {
 	}
 	log.Flush() // what came in between
 	o.tail.close()
-	restore() // or a log command would never see the end
+	restore() // or a log command would never see the end of its input
 	return sink.close()
 }
 
-// letGo has what is printed go to the early writer again, and returns the log that there was.
+// letGo makes what is printed go to the early writer again, and returns the log that was open.
 func (o *Output) letGo() (log *lines, sink *sink, restore func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -177,11 +177,11 @@ func (o *Output) letGo() (log *lines, sink *sink, restore func()) {
 	return log, sink, restore
 }
 
-// Printf prints a line, in order. What could not be printed is replaced: some of it may be
-// others' words. It never blocks.
+// Printf prints a line, in order. Characters that cannot be printed are replaced: some of the
+// text may come from others. It never blocks.
 func (o *Output) Printf(format string, args ...any) { o.Log(Entry{Text: fmt.Sprintf(format, args...)}) }
 
-// Warnf is Printf for what should not be.
+// Warnf is Printf for what should not happen.
 func (o *Output) Warnf(format string, args ...any) {
 	o.Log(Entry{Level: Warning, Text: fmt.Sprintf(format, args...)})
 }
@@ -191,23 +191,23 @@ func (o *Output) Log(e Entry) {
 	o.print(func(f form) string { return f.own(e, time.Now()) }, nil)
 }
 
-// print prints a text, as it is to look there, and then calls written, unless it is nil.
+// print prints a text in the form of the open log, and then calls written, unless it is nil.
 func (o *Output) print(text func(form) string, written func()) {
 	o.mu.Lock() // what is printed before Close is in the queue by then
 	defer o.mu.Unlock()
 	o.log.print(text(o.log.form), written)
 }
 
-// Now prints a line before it returns, so it may block: for when there is no loop yet
-// that must not be kept waiting, and no time to lose on a goroutine.
+// Now prints a line before it returns, so it may block. It is for the time before the loop
+// runs: nothing is kept waiting then, and a goroutine would take time.
 func (o *Output) Now(format string, args ...any) {
 	o.Flush()
 	log := o.current()
 	log.write(log.form.own(Entry{Text: fmt.Sprintf(format, args...)}, time.Now()))
 }
 
-// Do has do called when what was printed before is written. Of several only one runs at
-// a time, as long as no log is opened or closed. It never blocks.
+// Do makes another goroutine call do when what was printed before is written. Only one such
+// call runs at a time, as long as no log is opened or closed. Do never blocks.
 func (o *Output) Do(do func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -224,8 +224,8 @@ func (o *Output) current() *lines {
 	return o.log
 }
 
-// Descriptors are what workers are to have as their stdout and stderr: the log, or our
-// own. They belong to the Output.
+// Descriptors are the stdout and stderr for workers: the log, or our own. They belong to
+// the Output.
 func (o *Output) Descriptors() (stdout, stderr int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -249,8 +249,8 @@ func (o *Output) commandEnded(pid, status int, err error) {
 	o.Log(e)
 }
 
-// Status is a raw wait status as a line has it: the number alone in plain ones, as operators
-// grep for that, and with words in others.
+// Status is a raw wait status as lines show it. Plain lines have the number alone, because
+// operators grep for it. Others add words.
 func (o *Output) Status(status int) string {
 	if o.form.plain() {
 		return strconv.Itoa(status)

@@ -16,7 +16,8 @@ type Queue struct {
 	empty chan struct{} // closed when there is nothing to do; nil: nobody waits
 }
 
-// Add has do called when everything that was added before is done. It never blocks.
+// Add makes the goroutine call do when everything that was added before is done. It never
+// blocks.
 func (q *Queue) Add(do func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,8 +52,8 @@ func (q *Queue) work() {
 // FlushTime bounds the wait for a log that nobody reads any more.
 const FlushTime = 2 * time.Second
 
-// Flush blocks until everything is done, but for FlushTime at most. For what has hung
-// since then it does not wait a second time.
+// Flush blocks until everything is done, for FlushTime at most. If it has given up once it
+// does not wait again until something was done.
 func (q *Queue) Flush() {
 	q.mu.Lock()
 	if !q.busy || q.hangs {

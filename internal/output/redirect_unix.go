@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// redirect makes f our own stdout and stderr, until restore is called. saved are what
-// they were.
+// redirect makes f our own stdout and stderr, until restore is called. saved are duplicates
+// of what they were.
 func redirect(f *os.File) (saved []int, restore func(), err error) {
 	restore = func() {
 		for i, old := range saved {
-			_ = unix.Dup2(old, 1+i) // nothing else would be left to write to
+			_ = unix.Dup2(old, 1+i) // after an error there is nothing to report it to
 			unix.Close(old)
 		}
 	}
@@ -33,8 +33,8 @@ func redirect(f *os.File) (saved []int, restore func(), err error) {
 	return saved, restore, nil
 }
 
-// replaceLog makes the descriptor of log that of another file, and so many of our own stdout
-// and stderr.
+// replaceLog makes the descriptor of log refer to file. redirected tells how many of our own
+// stdout and stderr do so, too.
 func replaceLog(log, file *os.File, redirected int) error {
 	by := int(file.Fd())
 	if err := fd.Replace(int(log.Fd()), by); err != nil {

@@ -14,17 +14,16 @@ import (
 	"unicode/utf8"
 )
 
-// relays copy what workers write to the log, line by line, each with the worker that has
-// written it.
+// relays copy the output of workers to the log, line by line. Each line names its worker.
 type relays struct {
 	log    *Output
-	open   sync.WaitGroup // pipes that somebody may write to
+	open   sync.WaitGroup // pipes that are being copied
 	copied atomic.Int64   // lines
 
 	mu    sync.Mutex
-	pipes map[*os.File]Worker // that are open, and of which worker
+	pipes map[*os.File]Worker // the open ones, each with its worker
 	held  bool                // nothing is copied
-	parts map[*os.File]string // of a line, that were read before it was
+	parts map[*os.File]string // the part of a line that each had read when it was held
 }
 
 // longestLine is how many bytes of a line are kept together.
@@ -32,12 +31,12 @@ const longestLine = 64 << 10
 
 // Relay is a pipe for what one worker writes, or with [Form.Workers] a pipe for its stdout
 // and another one for its stderr. It is copied to the log line by line, each with the worker
-// before it, as in "[4711] hello"; a line of more than 64 KiB becomes several. The worker
+// before it, as in "[4711] hello". A line of more than 64 KiB becomes several. The worker
 // waits while the log takes nothing.
 type Relay struct {
 	out    *Output
-	pipes  []relayPipe       // one, or that of stdout and that of stderr
-	copied []<-chan struct{} // closed when nothing more is copied from it
+	pipes  []relayPipe       // one, or one for stdout and one for stderr
+	copied []<-chan struct{} // one for each pipe: closed when nothing more is copied from it
 }
 
 type relayPipe struct {
@@ -65,14 +64,13 @@ func (o *Output) Relay() (*Relay, error) {
 	return r, nil
 }
 
-// Descriptors are what the worker is to have as its stdout and stderr. Begin and Cancel
-// close them.
+// Descriptors are the stdout and stderr for the worker. Begin and Cancel close them.
 func (r *Relay) Descriptors() (stdout, stderr int) {
 	return r.pipes[0].to, r.pipes[len(r.pipes)-1].to
 }
 
-// Begin has copied what the worker writes, which has been started, until nobody can write
-// to the pipes any more or [Output.Wait] closes them.
+// Begin starts copying the output of the worker, which has been started. Copying ends when no
+// process can write to the pipes any more, or when [Output.Wait] closes them.
 func (r *Relay) Begin(w Worker) {
 	for _, p := range r.pipes {
 		closePipe(p.to)
@@ -81,15 +79,15 @@ func (r *Relay) Begin(w Worker) {
 	}
 }
 
-// settleTime is how long Settle waits while no line comes, for a process that has the pipe of a
-// worker that has ended, or for a log that hangs; settleMost is how long it may take at most.
+// settleTime is how long Settle waits while no line is copied: another process may hold the pipe
+// of the worker that has ended, or the log may hang. settleMost bounds its wait for each pipe.
 const (
 	settleTime = 100 * time.Millisecond
 	settleMost = time.Second
 )
 
-// Settle blocks until all is copied that the worker has written, which has ended: for 100 ms at
-// most, or for up to 1 s while more keeps coming.
+// Settle blocks until all output of the worker, which has ended, is copied: for 100 ms at most, or
+// for up to 1 s for each pipe while more keeps coming.
 func (r *Relay) Settle() {
 	for _, copied := range r.copied {
 		if !r.out.relays.until(copied, settleTime, settleMost) {
@@ -106,14 +104,14 @@ func (r *Relay) Cancel() {
 	}
 }
 
-// Wait blocks until all is copied that workers have written. After the last worker has
-// ended, which is when to call it, its remaining output is copied for 2 s, or for up to
-// 10 s while more keeps coming. Then the pipes are closed: a process that the workers have
-// left behind gets an error when it writes there.
+// Wait blocks until all output of workers is copied. Call it after the last worker has ended:
+// its remaining output is copied for 2 s, or for up to 10 s while more keeps coming. Then the
+// pipes are closed: a process that the workers have left behind gets an error when it writes
+// there.
 func (o *Output) Wait() { o.relays.wait() }
 
-// follow copies what comes from a pipe until nobody can write to it any more, or
-// wait closes it, and closes what it has returned then.
+// follow copies what comes from a pipe until no process can write to it any more, wait closes
+// it, or it is held. Then the channel that follow has returned is closed.
 // begun is the beginning of a line that was read before.
 func (r *relays) follow(from *os.File, of Worker, begun string) <-chan struct{} {
 	copied := make(chan struct{})
@@ -135,8 +133,8 @@ func (r *relays) follow(from *os.File, of Worker, begun string) <-chan struct{} 
 	return copied
 }
 
-// ends tells whether copying has ended, or else was stopped and is held; it was let go again if
-// not.
+// ends tells whether copying has ended, or was stopped and is held. If it was stopped and released
+// again, copying goes on.
 func (r *relays) ends(from *os.File, part string, stopped bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,8 +150,8 @@ func (r *relays) ends(from *os.File, part string, stopped bool) bool {
 	return true
 }
 
-// copy copies lines until the end, or until they are held; part is then what there is of
-// the next one.
+// copy copies lines until the end, or until it is held: part is then the beginning of the next
+// line.
 func (r *relays) copy(from io.Reader, of Worker, begun string) (part string, held bool) {
 	in := bufio.NewReaderSize(io.MultiReader(strings.NewReader(begun), from), longestLine)
 	var rest []byte // of a line that was cut in the middle of a character
@@ -180,7 +178,7 @@ func (r *relays) copy(from io.Reader, of Worker, begun string) (part string, hel
 	}
 }
 
-// wholeRunes is how long a text is without a character of UTF-8 that is not all there.
+// wholeRunes is the length of a text without an incomplete UTF-8 character at its end.
 func wholeRunes(text []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
 		if last := text[len(text)-n:]; utf8.RuneStart(last[0]) {
@@ -193,8 +191,8 @@ func wholeRunes(text []byte) int {
 	return len(text)
 }
 
-// write prints a line whole, or with cut a part of one that goes on, and waits until that is
-// done: a worker that writes more than the log takes has to wait, too.
+// write prints a whole line, or with cut the part of a line that goes on. It waits until that
+// is written, so a worker that writes more than the log takes has to wait, too.
 func (r *relays) write(of Worker, line []byte, cut bool) {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	done := make(chan struct{})
@@ -203,7 +201,7 @@ func (r *relays) write(of Worker, line []byte, cut bool) {
 	r.copied.Add(1)
 }
 
-// lastWords is how long wait may take at most, and FlushTime how long while nothing comes.
+// lastWords bounds the whole wait. While no line is copied it waits for FlushTime only.
 const lastWords = 10 * time.Second
 
 func (r *relays) wait() {
@@ -222,8 +220,8 @@ func (r *relays) wait() {
 	}
 }
 
-// until blocks until done is closed, but no longer than idle while no line is copied, and hardly
-// longer than most. It tells whether done is closed.
+// until blocks until done is closed, but no longer than idle while no line is copied, and no
+// longer than most and idle in all. It tells whether done is closed.
 func (r *relays) until(done <-chan struct{}, idle, most time.Duration) bool {
 	for end := time.Now().Add(most); ; {
 		before := r.copied.Load()

@@ -13,15 +13,15 @@ import (
 
 // Reopened is what has come of opening the log anew.
 type Reopened struct {
-	Changed bool   // another file is written to than before
+	Changed bool   // the log is written to another file than before
 	Text    string // what was done, or why there was nothing to do
 	Err     error  // why the old file is still written to, though another one should be
 }
 
-// Reopen opens the log file anew by its path, if another file stands there by now, or none. It
-// prints what was done, after the words of cause, and returns that, or why there was nothing
-// to do. It blocks until what was printed before is in the old file, and that in the new one.
-// The error says why the old file stays in use, or that ctx has ended before it could be done.
+// Reopen opens the log file again by its path, if another file or none stands there now. It
+// prints and returns what was done, or why there was nothing to do; the line begins with cause.
+// It blocks until what was printed before is in the old file, and that line in the new one.
+// The error says why the old file stays in use, or that ctx has ended first.
 func (o *Output) Reopen(ctx context.Context, cause string) (said string, err error) {
 	done := make(chan Reopened, 1)
 	o.reopenThen(func(r Reopened) {
@@ -40,7 +40,7 @@ func (o *Output) Reopen(ctx context.Context, cause string) (said string, err err
 // errHangs is the answer to a client while the log takes nothing.
 var errHangs = errors.New("the log takes nothing just now; the file is reopened when it does")
 
-// answerTime is how long a client waits for that.
+// answerTime is how long a client waits for the log.
 const answerTime = 10 * time.Second
 
 // ReopenFor is Reopen for a client, which waits for 10 seconds at most.
@@ -50,8 +50,8 @@ func (o *Output) ReopenFor(ctx context.Context, cause string) (said string, err 
 	return o.Reopen(ctx, cause)
 }
 
-// ReopenOn is Reopen for a signal. It does not block. Nothing is printed where there was nothing
-// to reopen if the signal is for the workers, too.
+// ReopenOn is Reopen for a signal. It does not block. With forWorkers, the signal is for the
+// workers, too: then nothing is printed if there was nothing to reopen.
 func (o *Output) ReopenOn(cause string, forWorkers bool) {
 	o.reopenThen(func(r Reopened) {
 		if r.Changed || r.Err != nil || !forWorkers {
@@ -60,7 +60,7 @@ func (o *Output) ReopenOn(cause string, forWorkers bool) {
 	})
 }
 
-// withWorkers adds what there is to know of workers.
+// withWorkers adds that running workers still write to the old file, if they do.
 func (o *Output) withWorkers(r Reopened) Reopened {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -70,18 +70,17 @@ func (o *Output) withWorkers(r Reopened) Reopened {
 	return r
 }
 
-// reopenThen opens the log file anew by its path, after what was printed before is written to
-// the old one, and then calls done from another goroutine. The rules are those of [Output.Open],
-// and a file that is not there is made. Our own lines, those that workers write by way of a
-// [Relay], and workers that are started from then on write to the new file. On an error
-// the old one stays in use. It never blocks.
+// reopenThen opens the log file again by its path, and then calls done. Another goroutine does
+// both, when what was printed before is in the old file. The rules are those of [Output.Open]; a
+// missing file is made. From then on the new file gets our own lines, lines of workers that come
+// through a [Relay], and the output of workers that are started later. On an error the old file
+// stays in use. It never blocks.
 func (o *Output) reopenThen(done func(Reopened)) {
 	o.Do(func() { done(o.reopen()) })
 }
 
-// Renew is reopenThen for a generation that begins: if another file stands at the path of the log, or
-// none, that is opened, and a line says so. It blocks until then, but for [FlushTime] at most if
-// the log takes nothing.
+// Renew is reopenThen for a generation that begins. It prints a line if the file was reopened,
+// or could not be. It blocks until that is done, for [FlushTime] at most if the log takes nothing.
 func (o *Output) Renew() {
 	if o.isInPlace() {
 		return
@@ -99,7 +98,7 @@ func (o *Output) Renew() {
 	}
 }
 
-// Entry is what there is to print of it, after the words of before.
+// Entry is the log entry for it. The text begins with before.
 func (r Reopened) Entry(before string) Entry {
 	if r.Err != nil {
 		return Entry{Level: Error, Event: "reopen-failed", Text: before + r.Err.Error()}
@@ -144,7 +143,7 @@ func (o *Output) reopen() Reopened {
 	return Reopened{Changed: true, Text: fmt.Sprintf("%q is another file now, and the log is written to that", sink.spec)}
 }
 
-// openAgain has the log written to what stands at its path, if that is another file.
+// openAgain makes the log go to the file at its path, if that is another one.
 func (o *Output) openAgain(sink *sink) (changed bool, err error) {
 	if sink.isInPlace() {
 		return false, nil
@@ -158,7 +157,7 @@ func (o *Output) openAgain(sink *sink) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if was, err := sink.file.Stat(); err == nil && os.SameFile(was, is) { // by a link that the kernel follows, as /dev/stdout
+	if was, err := sink.file.Stat(); err == nil && os.SameFile(was, is) { // by a link that only the kernel follows, such as /dev/stdout
 		return false, nil
 	}
 	if err := o.replace(sink, file); err != nil {
@@ -170,8 +169,8 @@ func (o *Output) openAgain(sink *sink) (changed bool, err error) {
 
 var errClosed = errors.New("it was closed meanwhile")
 
-// replace has a file take the place of the log's. The descriptor stays the same: a worker that
-// is being started gets the one file or the other.
+// replace puts file in the place of the log's file. The descriptor keeps its number: a worker
+// that is being started gets one file or the other.
 func (o *Output) replace(sink *sink, file *os.File) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -23,17 +23,17 @@ type sink struct {
 // Process is a run of a log command.
 type Process interface {
 	Pid() int
-	Wait() int // until it has ended; its raw wait status
+	Wait() int // blocks until it has ended, and returns its raw wait status
 }
 
 // Runner starts a log command with these descriptors as 0, 1 and 2, and no
 // others.
 type Runner func(args []string, files []int) (Process, error)
 
-// Check says what is wrong with the name of a log, as far as that can be known without
-// opening it. It is that of a file, which is appended to, or after a "|" a command, whose
-// stdin it is. "syslog:TAG" is such a command, too, logger(1) with that tag; without one
-// it is the program's name.
+// Check says what is wrong with the spec of a log, as far as that shows without opening it.
+// A spec is the path of a file, which is appended to, or a "|" and a command, whose stdin is
+// the log. "syslog:TAG" stands for the command logger(1) with that tag. Without a tag it is
+// the program's name.
 func Check(spec string) error {
 	if line, piped := strings.CutPrefix(strings.TrimSpace(spec), "|"); piped && strings.TrimSpace(line) == "" {
 		return fmt.Errorf("log file %q: the command is missing", spec)
@@ -45,9 +45,9 @@ func Check(spec string) error {
 	return nil
 }
 
-// openSink opens the log that spec names for the program of that name. died is told
-// whenever its command has ended, by its raw wait status, or cannot be started again,
-// from another goroutine.
+// openSink opens the log that spec names. name is the program's. died is called from another
+// goroutine whenever the log command has ended, with its raw wait status, or cannot be started
+// again, with the error.
 func openSink(spec, name string, run Runner, died func(pid, status int, err error)) (*sink, error) {
 	if err := Check(spec); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func openSyslog(spec, name string, run Runner, died func(pid, status int, err er
 // args are the arguments of a log command.
 func args(spec, name string) []string {
 	if tag, is := strings.CutPrefix(spec, "syslog:"); is {
-		return []string{"logger", "-t", cmp.Or(tag, name)} // by no shell, so a tag may have any letters
+		return []string{"logger", "-t", cmp.Or(tag, name)} // without a shell, so a tag may have any letters
 	}
 	return argv(strings.TrimPrefix(strings.TrimSpace(spec), "|"))
 }
@@ -89,12 +89,12 @@ func args(spec, name string) []string {
 // drainTime bounds how long close waits for a command.
 const drainTime = 2 * time.Second
 
-// close lets go of the log. With a command it waits, for two seconds at most,
-// until that has read everything and ended, as it does once nobody else holds
-// the log either. A command that takes longer goes on alone.
+// close lets go of the log. It waits, for two seconds at most, until a log command
+// has read everything and ended. A command ends when no other process has the log
+// open. One that takes longer goes on alone.
 func (s *sink) close() error {
 	if s.command != nil {
-		s.command.expectEnd() // or it would end by this, and be started again
+		s.command.expectEnd() // or it would end with its input, and be started again
 	}
 	err := s.file.Close()
 	if s.command != nil {
@@ -103,7 +103,7 @@ func (s *sink) close() error {
 	return err
 }
 
-// abandon is close, but not for a log command of the last image, which may go on with it.
+// abandon is close, but it leaves a log command of the last image alone: that may go on with it.
 func (s *sink) abandon() error {
 	if s.adopted {
 		return nil
@@ -111,11 +111,11 @@ func (s *sink) abandon() error {
 	return s.close()
 }
 
-// shellWords are what makes a command line more than words between blanks.
+// shellWords are the characters that make a command line more than words between blanks.
 const shellWords = "$&*(){}[]'\";\\|?<>~`\n#=%"
 
-// argv is the command line as arguments: a plain one is run as it is, so that
-// no shell is needed nor stands between; any other one by the shell.
+// argv is a command line as arguments. A plain one is run as it is: it needs no
+// shell, and no shell process stands between. The shell runs any other one.
 func argv(line string) []string {
 	words := strings.Fields(line)
 	if strings.ContainsAny(line, shellWords) || words[0] == "exec" {

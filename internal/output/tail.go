@@ -18,23 +18,23 @@ import (
 const (
 	tailLines = 20
 	tailLine  = 1 << 10  // bytes of a line
-	tailBytes = 64 << 10 // looked at
+	tailBytes = 64 << 10 // that are looked at
 )
 
-// Mark remembers that what is written to a log file from now on is of a generation, if
-// that is a new one. It may block on the disk.
+// Mark notes that what is written to a log file from now on is of a generation. It does
+// nothing if that generation is not a new one. It may block on the disk.
 func (o *Output) Mark(generation int) { o.tail.mark(generation) }
 
-// Keep has the last lines of a generation that has failed read from the log file, after
-// those printed before are written, and before those that are printed then. It never blocks.
+// Keep makes another goroutine read the last lines of a failed generation from the log file:
+// after what was printed before is written, and before what is printed later. It never blocks.
 func (o *Output) Keep(generation int) {
 	o.Do(func() { o.tail.keep(generation) })
 }
 
-// Tail are the last lines of the generation that has failed last, as [Output.Keep] has
-// read them: twenty at most, of 1 KiB at most each, in valid UTF-8. Those in JSON are as they
-// would be in plain text, others as they were written. It waits for that, but for [FlushTime] at
-// most. nil: they are not known, or there are none.
+// Tail returns the last lines of the generation that has failed last, as [Output.Keep] has
+// read them: twenty at most, of 1 KiB at most each, in valid UTF-8. Lines in JSON are given as
+// plain text, others as they were written. It waits for Keep, for [FlushTime] at most. nil: the
+// lines are not known, or there are none.
 func (o *Output) Tail(generation int) []string {
 	read := make(chan struct{})
 	o.Do(func() { close(read) })
@@ -52,12 +52,12 @@ type tail struct {
 	mu         sync.Mutex
 	file       *os.File // nil: the log is not a file
 	generation int      // the newest
-	begin      int64    // where the file ended when it was begun
+	begin      int64    // where the file ended when that was begun
 	failed     int      // the last that failed
-	lines      []string // what was read then
+	lines      []string // of the one that failed
 }
 
-// open has the log file read. log is where it is written to.
+// open opens the log file for reading. log is the file that is written to.
 func (t *tail) open(path string, log *os.File) error {
 	info, err := log.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -80,8 +80,8 @@ func (t *tail) open(path string, log *os.File) error {
 	return nil
 }
 
-// reopen has another file read. What is before from in there was written by others. If it can be
-// written only nothing is quoted.
+// reopen reads another file from now on. What stands there before from was written by others. If
+// the file can be written only, nothing is quoted.
 func (t *tail) reopen(path string, log *os.File, from int64) {
 	t.close()
 	_ = t.open(path, log)
@@ -123,7 +123,7 @@ func (t *tail) keep(generation int) {
 	if file == nil {
 		return
 	}
-	lines := readTail(file, begin) // without the lock: a disk may be slow, and mark be called
+	lines := readTail(file, begin) // without the lock: a disk may be slow, and mark must not wait for it
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lines = lines
@@ -139,8 +139,8 @@ func readTail(file *os.File, begin int64) []string {
 		begin = 0 // it was truncated meanwhile
 	}
 	begin = max(begin, info.Size()-tailBytes)
-	// One byte more, to see whether it begins with a line: it does not if the
-	// file is long, or was truncated and has grown again.
+	// Read one byte more, to see whether the text begins with a whole line. It does
+	// not if the file is long, or was truncated and has grown again.
 	from := max(0, begin-1)
 	text, err := io.ReadAll(io.NewSectionReader(file, from, info.Size()-from))
 	if err != nil {
@@ -177,7 +177,7 @@ func lastLines(text []byte) []string {
 	return last[max(0, len(last)-tailLines):]
 }
 
-// plain is a line that was written in JSON as it is read best. Another one stays as it is.
+// plain is a line of JSON as plain text. Any other line stays as it is.
 func plain(line string) string {
 	about, quoted, _ := strings.Cut(line, `,"text":`)
 	text, err := strconv.Unquote(strings.TrimSuffix(quoted, "}"))
