@@ -10,9 +10,9 @@ import (
 // catchUpTime bounds CatchUp.
 const catchUpTime = time.Second
 
-// CatchUp blocks until handle has returned for every message that has been sent so far,
-// but for a second at most: datagrams are read in order, so it sends one of its own and
-// waits until that is read.
+// CatchUp blocks until handle has returned for every message that has been sent so far, for a
+// second at most. Datagrams are read in order, so it sends one of its own and waits until
+// that is read.
 func (l *Listener) CatchUp() {
 	mark := "mark=" + strconv.FormatUint(rand.Uint64(), 36)
 	read := make(chan struct{})
@@ -38,7 +38,7 @@ func (l *Listener) CatchUp() {
 	}
 }
 
-// isMark tells that a message of ours is one that CatchUp has sent.
+// isMark tells whether a message of this process is one that CatchUp has sent.
 func (l *Listener) isMark(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

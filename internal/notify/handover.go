@@ -6,5 +6,5 @@ import "github.com/lestrrat/go-server-starter/internal/supervise"
 type Held struct {
 	Path    string // of its directory; "": it is an abstract one
 	FD      int
-	Unheard []supervise.Notice // that were read
+	Unheard []supervise.Notice // that were read, but not handled
 }

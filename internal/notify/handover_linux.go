@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hand hands the socket over to the next image of this program, with what was read and not
-// handled: handle, if it is under way, has its context ended, and what it then does not take is
-// kept. Nothing more is read until release is called. FD is Hand's own until then.
+// Hand hands the socket over to the next image of this program, with the messages that were read
+// and not handled. It ends the context of handle: a message that handle then does not take is
+// kept. Nothing more is read until release is called. FD is a duplicate, which release closes.
 func (l *Listener) Hand() (h *Held, release func(), err error) {
 	l.deafen()
 	_ = l.conn.SetReadDeadline(time.Now())
@@ -46,8 +46,8 @@ func (l *Listener) goOn(unheard []supervise.Notice) {
 	}
 }
 
-// Adopt is like Listen, with the socket of the last image, and with what that has read and
-// not heard. The descriptor stays the caller's.
+// Adopt is like Listen, with the socket of the last image, and with the messages that it has
+// read and not handled. The descriptor stays the caller's.
 func Adopt(h *Held, handle Handler) (*Listener, error) {
 	own, err := fd.Dup(h.FD)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // maxStatus is how many bytes of a STATUS line are kept.
 const maxStatus = 256
 
-// Handler hears of a message. An error says that nothing has come of that, as ctx has ended or
-// there is nobody to hear of it.
+// Handler handles a message. An error says that it did not take the message: ctx has ended, or
+// nothing is there to hear of it.
 type Handler func(ctx context.Context, m supervise.Notice) error
 
 // parse finds what a datagram says. Lines of other names are ignored.

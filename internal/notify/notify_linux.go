@@ -19,17 +19,17 @@ import (
 // Listener is the socket. A goroutine reads from it until Close.
 type Listener struct {
 	conn  *net.UnixConn
-	dir   string // holds the socket; "": it is an abstract one
+	dir   string // that holds the socket; "": it is an abstract one
 	aside *fd.Aside
 	once  sync.Once     // Close
-	done  chan struct{} // closed by it; nil: it does not read yet
+	done  chan struct{} // closed by Close; nil: nothing is read yet
 
 	handle  Handler
 	reading sync.Mutex // held while a message is read and handled, and from Hand on
-	ended   bool       // reading has, as Hand was called
+	ended   bool       // read has returned, after Hand or Close
 	hearing context.Context
 	deafen  context.CancelFunc // ends hearing
-	unheard []supervise.Notice // since then
+	unheard []supervise.Notice // not handled since then
 
 	mu    sync.Mutex
 	marks map[string]chan struct{} // sent by CatchUp, each closed when it is read
@@ -66,13 +66,13 @@ func (l *Listener) start(handle Handler) {
 	l.hear()
 }
 
-// hear has messages handled, until Hand is called.
+// hear begins the time in which messages are handled. Hand ends it.
 func (l *Listener) hear() {
 	l.hearing, l.deafen = context.WithCancel(context.Background())
 	l.unheard = nil
 }
 
-// tell has a message handled, or keeps it for the next image.
+// tell gives a message to handle, or keeps it for the next image.
 func (l *Listener) tell(m supervise.Notice) {
 	if l.handle(l.hearing, m) != nil && l.hearing.Err() != nil {
 		l.unheard = append(l.unheard, m)
@@ -175,7 +175,7 @@ func (l *Listener) read() {
 }
 
 // discard closes descriptors that were passed to us. systemd-notify(1) passes one as a
-// barrier, so they are not refused from the start, but from when closing them is held up.
+// barrier, so they are refused only after closing them was held up.
 func (l *Listener) discard(fds []int) {
 	l.aside.Do(func() { fd.ClosePassed(fds) })
 	if l.aside.Full() && l.refuseRights() != nil {

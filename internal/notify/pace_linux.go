@@ -2,20 +2,20 @@ package notify
 
 import "time"
 
-// A process may send some messages a second that are read at once. If it sends more, all
-// that is read slows down, so that it costs us a part of a processor only: what has its
-// turn in a full queue (net.unix.max_dgram_qlen, 512 at most) is read within a second.
+// A process may send some messages a second that are read at once. If it sends more, reading
+// slows down for all, so that this costs us only a part of a processor. Even the last message
+// of a full queue (net.unix.max_dgram_qlen, 512 at most) is still read within a second.
 const (
 	paceTime  = time.Second
 	atOnce    = 20 // messages of a process in paceTime
 	pacePause = 10 * time.Millisecond
-	perPause  = 8 // of those beyond
+	perPause  = 8 // messages beyond those, for each pause
 	maxPaced  = 10000
 )
 
 // pace slows reading down.
 type pace struct {
-	began  time.Time   // of the paceTime that counts
+	began  time.Time   // when the present paceTime began
 	counts map[int]int // messages by sender
 	beyond int
 }

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A socket in a directory is preferred to an abstract one, which has no file to be left
-// behind, but which Puma and others cannot write to. Nothing can remove the file when
-// this process is killed. So it is where the system keeps what is of the moment, and
-// is emptied at a boot; and the next start removes what others have left.
+// A socket in a directory is preferred to an abstract one. An abstract one leaves no file
+// behind, but Puma and others cannot write to it. Nothing can remove the file when this
+// process is killed. So it stands in a directory that is emptied at a boot, and the next
+// start removes what others have left.
 
 // places are the directories that are tried for the socket, the best first.
 func places() []string {
@@ -28,8 +28,8 @@ func places() []string {
 	return append(dirs, os.TempDir(), "/tmp")
 }
 
-// bindIn makes a socket in the first of some directories that there can be one in, for
-// others in one that they may enter. It is nil if there is none.
+// bindIn makes a socket in the first directory that allows it. With others, any user must be
+// able to enter that directory. The result is nil if there is none.
 func bindIn(dirs []string, others bool) (*Listener, error) {
 	var last error
 	for _, dir := range dirs {
@@ -49,8 +49,8 @@ func bindIn(dirs []string, others bool) (*Listener, error) {
 // prefix begins the name of a directory that holds a socket.
 const prefix = "start_server-"
 
-// bindFile makes a socket that any user may write to, in a directory that only ours may
-// list.
+// bindFile makes a socket that any user may write to, in a new directory that only our user
+// may list.
 func bindFile(in string) (*Listener, error) {
 	dir, err := os.MkdirTemp(in, prefix)
 	if err != nil {
@@ -86,7 +86,7 @@ func (l *Listener) bind(path string) error {
 	return nil
 }
 
-// letIn lets other users use what they know the name of in a directory.
+// letIn lets other users open the files of a directory whose names they know.
 func letIn(dir string) error {
 	d, err := fd.OpenDir(dir)
 	if err != nil {
@@ -96,12 +96,12 @@ func letIn(dir string) error {
 	return d.Chmod(0o711)
 }
 
-// beingMade is how old a directory without a socket may be that another process is about
-// to make one in.
+// beingMade is how long a directory without a socket is left alone: another process may be
+// about to make one in it.
 const beingMade = time.Minute
 
-// sweep removes sockets, and their directories, of ours that nobody has open, as those
-// have left them that were killed.
+// sweep removes our user's sockets that no process has open, and their directories. They are
+// of superdaemons that were killed.
 func sweep(in string) {
 	found, _ := filepath.Glob(filepath.Join(in, prefix+"*"))
 	for _, dir := range found {

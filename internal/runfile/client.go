@@ -29,7 +29,7 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 	if err := send(pidFile, pid, syscall.SIGHUP); err != nil {
 		return err
 	}
-	serving := before // without the moment at the end when the status file is gone already
+	serving := before // the last one with workers: at the end the status file is already gone
 	for last := before; ; {
 		if err := wait(ctx); err != nil {
 			return fmt.Errorf("%w, and no newer generation is serving alone yet; start_server (pid:%d) goes on; last seen in its status file: %s", err, pid, last)
@@ -55,7 +55,7 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 }
 
 // Stop sends TERM to the superdaemon that holds the pid file, and blocks until it has
-// released that, or ctx ends. started is called with its pid first.
+// released the file, or ctx ends. started is called with its pid first.
 func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 	pid, err := Owner(pidFile)
 	if err != nil {
@@ -75,8 +75,8 @@ func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 	}
 }
 
-// send sends a signal to the process that holds the pid file. It is looked at again, as
-// the pid may be another's by now; p is not (pidfd_open(2)).
+// send sends a signal to the process that holds the pid file. It looks at the file again: the
+// pid may be another process's by now. After that p stays the same process (pidfd_open(2)).
 func send(pidFile string, pid int, sig syscall.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err == nil {

@@ -55,8 +55,8 @@ func AdoptStatusFile(path string) (*StatusFile, error) {
 	return &StatusFile{path: path, made: info}, nil
 }
 
-// KeepStatusFile is NewStatusFile for a path where a file may be that lists workers of a
-// superdaemon that was killed: it stays until Write is called.
+// KeepStatusFile is NewStatusFile, but a file at path stays until Write is called: it may list
+// workers of a superdaemon that was killed.
 func KeepStatusFile(path string) (*StatusFile, error) {
 	s, err := AdoptStatusFile(path)
 	if err == nil {

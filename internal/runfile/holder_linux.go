@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holds tells that a process has f locked. That somebody has proves nothing: it takes no
-// more than to be able to read the file. Without a /proc it is taken to be so.
+// holds tells whether the process pid has f locked. A lock alone proves nothing: any process
+// that can read the file can lock it. Without a /proc the answer is yes.
 func holds(f *os.File, pid int) bool {
 	holders, err := holders(f)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,8 +24,8 @@ func holds(f *os.File, pid int) bool {
 	return slices.Contains(holders, pid) || locksByDescriptor(f, pid)
 }
 
-// heldByStrangers tells that processes have f locked, and that all of them are of
-// users who are neither root nor we.
+// heldByStrangers tells whether f is locked, and only by processes of users other than root
+// and ours.
 func heldByStrangers(f *os.File) bool {
 	holders, err := holders(f)
 	if err != nil || len(holders) == 0 {
@@ -38,7 +38,7 @@ func heldByStrangers(f *os.File) bool {
 }
 
 // holders are the processes that have f locked, as far as /proc/locks tells: on some file
-// systems (overlay, btrfs) the device there is another one than stat(2) has.
+// systems (overlay, btrfs) it names another device than stat(2).
 func holders(f *os.File) ([]int, error) {
 	text, err := os.ReadFile("/proc/locks")
 	if err != nil {
@@ -51,7 +51,7 @@ func holders(f *os.File) ([]int, error) {
 	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
 	var pids []int
 	for line := range strings.Lines(string(text)) {
-		// 1: FLOCK  ADVISORY  WRITE 4711 fe:00:12345 0 EOF. With -> before the kind it waits.
+		// 1: FLOCK  ADVISORY  WRITE 4711 fe:00:12345 0 EOF. A -> before the kind: it waits.
 		fields := strings.Fields(line)
 		if len(fields) < 6 || fields[5] != file {
 			continue
@@ -63,8 +63,8 @@ func holders(f *os.File) ([]int, error) {
 	return pids, nil
 }
 
-// locksByDescriptor tells that a process has f open and locked. It is for those whose
-// descriptors we may see, which are those that we may signal.
+// locksByDescriptor tells whether a process has f open and locked. It works for processes whose
+// descriptors we may see: those that we may signal.
 func locksByDescriptor(f *os.File, pid int) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -82,7 +82,7 @@ func locksByDescriptor(f *os.File, pid int) bool {
 	})
 }
 
-// runsAs tells that a process is a user's: its real user, or its effective one.
+// runsAs tells whether uid is the real or the effective user of a process.
 func runsAs(pid, uid int) bool { return slices.Contains(usersOf(pid), uid) }
 
 // usersOf are the real and the effective user of a process; none if it is gone.

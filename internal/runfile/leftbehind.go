@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// LeftBehind adds to the error that pids have an address that our own workers have it: those
-// that the status file at path still lists of a superdaemon, called name, that was killed.
+// LeftBehind is for an error which says that pids have an address. It adds which of them the
+// status file at path lists: they are our own workers if their superdaemon, called name, was
+// killed.
 func LeftBehind(err error, pids []int, path, name string) error {
 	status, unread := ReadStatus(path)
 	if unread != nil {

@@ -14,17 +14,17 @@ func (e *NobodyError) Error() string { return e.why }
 
 func nobody(format string, args ...any) error { return &NobodyError{fmt.Sprintf(format, args...)} }
 
-// Standing is how things stand by the files of a superdaemon.
+// Standing is what the files of a superdaemon say.
 type Standing struct {
-	Pid    int    // of the one that holds the pid file; 0: no pid file was looked at
+	Pid    int    // of the process that holds the pid file; 0: no pid file was looked at
 	Status Status // as its status file has it
 	Known  bool   // a status file was looked at
 }
 
-// Look tells how things stand by the pid file and the status file, one of which may
-// be "". The error is a *NobodyError if no superdaemon runs; another tells that this
-// cannot be known. Without a pid file that is so if all workers that are listed are
-// gone. It may block for a tenth of a second.
+// Look tells what the pid file and the status file say, one of which may be "". The
+// error is a *NobodyError if no superdaemon runs; another tells that this cannot be
+// known. Without a pid file no superdaemon runs if the status file is missing, or if
+// all workers that it lists are gone. Look may block for a tenth of a second.
 func Look(pidFile, statusFile string) (Standing, error) {
 	var s Standing
 	var err error

@@ -12,23 +12,23 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Orphan is a worker that a superdaemon has left behind which was killed. Its handle is of
-// that very process, whoever gets its pid later.
+// Orphan is a worker of a superdaemon that was killed. Its handle stays that of this process,
+// even if another one gets its pid later.
 type Orphan struct {
 	Pid    int
 	Handle int // a pidfd
 	Parent int
 }
 
-// Orphans are those workers that a status file lists. The zero Orphans are none.
+// Orphans are those workers that a status file lists. The zero value has none.
 type Orphans struct {
-	All []*Orphan // changes until Close returns, once Retire was called
+	All []*Orphan // changes from Retire until Close returns
 	Log func(format string, args ...any)
 
 	mu     sync.Mutex
 	closed bool
 	cancel context.CancelFunc
-	done   chan struct{} // closed when they are gone, or let be; nil: they are not to go
+	done   chan struct{} // closed when they are gone, or left alone; nil: they are not to go yet
 
 	acting   sync.Mutex // held while something is done to them
 	plan     Retirement
@@ -40,8 +40,8 @@ type Retirement struct {
 	Signal  os.Signal
 	At      time.Time // zero: they are not to go yet
 	Told    bool
-	Timeout time.Duration // from then to KILL; 0: never
-	KillAt  time.Time     // zero: never, or it was sent
+	Timeout time.Duration // from Signal to KILL; 0: never
+	KillAt  time.Time     // zero: never, not known yet, or KILL was sent
 }
 
 // Keep closes the handles of those orphans that are not wanted.
@@ -63,9 +63,9 @@ func (o *Orphans) String() string {
 	return strings.Join(pids, ",")
 }
 
-// Retire tells them to go after a delay, and kills those that are still there a timeout after
-// that; 0: it does not. It does not block, and does nothing the second time, after Close,
-// and for nil.
+// Retire tells them to go after a delay. It kills those that are still there a timeout after
+// that; 0: it does not. It does not block. It does nothing the second time, after Close, and
+// for nil.
 func (o *Orphans) Retire(sig os.Signal, delay, timeout time.Duration) {
 	if o == nil {
 		return
@@ -81,7 +81,7 @@ func (o *Orphans) Retire(sig os.Signal, delay, timeout time.Duration) {
 	o.begin()
 }
 
-// begin has what is planned done.
+// begin carries out the plan in another goroutine.
 func (o *Orphans) begin() {
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
@@ -104,7 +104,7 @@ func (o *Orphans) retire(ctx context.Context) {
 	for !o.reap() {
 		stop := ctx.Done()
 		if !o.plan.KillAt.IsZero() || time.Since(o.killedAt) < dying {
-			stop = nil // that bounds a stop, too
+			stop = nil // Close waits for KILL
 		}
 		select {
 		case <-tick.C:
@@ -132,7 +132,7 @@ func (o *Orphans) tell() {
 	}
 }
 
-// kill ends those that had their time.
+// kill kills those that are left, when their time is over.
 func (o *Orphans) kill() {
 	o.acting.Lock()
 	defer o.acting.Unlock()
@@ -149,10 +149,10 @@ func (o *Orphans) kill() {
 // killed is whose workers they are.
 const killed = "superdaemon that was killed"
 
-// dying is how long what was killed may take to be gone: it may wait for a disk.
+// dying is how long a killed process may take to be gone: it may wait for a disk.
 const dying = time.Second
 
-// orphanPoll is how often it is looked whether they are gone.
+// orphanPoll is how often reap looks whether they are gone.
 const orphanPoll = 20 * time.Millisecond
 
 // reap drops those that are gone, and tells whether all are.
@@ -169,8 +169,8 @@ func (o *Orphans) reap() bool {
 	return len(o.All) == 0
 }
 
-// Close lets them be. Those that were told to go, and are to be killed by a timeout, are
-// waited for until then.
+// Close leaves them alone. If they were told to go and a timeout is to kill them, it first
+// blocks until they are gone, or for up to 1 s after KILL.
 func (o *Orphans) Close() error {
 	o.mu.Lock()
 	o.closed = true
@@ -195,7 +195,8 @@ type HeldOrphans struct {
 	Plan    Retirement
 }
 
-// Hand is them, as they are; nil: there are none. Nothing is done to them until again is called.
+// Hand returns them as they are; nil: there are none. Nothing is done to them until again is
+// called.
 func (o *Orphans) Hand() (h *HeldOrphans, again func()) {
 	if o == nil {
 		return nil, func() {}
@@ -211,7 +212,7 @@ func (o *Orphans) Hand() (h *HeldOrphans, again func()) {
 	return h, o.acting.Unlock
 }
 
-// AdoptOrphans takes over those of the last image, to which nothing is done until GoOn is called.
+// AdoptOrphans takes over those of the last image. Nothing is done to them until GoOn is called.
 func AdoptOrphans(h *HeldOrphans, log func(format string, args ...any)) *Orphans {
 	o := &Orphans{Log: log, plan: h.Plan}
 	for _, orphan := range h.Orphans {
@@ -220,14 +221,14 @@ func AdoptOrphans(h *HeldOrphans, log func(format string, args ...any)) *Orphans
 	return o
 }
 
-// Asked tells that they were to go, at once or after a delay.
+// Asked tells whether they are to go, at once or after a delay.
 func (o *Orphans) Asked() bool {
 	o.acting.Lock()
 	defer o.acting.Unlock()
 	return !o.plan.At.IsZero()
 }
 
-// GoOn does what the last image was to do. It does nothing after Close, and for nil.
+// GoOn carries out the plan of the last image. It does nothing after Close, and for nil.
 func (o *Orphans) GoOn() {
 	if o == nil || !o.Asked() {
 		return

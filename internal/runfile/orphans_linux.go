@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FindOrphans finds the workers that a status file lists and that are there: not our own
-// children, and none that was started after the file was written, which only has the pid of
-// one. Whose they are is not known by that. A missing file lists none.
+// FindOrphans finds the workers that a status file lists and that are there. It leaves out our
+// own children, and each process that was started after the file was written: that only has the
+// pid of a worker. This does not tell whose workers they are. A missing file lists none.
 func FindOrphans(path string) (*Orphans, error) {
 	found := &Orphans{}
 	status, err := ReadStatus(path)
@@ -37,7 +37,7 @@ func FindOrphans(path string) (*Orphans, error) {
 	return found, nil
 }
 
-// findOrphan returns nil if it is gone, or another process has its pid.
+// findOrphan returns nil if the worker is gone, another process has its pid, or it is our child.
 func findOrphan(pid int, written time.Time) (*Orphan, error) {
 	n, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) { // it is no pid
@@ -61,7 +61,7 @@ func findOrphan(pid int, written time.Time) (*Orphan, error) {
 	return o, nil
 }
 
-// signal does not tell what cannot be signalled: it is still there then.
+// signal ignores errors: a process that cannot be signalled is still there.
 func (o *Orphan) signal(sig os.Signal) {
 	if s, is := sig.(syscall.Signal); is {
 		_ = unix.PidfdSendSignal(o.Handle, s, nil, 0)

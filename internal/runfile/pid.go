@@ -36,8 +36,9 @@ func (e *HeldError) Error() string {
 }
 
 // Hold locks the pid file and writes this process's pid into it. A file that a process has
-// left behind is taken over. If a process holds it, it is left as it is, and the error is
-// a *HeldError. Hold may block for a tenth of a second.
+// left behind is taken over. One that only processes of other users hold is replaced. If
+// another process holds it, it is left as it is, and the error is a *HeldError. Hold may
+// block for a tenth of a second.
 func Hold(path string) (*PidFile, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -65,7 +66,7 @@ func Hold(path string) (*PidFile, error) {
 			if err != nil {
 				return nil, err
 			}
-			if time.Now().After(deadline) && !(removed && first) { // a busy machine may be that slow
+			if time.Now().After(deadline) && !(removed && first) { // a busy machine may be late the first time
 				return nil, &HeldError{path, pid}
 			}
 			time.Sleep(time.Millisecond)
@@ -112,7 +113,7 @@ func remove(f *os.File, path string) error {
 	return nil
 }
 
-// isOurs says no to a file of another user's, who could have any process named in it.
+// isOurs refuses a file of another user: that user could name any process in it.
 func isOurs(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -124,8 +125,8 @@ func isOurs(f *os.File) error {
 	return nil
 }
 
-// letGo removes the file f from path if it is held by processes of other users only: it
-// takes no more than to be able to read it.
+// letGo removes the file f from path if only processes of other users hold it: any process
+// that can read a file can lock it.
 func letGo(f *os.File, path string) (removed bool, err error) {
 	if !heldByStrangers(f) {
 		return false, nil
@@ -154,10 +155,10 @@ func readPid(f *os.File) (int, error) {
 	return pid, nil
 }
 
-// Owner returns the pid of the running process that holds the pid file. That is the one
-// that is named in it only if it has the lock itself, and only if the file is its
-// user's, ours or root's. The error tells a missing file from one that nobody holds. It
-// may block for a tenth of a second.
+// Owner returns the pid of the running process that holds the pid file. The file names it,
+// but that counts only if the process has the lock itself, and if the file is its user's,
+// ours or root's. The error tells a missing file from one that no process holds. Owner may
+// block for a tenth of a second.
 func Owner(path string) (int, error) {
 	f, err := fd.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -190,8 +191,8 @@ func Owner(path string) (int, error) {
 	}
 }
 
-// belongs says no to a file of another user's than root, us and that of the process
-// which it names.
+// belongs refuses a file whose user is neither root nor ours nor that of the process which
+// it names.
 func belongs(f *os.File, pid int) error {
 	info, err := f.Stat()
 	if err != nil {

@@ -25,7 +25,7 @@ type StatusFile struct {
 	entries []Entry
 	made    fs.FileInfo // the file that is there; nil: none
 	written time.Time   // the last time
-	keeps   bool        // what is there, until Write is called
+	keeps   bool        // leaves the file that is there alone, until Write is called
 }
 
 // NewStatusFile makes a StatusFile that is not written yet. A file that stands at path is
@@ -62,7 +62,7 @@ func (s *StatusFile) Renew() error {
 	return s.replace()
 }
 
-// Rewrite writes again what Write was given last: for when that has failed.
+// Rewrite writes again what Write was given last, if that has failed.
 func (s *StatusFile) Rewrite() error { return s.replace() }
 
 func (s *StatusFile) replace() error {
@@ -91,7 +91,7 @@ func (s *StatusFile) Remove() error {
 	return fd.RemoveFile(s.path, made)
 }
 
-// maxStatus is how many bytes of a status file are read: more than of any of ours.
+// maxStatus is how many bytes of a status file are read: more than any of ours has.
 const maxStatus = 4 << 20
 
 // Status is what a status file said at one moment.
