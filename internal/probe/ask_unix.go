@@ -24,8 +24,8 @@ import (
 // errLate is why a try ends when its time is over.
 var errLate = errors.New("the time is over")
 
-// ask tries a probe. If ctx ends meanwhile the error is its cause. A worker is not asked for a
-// port that it has not got, as an upgrade has added it since.
+// ask tries a probe. If ctx ends meanwhile the error is its cause. A probe of a port that the
+// worker lacks passes: an upgrade has added that port after the worker was started.
 func (c *Checker) ask(ctx context.Context, p *Probe, t Target) error {
 	err := c.tryOnce(ctx, p, t)
 	if errors.Is(err, socket.ErrLacks) {
@@ -96,8 +96,7 @@ const maxReason = wire.MaxReason
 
 func printable(s string) string { return text.Line(s[:min(len(s), maxReason)]) }
 
-// fill says what is asked for. The descriptors are the caller's to close, also after an
-// error.
+// fill fills in what is asked for. The caller closes the descriptors, also after an error.
 func (c *Checker) fill(ctx context.Context, r *wire.Request, p *Probe, t Target) (fds []int, err error) {
 	if p.kind == wire.Exec {
 		return c.fillExec(ctx, r, p, t)
@@ -141,7 +140,7 @@ func (c *Checker) fillExec(ctx context.Context, r *wire.Request, p *Probe, t Tar
 	return fds, nil
 }
 
-// await connects, and blocks until that was accepted or ctx ends.
+// await connects, and blocks until the connection was accepted or ctx ends.
 func (c *Checker) await(ctx context.Context, p *Probe, t Target) error {
 	n, err := c.connect(ctx, p.Socket, t)
 	if err != nil {
@@ -151,8 +150,9 @@ func (c *Checker) await(ctx context.Context, p *Probe, t Target) error {
 	return c.awaitAccepted(ctx, n)
 }
 
-// connect opens a connection that no rival accepts: while there are any it is accepted by then.
-// When ctx has ended rivals are not known, and the connection says nothing.
+// connect opens a connection that no rival accepts. While there are rivals it waits until the
+// connection was accepted, and tries again if a rival has accepted it. When ctx has ended rivals
+// are not known, and the connection proves nothing.
 func (c *Checker) connect(ctx context.Context, place int, t Target) (int, error) {
 	for {
 		n, err := t.Connect(ctx, place)

@@ -10,18 +10,18 @@ import (
 )
 
 // Asker asks the workers of a superdaemon for its loop. Its fields are set before its first use,
-// and left alone then. A nil Asker has nothing to ask and nothing to open.
+// and not changed after that. A nil Asker has nothing to ask and nothing to open.
 //
-// It has one Checker after the other: the process that asks ends when another image of the
-// superdaemon is to go on, which could not wait for it.
+// It has one Checker after the other: the process that asks ends before another image of the
+// superdaemon goes on, because that image could not reap it.
 type Asker struct {
 	// New makes a Checker that lacks its Sockets.
 	New func() *Checker
-	// Sockets are those that are bound. It is called from Open on.
+	// Sockets returns the bound sockets. It is called from Open on.
 	Sockets func() []fdenv.Socket
 	// Connect opens a connection that only workers of a slot and side can accept; see Target.
 	Connect func(ctx context.Context, place, slot, side int) (fd int, err error)
-	// Rivals are other processes that have the sockets of a worker.
+	// Rivals returns other processes that have the sockets of a worker.
 	Rivals func(ctx context.Context, w supervise.Worker) []int
 
 	now atomic.Pointer[Checker] // nil: it is not open
@@ -50,7 +50,7 @@ func (a *Asker) begin() {
 	a.now.Store(c)
 }
 
-// Close is that of the Checker. Without an Open before it does nothing.
+// Close closes the Checker. Without an Open before it does nothing.
 func (a *Asker) Close() error {
 	if c := a.checker(); c != nil {
 		c.Close()
@@ -65,7 +65,8 @@ func (a *Asker) checker() *Checker {
 	return a.now.Load()
 }
 
-// Hand is Close for another image to go on. again makes it ready anew, if that does not.
+// Hand is Close before another image goes on. again makes the Asker ready again, if that image
+// does not go on.
 func (a *Asker) Hand() (again func()) {
 	if a.checker() == nil {
 		return func() {}

@@ -21,17 +21,17 @@ import (
 // Target is the worker that is asked.
 type Target struct {
 	Pid, Generation, Slot int
-	// Connect opens a connection that only this worker and its rivals can accept; place is that
-	// of the socket. It may block until ctx ends. The descriptor is the caller's to close.
+	// Connect opens a connection that only this worker and its rivals can accept. place is the
+	// socket's place in Sockets. It may block until ctx ends. The caller closes the descriptor.
 	Connect func(ctx context.Context, place int) (fd int, err error)
-	// Rivals are other processes that have the same sockets now, as the worker that this one
-	// is to replace; nil: there are none.
+	// Rivals returns other processes that have the same sockets now, such as the worker that
+	// this one is to replace; nil: there are none.
 	Rivals func(ctx context.Context) []int
 }
 
-// Checker asks workers. Its fields are set before its first use, and left alone then; its
-// methods may be called from any goroutine. The process that it needs for all but tcp: is
-// started at first need, serves all calls that are under way, and ends with the last one.
+// Checker asks workers. Its fields are set before its first use, and not changed after that.
+// Its methods may be called from any goroutine. All probes but tcp: need a process. It is
+// started when it is first needed, serves all calls that are under way, and ends with the last.
 type Checker struct {
 	Probes  []Probe
 	Sockets []fdenv.Socket // those that Parse was given, bound by now
@@ -56,7 +56,7 @@ type Checker struct {
 	mu     sync.Mutex
 	closed bool
 	users  int       // calls under way
-	runs   *prober   // nil: none does
+	runs   *prober   // nil: no process runs
 	failed time.Time // when the last process that has failed was started; zero: none has
 	ending sync.WaitGroup
 }
@@ -71,8 +71,8 @@ const (
 	// overtime is how much longer than the try's own time an answer of start_server_probe
 	// may take.
 	overtime = 2 * time.Second
-	// slept is by how much a try is longer than it can be, if this process was stopped
-	// meanwhile.
+	// slept is what a try takes beyond the longest possible time only if this process was
+	// stopped meanwhile.
 	slept = time.Second
 )
 
@@ -85,10 +85,9 @@ func (c *Checker) init() {
 
 func (c *Checker) timeout() time.Duration { return cmp.Or(c.Timeout, defaultTimeout) }
 
-// Pass blocks until all probes have passed, once each, or ctx ends: the error then says
-// why the last try of each that has not passed failed. When ctx ends by its deadline while
-// this process was stopped there is one more try, which takes Timeout and 3 seconds at
-// most.
+// Pass blocks until each probe has passed once, or ctx ends. The error then says, for each
+// probe that has not passed, why its last try failed. If the deadline of ctx has passed while
+// this process was stopped there is one more try, which takes Timeout and 3 seconds at most.
 func (c *Checker) Pass(ctx context.Context, t Target) error {
 	return c.each(ctx, func(ctx context.Context, p *Probe) error {
 		var last error // of a try that came to its end
@@ -131,9 +130,9 @@ func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target, longest time.
 	return err
 }
 
-// Still tries all probes once, and one that fails a second time at once. It blocks until
+// Still tries all probes once. It tries a probe that fails once more, at once. It blocks until
 // that is done or ctx ends. The error says which has failed, and why; if ctx has ended it
-// is its cause.
+// wraps its cause.
 func (c *Checker) Still(ctx context.Context, t Target) error {
 	return c.each(ctx, func(ctx context.Context, p *Probe) error {
 		var began time.Time
@@ -187,7 +186,7 @@ func (c *Checker) begin() error {
 	return nil
 }
 
-// end has the process end with the last call. It does not block.
+// end ends the process when the last call ends. It does not block.
 func (c *Checker) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,7 +227,7 @@ func (c *Checker) try(ctx context.Context, p *Probe, t Target, began *time.Time)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if ctx.Err() != nil { // it may be both
+	if ctx.Err() != nil { // both may have happened
 		return context.Cause(ctx)
 	}
 	*began = time.Now()

@@ -14,16 +14,16 @@ import (
 // Probe is a question that a worker has to answer.
 type Probe struct {
 	Text   string // as it was given
-	Socket int    // the place among the sockets of the one that is connected to; -1: none, as for exec:
+	Socket int    // the place of the socket that is connected to; -1: none, as for exec:
 
 	kind    wire.Kind // "": tcp
-	host    string    // of the URL, if it is an address with a port; "": it is localhost
+	host    string    // of the URL, if that is an address with a port; "": localhost
 	path    string    // of http and https
 	command string    // of exec
 	private bool      // workers have TCP sockets of their own
 }
 
-// maxCommand bounds an exec: command, which execve(2) takes 128 KiB of (MAX_ARG_STRLEN).
+// maxCommand bounds an exec: command, in bytes. execve(2) takes 128 KiB (MAX_ARG_STRLEN).
 const maxCommand = 100 << 10
 
 // forms are what a probe may begin with.
@@ -33,8 +33,8 @@ const forms = "http://NAME/path, https://NAME/path, tcp://NAME or exec:COMMAND"
 // NAME is the label of one of the sockets, or its name in SERVER_STARTER_PORT; one with
 // port 0 has only a label. The sockets need not be bound: only their names, their labels
 // and the kinds of their addresses count. private tells that workers have TCP sockets of
-// their own, as with blue-green: without it, and on unix sockets and UDP, only exec: can
-// be sure which worker it asks, and the others are refused. The error names every fault,
+// their own, as with blue-green. Without it, and on unix sockets and UDP, only exec: can
+// be sure which worker it asks: the others are refused. The error names every fault,
 // a line each.
 func Parse(urls []string, sockets []fdenv.Socket, private bool) ([]Probe, error) {
 	var probes []Probe
@@ -88,8 +88,8 @@ func parse(text string, sockets []fdenv.Socket, private bool) (p Probe, err erro
 	return p, reaches(sockets[p.Socket], private)
 }
 
-// cutPath cuts what follows a scheme into the name of a socket and what is asked for. The
-// name may be a path that begins with a slash, which is then all of it.
+// cutPath cuts what follows a scheme into the name of a socket and what is asked for. If rest
+// begins with a slash all of it is the name: the path of a unix socket.
 func cutPath(rest string) (name, path string, hasPath bool) {
 	if i := strings.IndexAny(rest, "/?#"); i > 0 {
 		return rest[:i], rest[i:], true

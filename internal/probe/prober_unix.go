@@ -28,7 +28,7 @@ const (
 	startPause = 100 * time.Millisecond // between the starts of processes that fail
 	endTime    = 2 * time.Second        // until it ends by itself
 	killTime   = time.Second            // until it is gone when it was killed
-	// maxUnanswered is how many requests may have been taken back without an answer.
+	// maxUnanswered is how many requests may lack an answer, with those that were taken back.
 	maxUnanswered = 1000
 )
 
@@ -45,7 +45,7 @@ type prober struct {
 	last    uint32                      // the ID of the last request
 	asked   map[uint32]chan wire.Answer // requests without an answer; nil: nobody waits for that
 	why     error                       // of broken
-	waited  bool                        // its pid may be another process's
+	waited  bool                        // its pid may be another process's by now
 	started time.Time
 	status  int // raw, when it is gone
 }
@@ -95,7 +95,7 @@ func (c *Checker) prober(ctx context.Context) (*prober, error) {
 	return p, nil
 }
 
-// drop has a process end that is broken.
+// drop ends a process that is broken.
 func (c *Checker) drop(p *prober) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +118,7 @@ func (c *Checker) Check() error {
 	return nil
 }
 
-// program is how the process is started, without what it is given.
+// program is how the process is started, without its environment and descriptors.
 func (c *Checker) program() (proc.Command, error) {
 	path := c.Command
 	if path == "" {
@@ -148,8 +148,8 @@ func beside() string {
 	return path
 }
 
-// start starts a process, and blocks until that says that it is there: on a busy machine
-// this takes longer than many a try. Its socket is its stdin.
+// start starts a process, and blocks until it says that it is there. On a busy machine this
+// may take longer than a try. Its socket is its stdin.
 func (c *Checker) start(ctx context.Context) (*prober, error) {
 	start, err := c.program()
 	if err != nil {
@@ -164,7 +164,7 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = fd.RefuseRights(ours) // before Linux 6.16 the reader may be held up, and nobody else
+	_ = fd.RefuseRights(ours) // before Linux 6.16 a descriptor may hold up the reader, and nothing else
 	conn, err := connection(ours)
 	if err != nil {
 		unix.Close(theirs)
@@ -180,7 +180,7 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 	defer done()
 	began := time.Now()
 	process, err := proc.StartContext(ctx, start)
-	unix.Close(theirs) // or its end would not be seen
+	unix.Close(theirs) // or we would not see that the process ends
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -238,8 +238,8 @@ func (p *prober) isBroken() bool {
 	}
 }
 
-// fail has all requests fail. It closes the socket, by which the process ends with all that
-// it does. It does not block.
+// fail makes all requests fail. It closes the socket: then the process ends, with all that it
+// does. It does not block.
 func (p *prober) fail(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -250,8 +250,8 @@ func (p *prober) fail(why error) {
 	}
 }
 
-// end has the process end, and kills it after 2 seconds: its commands then may live on. It
-// blocks until it is gone.
+// end ends the process, and kills it after 2 seconds: its commands may live on then. It blocks
+// until the process is gone, or for 1 second after it was killed.
 func (p *prober) end() {
 	p.fail(ErrClosed)
 	if p.goneWithin(endTime) {
@@ -276,7 +276,7 @@ func (p *prober) goneWithin(d time.Duration) bool {
 	}
 }
 
-// read reads answers until the process ends or is not to be believed any more.
+// read reads answers until the process ends or sends nonsense.
 func (p *prober) read() {
 	for {
 		frame, err := wire.ReadFrame(p.conn, wire.MaxAnswer)
@@ -298,8 +298,7 @@ func (p *prober) read() {
 	}
 }
 
-// howEnded tells how the process has ended, which is just about to if it has closed its
-// socket.
+// howEnded tells how the process has ended. One that has closed its socket is about to end.
 func (p *prober) howEnded() error {
 	if !p.goneWithin(killTime) {
 		return fmt.Errorf("%s has closed its socket", program)
@@ -330,8 +329,8 @@ func (p *prober) answered(a wire.Answer) error {
 	return nil
 }
 
-// ask sends a request, and blocks until there is an answer or ctx ends, or for the time in
-// the request and 2 seconds.
+// ask sends a request, and blocks until there is an answer or ctx ends, for the time in the
+// request and 2 seconds at most.
 func (p *prober) ask(ctx context.Context, r *wire.Request, fds []int) (wire.Answer, error) {
 	answers := make(chan wire.Answer, 1)
 	limit := (r.Timeout + overtime).Round(10 * time.Millisecond)
@@ -373,8 +372,8 @@ func (p *prober) ask(ctx context.Context, r *wire.Request, fds []int) (wire.Answ
 	}
 }
 
-// takeBack tells the process that nobody waits for an answer any more, which comes all the
-// same. If it does not read that now it need not.
+// takeBack tells the process that nothing waits for an answer any more. The answer comes all
+// the same. It does not matter if the process does not read this in time.
 func (p *prober) takeBack(id uint32) {
 	p.mu.Lock()
 	_, unanswered := p.asked[id]
@@ -389,10 +388,10 @@ func (p *prober) takeBack(id uint32) {
 	}
 }
 
-// cancelTime bounds how long it takes to send that a request is of no interest any more.
+// cancelTime bounds how long takeBack may take.
 const cancelTime = 100 * time.Millisecond
 
-// send sends a request. It blocks until ctx ends.
+// send sends a request. It blocks until that is sent or ctx ends.
 func (p *prober) send(ctx context.Context, r *wire.Request, fds []int) error {
 	frame, err := r.Encode()
 	if err != nil {
@@ -414,7 +413,7 @@ func (p *prober) send(ctx context.Context, r *wire.Request, fds []int) error {
 	})
 	sent, err := wire.Send(p.conn, frame, fds)
 	if !stop() {
-		<-interrupted // or it would hit the next request
+		<-interrupted // or its deadline would hit the next request
 	}
 	switch {
 	case err == nil:

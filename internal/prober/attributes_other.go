@@ -4,5 +4,5 @@ package prober
 
 import "syscall"
 
-// attributes has a command lead a process group.
+// attributes makes a command lead a process group.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

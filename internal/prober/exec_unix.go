@@ -24,7 +24,7 @@ import (
 // shell runs the commands. It is where POSIX systems have it, whatever PATH is.
 const shell = "/bin/sh"
 
-// outputTime is how long what a command has started may write on after it has ended.
+// outputTime is how long processes that a command has started may write after it has ended.
 const outputTime = 100 * time.Millisecond
 
 // execute runs a command, which gets the connections from descriptor 3 on. It leads a
@@ -44,7 +44,7 @@ func execute(ctx context.Context, r *wire.Request, connections []*os.File) wire.
 	command.SysProcAttr = attributes()
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = outputTime
-	// Where it ends with its parent, that is the thread which has started it.
+	// Linux takes the thread that has started the command for the parent that it ends with.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := command.Run()

@@ -38,7 +38,7 @@ func (s *server) get(ctx context.Context, r *wire.Request, connection *os.File) 
 		return failed("%v", err)
 	}
 	request.Header.Set("User-Agent", s.agent)
-	response, err := transport.RoundTrip(request) // an http.Client reads the address of a redirect, which may be bad
+	response, err := transport.RoundTrip(request) // an http.Client would fail if a redirect has a bad address
 	if err != nil {
 		return whyNoAnswer(ctx, err)
 	}
@@ -52,8 +52,8 @@ func (s *server) get(ctx context.Context, r *wire.Request, connection *os.File) 
 	return failed("status %d", response.StatusCode)
 }
 
-// over sends all its requests over one connection. It does not ask whose certificate the
-// other side has: the connection says that.
+// over sends all its requests over one connection. It does not check the certificate: the
+// connection itself says which worker answers.
 func over(conn net.Conn) *http.Transport {
 	connections := make(chan net.Conn, 1)
 	connections <- conn

@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Serve carries out the requests that come over a unix socket, which it takes over. It
-// blocks until the superdaemon closes that, and until what was under way then has ended.
-// agent is the User-Agent of requests. The error says that stdin is no such socket, or that
-// what came is no request.
+// Serve carries out the requests that come over the unix socket stdin, which it takes over. It
+// blocks until the superdaemon closes the socket and all tries under way have ended. agent is
+// the User-Agent of requests. The error says that stdin is no such socket, or that what came
+// is no request.
 func Serve(stdin *os.File, agent string) error {
 	conn, err := net.FileConn(stdin)
 	if err != nil {
@@ -107,7 +107,7 @@ func closeAll(all []*os.File) {
 	}
 }
 
-// try closes the connections.
+// try carries out a request, and closes the connections.
 func (s *server) try(ctx context.Context, r *wire.Request, connections []*os.File) wire.Answer {
 	defer closeAll(connections)
 	switch {

@@ -12,9 +12,9 @@ import (
 // batch is how many descriptors are sent at once; Linux takes up to 253 (SCM_MAX_FD).
 const batch = 64
 
-// Send sends a frame and its descriptors, which stay the caller's. It blocks until the
-// deadline for writing. If it fails, sent tells how much of the frame has gone: after a
-// part of it nothing else can be sent.
+// Send sends a frame and its descriptors, which stay the caller's. It blocks until all is
+// sent, or until the deadline for writing. If it fails, sent tells how much of the frame was
+// sent: after a part of it nothing else can be sent.
 func Send(conn *net.UnixConn, frame []byte, fds []int) (sent int, err error) {
 	for sent < len(frame) {
 		now := fds[:min(batch, len(fds))]

@@ -17,8 +17,8 @@ import (
 const version = "1"
 
 const (
-	// MaxRequest bounds a request, in bytes. The longest text in it is a command, which
-	// execve(2) takes up to 128 KiB of.
+	// MaxRequest bounds a request, in bytes. The longest text in it is a command, of which
+	// execve(2) takes up to 128 KiB.
 	MaxRequest = 512 << 10
 	// MaxAnswer bounds an answer, in bytes.
 	MaxAnswer = 4 << 10
@@ -43,7 +43,7 @@ const (
 type Request struct {
 	ID      uint32
 	Kind    Kind
-	Timeout time.Duration // of the try, in milliseconds at least
+	Timeout time.Duration // of the try; only whole milliseconds are sent
 
 	Host, Path string   // of HTTP and HTTPS: the Host header, and what is asked for
 	Command    string   // of Exec, for sh -c
@@ -65,7 +65,7 @@ const (
 // Hello is the ID of the first answer, which comes unasked: the process is there.
 const Hello = 0
 
-// Answer tells how a try went. Each request has one, but for Cancel.
+// Answer tells how a try went. Each request but Cancel has one.
 type Answer struct {
 	ID     uint32
 	Result Result
@@ -170,7 +170,7 @@ func encode(texts []string) []byte {
 	return frame
 }
 
-// decode returns the texts of a frame, which are so many at least.
+// decode returns the texts of a frame. Fewer than least are an error.
 func decode(payload []byte, least int) (texts []string, err error) {
 	for len(payload) > 0 {
 		if len(payload) < 4 {
