@@ -36,10 +36,11 @@ func (i *Images) Adopt(out *output.Output) {
 	}
 }
 
-// Commands are those for events that the last image had.
+// Commands are the commands for events that the last image ran.
 func (i *Images) Commands() report.Handed { return i.commands }
 
-// Workers are those of the last image, and what others have left behind.
+// Workers returns the workers of the last image, and the processes that ended workers have left
+// behind.
 func (i *Images) Workers() (workers []supervise.Process, left []supervise.Leftovers) {
 	for _, p := range i.workers {
 		workers = append(workers, p)
@@ -78,8 +79,8 @@ func (i *Images) Pid() *File {
 	return f
 }
 
-// LetGo lets those files go that the last image had and this one has not. This one's pid file is
-// known by HoldPid.
+// LetGo gives up the files that only the last image had. Call it after HoldPid, by which this
+// image's pid file is known.
 func (i *Images) LetGo(now Paths) {
 	h := i.Last
 	if h.PidFile != nil && i.pid == nil {
@@ -98,8 +99,8 @@ func (i *Images) LetGo(now Paths) {
 	}
 }
 
-// Try says why an image could not have its files at these paths, as far as they are not those
-// that are handed over.
+// Try says why an image could not have its files at these paths. It skips paths that are handed
+// over.
 func (s *State) Try(p Paths) error {
 	if p.Control != "" && !SamePath(p.Control, s.Control.Path) {
 		if err := control.Try(p.Control); err != nil {
@@ -121,8 +122,8 @@ func (s *State) Try(p Paths) error {
 	return pid.Release()
 }
 
-// Answer has the client answered that has asked for this image, and those that were connected to
-// the last one. server is that of this image; nil: it has none.
+// Answer answers the client that has asked for this image, and goes on with the clients that were
+// connected to the last one. server is this image's; nil: it has none, and these are refused.
 func (s *State) Answer(server *control.Server, reply func() control.Answer) {
 	switch {
 	case s.By == nil:

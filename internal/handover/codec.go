@@ -15,7 +15,7 @@ import (
 // encoder of the standard library is small enough: encoding/json adds 300 KB to the
 // program, and cannot keep a path that is not UTF-8.
 
-// clock is the kernel's monotonic clock, which both images read, and the same moment as a
+// clock is one moment twice: on the kernel's monotonic clock, which both images read, and as a
 // time.Time, whose monotonic part is this process's own.
 type clock struct {
 	now       time.Time
@@ -31,7 +31,7 @@ var (
 	signalType = reflect.TypeFor[os.Signal]()
 )
 
-// encode appends a value of the state.
+// append appends a value of the state.
 func (c clock) append(b []byte, v reflect.Value) []byte {
 	switch {
 	case v.Type() == timeType:
@@ -76,7 +76,7 @@ func (c clock) append(b []byte, v reflect.Value) []byte {
 	panic(fmt.Sprintf("handover: a %v is no part of a state", v.Type()))
 }
 
-// fields calls add with the name of each field that append writes, after those that it is in.
+// fields calls add with the name of each field that append writes, as in Control.Clients.
 func fields(v reflect.Value, in string, add func(name string)) {
 	switch {
 	case v.Type() == timeType || v.Type() == signalType:
@@ -128,7 +128,7 @@ func take(b []byte) (item, rest []byte, err error) {
 	return b[:n], b[n:], nil
 }
 
-// decode sets v, which is zero, to the value that append has written.
+// decodeInto sets v, which is zero, to the value that append has written.
 func (c clock) decodeInto(b []byte, v reflect.Value) error {
 	switch {
 	case v.Type() == timeType:
@@ -194,7 +194,7 @@ func (e *errUnknown) Error() string {
 	return fmt.Sprintf("%sit has a field %.40q, which this version does not know", e.in, e.name)
 }
 
-// unlessUnknown is err, unless that is an errUnknown, the first of which it stores.
+// unlessUnknown returns err, unless it is an errUnknown. It stores the first of those in first.
 func unlessUnknown(err error, first *error) error {
 	if unknown := (*errUnknown)(nil); errors.As(err, &unknown) {
 		if *first == nil {

@@ -22,29 +22,29 @@ import (
 // rehearsalTime is how long an image may take to say whether it could go on.
 const rehearsalTime = 10 * time.Second
 
-// said is what it says then, after the names of all fields of a State that it knows.
+// said is what an image says that could go on, after the names of all State fields that it knows.
 const (
 	said  = "\x00it could go on\n"
 	knows = "\x00it knows"
 )
 
-// Candidate is an image that has rehearsed, and is to be executed.
+// Candidate is an image that rehearses, or has done so, and is to be executed.
 type Candidate struct {
 	state   *State
 	memory  int // the file
-	guard   int // tells the child that has rehearsed when it is over
+	guard   int // our end of the pipe that the child which has rehearsed reads, see StandBy
 	process *proc.Process
 	first   string   // see Rehearse
-	knows   []string // fields, as it says; nil: it is too old to say so
+	knows   []string // fields that it says it knows; nil: it is too old to say so
 	had     []string // fields of the state that it has rehearsed with
 }
 
-// Knows tells that the image says that it knows a field of a State, such as Control.Clients.
+// Knows tells whether the image has said that it knows a field of a State, such as Control.Clients.
 func (c *Candidate) Knows(field string) bool { return slices.Contains(c.knows, field) }
 
-// Rehearse has the image s.To say whether it could go on with the state s. first, if it is
-// not "", is an argument before all others that a program must know to rehearse: one that
-// does not know it ends. The error is what the image says of why it cannot go on.
+// Rehearse asks the image s.To whether it could go on with the state s. first, if it is not "",
+// is an argument before all others: a program that does not know it cannot rehearse, and ends.
+// The error is the reason that the image gives if it cannot go on.
 func Rehearse(s *State, first string) (*Candidate, error) {
 	return rehearseFor(rehearsalTime, s, first)
 }
@@ -67,7 +67,7 @@ func rehearseFor(limit time.Duration, s *State, first string) (*Candidate, error
 }
 
 func openImage(path string) (int, error) {
-	n, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) // which waits for nobody, and need not be able to read it
+	n, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) // O_PATH does not block, and needs no permission to read
 	if err != nil {
 		return -1, fmt.Errorf("new executable: %w", &os.PathError{Op: "open", Path: path, Err: err})
 	}
@@ -104,7 +104,7 @@ func (c *Candidate) rehearse(limit time.Duration) error {
 		Path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), c.state.To.FD), Args: append(args, c.state.To.Args[1:]...),
 		Files: []int{reads, speaks, speaks}, Group: true,
 	}
-	for _, n := range c.state.Sources { // where it looks for them
+	for _, n := range c.state.Sources { // at the numbers where the image looks for them
 		for len(command.Files) <= n {
 			command.Files = append(command.Files, -1)
 		}
@@ -117,7 +117,7 @@ func (c *Candidate) rehearse(limit time.Duration) error {
 	command.Files = append(command.Files, c.memory)
 	c.process, err = proc.Start(command)
 	unix.Close(speaks)
-	if err != nil { // which names it by the number
+	if err != nil { // it names the image by its descriptor
 		return errors.New(strings.ReplaceAll(err.Error(), command.Path, c.state.To.Executable))
 	}
 	return c.listen(answer, limit)
@@ -188,7 +188,7 @@ func (c *Candidate) Close() {
 	}
 }
 
-// dismiss has the child end.
+// dismiss ends the child.
 func (c *Candidate) dismiss() {
 	if c.process != nil {
 		_ = c.process.Signal(os.Kill)
@@ -205,9 +205,9 @@ func (c *Candidate) dismiss() {
 // againTime is rehearsalTime while the superdaemon stands still.
 const againTime = 3 * time.Second
 
-// Agree sees to it that the image knows all that the state has by now: what it does not know would
-// end it, maybe without a way back. One that has not said what it knows rehearses once more if there
-// is something new. It has to come before Exec, and before proc.HoldWaits.
+// Agree makes sure that the image knows all fields that the state has by now: one that it does not
+// know would end it, maybe without a way back. An image that has not said what it knows rehearses
+// once more if there is a new field. Call Agree before Exec, and before proc.HoldWaits.
 func (c *Candidate) Agree() error {
 	known := c.knows
 	if known == nil {
@@ -230,21 +230,21 @@ func (c *Candidate) Agree() error {
 	last := c.process
 	c.dismiss()
 	last.Wait()                 // or the next image has a child that it does not know
-	if c.state.Control == nil { // which an old one expects
+	if c.state.Control == nil { // an old image expects one
 		c.state.Control = &control.Held{FD: -1}
 		defer func() { c.state.Control = nil }()
 	}
 	return c.rehearse(againTime)
 }
 
-// Pause has no signal caught any more, and returns those that were not acted on: the next image
-// does. again is for when that is not executed, as after an error.
+// Pause stops catching signals, and returns those that were not acted on: the next image acts on
+// them. again catches signals again. It is called if that image is not executed, as after an error.
 type Pause func() (left []os.Signal, again func(), err error)
 
 // Exec executes the image with the state as it is by now, and with its descriptors. It
-// returns only if that fails; all is as it was then. Until the image hears them itself HUP,
-// INT, USR1, USR2, TTIN and TTOU are ignored; TERM and QUIT end the process, and the child
-// that has rehearsed sees to what they ask for. pause is called before.
+// returns only if that fails; all is as it was then. Until the image catches signals itself,
+// HUP, INT, USR1, USR2, TTIN and TTOU are ignored. TERM and QUIT end the process, and the
+// child that has rehearsed does what they ask for. pause is called before the exec.
 func (c *Candidate) Exec(pause Pause) error {
 	c.state.Guard = c.guard
 	if c.process != nil {
@@ -270,11 +270,12 @@ func (c *Candidate) Exec(pause Pause) error {
 	return execute(&c.state.To, value, append(c.state.Descriptors(), c.memory))
 }
 
-// ignored over an exec, where they would end or stop the process. Go keeps that for HUP and
-// INT.
+// ignored are the signals that are ignored across an exec: there they would end or stop the
+// process. Go leaves HUP and INT ignored after it.
 var ignored = []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU}
 
-// Heed undoes that, for those that nobody catches. Children would inherit it.
+// Heed ends that: signals that are still ignored, and were not before, get their default action.
+// Children would inherit that they are ignored.
 func (s *State) Heed() {
 	trampoline.Heed(slices.DeleteFunc(slices.Clone(ignored), func(sig syscall.Signal) bool { return slices.Contains(s.Ignored, int(sig)) }))
 }
@@ -298,9 +299,10 @@ func execute(image *Image, value message, files []int) error {
 	return fmt.Errorf("cannot execute %s: %w", image.Executable, err)
 }
 
-// Back executes the image again that has handed the state over to this one, which cannot go
-// on with it, for the reason why. It returns only if nothing was handed over, or if that
-// fails: why, and the fault. pause is called before; nil: no signals are caught yet.
+// Back is for an image that cannot go on with its state, for the reason why. It executes the
+// last image again, which has handed the state over. It returns only if nothing was handed over,
+// or if the exec fails: the error is why and the fault. pause is called before the exec; nil: no
+// signals are caught yet.
 func Back(why error, pause Pause) error { return errors.Join(why, back(why, pause)) }
 
 func back(why error, pause Pause) error {
@@ -325,7 +327,7 @@ func back(why error, pause Pause) error {
 }
 
 // Settled is called when this image goes on with the state: there is no way back from then
-// on. What the image has descriptors of its own of is closed.
+// on. It closes the descriptors that this image has duplicates of or does not need any more.
 func (s *State) Settled() {
 	found.Lock()
 	defer found.Unlock()

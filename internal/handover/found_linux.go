@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// variable tells an image of what it was given, by a message.
+// variable is the environment variable that tells an image what it was given: a message.
 const variable = "START_SERVER_HANDOVER"
 
 // message is PURPOSE:DESCRIPTOR,SIGNAL,...:WHY.
@@ -26,7 +26,7 @@ type message struct {
 	why     string      // the image before could not go on
 }
 
-// maxWhy is how much of why is told: a variable may be so long, and no longer.
+// maxWhy bounds why, in bytes: the length of an environment variable is limited (execve(2)).
 const maxWhy = 16 << 10
 
 func (m message) String() string {
@@ -56,14 +56,13 @@ func parse(text string) (m message, ok bool) {
 	return m, m.fd > 2 && isState(m.fd)
 }
 
-// isState tells that a descriptor is that of a state: not one that somebody has made the
-// variable up for.
+// isState tells whether a descriptor is of a state: somebody may have made up the variable.
 func isState(n int) bool {
 	target, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(n))
 	return err == nil && strings.HasPrefix(target, "/memfd:"+stateName)
 }
 
-// stateName is that of the file in memory.
+// stateName is the name of the file in memory.
 const stateName = "start_server state"
 
 // What an image is given a state for.
@@ -81,7 +80,7 @@ var found struct {
 	fd      int
 	claimed bool
 	stops   chan os.Signal // that came early, and those that the last image has not acted on
-	others  chan os.Signal // so many that one to stop may find no room beside them
+	others  chan os.Signal // apart: they may be so many that a signal to stop would find no room
 }
 
 // manyEarly is how many signals other than those to stop may come early.
@@ -116,8 +115,8 @@ func init() {
 // Inherited is a state that the last image has handed over to this one.
 type Inherited struct {
 	*State
-	// Why is why the image that this one has gone on from, and now goes on for again, could
-	// not go on; "": it is not so.
+	// Why is why the next image could not go on, so that this one goes on again; "": this one
+	// goes on for the first time.
 	Why string
 }
 
@@ -137,12 +136,12 @@ func Claim(name string) (*Inherited, error) {
 		return nil, nil
 	}
 	found.claimed = true
-	_ = os.WriteFile("/proc/self/comm", []byte(base(s.To.Args[0])), 0) // it was executed by a number
+	_ = os.WriteFile("/proc/self/comm", []byte(base(s.To.Args[0])), 0) // it was executed by a descriptor's number
 	return &Inherited{s, found.why}, nil
 }
 
-// InForce is the command line of an image that goes on again, if its arguments name a file
-// that may say something else by now; nil: they do not, or it is another image.
+// InForce is the command line of an image that goes on again, if its arguments name a file:
+// that may have changed. nil: they name none, or this image does not go on again.
 func InForce() []string {
 	found.Lock()
 	defer found.Unlock()
@@ -151,7 +150,7 @@ func InForce() []string {
 	}
 	s, err := read(found.fd)
 	if err != nil {
-		return nil // which Claim says
+		return nil // Claim reports the error
 	}
 	return s.From.InForce
 }
@@ -159,7 +158,7 @@ func InForce() []string {
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 // Early calls act for each signal that came before now, or that the last image has not acted
-// on, and has no more kept.
+// on. Later signals are not kept for it.
 func Early(act func(os.Signal)) {
 	found.Lock()
 	early := waiting()
@@ -169,7 +168,7 @@ func Early(act func(os.Signal)) {
 	}
 }
 
-// waiting are the signals that Early is called for; it has found locked.
+// waiting returns the signals that Early passes on. The caller has found locked.
 func waiting() (all []os.Signal) {
 	for _, early := range []chan os.Signal{found.stops, found.others} {
 		if early == nil {
@@ -185,8 +184,8 @@ func waiting() (all []os.Signal) {
 	return all
 }
 
-// Rehearsal returns the state that this process, which is a superdaemon of that name, is to
-// say of whether it could go on with it; nil: it is not asked.
+// Rehearsal returns the state of a rehearsal. This process, a superdaemon of that name, is
+// asked whether it could go on with that state; nil: it is not asked.
 func Rehearsal(name string) (*State, error) {
 	if found.purpose != rehearse {
 		return nil, nil
@@ -231,7 +230,8 @@ func read(n int) (*State, error) {
 	return decode(text, c)
 }
 
-// known is read for what has to be done with a state in any case.
+// known is read, but it ignores fields that this version does not know: some things have to be
+// done with a state in any case.
 func known(n int) (*State, error) {
 	s, err := read(n)
 	if unknown := (*errUnknown)(nil); errors.As(err, &unknown) {

@@ -1,6 +1,6 @@
 // Package handover is how one image of a superdaemon becomes another: a new executable, or
 // a new command line, in the same process (execve(2)). So the workers stay its children,
-// and whoever waits for it does not notice.
+// and a process that waits for it does not notice.
 //
 // The new image first rehearses: a child runs it with all options and the state, and says
 // whether it could go on with them. Then the state is written to a file in memory
@@ -30,8 +30,8 @@ const Format = 1
 // magic begins a state that is written.
 const magic = "start_server handover\n"
 
-// State is all that one image hands over to the next. Numbers of descriptors are those of
-// the process, which stay.
+// State is all that one image hands over to the next. The descriptors stay open across the
+// exec, and keep their numbers.
 type State struct {
 	Format int
 	Name   string // of the superdaemon
@@ -39,7 +39,7 @@ type State struct {
 
 	From        Image // the one that hands over
 	To          Image
-	Upgrades    int  // with this one
+	Upgrades    int  // how many, with this one
 	KeepWorkers bool // they are not restarted
 	By          *control.Waiting
 
@@ -75,10 +75,10 @@ type State struct {
 // Image is a program that a superdaemon is, or was, or is to be.
 type Image struct {
 	Executable string
-	FD         int // of that
+	FD         int // of the executable
 	Args       []string
-	// InForce is the command line that says what Args and the file do that they name, as it
-	// was when this image read it; nil: they name none.
+	// InForce is the command line that Args stand for, with the contents of the file that they
+	// name as this image has read it; nil: they name none.
 	InForce []string
 	Version string
 	Since   time.Time
@@ -93,7 +93,7 @@ type File struct {
 // encode writes a state.
 func (s *State) encode(c clock) []byte { return c.append([]byte(magic), reflect.ValueOf(*s)) }
 
-// decode reads a state. After an errUnknown it is that state without what is not known.
+// decode reads a state. With an errUnknown, the state lacks only the fields that are not known.
 func decode(text []byte, c clock) (*State, error) {
 	if len(text) < len(magic) || string(text[:len(magic)]) != magic {
 		return nil, errors.New("it is none")

@@ -12,13 +12,13 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/runfile"
 )
 
-// Images are what a superdaemon was, in this process, and is.
+// Images are the last image of a superdaemon in this process, and the present one.
 type Images struct {
 	Last     *Inherited // nil: this is the first one
-	Since    time.Time  // this one is there
+	Since    time.Time  // when this one began
 	Upgrades int        // images before it
 
-	// Upgrading is held while another one is to go on.
+	// Upgrading is held while another image is about to go on.
 	Upgrading sync.Mutex
 
 	workers  []*proc.Process  // of the last one, in the order of its loop
@@ -42,10 +42,10 @@ func (i *Images) State() *State {
 	return i.Last.State
 }
 
-// Made notes how to undo what the last image did not have, for when that has to go on.
+// Made notes how to undo something that the last image did not have. Back undoes it.
 func (i *Images) Made(undo func() error) { i.made = append(i.made, undo) }
 
-// Back has the last image go on, for the reason why, see the function of that name.
+// Back makes the last image go on, for the reason why; see the function of that name.
 func (i *Images) Back(why error, pause Pause) error {
 	if i.Last == nil {
 		return Back(why, nil)
@@ -61,7 +61,8 @@ func (i *Images) Back(why error, pause Pause) error {
 // Paths are where an image has its files; "": it has none.
 type Paths struct{ Pid, Status, Control string }
 
-// SamePath tells that a path is an absolute one that was handed over; "": none was.
+// SamePath tells whether path, made absolute, is the absolute one that was handed over; "": none
+// was.
 func SamePath(path, absolute string) bool {
 	abs, err := filepath.Abs(path)
 	return err == nil && absolute != "" && abs == absolute

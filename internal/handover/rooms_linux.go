@@ -14,23 +14,23 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/survive"
 )
 
-// Handing is a state for which rooms are asked what they have.
+// Handing is a state that rooms put into what they have.
 type Handing struct {
 	*State
 	// Knows tells that the image knows a field of the state.
 	Knows func(field string) bool
 
-	// children put processes into the state, as they are by then: while they are waited for
-	// one may end.
+	// children put processes into the state as they are then. They are called once more when
+	// no process is waited for any more: one may have ended meanwhile.
 	children []func()
 }
 
-// Room puts what something has into a state, and nothing changes that until again is called,
-// which has it go on in this image. again may be nil; it is called after an error, too.
+// Room puts what it has into a state. Nothing changes that until again is called: then it goes
+// on in this image. again may be nil; it is called after an error, too.
 type Room func(*Handing) (again func(), err error)
 
-// HandOver executes the candidate with what the rooms have, which are asked in their order. It
-// returns only if that fails: then they go on, the last one first. pause is that of Exec.
+// HandOver asks the rooms in their order, and executes the candidate with what they have. It
+// returns only if that fails: then the rooms go on, the last one first. pause is as for Exec.
 func (c *Candidate) HandOver(rooms []Room, pause Pause) error {
 	var goOn []func()
 	defer func() {
@@ -103,7 +103,7 @@ func Manager(m *report.Manager) Room {
 	}
 }
 
-// Survivors is the room of what a superdaemon has left that was killed.
+// Survivors is the room of what a superdaemon that was killed has left.
 func Survivors(s *survive.Survivors) Room {
 	return func(h *Handing) (func(), error) {
 		left, again := s.Hand()
@@ -112,7 +112,7 @@ func Survivors(s *survive.Survivors) Room {
 	}
 }
 
-// Status is the room of the status file, in which all is by then that is to be there.
+// Status is the room of the status file. It blocks until all is written there.
 func Status(f *report.StatusFile) Room {
 	return func(*Handing) (func(), error) { f.Flush(); return nil, nil }
 }
@@ -125,7 +125,7 @@ func Sockets(set *socket.Set) Room {
 	}
 }
 
-// HeldSockets are the sockets with their options, if the image knows of them.
+// HeldSockets are the sockets, with Nonblock only if the image knows such options.
 func HeldSockets(set *socket.Set, options bool) []*socket.Held {
 	all := set.Hand()
 	for _, h := range all {
@@ -185,7 +185,8 @@ func Output(o *output.Output) Room {
 	}
 }
 
-// taken is the process of a log command, which the state has by itself; nil: it does not run.
+// taken takes the process out of a log command: the state has it in a field of its own. nil: the
+// command does not run.
 func taken(c *output.HeldCommand) *proc.Process {
 	if c.Process == nil {
 		return nil

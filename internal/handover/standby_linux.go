@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StandBy says that this image could go on, in a rehearsal, and returns when it has gone on
-// in the process that has asked. TERM and QUIT would end that process as the image is
-// executed, and before it hears them: then StandBy does what they ask for, which is to stop
-// the workers, and removes what the process has left behind.
+// StandBy says, in a rehearsal, that this image could go on. It returns when the image has gone
+// on in the process that has asked. TERM and QUIT end that process if they come after the exec and
+// before the image catches them. Then StandBy does what they ask for: it stops the workers, and
+// removes the files that the process has left behind.
 func (s *State) StandBy() {
 	words := []byte(knows)
 	allFields(reflect.TypeFor[State](), "", func(name string) { words = append(append(words, ' '), name...) })
@@ -25,7 +25,7 @@ func (s *State) StandBy() {
 	s.wait()
 }
 
-// wait is StandBy after that is said.
+// wait is the rest of StandBy.
 func (s *State) wait() {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -45,8 +45,8 @@ func (s *State) wait() {
 		}
 		break
 	}
-	// Its end of the pipe is closed. A process that ends closes its files a moment before
-	// its children have another parent.
+	// The other end of the pipe is closed. A process that ends closes its files a moment before
+	// its children get another parent.
 	for end := time.Now().Add(partingTime); syscall.Getppid() == s.Pid; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			return // it lives
@@ -62,8 +62,8 @@ func (s *State) wait() {
 // partingTime is how long the end of a process may take.
 const partingTime = 10 * time.Second
 
-// stop ends the workers that were handed over, and removes all files, but for those that others need
-// yet: the service manager, which has kept the sockets, or orphans that serve.
+// stop ends the workers that were handed over, and removes all files except those that are still
+// needed: by the service manager, which has kept the sockets, or by orphans that serve.
 func (s *State) stop() {
 	sig, err := text.ParseSignal(s.Stop)
 	if err != nil {
@@ -129,8 +129,8 @@ func (s *State) pidPath() string {
 	return s.PidFile.Path
 }
 
-// same tells that a worker is not another process of that pid: it was the child of one that
-// has gone, so of nobody that was there before.
+// same tells whether pid is still a worker, whose parent has ended: it has another parent now. A
+// child of parent is another process that got its pid.
 func same(pid, parent int) bool {
 	stat, err := fd.ReadStat(pid)
 	return err == nil && stat.Parent != parent

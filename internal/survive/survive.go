@@ -1,6 +1,6 @@
-// Package survive is what a superdaemon does that comes after one which was killed: it takes
-// over the sockets that the service manager has kept, or that orphaned workers have, and tells
-// those workers to go when a generation of its own serves.
+// Package survive is what a superdaemon does after an earlier one was killed: it takes over the
+// sockets that the service manager has kept, or that orphaned workers have, and tells those
+// workers to go when a generation of its own serves.
 package survive
 
 import (
@@ -19,31 +19,31 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Survivors are what is left of a superdaemon that was killed, and what is done so that
-// something is left of this one. The fields are set before its first use, and left alone then.
+// Survivors are what is left of a superdaemon that was killed. They also keep what is to be left
+// of this one. The fields are set before its first use, and not changed after that.
 type Survivors struct {
 	Out *output.Output
-	// Set has the sockets. It is called when they are bound, from any goroutine.
+	// Set returns the sockets. It is called when they are bound, from any goroutine.
 	Set func() *socket.Set
-	// Keep has the service manager keep the sockets.
+	// Keep tells that the service manager is to keep the sockets.
 	Keep bool
-	// Passed are those that it has kept; none with Last, which has had them.
+	// Passed are the sockets that it has kept; none with Last: that image has had them.
 	Passed []fdenv.Passed
 	// Orphans is the status file that lists orphans to replace; "": they are not looked for.
 	Orphans string
-	// Signal tells them to go after a Delay, which is asked for then. Those that are still
-	// there a Timeout later are killed; 0: they are not.
+	// Signal tells orphans to go, after Delay. Delay is called when a generation serves.
+	// Orphans that are still there a Timeout later are killed; 0: they are not.
 	Signal  os.Signal
 	Delay   func() time.Duration
 	Timeout time.Duration
-	// Last is what the last image of this program has handed over. It has then found all
-	// that was left. nil: this is the first one.
+	// Last is what the last image of this program has handed over; nil: this is the first
+	// one. With Last nothing is looked for: an earlier image has done that.
 	Last *Held
 
 	store   *report.Store    // nil: there is nothing to do with that of the service manager
 	orphans *runfile.Orphans // nil: there are none, and they were not looked for
 	taken   []*socket.Held   // sockets of the superdaemon that was killed
-	why     error            // not all that they have could be taken over
+	why     error            // why not all sockets of orphans could be taken over
 }
 
 // Held is what one image of this program hands over to the next.
@@ -77,8 +77,8 @@ func (s *Survivors) Observers(m *report.Manager) []supervise.Observer {
 // isLive tells that a generation serves.
 func isLive(e supervise.Event) bool { _, is := e.(supervise.WentLive); return is }
 
-// Find finds what is left, and returns the sockets that are to be bound as they are. It blocks
-// as long as it takes to look names up, until ctx ends.
+// Find finds what is left, and returns the sockets that are taken over. It blocks while names
+// are looked up, until ctx ends.
 func (s *Survivors) Find(ctx context.Context, specs []socket.Spec) []*socket.Held {
 	if s.Last != nil {
 		if h := s.Last.Orphans; h != nil {
@@ -119,8 +119,8 @@ func (s *Survivors) takeFromOrphans(ctx context.Context, specs []socket.Spec) {
 	s.taken = append(s.taken, taken...)
 }
 
-// Bound is called when all is bound: what else was taken over is given up, and so are orphans
-// that have none of our sockets.
+// Bound is called when all sockets are bound. It gives up others that were taken over, and
+// orphans that have none of our sockets.
 func (s *Survivors) Bound() {
 	set := s.Set()
 	if s.Last != nil {
@@ -141,8 +141,8 @@ func (s *Survivors) Bound() {
 	s.store.Sync()
 }
 
-// Lost is called when not all could be bound. It returns err with what is known of the reason. What
-// the last image has handed over is not given up: that one may go on.
+// Lost is called when not all sockets could be bound. It returns err with what is known of the
+// reason. It does not give up what the last image has handed over: that image may go on.
 func (s *Survivors) Lost(err error) error {
 	socket.Drop(s.taken)
 	if s.orphans != nil && s.Last == nil {
@@ -154,8 +154,8 @@ func (s *Survivors) Lost(err error) error {
 	return err
 }
 
-// OpenStatus opens the status file. That of the last image, and one that may list orphans,
-// stay until there is something to write.
+// OpenStatus opens the status file. The last image's file, and one that may list orphans, stay
+// until there is something to write.
 func (s *Survivors) OpenStatus(path string, ofLast bool) (*runfile.StatusFile, error) {
 	switch {
 	case ofLast && !s.OrphansServe():
@@ -166,8 +166,8 @@ func (s *Survivors) OpenStatus(path string, ofLast bool) (*runfile.StatusFile, e
 	return runfile.NewStatusFile(path)
 }
 
-// OrphansServe tells that there are orphans, and that they were not to go yet: no generation has
-// been live.
+// OrphansServe tells whether there are orphans that are not to go yet: no generation has been
+// live.
 func (s *Survivors) OrphansServe() bool { return s.orphans != nil && !s.orphans.Asked() }
 
 // retire tells the orphans to go, as a generation serves.
@@ -187,12 +187,12 @@ func (s *Survivors) Hand() (h Held, again func()) {
 // generation serves.
 func (s *Survivors) GoOn(live bool) {
 	s.store.Sync()
-	if s.orphans.GoOn(); live && s.OrphansServe() { // it has just become so
+	if s.orphans.GoOn(); live && s.OrphansServe() { // the last image had no time to retire them
 		go s.retire()
 	}
 }
 
-// LetGo gives up the sockets that only the last image had, when nobody has them any more.
+// LetGo gives up the sockets that only the last image had. It is called when no worker has them.
 func (s *Survivors) LetGo() {
 	s.Set().Relinquish()
 	s.store.Sync()
