@@ -30,8 +30,7 @@ const rollbackTarget = 5
 // manyPorts is how many ports are compared with one.
 const manyPorts = 100
 
-// blueGreen measures what it costs that each generation has sockets of its own, and how fast
-// the way back is.
+// blueGreen measures what sockets for each generation cost, and how fast a rollback is.
 func (b *bench) blueGreen(ctx context.Context) ([]row, error) {
 	var rows []row
 	for _, measure := range []func(context.Context) ([]row, error){b.rollback, b.sharedLoad, b.sharedRestart, b.sharedMemory} {
@@ -44,8 +43,8 @@ func (b *bench) blueGreen(ctx context.Context) ([]row, error) {
 	return rows, nil
 }
 
-// rollback measures from the start of start_server --rollback to an answer after it has
-// returned, which is of the old generation.
+// rollback measures from the start of start_server --rollback to an answer of the old
+// generation. The request is made after the command has returned.
 func (b *bench) rollback(ctx context.Context) ([]row, error) {
 	v, err := b.launch(ctx, ours, setup{notify: true, asked: true, options: []string{"--blue-green", "--keep-old=600"}})
 	if err != nil {

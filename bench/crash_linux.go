@@ -75,7 +75,7 @@ func (t tools) death(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	defer v.stop()
-	if err := getOnce(v.address); err != nil { // past its start, as one that crashes
+	if err := getOnce(v.address); err != nil { // its start is over, as for a worker that crashes
 		return 0, err
 	}
 	began := protocol.Now()

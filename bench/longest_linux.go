@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// longestTarget is what no request may take while a worker is replaced, in ms.
+// longestTarget is how long a request may take while a worker is replaced, in ms.
 const longestTarget = 10
 
 // longest measures the longest request of a client that never stops asking while a worker

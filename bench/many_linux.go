@@ -32,9 +32,8 @@ type life struct {
 	pss     float64 // KiB, of the superdaemon alone, idle after the restart
 }
 
-// many measures a superdaemon with many workers; the original has only one. The times are
-// mostly the workers' own, which share the cores. CPU time and memory are the
-// superdaemon's.
+// many measures a superdaemon with many workers; the original has only one. Most of the time
+// is the workers' own: they share the cores. CPU time and memory are the superdaemon's.
 func (b *bench) many(ctx context.Context) ([]row, error) {
 	lives := make(map[int][]life)
 	for turn := range b.n {
@@ -101,7 +100,7 @@ func oursOnly(workers int, what, format string, of []float64) row {
 
 func oursValue(of []float64) values { return values{math.NaN(), median(of), math.NaN()} }
 
-// live starts a superdaemon with so many workers, restarts them, lets it rest
+// live starts a superdaemon with that many workers, restarts them, lets it rest
 // and stops it.
 func (t tools) live(ctx context.Context, workers int) (life, error) {
 	use := setup{notify: true, asked: true, workers: workers}
@@ -155,8 +154,8 @@ func (v *server) busyLife(ctx context.Context) (l life, err error) {
 	return l, err
 }
 
-// awaitServing blocks until the superdaemon says that all workers are live. It is called
-// when they are ready, as every question costs the superdaemon CPU time.
+// awaitServing blocks until the superdaemon says that all workers are live. Call it when they
+// are ready: every question costs the superdaemon CPU time.
 func (v *server) awaitServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -12,7 +12,7 @@ const readyTarget = 5
 // ready measures from HUP to the old worker's signal when the new worker boots slowly, less
 // the boot of a bare worker in the same turn. The original knows no readiness: its
 // interval, in whole seconds, has to be longer than the slowest boot, and decides how long
-// it takes.
+// a restart takes.
 func (b *bench) ready(ctx context.Context) ([]row, error) {
 	use := setup{interval: time.Second, boot: 300 * time.Millisecond, notify: true}
 	f, err := b.launchAll(ctx, b.superdaemons(), use)

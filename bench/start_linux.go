@@ -9,8 +9,8 @@ import (
 
 // firstAnswer measures from just before the start of a server to its first complete
 // answer. One request is made, when the worker says that it accepts. A client that keeps
-// trying would take CPU time from the start that it measures; and under a superdaemon it
-// could connect before there is a worker, which it cannot to a bare one.
+// trying would take CPU time from the start that it measures. Under a superdaemon it could
+// also connect before there is a worker, but not to a bare worker.
 func (t tools) firstAnswer(ctx context.Context, s subject, use setup) (float64, error) {
 	v, err := t.launch(ctx, s, use)
 	if err != nil {

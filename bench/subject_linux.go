@@ -27,7 +27,7 @@ func (t tools) superdaemons() []subject {
 	return []subject{ours}
 }
 
-// all are all subjects that there are.
+// all are the subjects that can be measured here.
 func (t tools) all() []subject { return append([]subject{bare}, t.superdaemons()...) }
 
 // setup is what a server is started with.
@@ -54,8 +54,8 @@ func (t tools) program(s subject) string {
 	return t.ours
 }
 
-// ways are the options that let a superdaemon with files in dir be asked, and those by
-// which another start_server asks it.
+// ways are the options of a superdaemon with files in dir that can be asked. Another
+// start_server asks it with the same options.
 func (s subject) ways(dir string) []string {
 	if s == original {
 		return []string{"--pid-file=" + dir + "/pid", "--status-file=" + dir + "/status"}

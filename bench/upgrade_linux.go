@@ -20,8 +20,8 @@ const upgrades = 30
 // another image of itself, in ms.
 const awayTarget = 10
 
-// pause is how long a client waits before it asks again: one that does not keeps the
-// superdaemon busy itself.
+// pause is how long a client waits before it asks again. Without a pause the client itself
+// would keep the superdaemon busy.
 const pause = 200 * time.Microsecond
 
 // upgrade measures how long a client of the control socket waits at most while start_server
@@ -73,8 +73,8 @@ func (b *bench) upgrade(ctx context.Context) ([]row, error) {
 	}, nil
 }
 
-// versions measures how long the program takes to start, and end: what an upgrade waits for
-// is most of that.
+// versions measures how long the program takes to start and end: an upgrade waits for most of
+// that.
 func (t tools) versions(ctx context.Context) (took []float64, err error) {
 	for range upgrades {
 		began := time.Now()
@@ -86,7 +86,8 @@ func (t tools) versions(ctx context.Context) (took []float64, err error) {
 	return took, nil
 }
 
-// upgrades has it replaced so often, and returns how long it was away each time, in ms.
+// upgrades replaces v's superdaemon that often, and returns how long it was away each time, in
+// ms.
 func (v *server) upgrades(ctx context.Context) (away []float64, err error) {
 	for range upgrades {
 		took, err := v.away(ctx)
@@ -98,8 +99,9 @@ func (v *server) upgrades(ctx context.Context) (away []float64, err error) {
 	return away, nil
 }
 
-// away has v's superdaemon replaced, and returns the longest time for which a client that
-// asks for the status again and again, and at once if it is hung up on, has waited for it.
+// away replaces v's superdaemon while a client asks for the status again and again. It returns
+// the longest time that the client has waited for an answer. If the client is hung up on it
+// asks again at once.
 func (v *server) away(ctx context.Context) (longest time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -90,8 +90,8 @@ func readTicks(path string) (int, error) {
 }
 
 // cpuAtEnd blocks until a child has ended, and returns the CPU time that it has used, to
-// the nanosecond; 0 if the system does not tell. The time of its own children is not in it,
-// as it is in what wait(2) tells. The child still has to be waited for.
+// the nanosecond; 0 if the system does not tell. The time of the child's own children is
+// not in it; in what wait(2) tells it is. The child still has to be waited for.
 func cpuAtEnd(pid int) time.Duration {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
