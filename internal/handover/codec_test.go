@@ -53,7 +53,7 @@ func TestAFieldThatIsNotKnownIsNamed(t *testing.T) {
 	assert.EqualError(t, clock{}.decodeInto(text, reflect.ValueOf(&whole{}).Elem()), `it has a field "Newer", which this version does not know`)
 }
 
-// All else is there for what has to be done in any case, such as to go back.
+// All other fields are read: some things have to be done in any case, such as going back.
 func TestWhatStandsBesideAnUnknownFieldIsRead(t *testing.T) {
 	t.Parallel()
 	type newer struct {

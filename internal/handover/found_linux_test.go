@@ -31,7 +31,7 @@ func TestMessageToTheNextImage(t *testing.T) {
 	assert.Len(t, long.why, maxWhy)
 }
 
-// Whoever sets the variable by hand hands nothing over.
+// A variable that was set by hand hands nothing over.
 func TestMessageThatIsMadeUp(t *testing.T) {
 	t.Parallel()
 	f, err := os.Open(os.DevNull)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An image that is not executed leaves all rooms going on, the last one first.
+// If an image is not executed all rooms go on, the last one first.
 func TestRoomsGoOnWhenOneCannotBeHandedOver(t *testing.T) {
 	t.Parallel()
 	var did []string
@@ -37,7 +37,7 @@ func TestRoomsGoOnWhenOneCannotBeHandedOver(t *testing.T) {
 	assert.Equal(t, 3, c.state.Unit)
 }
 
-// What an image does not know ends what was begun, before anything is executed.
+// A field that an image does not know ends the handover before anything is executed.
 func TestRoomsGoOnWhenTheImageDoesNotKnowWhatTheyHave(t *testing.T) {
 	t.Parallel()
 	goesOn := false
@@ -72,7 +72,7 @@ func holding(t *testing.T, path string) *File {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = pid.Release() })
 	f := (&Images{pid: pid}).Pid()
-	f.FD, err = fd.Dup(f.FD) // whoever takes it over closes it
+	f.FD, err = fd.Dup(f.FD) // the image that takes it over closes it
 	require.NoError(t, err)
 	return f
 }
@@ -123,7 +123,7 @@ func TestFilesOfTheLastImageAreLetGo(t *testing.T) {
 	}
 }
 
-// The clock and the count of an image that has to go on after all are what they were.
+// An image that goes on again has the same start time and count as before.
 func TestImageThatGoesOnAgainIsTheOneThatItWas(t *testing.T) {
 	t.Parallel()
 	var all []int // so that no signal is heeded here
@@ -139,7 +139,7 @@ func TestImageThatGoesOnAgainIsTheOneThatItWas(t *testing.T) {
 	}
 }
 
-// What is handed over need not be tried: the last image has it. Nothing is left behind by a try.
+// Files that are handed over are not tried: the last image has them. A try leaves nothing behind.
 func TestFilesOfAnImageAreTried(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -220,13 +220,13 @@ func TestAnImageThatFailsGoesBack(t *testing.T) {
 	assert.Equal(t, "first again: <nil> the port: is taken 3\n", plays(t, "first-of-one-that-fails"))
 }
 
-// What an image does not know does not take the way back from it.
+// An image can go back even from a state with a field that it does not know.
 func TestAnImageThatDoesNotKnowTheStateGoesBack(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, `first again: the state that was handed over: it has a field "Future", which this version does not know`+"\n", plays(t, "first-of-an-older-one"))
 }
 
-// An image that says what it knows is not executed with what it does not.
+// An image that says what it knows is not executed with fields that it does not know.
 func TestAnImageAgreesToAllThatItKnows(t *testing.T) {
 	t.Parallel()
 	c, err := Rehearse(made("could"), "")
@@ -243,7 +243,7 @@ func TestAnImageAgreesToAllThatItKnows(t *testing.T) {
 	assert.EqualError(t, c.Agree(), c.state.To.Executable+" cannot go on now: it does not know Commands.Dropped, which is in the state")
 }
 
-// One that does not say it rehearses with all that there is in the end.
+// An image that does not say what it knows rehearses again with the final state.
 func TestAnOldImageRehearsesAgain(t *testing.T) {
 	t.Parallel()
 	c, err := Rehearse(made("old"), "")

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What others need stays: the paths of sockets that the service manager or orphans have, and the
-// status file by which the next superdaemon finds orphans.
+// Files that are still needed stay: the paths of sockets that the service manager or orphans have,
+// and the status file by which the next superdaemon finds orphans.
 func TestStopRemovesWhatNobodyNeeds(t *testing.T) {
 	t.Parallel()
 	for what, row := range map[string]struct {

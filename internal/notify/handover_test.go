@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What was read while nobody hears it is kept for the next image, and what was not read stays
-// in the socket. The same if the next image is not executed.
+// A message that was read and not handled is kept for the next image. One that was not read stays
+// in the socket. If the next image is not executed, this one gets both.
 func TestNoNoticeIsLostByAHandOver(t *testing.T) {
 	t.Parallel()
 	for _, executed := range []bool{true, false} {

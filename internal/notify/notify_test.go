@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what has to come.
+// patience is how long a test waits for something that has to come.
 const patience = 15 * time.Second
 
 const (
@@ -74,7 +74,7 @@ func listen(t *testing.T) (*Listener, <-chan supervise.Notice) {
 	return l, messages
 }
 
-// into has messages sent to a channel.
+// into sends messages to a channel.
 func into(messages chan<- supervise.Notice) Handler {
 	return func(_ context.Context, m supervise.Notice) error {
 		messages <- m
@@ -94,7 +94,7 @@ func receive(t *testing.T, messages <-chan supervise.Notice) supervise.Notice {
 	}
 }
 
-// sent has a descendant send text, and returns what was received and the pids
+// sent makes a descendant send text, and returns what was received and the pids
 // from the sender up to our child.
 func sent(t *testing.T, text string, depth int) (supervise.Notice, []int) {
 	t.Helper()
@@ -131,7 +131,7 @@ func TestSenderAndItsAncestors(t *testing.T) {
 	}
 }
 
-// A stranger's line of ancestors does not end at us, but at the first process.
+// The ancestors of a stranger do not end at us, but at the first process.
 func TestPidsOfAStranger(t *testing.T) {
 	t.Parallel()
 	pids := Ancestors(os.Getppid())
@@ -154,7 +154,7 @@ func TestNameOfASenderMayBeAnything(t *testing.T) {
 	require.NoError(t, cmd.Start())
 	assert.Equal(t, []int{cmd.Process.Pid}, Ancestors(cmd.Process.Pid), "up to us")
 	require.NoError(t, stdin.Close())
-	_ = cmd.Wait() // by the read that failed
+	_ = cmd.Wait() // its status is that of the read, which failed
 }
 
 // dial connects this process to the listener.
@@ -166,8 +166,8 @@ func dial(t *testing.T, l *Listener) *net.UnixConn {
 	return conn.(*net.UnixConn)
 }
 
-// systemd-notify(1) sends the one end of a pipe with BARRIER=1, and waits until
-// nobody has it any more.
+// systemd-notify(1) sends one end of a pipe with BARRIER=1, and waits until no
+// process has it any more.
 func TestPassedDescriptorsAreClosed(t *testing.T) {
 	t.Parallel()
 	l, messages := listen(t)
@@ -215,7 +215,7 @@ func TestGarbageIsPassedOver(t *testing.T) {
 	for _, text := range []string{
 		"\x00", "\n\n\n", "=", "READY", "READY=", "READY=0", "READY=11", " READY=1", "ready=1", "\xff\xfe", "X_READY=1",
 		"EXTEND_TIMEOUT_USEC=1", strings.Repeat("A", maxMessage), strings.Repeat("\n", maxMessage) + "READY=1",
-		"", // an empty one is one, too
+		"", // an empty datagram is a message, too
 	} {
 		_, err := conn.Write([]byte(text))
 		require.NoError(t, err)

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakes is a Runner whose commands read nothing and live for a time: in a bubble of
-// synctest, where nothing else passes it.
+// fakes is a Runner whose commands read nothing and live for a time. It is for a bubble of
+// synctest, where nothing else takes time.
 type fakes struct {
 	lives time.Duration
 	mu    sync.Mutex
@@ -37,7 +37,7 @@ func (f *fakes) run([]string, []int) (Process, error) {
 	return fake{len(f.runs), f.lives}, f.fails
 }
 
-// fail has no more of them started.
+// fail makes all later starts fail.
 func (f *fakes) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +60,7 @@ func (f *fakes) opens(t *testing.T) (*sink, *ends) {
 	return s, told
 }
 
-// pass lets time pass, and happen what has to.
+// pass lets time pass, and waits until all that follows has happened.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -176,8 +176,8 @@ func TestOurOwnOutputIsRedirectedUntilClose(t *testing.T) {
 	}
 }
 
-// Not parallel: stderr is the process's. What is in the log may not be read, so the
-// terminal is told, too.
+// Not parallel: stderr is the process's. Perhaps nobody reads the log, so the terminal is
+// told, too.
 func TestTerminalIsToldOfALogCommandThatEnds(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

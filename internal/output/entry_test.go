@@ -69,14 +69,14 @@ func TestLineOfAWorker(t *testing.T) {
 	assert.Contains(t, form{Form: Form{Format: JSON}}.relayed(w, []byte("hello"), true, noon), `"cut":true`)
 }
 
-// object is a line as a reader of JSON has it.
+// logged is a line as a reader of JSON sees it.
 type logged struct {
 	Time, Level, Event, Stream, Text string
 	Pid                              int
 	Cut                              bool
 }
 
-// asJSON is what the log has of what pid 7 writes.
+// asJSON is the log in JSON of what pid 7 writes.
 func asJSON(t *testing.T, text string) (lines []logged) {
 	t.Helper()
 	var log testkit.Output
@@ -117,7 +117,7 @@ func TestWhateverWorkersWriteIsValidJSON(t *testing.T) {
 	asJSON(t, string(all))
 }
 
-// A line of 1 MB is cut, and never in the middle of a character: so nothing of it is lost.
+// A line of 1 MB is cut, but never in the middle of a character: so nothing of it is lost.
 func TestLongLineInPiecesOfWholeCharacters(t *testing.T) {
 	t.Parallel()
 	for _, long := range []string{strings.Repeat("x", 1<<20), strings.Repeat("語", 1<<20/3), strings.Repeat("x🎈", 1<<18), "é" + strings.Repeat("🎈", 1<<18)} {

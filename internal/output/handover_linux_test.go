@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A log that takes nothing keeps a relay from being held in time. When it goes on, all goes on.
+// While the log takes nothing, a relay cannot be held in time. When the log goes on, so does the
+// relay.
 func TestRelayThatCouldNotBeHeldGoesOn(t *testing.T) {
 	t.Parallel()
 	reads, writes, err := os.Pipe()
@@ -79,7 +80,7 @@ func TestLinesAreWholeOverAHandover(t *testing.T) {
 	for n := range 20 {
 		fmt.Fprintf(writes, "line %d\nbegun", n)
 		if n%4 == 3 {
-			_, release := out.Hand() // which comes to nothing
+			_, release := out.Hand() // the next image is not executed
 			fmt.Fprint(writes, " and")
 			want += fmt.Sprintf("[7] line %d\n[7] begun and ended\n", n)
 			release()

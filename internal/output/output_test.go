@@ -20,7 +20,7 @@ import (
 // slowLog takes a while for a line, or for ever until it is unstuck.
 type slowLog struct {
 	each  time.Duration
-	stuck chan struct{} // nil: it is not
+	stuck chan struct{} // closed when it is unstuck; nil: it is not stuck
 	lines int
 }
 
@@ -144,7 +144,7 @@ func TestTailIsReadBetweenTheLines(t *testing.T) {
 	assert.Nil(t, o.Tail(4), "then nothing is read")
 }
 
-// From here on time is that of a bubble.
+// From here on tests run in a bubble of synctest.
 
 func TestLogThatHangsKeepsNobodyForLong(t *testing.T) {
 	t.Parallel()
@@ -257,7 +257,7 @@ func TestLogCommandsEndIsTold(t *testing.T) {
 		"log command cannot be restarted: no such program\n", log.String())
 }
 
-// A log that takes nothing costs no memory without bound: what is left out is counted.
+// A log that takes nothing costs a bounded amount of memory: lines that are left out are counted.
 func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,8 +285,8 @@ func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 	})
 }
 
-// A disk that was full leaves half a line, and none of those after it. When there is room again the
-// log says so, on a line of its own.
+// A full disk leaves half a line in the log, and no line after it. When there is room again the log
+// says so, on a line of its own.
 func TestLinesThatCouldNotBeWrittenAreTold(t *testing.T) {
 	t.Parallel()
 	var disk testkit.Output

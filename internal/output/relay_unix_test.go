@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayed is what comes of that when pid 7 writes it.
+// relayed is what the log has of text when pid 7 writes it.
 func relayed(text string) string {
 	var log testkit.Output
 	r := &New(&log, "a test").relays
@@ -137,8 +137,8 @@ func TestLinesOfManyAreWholeAndInOrder(t *testing.T) {
 	}
 }
 
-// A process that the workers have left behind holds the pipe: it is not waited for
-// long, and then nobody reads. This takes FlushTime of real time, as a pipe is of no bubble.
+// A process that the workers have left behind holds the pipe. It is not waited for long, and
+// then nobody reads. This takes FlushTime of real time: a pipe does not work in a bubble.
 func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var log testkit.Output
@@ -157,8 +157,8 @@ func TestPipeThatIsKeptOpenIsLeftAlone(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// What a worker has said last is in the log when Settle returns, and a process that it has left
-// behind, which has the pipe, does not keep it from that.
+// The last words of a worker are in the log when Settle returns, even if a process that the worker
+// has left behind holds the pipe.
 func TestSettleWaitsForTheLastWords(t *testing.T) {
 	t.Parallel()
 	var log testkit.Output
@@ -176,13 +176,13 @@ func TestSettleWaitsForTheLastWords(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, syscall.Close(worker))
 	for end := time.Now().Add(time.Minute); o.relays.copied.Load() < 2000 && time.Now().Before(end); {
-		r.Settle() // once, but on a machine that stands still
+		r.Settle() // once is enough, unless the machine stands still
 	}
 	assert.Equal(t, strings.Repeat("[7] last\n[7] words\n", 1000), log.String())
 	o.Wait()
 }
 
-// However slow the log is: what is waited for is that a line comes.
+// until goes on waiting while lines come, but no longer than most.
 func TestLinesAreWaitedForWhileTheyCome(t *testing.T) {
 	t.Parallel()
 	for _, lasts := range []time.Duration{900 * time.Millisecond, 1100 * time.Millisecond, time.Minute} {
@@ -206,7 +206,7 @@ func TestLinesAreWaitedForWhileTheyCome(t *testing.T) {
 	}
 }
 
-// follows has the relay copy text as if from a pipe, in a bubble of synctest.
+// follows makes the relay copy text as if from a pipe, in a bubble of synctest.
 func (r *relays) follows(text string) {
 	r.open.Go(func() { r.copy(strings.NewReader(text), Worker{Pid: 7}, "") })
 }
@@ -252,7 +252,7 @@ func TestBlockedLogHoldsWhoWritesAndIsGivenUp(t *testing.T) {
 	})
 }
 
-// What is cut in the middle of a character goes on with that.
+// A line that is cut in the middle of a character goes on with that character.
 func TestCharactersAreNotCut(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{

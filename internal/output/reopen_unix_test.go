@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reopened is what comes of reopening, when that is done.
+// reopened reopens the log, and returns what came of that.
 func reopened(o *Output) Reopened {
 	done := make(chan Reopened)
 	o.reopenThen(func(r Reopened) { done <- r })
@@ -80,7 +80,7 @@ func TestWhyThereIsNothingToReopen(t *testing.T) {
 	o.letGo()
 }
 
-// By a link that only the kernel can follow, as /dev/stdout is, the same file is opened again.
+// By a link that only the kernel can follow, such as /dev/stdout, the same file is opened again.
 func TestFileIsTheSameByALinkOfTheKernel(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
@@ -166,7 +166,8 @@ func TestGenerationBeginsInTheFileThatIsThere(t *testing.T) {
 	assert.Equal(t, []string{"in the middle"}, o.Tail(2), "what is read is the file that is written")
 }
 
-// A log that takes nothing holds no generation up for ever, and no signal at all.
+// A log that takes nothing does not hold up a generation for ever, and does not hold up a signal
+// at all.
 func TestLogThatHangsIsReopenedWhenItGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -186,7 +187,7 @@ func TestLogThatHangsIsReopenedWhenItGoesOn(t *testing.T) {
 	})
 }
 
-// A generation is not held up for what is as it was.
+// A generation does not wait for a log file that is still at its path.
 func TestLogInItsPlaceIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -214,8 +215,8 @@ func TestLogThatIsClosedIsNotReopened(t *testing.T) {
 	assert.ErrorIs(t, err, errClosed)
 }
 
-// Many write while the file is renamed and reopened: each line is in one of the files, whole and
-// in order.
+// Many processes write while the file is renamed and reopened: each line is in one of the files,
+// whole and in order.
 func TestNoLineIsLostOrThereTwice(t *testing.T) {
 	t.Parallel()
 	const writers, lines, rotations = 4, 2000, 100
@@ -303,8 +304,8 @@ func TestJournalIsKnownByDeviceAndInode(t *testing.T) {
 	assert.Equal(t, "<4>one\n<6>two\n", content(t, f.Name()))
 }
 
-// What asks is told what the log is told, which can be read by then, and of workers that have
-// the old file themselves.
+// The client gets the text of the log line, which can be read in the log by then. The text also
+// names workers that have the old file themselves.
 func TestReopeningIsAnswered(t *testing.T) {
 	t.Parallel()
 	const workers = "; workers that run write to the old one until they are restarted"
@@ -332,7 +333,7 @@ func TestReopeningIsAnswered(t *testing.T) {
 	}
 }
 
-// A signal that is for the workers, too, is not to be told of where there is no log file.
+// If a signal is for the workers, too, nothing is printed where there is no log file.
 func TestSignalThatIsForTheWorkersReopensQuietly(t *testing.T) {
 	t.Parallel()
 	o, path := openLog(t)

@@ -62,7 +62,7 @@ func TestRedirectingToAClosedFileChangesNothing(t *testing.T) {
 	assert.Subset(t, before, testkit.Descriptors(t))
 }
 
-// unprivileged runs f as somebody who is not root.
+// unprivileged runs f as a user that is not root.
 func unprivileged(f func() error) error {
 	if os.Geteuid() != 0 {
 		return f()
@@ -70,7 +70,7 @@ func unprivileged(f func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() { // its user would be that of /proc/self
+		if unix.Gettid() == unix.Getpid() { // /proc/self would get the user of this thread
 			defer runtime.UnlockOSThread()
 			result <- unprivileged(f)
 			return
@@ -85,7 +85,7 @@ func unprivileged(f func() error) error {
 	return <-result
 }
 
-// A log that can be written only is written, and nothing of it is quoted.
+// A log that can only be written is written, but nothing of it is quoted.
 func TestTailOfALogThatMayNotBeRead(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what has to come.
+// patience is how long a test waits for something that has to come.
 const patience = 8 * time.Second
 
 // child is a Process.
@@ -56,7 +56,7 @@ type end struct {
 	err         error
 }
 
-// ends collects what the sink tells of its command.
+// ends collects the ends of the command that the sink reports.
 type ends struct {
 	mu   sync.Mutex
 	list []end
@@ -172,7 +172,7 @@ func TestPlainCommandNeedsNoShell(t *testing.T) {
 
 func TestCommandGetsTheLinesAndCloseWaitsForIt(t *testing.T) {
 	t.Parallel()
-	// What it makes of them is there only when it has ended.
+	// The command's output is there only when the command has ended.
 	s, dir, told := open(t, "| cat >%s/t; sleep 0.2; mv %s/t %s/out")
 	want := write(t, s.file, 1, 200)
 	require.NoError(t, s.close())
@@ -180,8 +180,8 @@ func TestCommandGetsTheLinesAndCloseWaitsForIt(t *testing.T) {
 	assert.Empty(t, told.all(), "an end that was asked for is no news")
 }
 
-// "| exec command" is what the original's users write, so that no shell stays
-// in between; exec is nothing but a shell's.
+// Users of the original write "| exec command", so that no shell stays in
+// between. Only a shell knows exec.
 func TestCommandMayBeginWithExec(t *testing.T) {
 	t.Parallel()
 	s, dir, _ := open(t, "| exec cp /dev/stdin %s/out")
@@ -217,7 +217,7 @@ func TestKilledCommandIsStartedAgainAndNoLineIsLost(t *testing.T) {
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	eventually(t, func() bool { return len(told.all()) == 1 }, "its end is told")
 	assert.Equal(t, []end{{pid: pid, status: 9}}, told.all())
-	want += write(t, s.file, 101, 200) // nobody reads, and nobody gets SIGPIPE
+	want += write(t, s.file, 101, 200) // no process reads, and none gets SIGPIPE
 
 	eventually(t, func() bool { return text(filepath.Join(dir, "out")) == want }, "the next one has read everything")
 	require.NoError(t, s.close())
@@ -267,7 +267,7 @@ func TestCommandHoldsNoOtherDescriptor(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip("no /proc on this system")
 	}
-	for fd := 3; fd < 1000; fd++ { // what this test was started with is not at issue
+	for fd := 3; fd < 1000; fd++ { // descriptors that this test was started with do not count
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
 	}
 	port, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)

@@ -31,8 +31,8 @@ func TestTailIsWhatWasWrittenSince(t *testing.T) {
 	fmt.Fprintln(f, "of the first")
 	tail.mark(2)
 	fmt.Fprintln(f, "one\ntwo")
-	tail.mark(2) // by another worker of it
-	tail.mark(1) // by one that is refilled
+	tail.mark(2) // by another worker of that generation
+	tail.mark(1) // by a worker whose slot is refilled
 	fmt.Fprint(f, "three")
 	tail.keep(2)
 	assert.Equal(t, []string{"one", "two", "three"}, tail.of(2))
@@ -84,7 +84,7 @@ func TestTailHasLimits(t *testing.T) {
 		assert.Len(t, lines[0], min(length, 1024))
 	}
 
-	// Only 64 KiB are looked at, and half a line among them is none.
+	// Only the last 64 KiB are looked at. Half a line in them does not count.
 	const first = "first\n"
 	upTo := func(length int) string { return first + strings.Repeat("x", length-len(first)-1) + "\n" }
 	lines = of(7, upTo(64<<10))
@@ -148,7 +148,7 @@ func TestNoTailOfWhatIsNoFile(t *testing.T) {
 	assert.Nil(t, tail.of(1))
 }
 
-// Lines in JSON are read as they are in plain text.
+// Lines in JSON are returned as plain text.
 func TestTailOfJSON(t *testing.T) {
 	t.Parallel()
 	f, tail := tailed(t)
@@ -163,7 +163,7 @@ func TestTailOfJSON(t *testing.T) {
 	assert.Equal(t, []string{"it failed", "and again", "[7] " + said, theirs, `{"text":"theirs"}`}, tail.of(1))
 }
 
-// Another file that has come to the path since is not what is written.
+// A file that has come to the path since is not the one that is written.
 func TestTailOfALogThatWasReplacedIsNone(t *testing.T) {
 	t.Parallel()
 	f, _ := tailed(t)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Images are all in this process here: several wait for one log command, and each has
+// Here all images are in this process: several wait for one log command, and each has
 // descriptors of its own.
 
 // waited is a process for which several images wait.
@@ -83,7 +83,7 @@ func (i *image) opens(t *testing.T, spec string, held *Held) {
 	require.NoError(t, i.Open(spec, Config{Run: i.runs.run, Held: held}))
 }
 
-// hands is what the next image gets. This one goes on with release, and otherwise is gone.
+// hands is what the next image gets. With release this image goes on; without, it is gone.
 func (i *image) hands(t *testing.T) (h *Held, release func()) {
 	t.Helper()
 	all := append([]*sink{}, i.going...)
@@ -115,7 +115,7 @@ func (i *image) hands(t *testing.T) (h *Held, release func()) {
 // gone closes what an image has of its log, as its end does.
 func (i *image) gone() { i.sink.file.Close() }
 
-// forget has nobody look after a log command any more.
+// forget ends the care for a log command.
 func forget(s *sink) {
 	if s.command == nil {
 		return
@@ -196,7 +196,7 @@ func TestLogCommandRunsOnAfterAnUpgradeThatFailed(t *testing.T) {
 	assert.ErrorIs(t, mine.Close(), os.ErrClosed)
 }
 
-// It ends when the last worker that writes to it has, whatever images come.
+// It ends when the last worker that writes to it has ended, whatever images come.
 func TestLogCommandThatIsNotAskedForAnyMoreGoesWithItsWriters(t *testing.T) {
 	t.Parallel()
 	runs, dir := &commands{}, t.TempDir()
@@ -230,7 +230,7 @@ func TestLogCommandThatIsNotAskedForAnyMoreGoesWithItsWriters(t *testing.T) {
 	started := runs.started()
 	image.opens(t, log, nil)
 	worker.Close()
-	eventually(t, func() bool { // who hands over learns that it has gone
+	eventually(t, func() bool { // the image that hands over sees that it has gone
 		h, release := image.Hand()
 		defer release()
 		return len(h.Commands()) == 0
@@ -322,7 +322,7 @@ func TestOurOwnOutputGoesToTheFileThatIsThere(t *testing.T) {
 	}
 }
 
-// A pipe is read on if it was let go at the very moment.
+// A pipe that is released at once after it was held is read on.
 func TestRelayThatWasLetGoAtOnceGoesOn(t *testing.T) {
 	t.Parallel()
 	var log testkit.Output

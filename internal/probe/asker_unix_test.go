@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asking is an Asker of workers that can be connected to from some time on, and then accept at
-// once; it is for a bubble of synctest. tried gets the time of each try.
+// asking is an Asker of workers that can be connected to only after the time from, and then accept
+// at once. It is for a bubble of synctest. tried gets the time of each try.
 func asking(t *testing.T, from time.Duration, tried *[]time.Duration) *Asker {
 	t.Helper()
 	start := time.Now()

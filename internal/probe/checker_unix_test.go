@@ -25,8 +25,8 @@ func open() (int, error) {
 	return n, err
 }
 
-// accepting is a Checker of tcp: probes whose connections are accepted, or not, as is told;
-// it is for a bubble of synctest.
+// accepting is a Checker of tcp: probes. accepted tells whether their connections are accepted.
+// It is for a bubble of synctest.
 func accepting(t *testing.T, accepted func() (bool, error), names ...string) *Checker {
 	t.Helper()
 	c := &Checker{Accepted: func(int) (bool, error) { return accepted() }, Sockets: sockets}
@@ -119,8 +119,7 @@ func TestPassSaysWhyTheLastTryFailed(t *testing.T) {
 	}
 }
 
-// TestPassAfterASleep: this process, which was stopped, does not hold that against a worker
-// which answers.
+// TestPassAfterASleep: if this process was stopped, a worker that answers still passes.
 func TestPassAfterASleep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 		"https://[::1]:8082/":          {Socket: 4, kind: wire.HTTPS, path: "/", host: "[::1]:8082"},
 		"http://localhost:8083/":       {Socket: 11, kind: wire.HTTP, path: "/", host: "localhost:8083"},
 		"tcp://free":                   {Socket: 5},
-		"tcp://53":                     {Socket: 2}, // that of UDP has the same name
+		"tcp://53":                     {Socket: 2}, // the UDP socket has the same name
 		"exec:curl -f http://$ADDR/ ":  {Socket: -1, kind: wire.Exec, command: "curl -f http://$ADDR/ "},
 	} {
 		want.Text, want.private = text, true

@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary plays start_server_probe: roleVariable says what becomes of a request,
-// and pidsVariable is a file that it writes its pid to.
+// The test binary plays start_server_probe: roleVariable says what it does with a request,
+// and pidsVariable names a file that it writes its pid to.
 const (
 	roleVariable = "PROBE_TEST_ROLE"
 	pidsVariable = "PROBE_TEST_PIDS"
@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// play answers that all is fine, unless the role is another one. Of two roles the second is
-// that of the first process only.
+// play answers that all is fine, unless the role is another one. If there are two roles, the
+// second is only for the first process.
 func play(role string) {
 	file, err := os.OpenFile(os.Getenv(pidsVariable), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
@@ -103,7 +103,7 @@ func answers(role string, conn net.Conn, r wire.Request) []byte {
 		return nil
 	case "stopped":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-		waitForEOF(conn) // another thread may have got it
+		waitForEOF(conn) // another thread may have got the signal
 		return nil
 	case "garbage":
 		return []byte("HTTP/1.1 200 OK\r\n\r\n")
@@ -189,7 +189,7 @@ func TestOneProcessServesAllCallsUnderWay(t *testing.T) {
 	first := make(chan error)
 	go func() { first <- c.Pass(t.Context(), holding) }()
 	<-held
-	<-held // and so there is a process as long as it is held
+	<-held // so there is a process as long as these are held
 	var all sync.WaitGroup
 	for range 3 * tryTurns {
 		all.Go(func() { assert.NoError(t, c.Still(t.Context(), reachable)) })
@@ -244,7 +244,7 @@ func TestAProcessThatIsNotToBeTrusted(t *testing.T) {
 					name = "fine+" + role
 				}
 				if bad && role == "stopped" || !bad && (role == "silent" || role == "closes") {
-					continue // it takes seconds, and is the same
+					continue // it takes seconds, and tests the same
 				}
 				c, pids := playing(t, name, "http://web/")
 				if c.Timeout = time.Minute; strings.Contains(want, "2.1s") || role == "late" {
@@ -256,7 +256,7 @@ func TestAProcessThatIsNotToBeTrusted(t *testing.T) {
 				switch {
 				case bad:
 					assert.EqualError(t, err, "http://web/: "+want)
-				case role == "late" || strings.HasSuffix(role, "reason"): // and is no worse for that
+				case role == "late" || strings.HasSuffix(role, "reason"): // the process goes on
 					assert.EqualError(t, err, "http://web/: "+want)
 					assert.Len(t, pids(), 1)
 				default:
@@ -276,7 +276,7 @@ func TestOfTwoAnswersTheFirstCounts(t *testing.T) {
 	gone(t, pids())
 }
 
-// TestAProcessThatDiesIsStartedAnewWithPauses: not more than one each 100 ms.
+// TestAProcessThatDiesIsStartedAnewWithPauses: at most one start in 100 ms.
 func TestAProcessThatDiesIsStartedAnewWithPauses(t *testing.T) {
 	t.Parallel()
 	for _, role := range []string{"dies before", "killed"} {
@@ -309,7 +309,7 @@ func TestWhatCannotBeStartedIsTriedWithPauses(t *testing.T) {
 	assert.LessOrEqual(t, int(starts.Load()), int(time.Since(start)/startPause)+1)
 }
 
-// TestOneThatIsMuteHoldsNobodyUp: longer than asked for.
+// TestOneThatIsMuteHoldsNobodyUp: no call takes longer than its ctx.
 func TestOneThatIsMuteHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	c, pids := playing(t, "mute", "exec:true")
@@ -322,7 +322,7 @@ func TestOneThatIsMuteHoldsNobodyUp(t *testing.T) {
 	gone(t, pids())
 }
 
-// TestTheTimeOfATryBeginsWithTheProcess: which may take longer to be there.
+// TestTheTimeOfATryBeginsWithTheProcess: the process may take longer than a try to be there.
 func TestTheTimeOfATryBeginsWithTheProcess(t *testing.T) {
 	t.Parallel()
 	c, pids := playing(t, "slow", "exec:true")
@@ -362,7 +362,7 @@ func TestWhyItCannotBeStarted(t *testing.T) {
 	assert.Equal(t, "envdir is gone", why(func(c *Checker) { c.Env = func() ([]string, error) { return nil, fmt.Errorf("envdir is gone") } }))
 }
 
-// TestWhatItSaysGoesToTheLog: and it has no stdout of its own.
+// TestWhatItSaysGoesToTheLog: its stdout goes there, too.
 func TestWhatItSaysGoesToTheLog(t *testing.T) {
 	t.Parallel()
 	log, err := os.CreateTemp(t.TempDir(), "")
@@ -376,7 +376,7 @@ func TestWhatItSaysGoesToTheLog(t *testing.T) {
 	assert.Equal(t, "why it dies\nwhy it dies\n", string(text))
 }
 
-// TestACommandIsNotRunWithoutItsConnections: and what was opened before is closed.
+// TestACommandIsNotRunWithoutItsConnections: and connections that were opened before are closed.
 func TestACommandIsNotRunWithoutItsConnections(t *testing.T) {
 	t.Parallel()
 	c, pids := playing(t, "fine", "exec:true")

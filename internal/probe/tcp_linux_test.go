@@ -34,7 +34,7 @@ func TestAcceptedByTheWorker(t *testing.T) {
 	c = &Checker{Sockets: c.Sockets, Probes: c.Probes, Timeout: time.Minute}
 	passed := make(chan error)
 	go func() { passed <- c.Pass(t.Context(), target) }()
-	for range 3 { // two have been left by those tries
+	for range 3 { // two are left from the tries above
 		conn, err := ln.Accept()
 		require.NoError(t, err)
 		defer conn.Close()
@@ -44,8 +44,8 @@ func TestAcceptedByTheWorker(t *testing.T) {
 	assert.EqualError(t, c.Still(t.Context(), target), "tcp://web: refused")
 }
 
-// TestARivalDoesNotAnswer: who has the same socket, as we have here, may accept what is meant
-// for another one.
+// TestARivalDoesNotAnswer: a process that has the same socket, as we have here, may accept a
+// connection that is meant for another one.
 func TestARivalDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -81,7 +81,7 @@ func TestARivalDoesNotAnswer(t *testing.T) {
 	defer func() { child.Process.Kill(); child.Wait() }()
 	rivals = []int{child.Process.Pid}
 	assert.NoError(t, c.Still(t.Context(), target))
-	for told := range 2 { // nobody tells, as while an upgrade goes on, whether there are rivals any more
+	for told := range 2 { // in one of two calls ctx ends, as in an upgrade: then rivals are not known
 		calls := 0
 		target.Rivals = func(ctx context.Context) []int {
 			if calls++; calls%2 == told {

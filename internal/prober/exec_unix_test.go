@@ -45,7 +45,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestACommandHasConnections: it speaks over one of them, and so with this worker.
+// TestACommandHasConnections: it speaks over one of them, and so to this worker.
 func TestACommandHasConnections(t *testing.T) {
 	t.Parallel()
 	heard := make(chan string, 1)
@@ -60,7 +60,7 @@ func TestACommandHasConnections(t *testing.T) {
 	assert.Equal(t, "ping\n", <-heard)
 }
 
-// TestACommandWithoutConnections: what tells of others is not there either.
+// TestACommandWithoutConnections: no variable tells of other connections either.
 func TestACommandWithoutConnections(t *testing.T) {
 	t.Parallel()
 	addr := listen(t).Addr()
@@ -76,7 +76,7 @@ func TestACommandWithoutConnections(t *testing.T) {
 	assert.NoError(t, c.Still(t.Context(), probe.Target{}))
 }
 
-// TestCommandsRunAsTheWorkersUser: and where the workers run.
+// TestCommandsRunAsTheWorkersUser: and in the workers' directory.
 func TestCommandsRunAsTheWorkersUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -124,7 +124,7 @@ func TestACommandEndsWithTheLastCall(t *testing.T) {
 	gone(t, file)
 }
 
-// gone waits until the processes in a file are.
+// gone waits until the processes that a file names are gone.
 func gone(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -133,7 +133,7 @@ func gone(t *testing.T, file string) {
 	for _, word := range strings.Fields(string(text)) {
 		pid, err := strconv.Atoi(word)
 		require.NoError(t, err)
-		t.Cleanup(func() { // if it is there against all expectations
+		t.Cleanup(func() { // in case it is still there
 			if t.Failed() {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
@@ -142,8 +142,8 @@ func gone(t *testing.T, file string) {
 	}
 }
 
-// zombie tells that a process has ended, and that its parent, which may be nobody's that
-// waits, has not waited for it.
+// zombie tells whether a process has ended, and its parent has not waited for it. The parent
+// may be one that never waits.
 func zombie(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && strings.Contains(string(stat), ") Z ")

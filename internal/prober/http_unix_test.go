@@ -188,7 +188,7 @@ func TestTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(page)
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = nil
-	s.StartTLS() // its certificate is nobody's that is known
+	s.StartTLS() // with a certificate of an unknown issuer
 	defer s.Close()
 	addr := s.Listener.Addr()
 	assert.NoError(t, checker(t, addr, "https://web/").Still(t.Context(), target(addr)))

@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	syscall.Exit(0) // not os.Exit, which may have something to say of coverage
 }
 
-// checker asks by way of the test binary, which plays start_server_probe. web is the label
-// of a server's socket.
+// checker asks through the test binary, which plays start_server_probe. web is the label of
+// the server's socket.
 func checker(t *testing.T, server net.Addr, probes ...string) *probe.Checker {
 	t.Helper()
 	self, err := os.Executable()

@@ -50,7 +50,7 @@ func TestNextTickIsBetweenWhatWasStartedBeforeAndAfter(t *testing.T) {
 	}
 }
 
-// A worker that was starting when the restart was asked for is not what was asked for.
+// A worker that was already starting when the restart was asked for does not count.
 func TestRestartIsNotOverWithAWorkerOfBefore(t *testing.T) {
 	t.Parallel()
 	old := startFake(t) // plays a worker

@@ -27,7 +27,7 @@ func (f *fake) restart() <-chan error {
 	return answer
 }
 
-// pending makes sure that there is no answer, for a few looks at the files.
+// pending checks that there is no answer while the client looks at the files a few times.
 func pending(t *testing.T, answer <-chan error, why string) {
 	t.Helper()
 	select {
@@ -121,7 +121,7 @@ func TestRestartHearsOfTheEnd(t *testing.T) {
 func TestRestartGivesUpWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.do("status 1:9000100 2:9000200") // which it reads before it asks
+	f.do("status 1:9000100 2:9000200") // the client reads it before it asks
 	over := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	answer := make(chan error, 1)
@@ -196,7 +196,8 @@ func TestRestartEndsWithAStatusFileThatIsNone(t *testing.T) {
 	assert.ErrorContains(t, answered(t, answer), `holds the line "junk", which is not GENERATION:PID`)
 }
 
-// Of a superdaemon that ends the status file is empty in the end: who served last is told.
+// The status file of a superdaemon that ends is empty at the end: the error names the workers
+// that served last.
 func TestRestartThatEndsTellsWhoServedLast(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
@@ -211,7 +212,7 @@ func TestRestartThatEndsTellsWhoServedLast(t *testing.T) {
 		"start_server (pid:%d) has ended instead of restarting; last seen in the status file: 1:9000200", f.pid()))
 }
 
-// The pid may be another process's by the time that the signal is to be sent.
+// The pid may be another process's when the signal is to be sent.
 func TestWhoHasEndedIsNotSignalled(t *testing.T) {
 	t.Parallel()
 	f, other := startFake(t), startFake(t)

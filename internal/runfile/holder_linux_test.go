@@ -53,7 +53,7 @@ func TestLockIsItsHolders(t *testing.T) {
 	assert.False(t, heldByStrangers(f))
 }
 
-// stranger is a process of another user's that has f locked, until the test ends.
+// stranger is a process of another user that has f locked, until the test ends.
 func stranger(t *testing.T, f *os.File) (pid int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -91,14 +91,14 @@ func TestLockOfAStranger(t *testing.T) {
 	assert.True(t, runsAs(pid, 65534))
 	assert.False(t, runsAs(pid, 0))
 	assert.False(t, runsAs(gonePid(t), 0))
-	again, err := os.Open(f.Name()) // of which a lock is another one
+	again, err := os.Open(f.Name()) // its lock is another one
 	require.NoError(t, err)
 	defer again.Close()
 	require.NoError(t, syscall.Flock(int(again.Fd()), syscall.LOCK_SH))
 	assert.False(t, heldByStrangers(f), "we have it, too")
 }
 
-// It takes no more than to be able to read a file to lock it.
+// Any process that can read a file can lock it.
 func TestPidFileThatAStrangerHasLockedIsTakenOver(t *testing.T) {
 	t.Parallel()
 	f := opened(t)
@@ -113,7 +113,7 @@ func TestPidFileThatAStrangerHasLockedIsTakenOver(t *testing.T) {
 	assert.NoError(t, p.Release())
 }
 
-// Who may write a pid file could have any process named in it.
+// A user that may write a pid file could name any process in it.
 func TestPidFileOfAStrangerIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

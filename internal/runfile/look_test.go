@@ -87,7 +87,7 @@ func TestStatusFileOfAnotherUserIsNotTakenOver(t *testing.T) {
 	assert.Equal(t, "1:7\n", textOf(t, path))
 }
 
-// What a killed superdaemon has listed stays until there is something newer to say.
+// The list of a killed superdaemon stays until there is a newer one.
 func TestStatusFileThatIsKept(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status")

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// orphan is a process that is no child of ours; it goes by TERM unless it is stubborn.
+// orphan is a process that is no child of ours. It ends at TERM unless it is stubborn.
 func orphan(t *testing.T, stubborn bool) int {
 	t.Helper()
 	trap := "trap : HUP"
@@ -151,7 +151,7 @@ func TestOrphansAreLetBeBeforeTheDelayIsOver(t *testing.T) {
 	assert.False(t, o.Asked(), "it is closed")
 }
 
-// The next image does what the last one has planned, at the time for that, and no more.
+// The next image does what the last one has planned, at the planned time, and no more.
 func TestOrphansAreHandedOver(t *testing.T) {
 	t.Parallel()
 	pid := orphan(t, true)

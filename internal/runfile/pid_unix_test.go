@@ -23,7 +23,7 @@ import (
 )
 
 // daemonFiles makes the test binary a superdaemon that holds a pid file and
-// does as it is told on its stdin: see fake.
+// carries out orders from its stdin: see fake.
 const daemonFiles = "RUNFILE_TEST_DAEMON"
 
 func TestMain(m *testing.M) {
@@ -103,7 +103,7 @@ type fake struct {
 	reap                func()
 }
 
-// startFake starts one that holds its pid file, on files of its own.
+// startFake starts a fake with files of its own; it holds its pid file.
 func startFake(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{t: t, lines: make(chan string, 16)}
@@ -153,7 +153,7 @@ func (f *fake) says(want string) {
 	}
 }
 
-// do has it carry out an order: "status GENERATION:PID..." or "renew".
+// do makes it carry out an order: "status GENERATION:PID..." or "renew".
 func (f *fake) do(order string) {
 	f.t.Helper()
 	_, err := fmt.Fprintln(f.stdin, order)
@@ -161,7 +161,7 @@ func (f *fake) do(order string) {
 	f.says("done")
 }
 
-// release has it let go of its files and end.
+// release makes it let go of its files and end.
 func (f *fake) release() {
 	f.t.Helper()
 	_, err := fmt.Fprintln(f.stdin, "release")
@@ -170,14 +170,14 @@ func (f *fake) release() {
 	require.True(f.t, f.cmd.ProcessState.Success())
 }
 
-// kill ends it as nothing can be ended worse.
+// kill ends it by KILL, so that it can tidy nothing up.
 func (f *fake) kill() {
 	f.t.Helper()
 	require.NoError(f.t, f.cmd.Process.Kill())
 	f.reap()
 }
 
-// patience is how long a test waits for what has to come.
+// patience is how long a test waits for something that has to come.
 const patience = 8 * time.Second
 
 // gonePid is the number of a process that has ended.
@@ -285,8 +285,8 @@ func TestPidFileHeldWithoutAPidIsReportedInTheEnd(t *testing.T) {
 	assert.Empty(t, textOf(t, path))
 }
 
-// Whoever holds the file that another is about to remove must not end up
-// with a lock on nothing.
+// A process that opens a file which another is about to remove must not end
+// up with a lock on nothing.
 func TestPidFileIsHeldByOneAtATime(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pid")
@@ -347,7 +347,7 @@ func TestPidFileWithoutAPidHasNoOwner(t *testing.T) {
 }
 
 // Two clients that look at once must not take each other for the owner: they
-// would go on to signal whatever process has that number by now.
+// would then signal whatever process has that pid by now.
 func TestClientsAreNotTakenForTheOwner(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pid")
@@ -419,7 +419,7 @@ func TestOwnersPidIsWaitedForAWhile(t *testing.T) {
 	assert.Equal(t, os.Getpid(), owner)
 }
 
-// Somebody else than the one that is named has the lock: neither is signalled.
+// Another process than the named one has the lock: neither is signalled.
 func TestPidFileThatIsLockedByAnotherThanItNames(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pid")

@@ -55,7 +55,7 @@ func TestStatusFileIsWholeWheneverItIsRead(t *testing.T) {
 	short := []Entry{{8, 1}}
 	require.NoError(t, s.Write(long))
 
-	// So many reads, and not so many writes: a reader that spins keeps a writer waiting.
+	// The number of reads is fixed, not that of writes: a reader that spins keeps a writer waiting.
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
@@ -187,7 +187,7 @@ func TestRenewIsSeenAndNothingElseIs(t *testing.T) {
 	})
 }
 
-// A client that looks each poll has to see what was written before.
+// A client that looks once in each poll has to see what was written before.
 func TestRenewWaitsForClientsToLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

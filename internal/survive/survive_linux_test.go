@@ -37,7 +37,7 @@ func (l *log) says(t *testing.T, want string) {
 	assert.Eventually(t, func() bool { return l.String() == want }, patience, time.Millisecond, "%s", l)
 }
 
-// survivors are those of a superdaemon with a socket, which it has in set once that is bound.
+// survivors are the Survivors of a superdaemon. set gets its sockets once they are bound.
 func survivors(set **socket.Set) (*Survivors, *log) {
 	l := &log{}
 	return &Survivors{
@@ -53,7 +53,7 @@ func parse(t *testing.T, ports ...string) []socket.Spec {
 	return specs
 }
 
-// bind binds sockets, which are closed with the test.
+// bind binds sockets, which are closed when the test ends.
 func bind(t *testing.T, specs []socket.Spec, held []*socket.Held) *socket.Set {
 	t.Helper()
 	set, err := socket.Bind(t.Context(), specs, socket.Options{Held: held})
@@ -62,8 +62,8 @@ func bind(t *testing.T, specs []socket.Spec, held []*socket.Held) *socket.Set {
 	return set
 }
 
-// orphan is a process that is no child of ours and has a listening socket, whose address this is.
-// It ends with the test, also if that is killed.
+// orphan starts a process that is no child of ours and has a listening socket at addr. It ends
+// with the test, even if the test is killed.
 func orphan(t *testing.T) (pid int, addr string) {
 	t.Helper()
 	if scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && strings.TrimSpace(string(scope)) != "0" && os.Geteuid() != 0 {
@@ -89,7 +89,7 @@ func orphan(t *testing.T) (pid int, addr string) {
 	return pid, ln.Addr().String()
 }
 
-// listens tells that a connection to an address is taken.
+// listens tells whether an address takes connections.
 func listens(addr string) bool {
 	conn, err := net.Dial("tcp4", addr)
 	if err == nil {
@@ -105,7 +105,7 @@ func refuses(t *testing.T, addr string) {
 	assert.Eventually(t, func() bool { return !listens(addr) }, patience, time.Millisecond)
 }
 
-// kept has a port bound as the service manager keeps it for a superdaemon that was killed.
+// kept binds a port as the service manager keeps it for a superdaemon that was killed.
 func kept(t *testing.T, port string) (passed fdenv.Passed, addr string) {
 	t.Helper()
 	set, err := socket.Bind(t.Context(), parse(t, port), socket.Options{})
@@ -176,7 +176,7 @@ func TestOrphansAreReplacedWhenAGenerationServes(t *testing.T) {
 	assert.NoError(t, s.Close())
 }
 
-// An image that goes on does with orphans what the one before was to do.
+// An image that goes on does to orphans what the last one had planned.
 func TestOrphansAreHandedOver(t *testing.T) {
 	t.Parallel()
 	pid, addr := orphan(t)
@@ -213,8 +213,8 @@ func TestOrphansAreHandedOver(t *testing.T) {
 	assert.EqualValues(t, 1, retired.Load(), "by the image of which a generation serves")
 }
 
-// An image that cannot bind what it is to have goes back to the last one, which goes on with the
-// orphans that it has handed over.
+// An image that cannot bind its sockets goes back to the last one, which goes on with the orphans
+// that it has handed over.
 func TestOrphansAreKeptForTheLastImage(t *testing.T) {
 	t.Parallel()
 	handle, err := unix.PidfdOpen(os.Getpid(), 0)
@@ -228,7 +228,7 @@ func TestOrphansAreKeptForTheLastImage(t *testing.T) {
 	assert.NoError(t, unix.PidfdSendSignal(handle, 0, nil, 0), "its handle is open")
 }
 
-// Why a port is in use may be that orphans have it which could not be found.
+// A port may be in use because orphans have it that could not be found.
 func TestWhyOrphansAreNotReplacedIsToldWhereAPortIsInUse(t *testing.T) {
 	t.Parallel()
 	s, _ := survivors(nil)

@@ -30,7 +30,7 @@ func pair(t *testing.T) (a, b *net.UnixConn) {
 	return conns[0], conns[1]
 }
 
-// TestDescriptorsComeWithTheirRequest: however many they are, and whatever is sent before.
+// TestDescriptorsComeWithTheirRequest: however many there are, and whatever is sent before.
 func TestDescriptorsComeWithTheirRequest(t *testing.T) {
 	t.Parallel()
 	a, b := pair(t)
@@ -91,7 +91,7 @@ func TestSendEndsInTime(t *testing.T) {
 		sent, err = Send(a, make([]byte, 64<<20), nil)
 		ended <- err
 	}()
-	_, err := b.Read(make([]byte, 1)) // and no more of it
+	_, err := b.Read(make([]byte, 1)) // no more of the frame is read
 	require.NoError(t, err)
 	require.NoError(t, a.SetWriteDeadline(time.Now()))
 	assert.ErrorIs(t, <-ended, os.ErrDeadlineExceeded)
