@@ -32,7 +32,7 @@ func activated(t *testing.T, dir string, addresses []string, names string, args 
 	return startIn(t, dir, nil, needs(t, "systemd-socket-activate"), append(all, args...)...)
 }
 
-// connects is the first connection to the address, which has start_server run.
+// connects makes the first connection to the address, which makes start_server run.
 func connects(t *testing.T, network, addr string) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -81,7 +81,7 @@ func TestActivatedPathStays(t *testing.T) {
 	assert.Equal(t, os.ModeSocket, info.Mode().Type())
 }
 
-// What the manager says of sockets is meant for start_server.
+// The variables of the manager about sockets are for start_server only.
 func TestActivatedWorkersDoNotHearOfIt(t *testing.T) {
 	t.Parallel()
 	d := startActivatedWorkers(t, "web", "--inherit=web", "--interval=0.2")
@@ -156,7 +156,7 @@ func TestPortThatIsADescriptor(t *testing.T) {
 	d.stop()
 	d.runs()
 	assert.FileExists(t, path, "who has bound a path removes it")
-	connects(t, "tcp", addr) // it still is the caller's, too
+	connects(t, "tcp", addr) // the caller still has it, too
 }
 
 // TestBadInheritance: one clear line, exit 2, nothing touched.
@@ -208,7 +208,7 @@ func TestBadInheritance(t *testing.T) {
 		printed := string(text)
 		assert.Contains(t, printed, c.want, "%s%s", c.env, c.args)
 		assert.True(t, strings.HasPrefix(printed, "start_server: "), printed)
-		if !strings.Contains(c.args, "*") { // of nine sockets more than one is not open
+		if !strings.Contains(c.args, "*") { // more than one of nine sockets is not open
 			assert.Equal(t, 1, strings.Count(printed, "\n"), "%s%s: one line, not %q", c.env, c.args, printed)
 		}
 		left, err := filepath.Glob(filepath.Join(dir, "*"))

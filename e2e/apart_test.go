@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newTerminal is a new one: what is typed on one end is read from the other.
+// newTerminal makes a terminal: what is typed on one end is read from the other.
 func newTerminal(t *testing.T) (screen, line *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -32,12 +32,12 @@ func newTerminal(t *testing.T) (screen, line *os.File) {
 	return screen, line
 }
 
-// Of root's session, terminal, capabilities and keys another user gets nothing.
+// A worker of another user gets nothing of root's session, terminal, capabilities and keys.
 func TestAWorkerOfAnotherUserKeepsNothingOfRoots(t *testing.T) {
 	t.Parallel()
 	root(t)
 	_, line := newTerminal(t)
-	// The keyring is of this thread, which ends with the goroutine, and of what it starts.
+	// The keyring belongs to this thread, which ends with the goroutine, and to what it starts.
 	runtime.LockOSThread()
 	_, err := unix.KeyctlJoinSessionKeyring("e2e of start_server")
 	require.NoError(t, err)

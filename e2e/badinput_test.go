@@ -180,7 +180,7 @@ func TestOptionsAsPerlTakesThem(t *testing.T) {
 	d.stop()
 }
 
-// More ports than a variable can tell of are refused before anything is bound.
+// More ports than a variable can hold are refused before anything is bound.
 func TestMorePortsThanCanBeTold(t *testing.T) {
 	t.Parallel()
 	args := []string{"--interval=0.2"}

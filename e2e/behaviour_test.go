@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// worker.sh is a server program for tests: it writes what it sees to
-// gen-N.env, fails while a file "broken" is there, or once if it is "broken-once",
-// and goes at TERM unless a file "stubborn" is there. It does so from when it says
-// that it is up: a signal that comes before ends it as it would any program.
+// worker.sh is a server program for tests. It writes its environment to gen-N.env.
+// It fails while a file "broken" is there, or once if the file is "broken-once". It
+// ends at TERM unless a file "stubborn" is there, but only after it has said that it
+// is up: a signal that comes before that ends it as it would any program.
 const workerScript = `#!/bin/sh
 [ -e "$TESTDIR/broken" ] && exit 3
 [ -e "$TESTDIR/broken-once" ] && rm "$TESTDIR/broken-once" && exit 3
@@ -134,7 +134,7 @@ func TestLifeInTheLog(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(d.dir, "pid"))
 }
 
-// serves waits until the status file reads so.
+// serves waits until the status file has exactly this text.
 func (d *daemon) serves(file, format string, args ...any) {
 	d.t.Helper()
 	want := fmt.Sprintf(format, args...)
@@ -173,14 +173,14 @@ func TestIntAndQuit(t *testing.T) {
 	}
 }
 
-// On a busy machine a program may take longer to end than the shortest interval is, and is
-// rightly taken as good then: so it is one that ends very soon, and it is tried again.
+// On a busy machine a program may take longer to end than the shortest interval, and is rightly
+// taken as good then. So the program here ends very soon, and the test is tried again.
 func TestFailingAtOnceIsNotTakenAsGood(t *testing.T) {
 	t.Parallel()
 	eventually(t, func() bool {
 		d := startWorkers(t, ours, "--interval=0", "--status-file=st")
 		d.serves("st", "1:%d\n", d.worker(1))
-		d.sees(1, `^worker \d+ is up$`) // its shell has read the file
+		d.sees(1, `^worker \d+ is up$`) // its shell has read worker.sh
 		d.write("worker.sh", "#!/bin/false\n")
 		began := time.Now()
 		d.signal(syscall.SIGHUP)
@@ -218,8 +218,8 @@ func TestPortZero(t *testing.T) {
 	d.stop()
 }
 
-// TestSignalsWhileEndingLeaveNothingBehind has a log command that does not end
-// before more signals have come, so that start_server is waiting for it then.
+// TestSignalsWhileEndingLeaveNothingBehind has a log command that ends only after
+// more signals have come: start_server is waiting for it when they come.
 func TestSignalsWhileEndingLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--interval=0.2", "--pid-file=pid", "--status-file=st", "--path=sock", "--log-file=| tee -a log; until [ -e signalled ]; do sleep 0.05; done")
@@ -238,8 +238,8 @@ func TestSignalsWhileEndingLeaveNothingBehind(t *testing.T) {
 }
 
 // TestPID1ReapsOrphans runs start_server as PID 1 of a PID namespace, with a
-// worker that leaves orphans behind and then waits until they are no more, not
-// even as zombies.
+// worker that leaves orphans behind and then waits until they are gone, not even
+// zombies.
 func TestPID1ReapsOrphans(t *testing.T) {
 	t.Parallel()
 	unshare := needs(t, "unshare")

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client of --restart that stands still while thousands of events come, and the restart
-// is done, knows that it is when it goes on.
+// A client of --restart stands still while thousands of events come and the restart is done.
+// When it goes on it learns that the restart is done.
 func TestClientThatFallsBehind(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, "--control=ctl", "--status-file=st", "--workers=3", "--interval=0.5", "--", "sleep", "1000")

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who kills the process that asks does not decide on a release.
+// Killing the process that asks probes does not decide on a release.
 func TestBlueGreenProberIsKilled(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -39,7 +39,7 @@ func TestBlueGreenProberIsKilled(t *testing.T) {
 	d.runs()
 }
 
-// listens waits until so many sockets listen at an address of IPv4, and until that is known.
+// listens waits until n sockets listen at an IPv4 address, and until start_server knows that.
 func (d *daemon) listens(addr string, n int) {
 	d.t.Helper()
 	_, port, err := net.SplitHostPort(addr)
@@ -52,12 +52,12 @@ func (d *daemon) listens(addr string, n int) {
 		found = listening.FindAllString(readFile(d.t, "/proc/net/tcp"), -1)
 		return len(found) == n
 	}, func() string { return fmt.Sprint(found) })
-	d.status() // which looks at the sockets, when nobody else does
+	d.status() // this looks at the sockets, in case nothing else does
 }
 
-// A worker may end listening on its socket, by shutdown(2), and with that for all who have
-// it: the kernel then moves the last socket of the group to its place. This must not bring
-// clients to a generation that they are not for.
+// A worker may end listening on its socket by shutdown(2), and so for all processes that have
+// it. The kernel then moves the last socket of the group to its place. This must not bring
+// clients to a generation that is not for them.
 func TestBlueGreenShutdown(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -84,7 +84,7 @@ func TestBlueGreenShutdown(t *testing.T) {
 	}
 	l.stop()
 
-	// One that serves, too: what waits in its queue is lost, and nothing after that.
+	// A worker that serves does so, too: what waits in its queue is lost, and nothing after that.
 	live := d.status()
 	before := len(d.sees(1, again))
 	d.orders(live.Workers[0].Pid, "shutdown")

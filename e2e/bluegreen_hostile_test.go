@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A worker cannot choose who gets connections. It can have the program of the group taken
-// away, as SECURITY.md says: clients then are spread over all sockets, until the next step.
+// A worker cannot choose which worker gets connections. It can take away the program of the
+// group, as SECURITY.md says: clients then are spread over all sockets, until the next step.
 func TestBlueGreenHostileWorker(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -36,7 +36,7 @@ func TestBlueGreenHostileWorker(t *testing.T) {
 	assert.Equal(t, map[int]int{1: 200}, flood(t, "tcp", addr, 200))
 
 	assert.Contains(t, joins(t, grabber, addr, stranger), "address already in use")
-	assert.Equal(t, "join: <nil>", joins(t, grabber, addr, nil)) // our own user, which might as well stop it
+	assert.Equal(t, "join: <nil>", joins(t, grabber, addr, nil)) // our own user, who could stop start_server as well
 	assert.Equal(t, map[int]int{1: 200}, flood(t, "tcp", addr, 200), "it gets nothing all the same")
 	d.write("go", "")
 	assert.Contains(t, printed(), "generation 2 is live")
@@ -50,7 +50,7 @@ func TestBlueGreenHostileWorker(t *testing.T) {
 	d.runs()
 }
 
-// joins has a process of a user listen at an address, until the test ends, and returns what
+// joins makes a process of a user listen at an address, until the test ends, and returns what
 // it says of that.
 func joins(t *testing.T, grabber, addr string, as *syscall.Credential) string {
 	t.Helper()

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// aServer is an unmodified server, and releases of it that are broken in a way each.
+// aServer is an unmodified server, with releases of it that are each broken in another way.
 type aServer struct {
 	perl      string // a module that it needs
 	file      string // which it loads
@@ -24,7 +24,7 @@ type aServer struct {
 	broken    map[string]string // the file, by how it is broken
 	options   []string
 	program   []string
-	keepAlive int // clients that keep their connections, which a prefork server has a worker for each
+	keepAlive int // clients that keep their connections: each takes a worker of a prefork server
 }
 
 // apartServers are servers of docs/blue-green.md, by the command lines that stand there.
@@ -64,12 +64,11 @@ func apartServers() map[string]aServer {
 	}
 }
 
-// dying is a wrapper whose program is killed soon after it was started, before it has lived
-// for the interval: after it has answered its probes. Its children may live on.
+// dying is a wrapper whose program is killed soon after its start: after it has answered its
+// probes, but before it has lived for the interval. Its children may live on.
 const dying = "#!/bin/sh\n(sleep 2; kill -KILL $$) >/dev/null 2>&1 &\nexec \"$@\"\n"
 
-// What is wrong with a release is found by the probes, and no client is among those that
-// find it.
+// Probes find what is wrong with a release, and no client does.
 func TestBlueGreenKeepsBrokenReleasesFromClients(t *testing.T) {
 	for name, s := range apartServers() {
 		t.Run(name, func(t *testing.T) {
@@ -107,8 +106,8 @@ func TestBlueGreenKeepsBrokenReleasesFromClients(t *testing.T) {
 	}
 }
 
-// deploy makes a release, good or broken in that way, the current one. Each has a directory
-// of its own, as workers of the last one may still load from theirs.
+// deploy makes a release, good or broken in that way, the current one. Each release has a
+// directory of its own: workers of the last one may still load from theirs.
 func (s *aServer) deploy(t *testing.T, dir, broken string) {
 	t.Helper()
 	release, err := os.MkdirTemp(dir, "release")
@@ -129,8 +128,8 @@ func (s *aServer) deploy(t *testing.T, dir, broken string) {
 	require.NoError(t, os.Rename(next, filepath.Join(dir, "current")))
 }
 
-// serve starts the server with a good release, and waits until that answers. How long that
-// takes tells how long the next ones may take: those that are broken are asked all that time.
+// serve starts the server with a good release, and waits until that answers. The time that this
+// takes sets how long the next ones may take: broken ones are asked for all that time.
 func (s *aServer) serve(t *testing.T, addr string) *daemon {
 	t.Helper()
 	program := []string{"./run", s.program[0]}

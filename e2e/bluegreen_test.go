@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// many is a number that the environment may set, where somebody has the time.
+// many is a number that the environment may set, for a longer test.
 func many(t *testing.T, variable string, otherwise int) int {
 	t.Helper()
 	text := os.Getenv(variable)
@@ -31,8 +31,8 @@ func many(t *testing.T, variable string, otherwise int) int {
 	return n
 }
 
-// startApart runs testdata/release with two sets of sockets, and waits until it is live.
-// A file go has to be there for a worker to pass, which begins with one.
+// startApart runs testdata/release with two sets of sockets, and waits until it is live. A
+// worker passes its probes only while there is a file go; at the start there is one.
 func startApart(t *testing.T, addr string, options ...string) *daemon {
 	t.Helper()
 	dir := tempDir(t)
@@ -57,7 +57,7 @@ func (d *daemon) isAll(generation int) {
 	})
 }
 
-// in waits until a generation has so many workers in a state, and returns their pids.
+// in waits until a generation has n workers in a state, and returns their pids.
 func (d *daemon) in(state string, generation, n int) (pids []int) {
 	d.t.Helper()
 	eventually(d.t, func() bool {
@@ -75,13 +75,13 @@ func (d *daemon) in(state string, generation, n int) (pids []int) {
 	return pids
 }
 
-// hasNo takes a file away.
+// hasNo removes a file.
 func (d *daemon) hasNo(name string) {
 	d.t.Helper()
 	require.NoError(d.t, os.Remove(filepath.Join(d.dir, name)))
 }
 
-// orders has a worker do something, see testdata/release.
+// orders makes a worker do something, see testdata/release.
 func (d *daemon) orders(pid int, order string) {
 	d.t.Helper()
 	d.write("order", order)
@@ -95,8 +95,8 @@ func (d *daemon) restarts(options ...string) {
 	require.Zero(d.t, code, "%s\n%s", printed, d.out)
 }
 
-// flood makes so many connections, with a request each, and returns how many each
-// generation has answered.
+// flood makes n connections, with a request each, and returns how many each generation has
+// answered.
 func flood(t *testing.T, network, addr string, n int) map[int]int {
 	t.Helper()
 	const clients = 4
@@ -138,7 +138,7 @@ func TestBlueGreenShares(t *testing.T) {
 		assert.Contains(t, request[1], "start_server_probe")
 	}
 
-	before := startLoad(t, "tcp", addr, 2, 0) // during the change, too
+	before := startLoad(t, "tcp", addr, 2, 0) // goes on during the change
 	d.write("go", "")
 	d.in("canary", 2, 2)
 	heard := flood(t, "tcp", addr, n)
@@ -180,8 +180,7 @@ func TestBlueGreenRestartsUnderLoad(t *testing.T) {
 	d.runs()
 }
 
-// A canary that fails at any moment takes nothing along but what it had accepted. CANARIES
-// may be set.
+// A canary that fails at any moment loses only what it had accepted. CANARIES may be set.
 func TestBlueGreenCanariesThatFail(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -335,7 +334,7 @@ func TestBlueGreenUpgrade(t *testing.T) {
 		isGone(t, pid)
 	}
 
-	d.signal(syscall.SIGHUP) // one that is not fit is found out by the next image, too
+	d.signal(syscall.SIGHUP) // the next image also notices a canary that is not fit
 	canary = d.in("canary", 3, 2)
 	d.upgraded("--keep-workers")
 	d.orders(canary[1], "abort")

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A start_server without start_server_probe could not ask the next worker: it says so before
+// A start_server without start_server_probe could not probe the next worker. It says so before
 // anything has happened.
 func TestUpgradeToOneThatCannotProbe(t *testing.T) {
 	t.Parallel()
@@ -31,13 +31,13 @@ func TestUpgradeToOneThatCannotProbe(t *testing.T) {
 	d.stop()
 }
 
-// answer is who has answered a client.
+// answer tells which generation has answered a client.
 type answer struct {
 	generation int
 	err        error
 }
 
-// asks has a client ask, who may have to wait.
+// asks makes a client ask. The client may have to wait.
 func asks(t *testing.T, addr string) <-chan answer {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -55,7 +55,7 @@ func asks(t *testing.T, addr string) <-chan answer {
 	return answered
 }
 
-// A port that an upgrade adds has its clients wait until a generation is there that has it.
+// Clients of a port that an upgrade adds wait until there is a generation that has it.
 func TestBlueGreenUpgradeAddsAPort(t *testing.T) {
 	t.Parallel()
 	addr, added := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
@@ -105,7 +105,8 @@ func TestBlueGreenUpgradeAddsAPort(t *testing.T) {
 	d.runs()
 }
 
-// One that it takes away is served by those that have it, until the last of them has gone.
+// A port that an upgrade takes away is served by the workers that have it, until the last of them
+// has gone.
 func TestBlueGreenUpgradeTakesAPortAway(t *testing.T) {
 	t.Parallel()
 	addr, gone := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
@@ -143,7 +144,7 @@ func TestBlueGreenUpgradeTakesAPortAway(t *testing.T) {
 	d.runs()
 }
 
-// All ports are others: those that are gone are served by the workers that have them.
+// The upgrade changes all ports: the old ones are served by the workers that have them.
 func TestBlueGreenIsBegunAndEndedWithOtherPorts(t *testing.T) {
 	t.Parallel()
 	one, other := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
@@ -161,7 +162,7 @@ func TestBlueGreenIsBegunAndEndedWithOtherPorts(t *testing.T) {
 	require.Zero(t, code, "%s\n%s", printed, d.out)
 	d.in("standby", 1, 1)
 	d.upgraded(append([]string{"--keep-workers"}, plain(other)...)...)
-	isGone(t, d.worker(1)) // nobody can go back to it
+	isGone(t, d.worker(1)) // no rollback to it is possible
 	code, printed = d.ask("--rollback")
 	assert.Equal(t, 1, code, printed)
 	assert.Equal(t, map[int]int{2: 40}, flood(t, "tcp", one, 40))
@@ -169,7 +170,7 @@ func TestBlueGreenIsBegunAndEndedWithOtherPorts(t *testing.T) {
 	assert.Equal(t, map[int]int{3: 40}, flood(t, "tcp", other, 40))
 	d.refuses(one)
 
-	// And with a canary.
+	// The same with a canary.
 	d.upgraded(append([]string{"--keep-workers"}, apart(one, options...)...)...)
 	first := asks(t, one)
 	d.signal(syscall.SIGHUP)

@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// release is a server that loads one file, and how that is broken.
+// release is a server that loads one file, and how that file is broken.
 type release struct {
 	needs   func(t *testing.T) // nil: its program alone
 	file    string
 	content func(t *testing.T) string
-	broken  string // what it begins with when it cannot be loaded
+	broken  string // put before the content: then it cannot be loaded
 	options []string
 	program []string
 	network string            // of its clients, "" for tcp
@@ -29,21 +29,21 @@ type release struct {
 	others  map[string]string // files that are not broken
 }
 
-// perl has a test skipped without a Perl module.
+// perl skips a test if a Perl module is missing.
 func perl(module string) func(t *testing.T) {
 	return func(t *testing.T) { t.Helper(); needsPerl(t, module) }
 }
 
-// brief is an interval for servers that do not say when they are ready. One that takes
-// longer to boot has requests wait; none is lost over that.
+// brief is an interval for servers that do not say when they are ready. If one takes longer
+// to boot, requests wait; none is lost.
 const brief = "--interval=0.5"
 
 // extraReleases are those of the extra tests, see make test-extra.
 var extraReleases []func(*testing.T) map[string]release
 
 // releases are the servers of docs/servers.md that load an application, each by the
-// command line that stands there: some begin to serve before they have, unless they are
-// told otherwise.
+// command line that stands there. Some begin to serve before they have loaded it, unless
+// they are told otherwise.
 func releases() map[string]release {
 	quit := []string{"--signal-on-hup=QUIT", "--signal-on-term=QUIT"}
 	missesQuit := append(slices.Clone(quit), "--kill-timeout=10", "--kill-group") // now and then, see docs/servers.md
@@ -64,8 +64,8 @@ func releases() map[string]release {
 	}
 }
 
-// isPatient has it wait from now on until a new worker ends: these do not say that they are
-// ready. By an interval, one that fails slowly on a busy machine would be taken.
+// isPatient makes it wait from now on until a new worker ends, if workers do not say that they
+// are ready. With an interval, a worker that fails slowly on a busy machine would be taken.
 func (d *daemon) isPatient() {
 	d.t.Helper()
 	if d.saysReady() {

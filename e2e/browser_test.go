@@ -29,7 +29,7 @@ type browser struct {
 	mu      sync.Mutex
 	last    int
 	waits   map[int]chan devMessage
-	console []string // what the page, or the browser of it, has complained of
+	console []string // complaints of the page, or of the browser about it
 }
 
 // devMessage is a message of the protocol.
@@ -107,7 +107,7 @@ func (b *browser) read(in io.Reader) {
 	}
 }
 
-// do has the browser do something, and reads the result.
+// do makes the browser do something, and reads the result.
 func (b *browser) do(method string, params, result any) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -136,7 +136,7 @@ func (b *browser) visit(url string) {
 	b.do("Page.navigate", map[string]any{"url": url}, nil)
 }
 
-// value is that of an expression of JavaScript, as JSON, waited for if it is a promise.
+// value is the value of a JavaScript expression, as JSON. A promise is waited for.
 func (b *browser) value(expression string) string {
 	b.t.Helper()
 	var v struct {

@@ -29,8 +29,8 @@ func command(t *testing.T, dir, binary string, args ...string) (code int, printe
 	return c.ProcessState.ExitCode(), string(text)
 }
 
-// asking starts a client command, which ends with the test if not before. What
-// it returns waits for its end, and tells what it has printed.
+// asking starts a client command, which ends with the test if not before. printed
+// waits for its end, and returns what it has printed.
 func asking(t *testing.T, dir string, args ...string) (printed func() string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -101,8 +101,8 @@ func TestRestartTellsOfAFailureWhenNothingHasEverServed(t *testing.T) {
 	d.stop()
 }
 
-// TestRestartIsNotAnsweredByAnEarlierOne: a generation is starting when a broken
-// release is deployed and another restart asked for.
+// TestRestartIsNotAnsweredByAnEarlierOne: a generation is starting. Then a broken
+// release is deployed, and another restart is asked for.
 func TestRestartIsNotAnsweredByAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	d := startServed(t, ours, "--interval=1")
@@ -177,7 +177,8 @@ func TestClientsWithoutADaemon(t *testing.T) {
 	assert.Contains(t, printed, `does not hold a pid but "nonsense"`)
 }
 
-// TestClientsAcrossImplementations is the day on which the binary is swapped.
+// TestClientsAcrossImplementations: on the day when the binary is swapped, clients of
+// one implementation ask the other.
 func TestClientsAcrossImplementations(t *testing.T) {
 	t.Parallel()
 	perl := original(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wanted is what a shell makes of a command line when Tab is pressed behind it.
+// wanted is what a shell makes of a command line when Tab is pressed at its end.
 var wanted = []struct{ typed, completed string }{
 	{"start_server --signal-on-h", "start_server --signal-on-hup="},
 	{"start_server --signal-on-hup=WIN", "start_server --signal-on-hup=WINCH "},
@@ -45,8 +45,8 @@ func completing(t *testing.T) (dir string, env []string) {
 	return dir, append(os.Environ(), "PATH="+filepath.Dir(ours)+":"+os.Getenv("PATH"), "HOME="+dir, "TERM=dumb", "LC_ALL=C.UTF-8")
 }
 
-// tab has a shell complete each line, and compares what it makes of it. The shell reads its
-// terminal by itself: setUp binds the key ^X to a line in the way of "line: <...>".
+// tab makes a shell complete each line, and compares the results. The shell reads from a
+// terminal. setUp binds the key ^X to a command that prints "line: <...>".
 func tab(t *testing.T, dir string, env []string, setUp string, shell ...string) {
 	t.Helper()
 	screen, keys := terminalWith(t, dir, env, shell...)
@@ -95,13 +95,13 @@ func TestFishCompletes(t *testing.T) {
 		words := strings.Fields(w.completed)
 		word, _, _ := strings.Cut(strings.TrimSuffix(string(printed), "\n"), "\t")
 		if strings.HasPrefix(w.typed, "socketmaster -comm") {
-			word += "=" // which fish leaves out
+			word += "=" // fish leaves it out
 		}
 		assert.Equal(t, words[len(words)-1], word, w.typed)
 	}
 }
 
-// Perl's start_server is not asked: it would do what stands on the line.
+// Perl's start_server is not asked: it would carry out the command line.
 func TestOnlyOursIsAskedForCompletions(t *testing.T) {
 	t.Parallel()
 	bash := needs(t, "bash")

@@ -29,8 +29,8 @@ argument = two words
 `+more), 0o644))
 }
 
-// A service of which all is in a file: the options of a client find it there, and an upgrade
-// reads it again.
+// All options of a service are in a file: a client finds its options there, and an upgrade reads
+// the file again.
 func TestServiceFromAFile(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -48,7 +48,7 @@ func TestServiceFromAFile(t *testing.T) {
 	assert.NotContains(t, printed, "workers = 2", "it has not read the file again")
 	assert.Contains(t, printed, "\nargument = two words\n")
 
-	// From another directory, by the path of the file; and as the running one was started.
+	// First from another directory, by the path of the file; then as the running one was started.
 	sub := filepath.Join(dir, "sub")
 	require.NoError(t, os.Mkdir(sub, 0o755))
 	code, printed = command(t, sub, ours, "--upgrade=../ctl", "--config=../app.ini", "--timeout=60")
@@ -64,7 +64,7 @@ func TestServiceFromAFile(t *testing.T) {
 	d.upgraded()
 	d.sees(1, `^--workers is 3 now, and was 2$`)
 
-	// A file that is wrong changes nothing, and is told to who asks.
+	// A file with a fault changes nothing, and the client is told of the fault.
 	serviceFile(t, dir, "workers = many\n")
 	code, printed = d.ask("--upgrade")
 	assert.Equal(t, 1, code)
@@ -74,8 +74,8 @@ func TestServiceFromAFile(t *testing.T) {
 	d.runs()
 }
 
-// The image that has to go on after all does so with what was in force: the file may be of the
-// new one by then.
+// An image that goes on again does so with the options that were in force: the file may be that of
+// the new image by then.
 func TestUpgradeThatGoesBackReadsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

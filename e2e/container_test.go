@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// instruction is one of the Dockerfile's.
+// instruction is an instruction of the Dockerfile.
 type instruction struct{ name, args string }
 
 // stages are the Dockerfile's instructions, from each FROM to the next.
@@ -63,7 +63,7 @@ func build(t *testing.T) (out string) {
 	t.Helper()
 	var script strings.Builder
 	for _, i := range stages(t)[0] {
-		// The modules are here, as we have been built.
+		// The modules are already here: we were built with them.
 		if i.name == "RUN" && i.args != "go mod download" {
 			fmt.Fprintln(&script, i.args)
 		}
@@ -147,8 +147,8 @@ func (i *image) run(t *testing.T, command ...string) *daemon {
 	return follow(t, i.root, cmd)
 }
 
-// starts runs what the Dockerfile says, with other values as in has them, and more
-// options.
+// starts runs what the Dockerfile says, with other values (see the function in) and
+// more options.
 func (i *image) starts(t *testing.T, values map[string]string, more ...string) *daemon {
 	t.Helper()
 	last := len(i.entrypoint) - 1
@@ -229,9 +229,9 @@ func TestContainerExportsToSystemdsServers(t *testing.T) {
 	d.exit()
 }
 
-// leavesOrphans restarts workers that leave a hundred orphans each behind, and
-// checks that all are waited for by start_server, whose pid they know, and that
-// no worker's status is lost over that.
+// leavesOrphans restarts workers that each leave a hundred orphans behind. It checks
+// that start_server, whose pid they know, waits for all of them, and that no worker's
+// status is lost.
 func leavesOrphans(t *testing.T, d *daemon, file, pid string) {
 	t.Helper()
 	const generations = 5
@@ -280,7 +280,7 @@ func TestContainerReapsOrphans(t *testing.T) {
 	leavesOrphans(t, d, "run/app/orphans", "1")
 }
 
-// With --subreaper it does the same where it is not PID 1.
+// With --subreaper start_server does the same where it is not PID 1.
 func TestSubreaperReapsOrphans(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

@@ -122,8 +122,8 @@ func TestControlRestartAndStop(t *testing.T) {
 	d.sees(1, fmt.Sprintf(`^stop asked for by process \d+, sending TERM to all workers:%d$`, two))
 }
 
-// The new generation serves when --restart returns, whatever the old one has
-// yet to do.
+// The new generation serves when --restart returns, whatever the old one still
+// has to do.
 func TestControlRestartReturnsWhenTheNewOneServes(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -177,8 +177,8 @@ func TestControlRestartTellsWhy(t *testing.T) {
 	d.stop()
 }
 
-// With nothing that serves the end has the last lines too, on stderr, as the
-// log is where nobody looks yet.
+// If nothing serves, the last lines are printed at the end, too, on stderr:
+// nobody looks at the log yet.
 func TestGivingUpAtTheStartTellsWhy(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -313,7 +313,7 @@ func TestControlSubscription(t *testing.T) {
 	assert.Contains(t, seen[len(seen)-1], `"exited"`)
 }
 
-// On a terminal a line is kept up to date, and gone in the end.
+// On a terminal a line is kept up to date, and removed at the end.
 func TestControlProgressOnATerminal(t *testing.T) {
 	t.Parallel()
 	script := needs(t, "script")
@@ -424,7 +424,7 @@ func TestControlSocketThatCannotBeMade(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(d.dir, "ctl"))
 }
 
-// ackScript says that it is ready as einhorn has it, from a shell or from Ruby.
+// ackScript says that it is ready by einhorn's protocol, from a shell or from Ruby.
 const ackScript = `#!/bin/sh
 [ -e "$TESTDIR/silent" ] || %s
 trap 'exit 0' TERM
@@ -438,7 +438,7 @@ func TestEinhornAckFromAShell(t *testing.T) {
 	testEinhornAck(t, `echo '{"command":"worker:ack","pid":'$$'}' | nc -NU "$EINHORN_SOCK_PATH" > answer`)
 }
 
-// The form of einhorn's own client, lib/einhorn/client.rb.
+// The acknowledgement as einhorn's own client sends it (lib/einhorn/client.rb).
 func TestEinhornAckFromRuby(t *testing.T) {
 	t.Parallel()
 	ruby := needs(t, "ruby")

@@ -26,7 +26,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// slack is what is left over, at least, of the time that a manager gives.
+// slack is how much of the time that a manager gives has to be left over.
 const slack = 5 * time.Second
 
 // deployed is a file of deploy/.
@@ -123,7 +123,7 @@ func parseUnit(t *testing.T, name string) unit {
 	return u
 }
 
-// one is a setting that there is once.
+// one is the value of a setting that is there exactly once.
 func (u unit) one(t *testing.T, key string) string {
 	t.Helper()
 	require.Len(t, u[key], 1, key)
@@ -145,7 +145,7 @@ func (u unit) seconds(t *testing.T, key string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// hasNotifyReload tells whether this systemd knows that type, which came with 253.
+// hasNotifyReload tells whether this systemd knows Type=notify-reload, which came with 253.
 func hasNotifyReload(t *testing.T) bool {
 	t.Helper()
 	text, err := exec.Command(needs(t, "systemd-analyze"), "--version").Output()
@@ -155,8 +155,8 @@ func hasNotifyReload(t *testing.T) bool {
 	return version >= 253
 }
 
-// verified is what systemd-analyze has to say against our units, a line each,
-// after changes to them.
+// verified are the faults that systemd-analyze finds in our units after changes to
+// them, a line each.
 func verified(t *testing.T, changes ...string) []string {
 	t.Helper()
 	dir := tempDir(t)
@@ -177,7 +177,7 @@ func verified(t *testing.T, changes ...string) []string {
 	text, err := exec.Command(needs(t, "systemd-analyze"), args...).CombinedOutput()
 	var faults []string
 	for line := range strings.Lines(string(text)) {
-		// It looks at what they depend on, too, which is the machine's.
+		// It also looks at units of the machine that ours depend on.
 		if strings.Contains(line, dir) || strings.HasPrefix(line, "app") {
 			faults = append(faults, line)
 		}
@@ -196,7 +196,7 @@ func TestUnitsAreVerified(t *testing.T) {
 	assert.Empty(t, verified(t))
 }
 
-// TestUnitsAreVerifiedIndeed: what is wrong with a unit is seen.
+// TestUnitsAreVerifiedIndeed: verified finds what is wrong with a unit.
 func TestUnitsAreVerifiedIndeed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ was, is string }{
@@ -228,7 +228,7 @@ func TestUnitsGiveEnoughTime(t *testing.T) {
 	assert.Equal(t, socket.one(t, "FileDescriptorName"), valueOf(parseUnit(t, "app.service").command(t, "ExecStart"), "inherit"))
 }
 
-// confined is a command under what a unit says of its privileges, as far as
+// confined is a command with the privileges that a unit allows, as far as
 // setpriv(1) can do that.
 func (u unit) confined(t *testing.T, command ...string) []string {
 	t.Helper()
@@ -269,13 +269,13 @@ func servedByUnit(t *testing.T, d *daemon, u unit, addr string, replaced map[str
 	assert.NoFileExists(t, replaced["--control"])
 }
 
-// unitDir is a directory in which user nobody finds the programs and makes files.
+// unitDir is a directory in which the user nobody finds the programs and can make files.
 func unitDir(t *testing.T) string {
 	t.Helper()
 	root(t)
 	dir := tempDir(t)
-	// Not by ourselves: a process that is forked meanwhile would have the files
-	// open for writing, and nobody could run them.
+	// We do not copy them ourselves: a process that is forked meanwhile would have
+	// the files open for writing, and no process could execute them.
 	text, err := exec.Command("cp", ours, hello, dir).CombinedOutput()
 	require.NoError(t, err, string(text))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "path"), []byte(dir+"/"), 0o644))
@@ -404,7 +404,7 @@ func TestManifestFitsTogether(t *testing.T) {
 	assert.Equal(t, dig(spec, "volumes", 0, "name"), dig(container, "volumeMounts", 0, "name"))
 }
 
-// The sidecar reads the control socket of the server, and what it is asked by is answered.
+// The sidecar reads the control socket of the server, and answers requests.
 func TestMonitorInThePod(t *testing.T) {
 	t.Parallel()
 	var patch map[string]any
@@ -440,7 +440,7 @@ func TestMonitorInThePod(t *testing.T) {
 }
 
 // startPod runs the manifest's command line, with programs and paths of this
-// machine, and other values as in has them.
+// machine, and other values (see in).
 func startPod(t *testing.T, others map[string]string) (d *daemon, addr string) {
 	t.Helper()
 	_, _, args := pod(t)
@@ -460,7 +460,7 @@ func TestPodServesOnAfterTERM(t *testing.T) {
 	d.signal(syscall.SIGTERM)
 	d.sees(1, `^received TERM, `)
 	l.goesOn(1000)
-	d.answers(1, "tcp", addr) // as the readiness probe goes on asking
+	d.answers(1, "tcp", addr) // the readiness probe goes on asking, too
 	l.stop()
 	d.signal(syscall.SIGINT) // which ends the delay
 	assert.Zero(t, d.exit())

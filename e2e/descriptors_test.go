@@ -20,9 +20,9 @@ import (
 )
 
 // fdScript is a worker that tells what descriptors it has, and the flags of
-// each (octal, fdinfo of proc(5)). It is a shell, so that nothing of Go's
-// changes them; what it opens itself it opens on purpose. It starts no process for
-// each: there may be a thousand.
+// each (octal, fdinfo of proc(5)). It is a shell, because Go would change them. It
+// opens nothing but what it needs. It starts no process for each descriptor: there
+// may be a thousand.
 const fdScript = `
 trap 'exit 0' TERM
 cd /proc/$$/fd
@@ -118,8 +118,8 @@ func TestPinnedDescriptors(t *testing.T) {
 	d.stop()
 }
 
-// TestEachPinnedNumberIsItsOwnSocket pins in every way that could mix them up:
-// a number that another one, or the socket itself, has in start_server.
+// TestEachPinnedNumberIsItsOwnSocket pins in every way that could mix sockets up: to
+// numbers that another socket, or the socket itself, has in start_server.
 func TestEachPinnedNumberIsItsOwnSocket(t *testing.T) {
 	t.Parallel()
 	for _, pins := range [][]int{{8, 7, 6, 5, 4, 3}, {4, 3, 6, 5, 8, 7}, {3, 4, 5, 6, 7, 8}, {5, 9, 6, 10, 7, 11}, {14, 13, 12, 11, 10, 9}} {
@@ -150,8 +150,8 @@ func socketOf(t *testing.T, pid, fd int) int {
 	return s
 }
 
-// portOf is the port that a process's socket is bound to. It is not looked for in
-// /proc/net/tcp, which is long after tests under load.
+// portOf is the port that a process's socket is bound to. It does not read
+// /proc/net/tcp: that is long after tests under load.
 func portOf(t *testing.T, pid, fd int) string {
 	t.Helper()
 	addr, err := unix.Getsockname(socketOf(t, pid, fd))
@@ -267,8 +267,8 @@ func TestExistingSocketFileIsReplaced(t *testing.T) {
 	assert.NoFileExists(t, path)
 }
 
-// Another user who binds the UDP port, with all options that let two share it, is refused,
-// and the worker has the packets.
+// A process of another user that binds the UDP port, with all options that let two share it, is
+// refused, and the worker gets the packets.
 func TestNobodyStealsUDP(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -289,8 +289,8 @@ s.bind(("127.0.0.1", int(sys.argv[1])))`, port)
 	d.stop()
 }
 
-// Brackets around an IPv4 address are the original's, too, and a path may be as long as the
-// system takes it.
+// The original allows brackets around an IPv4 address, too. A path may be as long as the system
+// allows.
 func TestBracketsAndLongPaths(t *testing.T) {
 	t.Parallel()
 	dir, port := tempDir(t), freePort(t)

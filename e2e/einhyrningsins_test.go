@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startEin runs einhyrningsins with the worker of einhorn's manual, in a directory that
-// may hold silent.N already, until n copies serve.
+// startEin runs einhyrningsins with the worker of einhorn's manual, and waits until n copies
+// serve. The directory may already hold files silent.N.
 func startEin(t *testing.T, dir string, n int, options ...string) (d *daemon, addr string) {
 	t.Helper()
 	addr = "127.0.0.1:" + freePort(t)
@@ -123,7 +123,7 @@ func TestEinhyrningsinsOneCopyNeverAcknowledges(t *testing.T) {
 	four := d.serve(4)
 	assert.Equal(t, three, []string{four[0], four[1], four[3]})
 
-	// All have to, where there are some to be replaced.
+	// All have to acknowledge, if they replace others.
 	require.NoError(t, os.WriteFile(silent, nil, 0o644))
 	code, printed := d.ctl("upgrade")
 	assert.Equal(t, 1, code)
@@ -223,7 +223,7 @@ func TestEinhyrningsinsctlCommands(t *testing.T) {
 	d.sees(1, `^die asked for by process \d+, sending USR2 to all workers:`+one+`$`)
 }
 
-// What two ask for at once is done twice, or once for both.
+// If two clients ask for the same at once it is done twice, or once for both.
 func TestEinhyrningsinsctlTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	d, addr := startEin(t, tempDir(t), 1, "-m")
@@ -259,7 +259,7 @@ func TestEinhyrningsinsctlTwoAtOnce(t *testing.T) {
 	assert.Equal(t, after[:1], d.copies())
 	l.stop()
 	faults := twice("die")
-	if len(faults) > 0 { // it came when the other one was done
+	if len(faults) > 0 { // it came after the other one was done
 		assert.Regexp(t, `^einhyrningsinsctl: .*(no einhyrningsins listens there|it is ending)\n$`, faults[0])
 	}
 	assert.Less(t, len(faults), 2, "one at least is done: %q", faults)
@@ -378,7 +378,7 @@ func TestEinhyrningsinsctlShellLeaves(t *testing.T) {
 	d.stop()
 }
 
-// What the old clients send is understood by start_server, too.
+// start_server, too, understands what old clients send.
 func TestLinesOfOldClients(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.3", "--workers=1")
@@ -390,7 +390,7 @@ func TestLinesOfOldClients(t *testing.T) {
 		{`---%0Aid: 1%0Acommand: help%0Aargs: []%0A`, `(?m)^upgrade: einhorn's for restart$`},
 		{`---%0Aid: 2%0Acommand: inc%0Aargs: []%0A`, `^now there are 2 workers: worker \d+ has proved itself$`},
 		{`---%0Aid: 3%0Acommand: louder%0Aargs: []%0A`, `^louder is a command of einhorn that is not supported: `},
-		{`---%0Aid: 4%0Acommand: signal%0Aargs:%0A- CONT%0A`, `^done$`}, // which ends nobody
+		{`---%0Aid: 4%0Acommand: signal%0Aargs:%0A- CONT%0A`, `^done$`}, // it ends no worker
 	} {
 		assert.Regexp(t, c.want, d.talk(c.line)[0]["message"], c.line)
 	}

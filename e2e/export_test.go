@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Servers as Debian has them, which know nothing of start_server, each with the
-// command line that an operator would type. They run two at a time, as they wait
-// for their intervals for the most part, and not beside other tests.
+// These are Debian's servers, which know nothing of start_server, each with the
+// command line that an operator would type. They run two at a time, because most of
+// the time they wait for their intervals, and not beside other tests.
 func TestServersByOneOption(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"nginx":            restartNginx,
@@ -37,7 +37,7 @@ func TestServersByOneOption(t *testing.T) {
 	}
 }
 
-// launch runs program under start_server, on one port, with files to begin with.
+// launch runs program under start_server, on one port, in a directory with these files.
 func launch(t *testing.T, port string, files map[string]string, options []string, program ...string) *daemon {
 	t.Helper()
 	dir := tempDir(t)
@@ -85,8 +85,8 @@ func testdata(t *testing.T, name string) string {
 
 func inTestdata(name string) string { return filepath.Join(source, "e2e", "testdata", name) }
 
-// deployInto is the deployment of releases: each is a directory in dir with files of its
-// own, and to the last one the symlink current points.
+// deployInto deploys releases: each is a directory in dir with files of its own, and the
+// symlink current points to the last one.
 func deployInto(t *testing.T, dir string, files func(generation string) map[string]string) func(generation int) {
 	return func(generation int) {
 		release := "release-" + strconv.Itoa(generation)
@@ -99,14 +99,14 @@ func deployInto(t *testing.T, dir string, files func(generation string) map[stri
 	}
 }
 
-// Each restart is the deployment of a release: a directory with the configuration
-// of nginx, to which a symlink is pointed. So none of them shares its pid file with
-// another, either, which an old nginx removes as it leaves.
+// Each restart deploys a release: a directory with the configuration of nginx, and a
+// symlink that points to it. So each nginx has a pid file of its own: an old nginx
+// removes its pid file as it leaves.
 //
-// nginx takes an inherited socket to be non-blocking, as those of its own are, and
-// does not look. On a blocking one a worker that is woken for a connection, and finds
-// that another worker has taken it, gets stuck in accept(2) with all the connections
-// that it is serving: --export=nginx sees to that.
+// nginx takes an inherited socket to be non-blocking, like its own sockets, and does
+// not check. If it blocks, a worker that is woken for a connection which another worker
+// has taken gets stuck in accept(2), with all the connections that it is serving.
+// --export=nginx prevents that.
 func restartNginx(t *testing.T) {
 	nginx, port := needs(t, "/usr/sbin/nginx"), freePort(t)
 	addr := "127.0.0.1:" + port
@@ -123,7 +123,7 @@ func restartNginx(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 4)
 }
 
-// haproxy, as its master, says by itself when it is ready.
+// haproxy's master says by itself when it is ready.
 func restartHAProxy(t *testing.T) {
 	haproxy, addr := needs(t, "/usr/sbin/haproxy"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, map[string]string{"haproxy.cfg": testdata(t, "haproxy.cfg")},
@@ -132,12 +132,12 @@ func restartHAProxy(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 4)
 }
 
-// php-fpm waits for its children, when it is told to go, only with
-// process_control_timeout. Without, ten restarts lost 9 of 56,532 requests, and ten
-// reloads of a php-fpm without start_server, by USR2, 9 of 51,876.
+// When php-fpm is told to go it waits for its children only with
+// process_control_timeout. Without it, ten restarts lost 9 of 56,532 requests, and ten
+// reloads of a php-fpm without start_server, by USR2, lost 9 of 51,876.
 //
-// It must be a port: as it leaves, php-fpm removes the path of a unix socket, which
-// the new one serves on (sapi/fpm/fpm/fpm_sockets.c, fpm_sockets_cleanup).
+// It must be a port: as php-fpm leaves it removes the path of its unix socket, on which
+// the new one serves (sapi/fpm/fpm/fpm_sockets.c, fpm_sockets_cleanup).
 func restartPHP(t *testing.T) {
 	php, addr := needs(t, "/usr/sbin/php-fpm8.2"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, map[string]string{
@@ -164,7 +164,7 @@ func restartPuma(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 2)
 }
 
-// needsPuma finds a puma that says when it is ready, as Debian's does by a gem.
+// needsPuma finds a puma that says when it is ready. Debian's does so by a gem.
 func needsPuma(t *testing.T) string {
 	t.Helper()
 	puma, ruby := needs(t, "puma"), needs(t, "ruby")
@@ -190,11 +190,11 @@ func restartGunicornThreads(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 4)
 }
 
-// At HUP uWSGI has its workers finish and, with --exit-on-reload, leaves. A worker
-// that has accepted a connection and not yet taken note of that drops it
-// (core/utils.c, gracefully_kill): each can lose one. In thirty restarts 2 of 411,677
-// requests were lost; a uWSGI without start_server, reloaded thirty times by HUP, lost
-// 2 of 166,869.
+// At HUP uWSGI lets its workers finish and, with --exit-on-reload, leaves. A worker
+// that has accepted a connection and not yet noted that drops it (core/utils.c,
+// gracefully_kill): each worker can lose one. In thirty restarts 2 of 411,677 requests
+// were lost; a uWSGI without start_server, reloaded thirty times by HUP, lost 2 of
+// 166,869.
 func restartUWSGI(t *testing.T) {
 	const workers = 4
 	uwsgi, addr := needs(t, "uwsgi_python3"), "127.0.0.1:"+freePort(t)
@@ -204,10 +204,10 @@ func restartUWSGI(t *testing.T) {
 	d.losesAtMost(restarts*workers, "tcp", addr, 4, 0)
 }
 
-// Twiggy goes on accepting after QUIT, until it has nothing left to answer, and what
-// it accepts in that last turn of its event loop is lost: as many connections as there
-// are clients at the most. In forty restarts 3 of 533,511 requests were; with Perl's
-// start_server, and Twiggy has no other way to be restarted, 11 of 495,385.
+// After QUIT Twiggy goes on accepting until it has nothing left to answer. What it
+// accepts in the last turn of its event loop is lost: at most as many connections as
+// there are clients. In forty restarts 3 of 533,511 requests were lost; with Perl's
+// start_server, the only other way to restart Twiggy, 11 of 495,385.
 func restartTwiggy(t *testing.T) {
 	const clients = 4
 	needsPerl(t, "Twiggy::Server::SS")
@@ -224,9 +224,9 @@ func restartEinhorn(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 0)
 }
 
-// The program waits for its connections before it calls http.Server.Shutdown. With
-// that alone, which drops a request that it is still reading when it begins, ten
-// restarts lost 9 of 65,955.
+// The program waits for its connections before it calls http.Server.Shutdown. Shutdown
+// alone drops requests that are still being read when it begins: with it ten restarts
+// lost 9 of 65,955.
 func restartActivated(t *testing.T) {
 	program, addr := filepath.Join(tempDir(t), "activated"), "127.0.0.1:"+freePort(t)
 	build := exec.Command("go", "build", "-o", program, "./e2e/testdata/activated")

@@ -36,8 +36,8 @@ type fcgiHeader struct {
 	Padding, _    uint8
 }
 
-// exchangeFastCGI has the script at path executed. A connection is for one request:
-// it is closed by the server when it has answered.
+// exchangeFastCGI asks the server to execute the script at path. A connection is for
+// one request: the server closes it after the answer.
 func (c *client) exchangeFastCGI(path string) (body string, keep bool, err error) {
 	c.conn.SetDeadline(time.Now().Add(deadline))
 	var request []byte

@@ -90,7 +90,7 @@ func (m *serviceManager) starts(dir string, args ...string) *daemon {
 	return follow(m.t, dir, cmd)
 }
 
-// endsAll ends a service as systemd does whose main process was killed.
+// endsAll ends a service whose main process was killed, as systemd does.
 func (d *daemon) endsAll() {
 	d.t.Helper()
 	d.isKilled()
@@ -212,7 +212,7 @@ func TestKilledSuperdaemonFindsItsSockets(t *testing.T) {
 	d.stop()
 }
 
-// What is asked for changes from one start to the next, and by an upgrade.
+// The sockets that are asked for change from one start to the next, and by an upgrade.
 func TestStoreIsKeptUpToDate(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

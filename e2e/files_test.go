@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Two users who are nobody of ours.
+// Two users that are not ours.
 const (
 	appUser   = 65534 // Debian's nobody, which workers run as
 	otherUser = 54321
 )
 
-// appDir is a directory of the application's user, beside a file of root's.
+// appDir is a directory of the application's user. victim is a file of root beside it.
 func appDir(t *testing.T) (dir, victim string) {
 	t.Helper()
 	root(t)
@@ -78,7 +78,7 @@ func TestRootReadsNoSecretIntoTheEnvironment(t *testing.T) {
 	d.stop()
 }
 
-// What an operator has linked is followed, as secrets of Kubernetes are.
+// Links that an operator has made are followed, such as those of Kubernetes secrets.
 func TestLinksOfTheOperatorAreFollowed(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -125,7 +125,7 @@ func TestWhatIsNoFileIsNeitherWaitedForNorRemoved(t *testing.T) {
 	}
 }
 
-// holder is a process of another user's that has a file locked.
+// holder is a process of another user that has a file locked.
 func holder(t *testing.T, path string) int {
 	t.Helper()
 	script := fmt.Sprintf("import fcntl,os,sys\nos.setuid(%d); f=open(sys.argv[1]); fcntl.flock(f,fcntl.LOCK_EX); print('held',flush=True); sys.stdin.read()", otherUser)
@@ -147,7 +147,7 @@ func holder(t *testing.T, path string) int {
 	return c.Process.Pid
 }
 
-// A stale pid file of root's may name any process by now, and anybody can lock it.
+// A stale pid file of root may name any process by now, and any user can lock it.
 func TestLockOfAnotherUserProvesNothing(t *testing.T) {
 	t.Parallel()
 	_, victim := appDir(t)
@@ -177,8 +177,8 @@ func TestLockOfAnotherUserProvesNothing(t *testing.T) {
 	assert.Zero(t, d.exit())
 }
 
-// A pid file of another user's names whom that user likes, and does not get it killed;
-// root may stop what that user has started itself.
+// A pid file of another user may name any process, but that process is not killed for it.
+// Root may stop what that user has started itself.
 func TestPidFileOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	dir, _ := appDir(t)
@@ -234,7 +234,7 @@ func TestControlSocketThatIsRemovedIsMadeAnew(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(d.dir, "ctl"))
 }
 
-// The workers of one that was killed have its port: the next start tells of whom.
+// The workers of a start_server that was killed have its port: the next start names them.
 func TestStartAfterKillNamesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	dir, tmp, port := tempDir(t), tempDir(t), freePort(t)
@@ -253,7 +253,7 @@ func TestStartAfterKillNamesWhatIsLeft(t *testing.T) {
 	d.stop()
 }
 
-// A status file that could not be written is tried again though nothing changes.
+// A status file that could not be written is tried again, even if nothing changes.
 func TestStatusFileIsTriedAgainByTheClock(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -270,8 +270,8 @@ func TestStatusFileIsTriedAgainByTheClock(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(in, "status"))
 }
 
-// What start_server was killed with leaves nothing in TMPDIR, and nothing for ever
-// elsewhere.
+// The notify socket of a start_server that was killed leaves nothing in TMPDIR, and
+// nothing for ever elsewhere.
 func TestNotifySocketOfOneThatWasKilled(t *testing.T) {
 	t.Parallel()
 	tmp, runtime := tempDir(t), tempDir(t)
@@ -299,7 +299,7 @@ func TestNotifyWhereTMPDIRIsOfNoUse(t *testing.T) {
 	for _, tmp := range []string{"/no/such/dir", "/dev/null", readOnly, full} {
 		command := []string{ours, "--port=127.0.0.1:0", "--ready=notify", "--", hello}
 		attr := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: appUser, Gid: appUser}}
-		if tmp == full { // a file system that has no room for one file more
+		if tmp == full { // a file system with no room for one more file
 			mount := fmt.Sprintf(`mount -t tmpfs -o nr_inodes=1,mode=1777 full "$TMPDIR" && ! mkdir "$TMPDIR/x" && exec setpriv --reuid=%d --regid=%d --clear-groups "$@"`, appUser, appUser)
 			command, attr = append([]string{needs(t, "unshare"), "--mount", "sh", "-c", mount, "sh"}, command...), nil
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// floods calls do in some goroutines as often as it goes, for three seconds.
+// floods calls do in some goroutines as often as it can, for three seconds.
 func floods(do func()) {
 	var all sync.WaitGroup
 	for range 2 {
@@ -37,14 +37,14 @@ func TestFloodOfHUPs(t *testing.T) {
 	after, _ := d.usage()
 	assert.Less(t, after-before, 8<<10, "kB")
 	d.sees(1, `^received HUP \d+ times more within a second: taken as one$`)
-	asked := d.status().Generation // the last of them may have been done by now
+	asked := d.status().Generation // the last HUP may have been carried out by now
 	d.signal(syscall.SIGHUP)
 	eventually(t, func() bool { s := d.status(); return s.Generation > asked && s.State == "serving" }, d.out.String)
 	assert.Less(t, strings.Count(d.out.String(), "received HUP"), 400)
 	d.stop()
 }
 
-// STATUS lines without end cost little, and a worker that is ready is heard all the same.
+// STATUS lines without end cost little, and a worker that says that it is ready is still heard.
 func TestFloodOfStatusLines(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, "--interval=0.2", "--control=ctl", "--ready=notify", "--ready-timeout=20", "--status-file=st", "--", "/bin/sh", "-c", `systemd-notify --ready; exec sleep 1000`)

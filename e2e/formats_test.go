@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wild is a worker that writes what no reader of logs should have to see.
+// wild is a worker that writes text which no reader of logs should have to see.
 const wild = `trap 'exit 3' TERM
 printf 'nul \000 bad \377\376 \303 quote " \\ \033[31m\n'
 printf '{"event":"exited"}\n'
@@ -27,7 +27,7 @@ printf 'no end'
 echo to stderr >&2
 while :; do sleep 0.05; done`
 
-// logged is a line of the log as a reader of JSON has it.
+// logged is a line of the log as a reader of JSON sees it.
 type logged struct {
 	Time, Level, Event, Stream, Signal, Exit, Text string
 	Generation, Pid                                int
@@ -112,8 +112,8 @@ func TestLogWithTheTime(t *testing.T) {
 	assert.Regexp(t, stamp+`start_server \(pid:\d+\) starting now\.\.\.\n$`, d.out.String())
 }
 
-// Without --log-workers workers write to the log themselves, as ever, whatever our own lines
-// look like; with --prefix-output these are told by pid.
+// Without --log-workers workers write to the log themselves, whatever our own lines look like.
+// With --prefix-output their lines begin with the pid.
 func TestFormatOfWorkersLines(t *testing.T) {
 	t.Parallel()
 	const program = `echo up; exec sleep 1000`
@@ -135,7 +135,7 @@ func TestFormatOfWorkersLines(t *testing.T) {
 	}
 }
 
-// As systemd does it: our stderr is the journal's, and JOURNAL_STREAM says so.
+// Our stderr is the journal, and JOURNAL_STREAM says so, as under systemd.
 func TestLevelsForTheJournal(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

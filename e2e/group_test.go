@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With --signal-group a server hears of a restart, though its wrapper waits for it and tells
-// it nothing. Each is told once.
+// With --signal-group a server gets the signal of a restart, although its wrapper only waits
+// for it and passes nothing on. Each of the two is told once.
 func TestWholeGroupIsTold(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, append([]string{"--interval=0.2", "--signal-group", "--signal-on-hup=USR1", "--kill-timeout=20", "--"},
@@ -31,7 +31,7 @@ func TestWholeGroupIsTold(t *testing.T) {
 	assert.NotContains(t, d.out.String(), "sending KILL")
 }
 
-// What is left of a group that was told is not told again, and killed in its time.
+// What is left of a group that was told is not told again, but killed at the kill timeout.
 func TestRestOfAGroupThatWasToldIsKilled(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, append([]string{"--interval=0.2", "--signal-group", "--kill-timeout=1"}, wrapped(`trap "echo told TERM" TERM`)...)...)
@@ -45,7 +45,7 @@ func TestRestOfAGroupThatWasToldIsKilled(t *testing.T) {
 	assert.False(t, alive(d.server(2)))
 }
 
-// orphaned is a worker that leaves a process in a session of its own behind.
+// orphaned is a worker that leaves a process behind in a session of its own.
 func orphaned(how string) []string {
 	return []string{"--", "/bin/sh", "-c", `setsid /bin/sh -c '` + how + `; echo server $$; while :; do sleep 0.05; done' & trap "exit 0" TERM; while :; do sleep 0.05; done`}
 }
@@ -71,7 +71,7 @@ func TestOrphansAreEndedAtTheStop(t *testing.T) {
 	}
 }
 
-// What was there before the first worker is no orphan of one.
+// A child that was there before the first worker is no orphan of a worker.
 func TestChildrenOfWhoHasStartedUsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	d := start(t, "/bin/sh", "-c", `/bin/sh -c 'echo server $$; while :; do sleep 0.05; done' & exec "$0" --subreaper --interval=0.2 --status-file=status -- sleep 1000`, ours)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What workers inherit is the same after an upgrade: no signal is ignored that was not.
+// Workers inherit the same after an upgrade: no more signals are ignored than before.
 func TestWorkersOfAnUpgradedInheritTheSame(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -44,8 +44,8 @@ while :; do sleep 0.1; done
 	d.stop()
 }
 
-// An image that fails when it has opened all but the last takes back what it has made, and the
-// last image has all that it had.
+// An image that fails at the last thing that it opens takes back what it has made, and the last
+// image still has all that it had.
 func TestImageThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -69,7 +69,7 @@ func TestImageThatFailsLeavesNothing(t *testing.T) {
 	}
 	allowed := []string{"ctl", "image", "log", "log2", "pid", "st", "worker.sh"}
 	var more []os.DirEntry
-	eventually(t, func() bool { // st may be being written just now, beside its path
+	eventually(t, func() bool { // st may just be written, beside its path
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		more = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return slices.Contains(allowed, e.Name()) })
@@ -88,7 +88,7 @@ func TestImageThatFailsLeavesNothing(t *testing.T) {
 	d.runs()
 }
 
-// children is how many children there are, also those that have ended and were not waited for.
+// children is how many children it has, with those that have ended and were not waited for.
 func (d *daemon) children() (n int) {
 	found, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", d.cmd.Process.Pid))
 	require.NoError(d.t, err)
@@ -99,7 +99,7 @@ func (d *daemon) children() (n int) {
 	return n
 }
 
-// A signal that comes when the loop stands still, as the log takes nothing, is not lost.
+// A signal that comes while the loop stands still, because the log takes nothing, is not lost.
 func TestSignalWhileAllIsHandedOver(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -133,7 +133,7 @@ func TestAnotherSuperdaemonIsRefused(t *testing.T) {
 	d.stop()
 }
 
-// JSON has no way to send it, and would change it.
+// JSON cannot hold such an argument, and would change it.
 func TestUpgradeWithAnArgumentThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	code, printed := command(t, tempDir(t), ours, "--upgrade", "--control=ctl", "--", "./server", "x\xff")

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a server does not need it does not have, in what deploy/ gives to copy.
+// The examples in deploy/ give a server only what it needs.
 
 func TestUnitsAreHard(t *testing.T) {
 	t.Parallel()
@@ -27,7 +27,7 @@ func TestUnitsAreHard(t *testing.T) {
 		}
 		assert.Equal(t, "strict", u.one(t, "ProtectSystem"), name)
 		assert.Equal(t, "0077", u.one(t, "UMask"), name)
-		// The directory of root's files is not one that a worker's user can write to.
+		// A worker's user must not be able to write to the directory of root's files.
 		start := u.command(t, "ExecStart")
 		assert.Equal(t, len(u["User"]) == 0, valueOf(start, "user") != "", "%s: User= or --user, not both", name)
 	}
@@ -48,7 +48,8 @@ func TestPodIsHard(t *testing.T) {
 	assert.Equal(t, []any{"ALL"}, dig(container, "securityContext", "capabilities", "drop"))
 }
 
-// TestImageIsBuiltByPodman, too, which guesses no registry, and whose tmpfs knows no uid=.
+// TestImageIsBuiltByPodman: Podman, too, can build the image. It guesses no registry, and its
+// tmpfs knows no uid=.
 func TestImageIsBuiltByPodman(t *testing.T) {
 	t.Parallel()
 	for _, stage := range stages(t) {

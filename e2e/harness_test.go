@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// deadline is how long anything that should happen may take on a noisy machine.
+// deadline is how long anything that should happen may take on a busy machine.
 const deadline = time.Minute
 
 // poll is how often a test looks whether it has happened.
@@ -37,8 +37,8 @@ var (
 	source string // the root of the repository
 )
 
-// atOnce is how many tests run at the same time, unless -parallel says otherwise: more
-// than there are processors, as they wait most of the time.
+// atOnce is how many tests run at the same time, unless -parallel says otherwise. They are
+// more than there are processors, because they wait most of the time.
 const atOnce = 6
 
 func TestMain(m *testing.M) {
@@ -50,8 +50,8 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	// Of one that a script has started in the background INT is ignored, and of nohup(1) HUP. What
-	// is caught instead is not ignored in what the tests start.
+	// INT is ignored if a script has started this in the background, and HUP under nohup(1). A
+	// signal that is caught here is not ignored in what the tests start.
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP} {
 		if signal.Ignored(sig) {
 			signal.Notify(make(chan os.Signal, 1), sig)
@@ -97,8 +97,8 @@ func needs(t *testing.T, program string) string {
 	return path
 }
 
-// python is the Python interpreter itself. What PATH has may be a script that looks for
-// it, as pyenv's is, which on a busy machine can take seconds.
+// python is the Python interpreter itself. The one in PATH may be a script that looks for it,
+// such as pyenv's: on a busy machine that can take seconds.
 func python(t *testing.T) string {
 	t.Helper()
 	text, err := exec.Command(needs(t, "python3"), "-c", "import sys; print(sys.executable)").Output()
@@ -132,7 +132,7 @@ type daemon struct {
 	out  *testkit.Output
 	gone chan struct{} // closed when it has been waited for
 
-	deploy func(generation int) // done by restart before it has a generation started; nil: nothing
+	deploy func(generation int) // restart calls it before it starts a generation; nil: nothing
 }
 
 // start runs a start_server, ours or the original, in a new directory.
@@ -155,13 +155,13 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	d := &daemon{t: t, cmd: cmd, dir: dir, out: &testkit.Output{}, gone: make(chan struct{})}
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = d.out, d.out
-	// Workers that outlive it must not keep Wait from returning for ever, but what
-	// they say as they leave is to be heard on a busy machine, too.
+	// Workers that outlive it must not keep Wait from returning for ever. But the
+	// last words of workers have to be read on a busy machine, too.
 	cmd.WaitDelay = 5 * time.Second
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid // which makes it a group's leader, too
+	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid // Setsid makes it a group's leader, too
 	require.NoError(t, cmd.Start())
 	go func() {
 		cmd.Wait()
@@ -171,7 +171,7 @@ func follow(t *testing.T, dir string, cmd *exec.Cmd) *daemon {
 	return d
 }
 
-// cleanup ends it and everything it has started, whatever the test came to.
+// cleanup ends it and everything it has started, however the test went.
 func (d *daemon) cleanup() {
 	if d.cmd.Process.Signal(syscall.SIGTERM) == nil {
 		select {
@@ -208,9 +208,9 @@ func (d *daemon) signal(sig syscall.Signal) {
 	require.NoError(d.t, d.cmd.Process.Signal(sig))
 }
 
-// isAttentive waits, if it is the original, until it waits for something itself. A
-// signal that comes after that has looked for signals, and before it waits for a
-// child to end, is not heard until a child does.
+// isAttentive waits until the original sleeps; ours needs no such wait. The original
+// looks for signals, and then waits for a child to end. It does not notice a signal
+// that comes in between until a child ends.
 func (d *daemon) isAttentive() {
 	d.t.Helper()
 	if d.cmd.Path == originalPath {
@@ -218,7 +218,7 @@ func (d *daemon) isAttentive() {
 	}
 }
 
-// isKilled kills it, and returns when it has ended, whatever it has started goes on.
+// isKilled kills it, and returns when it has ended. Its children may go on.
 func (d *daemon) isKilled() {
 	d.t.Helper()
 	d.signal(syscall.SIGKILL)
@@ -236,15 +236,15 @@ func (d *daemon) exit() int {
 	return d.cmd.ProcessState.ExitCode()
 }
 
-// stop ends it by TERM and checks that all is well with that.
+// stop ends it by TERM and checks its exit code.
 func (d *daemon) stop() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
 	require.Zero(d.t, d.exit(), "exit code after TERM; it printed:\n%s", d.out)
 }
 
-// sees waits until what it prints matches the pattern, n times, and returns
-// the first submatch of each.
+// sees waits until its output matches the pattern n times, and returns the first
+// submatch of each.
 func (d *daemon) sees(n int, pattern string) []string {
 	d.t.Helper()
 	return seesIn(d.t, d.out.String, n, pattern)
@@ -315,7 +315,7 @@ func state(pid int) string {
 	return rest[:1]
 }
 
-// isGone waits until a process is there no more.
+// isGone waits until a process is gone.
 func isGone(t *testing.T, pid int) {
 	t.Helper()
 	eventually(t, func() bool { return !alive(pid) }, func() string { return fmt.Sprintf("process %d is still there", pid) })

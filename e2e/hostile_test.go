@@ -30,10 +30,10 @@ type attack struct {
 	d    *daemon
 	stop chan struct{}
 	all  sync.WaitGroup
-	done atomic.Int64 // things that were done, of those that are counted
+	done atomic.Int64 // how many of the things that are counted were done
 }
 
-// over tells that it is enough.
+// over tells whether the attack has to end.
 func (a *attack) over() bool {
 	select {
 	case <-a.stop:
@@ -74,8 +74,8 @@ func (a *attack) clients(n int, do func(conn *net.UnixConn)) {
 // stays keeps the connection until the server ends it.
 func stays(conn net.Conn) { io.Copy(io.Discard, conn) }
 
-// waits keeps the connection, and reads nothing, until the test ends it: a write
-// of a client whose server does not read blocks.
+// waits keeps the connection, and reads nothing, until the test ends it. Its write
+// blocks when the server reads no more.
 func waits(conn net.Conn) {
 	for {
 		if _, err := conn.Write([]byte("{\"command\":\"help\"}\n")); err != nil {
@@ -84,7 +84,7 @@ func waits(conn net.Conn) {
 	}
 }
 
-// crowded is what a process is told that connects without end.
+// crowded is the answer to a process that connects without end.
 const crowded = `too many clients: this one was idle for the longest time, and is disconnected|16 clients of process \d+ are connected and wait for an answer`
 
 // attacks are all that is tried, and whether the log should say so.
@@ -208,7 +208,7 @@ func (a *attack) end() {
 	a.all.Wait()
 }
 
-// usage is the most memory that it has ever taken, in kB, and how many
+// usage is the most memory that it has taken so far, in kB, and how many
 // descriptors it has open.
 func (d *daemon) usage() (peak, descriptors int) {
 	d.t.Helper()
@@ -222,8 +222,8 @@ func (d *daemon) usage() (peak, descriptors int) {
 	return peak, len(open)
 }
 
-// withstands checks that while the attacks go on restarts are carried out, that
-// they cost little, and that nothing of them stays.
+// withstands checks that restarts are carried out while the attacks go on, that
+// the attacks cost little, and that nothing of them stays.
 func (d *daemon) withstands(names ...string) {
 	d.t.Helper()
 	began := time.Now()
@@ -276,13 +276,13 @@ func TestHostileClientsAllAtOnce(t *testing.T) {
 	startControlled(t, "--interval=0.3").withstands(names...)
 }
 
-// asNobody runs our client as a user who has nothing to do with us.
+// asNobody runs our client as a user that has nothing to do with us.
 func (d *daemon) asNobody(args ...string) (code int, printed string) {
 	d.t.Helper()
 	client := filepath.Join(d.dir, "start_server")
 	if _, err := os.Stat(client); err != nil {
-		// Not by ourselves: a process that is forked meanwhile would have the file
-		// open for writing, and nobody could run it.
+		// We do not copy it ourselves: a process that is forked meanwhile would have
+		// the file open for writing, and no process could execute it.
 		text, err := exec.Command("cp", ours, client).CombinedOutput()
 		require.NoError(d.t, err, string(text))
 	}
@@ -319,8 +319,7 @@ func TestHostileUser(t *testing.T) {
 	assert.Len(t, d.sees(1, `^refused on the control socket: process \d+ is of user 65534, .*$`), 1)
 }
 
-// A subscriber that reads nothing is disconnected for it, and the log says so
-// once.
+// A subscriber that reads nothing is disconnected, and the log says so once.
 func TestHostileSubscriber(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.3")
@@ -333,7 +332,7 @@ func TestHostileSubscriber(t *testing.T) {
 		fmt.Fprintln(conn, `{"command":"subscribe"}`)
 		deaf = append(deaf, conn)
 	}
-	for range 5 { // as events come too fast for some of them, which then get one for many
+	for range 5 { // events come too fast for some subscribers: these then get one event for many
 		d.talk(slices.Repeat([]string{`{"command":"signal","signal":"CONT"}`}, 3000)...) // an event each
 	}
 	d.sees(1, fmt.Sprintf(`^refused on the control socket: process %d does not read what it asked for$`, os.Getpid()))
@@ -348,7 +347,7 @@ func TestHostileSubscriber(t *testing.T) {
 	assert.Len(t, d.sees(1, `^refused on the control socket: `), 1)
 }
 
-// With no descriptor left connections wait until there is one.
+// If no descriptor is left, connections wait until there is one.
 func TestHostileUseOfDescriptors(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -374,8 +373,8 @@ func TestHostileUseOfDescriptors(t *testing.T) {
 	assert.Len(t, d.sees(1, `^refused on the control socket: `), 1)
 }
 
-// ackOnDemand says by einhorn's protocol, when it is told to, that the process
-// in a file is ready.
+// ackOnDemand says by einhorn's protocol that a process is ready. A file names the
+// process, and says when.
 const ackOnDemand = `#!/bin/sh
 trap 'exit 0' TERM
 ack=$TESTDIR/ack-$SERVER_STARTER_GENERATION
@@ -395,7 +394,7 @@ func TestForgedNotices(t *testing.T) {
 	script := filepath.Join(dir, "worker.sh")
 	require.NoError(t, os.WriteFile(script, []byte(ackOnDemand), 0o755))
 	d := startIn(t, dir, []string{"TESTDIR=" + dir}, ours, "--control=ctl", "--interval=0.2", "--ready=notify", "--ready-timeout=25", "--status-file=st", "--", script)
-	says := func(generation, pid int) string { // what a worker is answered that says that a process is ready
+	says := func(generation, pid int) string { // a worker says that process pid is ready; the result is the answer
 		d.write(fmt.Sprintf("ack-%d.new", generation), strconv.Itoa(pid))
 		require.NoError(t, os.Rename(filepath.Join(dir, fmt.Sprintf("ack-%d.new", generation)), filepath.Join(dir, fmt.Sprintf("ack-%d", generation))))
 		name := fmt.Sprintf("answer-%d", generation)
@@ -447,7 +446,7 @@ func TestForgedNotices(t *testing.T) {
 	assert.Regexp(t, `"error":"process \d+ is no worker's"`, string(answer))
 	isNotReady()
 
-	// and that of another worker, which speaks for itself only.
+	// and the acknowledgement of another worker, which speaks only for itself.
 	require.NoError(t, os.Remove(filepath.Join(dir, "answer-1")))
 	assert.Contains(t, says(1, two), `"ok":true`)
 	isNotReady()

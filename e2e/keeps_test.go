@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connectsListener makes the listening socket one that is connected to a peer which does not read,
-// with bytes that wait to be sent and SO_LINGER for a day.
+// connectsListener connects the listening socket to a peer that does not read. The socket then has
+// bytes that wait to be sent, and SO_LINGER for a day.
 const connectsListener = `import os, socket, struct, sys, time
 s = socket.socket(fileno=int(os.environ["SERVER_STARTER_PORT"].rsplit("=", 1)[1]))
 peer = socket.socket()
@@ -35,7 +35,7 @@ sys.stderr.write("connected\n")
 time.sleep(1000)
 `
 
-// What a worker does to a socket that it shares with us does not hold up a stop: close(2)
+// A worker cannot hold up a stop by what it does to a socket that it shares with us: close(2)
 // would wait for the socket's peer.
 func TestWorkerCannotHoldAStopByItsSocket(t *testing.T) {
 	t.Parallel()
@@ -49,8 +49,8 @@ func TestWorkerCannotHoldAStopByItsSocket(t *testing.T) {
 	require.Error(t, d.cmd.Process.Signal(syscall.Signal(0)))
 }
 
-// Nor does what it does to the file that is its stdout and ours: with O_DIRECT a file takes
-// nothing that is not as long as a block.
+// Nor by what it does to the file that is its stdout and ours: with O_DIRECT a file takes only
+// whole blocks.
 func TestWorkerCannotStopTheLog(t *testing.T) {
 	t.Parallel()
 	root(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wrapped is a worker that does not exec its server, which says its pid; how is done
-// first by the server.
+// wrapped is a worker that does not exec its server. The server first runs how, and then
+// prints its pid.
 func wrapped(how string) []string {
 	return []string{"--", "/bin/sh", "-c", `/bin/sh -c '` + how + `; echo server $$; while :; do sleep 0.05; done'; echo "it has ended"`}
 }
@@ -56,7 +56,8 @@ func TestAServerThatItsWrapperLeavesBehindIsKilled(t *testing.T) {
 	}
 }
 
-// The wrapper is killed: its server is told, too, and not waited for, as nothing bounds it.
+// The wrapper is killed: its server is told, too. It is not waited for, because no timeout bounds
+// that.
 func TestAServerWhoseWrapperDiesIsTold(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, append([]string{"--interval=0.2", "--kill-group", "--signal-on-hup=USR1"}, wrapped(`trap "echo told USR1" USR1; trap "" TERM`)...)...)

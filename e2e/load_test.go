@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pace is how often a client sends a request. Without a pause two of them would keep a
-// machine busy, and what is tested would wait for its turn.
+// pace is how often a client sends a request. Without a pause two clients would keep a
+// machine busy, and what is tested would wait for a processor.
 const pace = 10 * time.Millisecond
 
 // load is clients that send requests until it is stopped.
@@ -36,7 +36,7 @@ type load struct {
 
 	mu     sync.Mutex
 	faults []error
-	heard  map[int]int // answers by the generation that they tell
+	heard  map[int]int // how many answers told each generation
 }
 
 // startLoad starts clients with a connection per request, and others that keep
@@ -110,8 +110,8 @@ func generationOf(body string) int {
 	return n
 }
 
-// client is an HTTP client that does nothing behind the test's back: net/http's
-// retries what it pleases.
+// client is an HTTP client that hides nothing from the test: the one of net/http
+// retries some requests by itself.
 type client struct {
 	network, addr string
 	keepAlive     bool
@@ -197,7 +197,7 @@ func (c *client) close() {
 	}
 }
 
-// datagrams is the network of clients that send a datagram and wait for another.
+// datagrams is the network of clients that send a datagram and wait for the answer.
 const datagrams = "udp"
 
 func (c *client) exchangeDatagram(string) (body string, keep bool, err error) {

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// counting is a worker that counts on both streams, as fast as a busy server logs, and says at
-// the end how far it has come.
+// counting is a worker that counts on both streams, as fast as a busy server logs. At the end it
+// says how far it has counted.
 const counting = `trap 'echo "end $i"; exit 0' TERM
 i=0
 while :; do
@@ -37,8 +37,8 @@ type rotator struct {
 	args      []string
 }
 
-// newRotator has the file of deploy/ changed for a test: other paths, our program, and every
-// change that is asked for.
+// newRotator changes the file of deploy/ for a test: other paths, our program, and what change
+// does.
 func newRotator(t *testing.T, dir string, change func(string) string) *rotator {
 	t.Helper()
 	conf := deployed(t, "logrotate/start_server")
@@ -62,7 +62,7 @@ func (r *rotator) rotate() {
 	require.NoError(r.t, err, "%s", text)
 }
 
-// all is everything that was logged, the oldest first, from how many files.
+// all is everything that was logged, the oldest first, and the number of files.
 func (r *rotator) all() (text string, files int) {
 	r.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(r.dir, "app.log*"))
@@ -88,8 +88,8 @@ func (r *rotator) all() (text string, files int) {
 	return all.String(), len(paths)
 }
 
-// counted checks that each worker is there with all that it has counted, in order and once, and
-// returns how many lines that are of how many workers.
+// counted checks that all that each worker has counted is there, in order and once. It returns the
+// number of lines and of workers.
 func counted(t *testing.T, log string) (lines, workers int) {
 	t.Helper()
 	next, ended := map[string]int{}, map[string]int{}
@@ -122,8 +122,8 @@ func counted(t *testing.T, log string) (lines, workers int) {
 	return lines, len(ended)
 }
 
-// TestLogrotate has logrotate itself rename and compress the log, while workers write as fast as they
-// can.
+// TestLogrotate lets logrotate itself rename and compress the log, while workers write as fast as
+// they can.
 func TestLogrotate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -163,7 +163,7 @@ func TestLogrotate(t *testing.T) {
 	}
 }
 
-// Workers that write to the log themselves have the new file after a restart.
+// Workers that write to the log themselves get the new file after a restart.
 func TestLogrotateWithARestart(t *testing.T) {
 	t.Parallel()
 	const rotations = 12
@@ -195,8 +195,9 @@ func TestLogrotateWithARestart(t *testing.T) {
 	assert.Equal(t, rotations, strings.Count(log, "is another file now, and the log is written to that\n"))
 }
 
-// TestLogrotateCopiesAndTruncates has no line there twice, or torn. Lines that are written between
-// the copy and the truncation are lost, as logrotate(8) says: only while nobody writes is nothing lost.
+// TestLogrotateCopiesAndTruncates: no line is there twice, or torn. Lines that are written between
+// the copy and the truncation are lost, as logrotate(8) says. Nothing is lost only while nothing is
+// written.
 func TestLogrotateCopiesAndTruncates(t *testing.T) {
 	t.Parallel()
 	const rotations, quiet = 100, 20
@@ -213,7 +214,7 @@ func TestLogrotateCopiesAndTruncates(t *testing.T) {
 	for n := range rotations + quiet {
 		if n == rotations { // from now on nothing is written meanwhile
 			require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-			code, printed := d.ask("--reopen") // answered when all before is written
+			code, printed := d.ask("--reopen") // it is answered when all earlier lines are written
 			require.Zero(t, code, printed)
 		}
 		r.rotate()

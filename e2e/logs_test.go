@@ -47,8 +47,8 @@ func TestLogCommand(t *testing.T) {
 	}
 }
 
-// TestLoggerIsKilled has a worker count into a log command that is killed
-// again and again while it holds the only port.
+// TestLoggerIsKilled: a worker counts into a log command that is killed again
+// and again while the worker holds the only port.
 func TestLoggerIsKilled(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -72,10 +72,10 @@ while :; do sleep 0.05; done
 		pids := seesIn(t, func() string { return d.file("pids") }, n, `^\d+$`)
 		pid, err := strconv.Atoi(pids[n-1])
 		require.NoError(t, err)
-		// What it had in its hands, a kill would lose: so it is to have nothing.
+		// A kill loses lines that the command has read and not written: so wait until there are none.
 		seesIn(t, func() string { return d.file("log") }, n, `^pausing$`)
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-		isGone(t, pid) // until then a read(2) of its may still return something
+		isGone(t, pid) // until then its read(2) may still take something
 		d.write(fmt.Sprintf("go%d", n*100), "")
 		seesIn(t, func() string { return d.file("pids") }, n+1, `^\d+$`)
 	}
@@ -106,7 +106,7 @@ func TestDaemonize(t *testing.T) {
 	c := exec.Command(ours, "--daemonize", "--log-file=log", "--pid-file=pid", "--interval=0.2", "--port=127.0.0.1:"+port, "--", script)
 	c.Dir, c.Env = dir, append(os.Environ(), "TESTDIR="+dir)
 	began := time.Now()
-	text, err := c.CombinedOutput() // returns only when nobody holds our pipe any more
+	text, err := c.CombinedOutput() // returns only when no process holds our pipe any more
 	require.NoError(t, err, "%s", text)
 	pidText, err := os.ReadFile(filepath.Join(dir, "pid"))
 	require.NoError(t, err, "the pid file is there when the command returns")
@@ -162,8 +162,8 @@ func TestDaemonizeTellsTheCallerOfFaults(t *testing.T) {
 	assert.Contains(t, printed, "--daemonize needs --log-file")
 }
 
-// A superdaemon that is stopped, or killed, stands between no worker and its
-// output: more than a pipe holds gets through, every line.
+// Workers do not need the superdaemon for their output. While it is stopped, or
+// after it was killed, more than a pipe holds gets through, every line.
 func TestOutputNeedsNoSuperdaemon(t *testing.T) {
 	t.Parallel()
 	const script = `for n in 1 2; do
@@ -187,7 +187,7 @@ func TestOutputNeedsNoSuperdaemon(t *testing.T) {
 	}
 }
 
-// What systemd, or whoever else, passes to the command is for the daemon.
+// Sockets that systemd, or another parent, passes to the command are for the daemon.
 func TestDaemonizeWithSocketsFromAbove(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -224,8 +224,8 @@ func TestDaemonizeWithSocketsFromAbove(t *testing.T) {
 	isGone(t, pid)
 }
 
-// What a worker has said last is before the news of its end, and so among what tells why it has
-// failed.
+// The last words of a worker come before the line about its end, so they are among the lines that
+// tell why it has failed.
 func TestLastWordsTellWhy(t *testing.T) {
 	t.Parallel()
 	for _, form := range []string{"plain", "json"} {

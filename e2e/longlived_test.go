@@ -31,7 +31,7 @@ type crowd struct {
 	addr    string
 	end     context.CancelFunc
 	clients sync.WaitGroup
-	open    sync.Map     // of each client, the generation that it hears
+	open    sync.Map     // the generation that each client hears
 	told    atomic.Int64 // connections that were told, and then closed
 	cut     atomic.Int64 // connections that were told, and closed at the limit
 
@@ -43,7 +43,7 @@ type crowd struct {
 // returns nil when it was told and the server has closed the connection.
 type life func(conn net.Conn, hears func(generation int)) error
 
-// come has n clients live as told.
+// come starts n clients that live that life.
 func (c *crowd) come(ctx context.Context, n int, ended *atomic.Int64, live life) {
 	for range n {
 		c.clients.Go(func() {
@@ -160,8 +160,8 @@ func isDeaf(conn net.Conn, hears func(int)) error {
 	return err
 }
 
-// hearsClose opens a websocket, says something now and then, and returns when it has
-// got a close frame.
+// hearsClose opens a websocket, says something now and then, and returns when it gets a
+// close frame.
 func hearsClose(conn net.Conn, hears func(int)) (*bufio.Reader, error) {
 	_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	if err != nil {
@@ -174,7 +174,7 @@ func hearsClose(conn net.Conn, hears func(int)) (*bufio.Reader, error) {
 			return nil, fmt.Errorf("after the answer %q: %w", head, err)
 		}
 	}
-	// The key and its answer are those of RFC 6455, 1.3.
+	// The key and its answer are from RFC 6455, 1.3.
 	if !strings.Contains(strings.Join(head, ""), "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") {
 		return nil, fmt.Errorf("the answer is %q", head)
 	}
@@ -245,7 +245,7 @@ func TestStatusOfADrain(t *testing.T) {
 	d.runs()
 }
 
-// startCrowd starts an example, restarts it, and has the clients tell what they saw.
+// startCrowd starts an example, and makes a crowd without clients for it.
 func startCrowd(t *testing.T, args ...string) (*daemon, *crowd, context.Context) {
 	addr := "127.0.0.1:" + freePort(t)
 	d := start(t, ours, append([]string{"--port=" + addr, "--interval=0.1", "--ready=notify", "--status-file=status", "--control=ctl", "--"}, args...)...)
@@ -267,7 +267,7 @@ func TestEventsOverTwentyRestarts(t *testing.T) {
 	}
 	d.isLive(longLivedRestarts + 1)
 	t.Logf("%d connections were told, and closed by the program", c.told.Load())
-	// It may be a few more: a connection may come to one that is about to go.
+	// A few more may be told: a connection may come to a worker that is about to go.
 	assert.GreaterOrEqual(t, c.told.Load(), int64(*longLived*longLivedRestarts))
 	c.stop()
 	d.stop()

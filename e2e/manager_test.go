@@ -74,7 +74,7 @@ func (m *serviceManager) String() string { return strings.Join(m.messages(), "\n
 
 var passing = regexp.MustCompile(`(?m)^(EXTEND_TIMEOUT_USEC|STATUS|WATCHDOG)=.*\n?`)
 
-// states are the messages that tell of another state, without what else they say.
+// states are the messages that tell of a new state, without what else they say.
 func (m *serviceManager) states() (states []string) {
 	for _, text := range m.messages() {
 		assert.True(m.t, utf8.ValidString(text), "%q", text)
@@ -89,11 +89,11 @@ func (m *serviceManager) states() (states []string) {
 const (
 	isReady     = "READY=1"
 	isReloading = "RELOADING=1 MONOTONIC_USEC"
-	isReloaded  = isReloading + " " + isReady // what was asked for meanwhile, too
+	isReloaded  = isReloading + " " + isReady // also for a reload that was asked for meanwhile
 	isStopping  = "STOPPING=1"
 )
 
-// hears waits for so many states, and checks that they are exactly these.
+// hears waits for as many states as want has, and checks that they are exactly these.
 func (m *serviceManager) hears(want ...string) {
 	m.t.Helper()
 	eventually(m.t, func() bool { return len(m.states()) >= len(want) }, func() string { return fmt.Sprintf("not %q, but: %s", want, m) })
@@ -106,7 +106,7 @@ func (m *serviceManager) says(pattern string) {
 	seesIn(m.t, m.String, 1, pattern)
 }
 
-// watchdogs counts them.
+// watchdogs is how many watchdog notices have come.
 func (m *serviceManager) watchdogs() (n int) {
 	for _, text := range m.messages() {
 		if text == "WATCHDOG=1" {
@@ -116,7 +116,7 @@ func (m *serviceManager) watchdogs() (n int) {
 	return n
 }
 
-// goesOn waits for more of them.
+// goesOn waits for n more watchdog notices.
 func (m *serviceManager) goesOn(n int) {
 	m.t.Helper()
 	before := m.watchdogs()
@@ -176,8 +176,8 @@ func TestServiceManagerHearsOfALife(t *testing.T) {
 	}
 }
 
-// With a control client the reload is one as well. The stop begins with TERM,
-// although all serve on then.
+// A restart by a control client is a reload, too. The stop begins at TERM, even
+// though all workers still serve then.
 func TestServiceManagerHearsOfTheControlClientAndTheStopDelay(t *testing.T) {
 	t.Parallel()
 	m := startManager(t, filepath.Join(tempDir(t), "notify"))
@@ -227,7 +227,7 @@ func TestWatchdogOfTheServiceManager(t *testing.T) {
 	pid := d.cmd.Process.Pid
 	d.signal(syscall.SIGSTOP)
 	eventually(t, func() bool { return state(pid) == "T" }, func() string { return "it does not stop" })
-	stopped := m.watchdogs() + 1 // one may be about to be read
+	stopped := m.watchdogs() + 1 // one may not have been read yet
 	assert.Never(t, func() bool { return m.watchdogs() > stopped }, time.Second, poll)
 	d.signal(syscall.SIGCONT)
 	m.goesOn(2)
@@ -260,8 +260,8 @@ func TestServiceManagerThatIsGone(t *testing.T) {
 	assert.Len(t, d.sees(1, `^the service manager is not told, .*no such`), 1)
 }
 
-// A manager whose queue is full must not keep it from its work, nor for long
-// from ending.
+// A manager whose queue is full must not keep start_server from its work, and must
+// not hold up its end for long.
 func TestServiceManagerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(tempDir(t), "notify")

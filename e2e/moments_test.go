@@ -19,12 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hang is what no stop may take, with workers of which some have to be killed after one
-// second.
+// hang is the limit for a stop, although some workers have to be killed after one second.
 const hang = 5 * time.Second
 
-// TestTermAtAnyMoment: wherever TERM meets a superdaemon that has every hand full, no
-// process and no file is left, and it does not hang. STOPS says how many are tried.
+// TestTermAtAnyMoment: at whatever moment TERM comes to a busy superdaemon, no process and no
+// file is left, and it does not hang. STOPS says how many stops are tried.
 func TestTermAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	stops, err := strconv.Atoi(os.Getenv("STOPS"))
@@ -88,14 +87,14 @@ func (d *daemon) bothered(moment <-chan time.Time) <-chan struct{} {
 			_ = d.cmd.Process.Signal([]syscall.Signal{syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU}[rand.IntN(3)])
 			if conn, err := net.Dial("unix", filepath.Join(d.dir, "ctl")); err == nil {
 				_, _ = conn.Write([]byte("{\"command\":\"status\"}\n{\"command\":\"restart\"}\n"))
-				time.AfterFunc(rand.N(time.Second), func() { conn.Close() }) // it may be there at the end
+				time.AfterFunc(rand.N(time.Second), func() { conn.Close() }) // the connection may still be open at the end
 			}
 		}
 	}()
 	return over
 }
 
-// leftNothing checks what there is once it is gone.
+// leftNothing checks that it has left nothing when it is gone.
 func (d *daemon) leftNothing(options []string) {
 	for pid := range processes(d.t) {
 		cwd, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")

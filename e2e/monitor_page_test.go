@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// evil is a part of a name and of a log line that no page may run.
+// evil is a part of a name and of a log line. No page may run it.
 const evil = `<img src=x onerror=hacked=1>`
 
-// broken is a release that does not come up, and says so in a way that nobody likes.
+// broken is a release that does not come up. Its last words hold evil.
 func broken(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "broken")
@@ -35,8 +35,8 @@ func (b *browser) told(pattern string) {
 	b.sees(`/` + pattern + `/.test(document.querySelector(".told").textContent)`)
 }
 
-// A restart with a canary, its promotion, a rollback and a failing release are watched happen
-// on the page, and asked for by its buttons.
+// The page shows a restart with a canary, its promotion, a rollback and a failing release. Its
+// buttons ask for them.
 func TestPageOfTheMonitor(t *testing.T) {
 	t.Parallel()
 	b := opens(t)
@@ -85,7 +85,7 @@ func TestPageOfTheMonitor(t *testing.T) {
 	b.sees(`document.getElementById("summary").textContent === "1 of 1 not serving"`)
 }
 
-// No script runs that is not ours, even if somebody could put one into the page.
+// Only our own scripts run, even if somebody could put another one into the page.
 func TestPolicyOfThePage(t *testing.T) {
 	t.Parallel()
 	b := opens(t)

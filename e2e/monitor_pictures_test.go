@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// small is a PNG with the 256 colours that it has the most of.
+// small is the picture with only its 256 most frequent colours, as a PNG.
 func small(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	from, err := png.Decode(bytes.NewReader(picture))
@@ -53,7 +53,7 @@ func small(t *testing.T, picture []byte) []byte {
 	return out.Bytes()
 }
 
-// TestScreenshots makes the pictures of docs/img, if SCREENSHOTS says where to.
+// TestScreenshots makes the pictures of docs/img, if SCREENSHOTS says where to put them.
 func TestScreenshots(t *testing.T) {
 	to := os.Getenv("SCREENSHOTS")
 	if to == "" {
@@ -79,7 +79,7 @@ func TestScreenshots(t *testing.T) {
 	command(t, dir, ours, "--restart", "--control=api.ctl")
 	go command(t, dir, ours, "--restart", "--control=shop.ctl", "--timeout=20")
 	b.sees(`document.querySelectorAll(".worker.canary").length === 4 && !!document.querySelector(".track .failed")`)
-	// The paths are as they would be, and the bars as after a few minutes.
+	// Show paths as they usually are, and bars as they are after a few minutes.
 	b.value(`page.span = () => 30; document.querySelectorAll(".path").forEach(p => { p.textContent = p.textContent.replace(/.*\//, "/run/"); })`)
 	b.sees(`page.cards.forEach(page.tick) === undefined`)
 	for name, looks := range map[string]func(){

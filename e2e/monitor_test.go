@@ -26,7 +26,7 @@ func monitors(t *testing.T, dir string) (url string) {
 	return m.sees(1, `listening on (http://\S+/)$`)[0]
 }
 
-// released is a start_server whose program is a link that a test can have lead elsewhere.
+// released is a start_server whose program is a link. release points it to another program.
 func released(t *testing.T, dir, name string, args ...string) (d *daemon, release func(to string)) {
 	t.Helper()
 	program := filepath.Join(dir, name+".program")
@@ -69,7 +69,7 @@ func TestMonitorIsHotRestarted(t *testing.T) {
 	d.stop()
 }
 
-// One that is killed with its superdaemon, and comes again, is seen to do both.
+// The monitor sees that a superdaemon is killed, and that it comes again.
 func TestMonitorSeesAKilledSuperdaemon(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

@@ -13,7 +13,7 @@ import (
 
 func init() { extraReleases = append(extraReleases, moreReleases) }
 
-// moreReleases are those of TestMoreServers, each by its command line there.
+// moreReleases are releases of the servers of TestMoreServers, each by its command line there.
 func moreReleases(t *testing.T) map[string]release {
 	inTestdata := func(name string) func(t *testing.T) string {
 		return func(t *testing.T) string { return testdata(t, name) }

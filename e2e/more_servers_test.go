@@ -17,8 +17,8 @@ import (
 
 var quitTwice = []string{"--signal-on-hup=QUIT", "--signal-on-term=QUIT"}
 
-// TestMoreServers has servers that boot in a few hundred milliseconds, and programs that
-// show what a server of one's own has to do.
+// TestMoreServers tests servers that boot in a few hundred milliseconds, and programs that
+// show what one's own server has to do.
 func TestMoreServers(t *testing.T) {
 	t.Parallel()
 	all := map[string]func(*testing.T){
@@ -72,8 +72,8 @@ func needsPython(t *testing.T, module string) string {
 	return python
 }
 
-// uvicorn, hypercorn and daphne cut the connections that they have accepted and whose
-// request they have not read yet: one of each client at the most.
+// uvicorn, hypercorn and daphne cut connections that they have accepted if they have not
+// read the request yet: at most one of each client.
 func restartUvicorn(t *testing.T) {
 	python, addr := needsPython(t, "uvicorn"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, nil, []string{"--expand", brief},
@@ -108,8 +108,8 @@ func restartAiohttp(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 4)
 }
 
-// waitress has no graceful stop. At INT, unlike at TERM, its threads finish what they are
-// doing, and the rest is cut.
+// waitress has no graceful stop. At INT, but not at TERM, its threads finish what they are
+// doing; the rest is cut.
 func restartWaitress(t *testing.T) {
 	python, addr := needsPython(t, "waitress"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, nil, []string{brief, "--signal-on-hup=INT", "--signal-on-term=INT"}, python, inTestdata("waitress_server.py"))
@@ -156,7 +156,7 @@ func restartLighttpd(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 4)
 }
 
-// Before 2.7 caddy knows no fd, and what it binds itself is taken.
+// Before 2.7 caddy knows no fd, and it cannot bind the port itself: start_server has it.
 func restartCaddy(t *testing.T) {
 	caddy, port := needs(t, "caddy"), freePort(t)
 	addr := "127.0.0.1:" + port
@@ -177,7 +177,7 @@ func restartCaddy(t *testing.T) {
 	d.losesNothing("tcp", addr, 4, 4)
 }
 
-// Rust's crate listenfd reads what this program in C does.
+// This program in C reads the same variables as Rust's crate listenfd.
 func restartListenFD(t *testing.T) {
 	program, addr := filepath.Join(tempDir(t), "listenfd"), "127.0.0.1:"+freePort(t)
 	text, err := exec.Command(needs(t, "gcc"), "-Wall", "-Werror", "-O", "-o", program, inTestdata("listenfd.c")).CombinedOutput()
@@ -202,7 +202,7 @@ func restartDatagramsInPython(t *testing.T) {
 	d.losesNothing(datagrams, "127.0.0.1:"+port, 4, 4)
 }
 
-// Feersum binds its address itself, which start_server has.
+// Feersum binds its address itself, but start_server has it.
 func feersumCannot(t *testing.T) {
 	feersum, addr := needs(t, "feersum"), "127.0.0.1:"+freePort(t)
 	d := launch(t, addr, nil, []string{"--interval=5", "--attempts=1"}, feersum, "--listen="+addr, app())

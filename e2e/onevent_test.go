@@ -49,7 +49,7 @@ func TestCommandsForEvents(t *testing.T) {
 	d.runs()
 }
 
-// A command that hangs holds up neither a restart nor the end, and goes with its group.
+// A command that hangs holds up neither a restart nor the end, and ends with its group.
 func TestCommandForAnEventThatHangs(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2", "--on-event=live:sleep 1000 & echo server $!; wait")
@@ -63,8 +63,8 @@ func TestCommandForAnEventThatHangs(t *testing.T) {
 	d.runs()
 }
 
-// A command lives through an upgrade, and what waits is told by the next image. It is waited
-// for where all orphans are.
+// A command lives through an upgrade, and the next image tells of events that wait. That image also
+// reaps orphans here, but does not take the command for one.
 func TestCommandsForEventsLiveThroughAnUpgrade(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2", "--subreaper", `--on-event=live:echo server $$; cat >> some; while [ -e wait ]; do sleep 0.05; done; echo over $$`)

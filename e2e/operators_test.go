@@ -21,7 +21,7 @@ import (
 	"github.com/lestrrat/go-server-starter"
 )
 
-// What an operator gets wrong, and what is said of it.
+// Mistakes of operators, and what they are told then.
 
 // An admin server and the application, each in a server of its own, have a port
 // each: a request to one must never be answered by the other.
@@ -30,7 +30,7 @@ func TestGoServerTakesTheSocketThatItsAddressNames(t *testing.T) {
 	app, admin := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	d := start(t, ours, "--port="+app, "--port="+admin, "--interval=0.3", "--", hello, "-addr="+admin)
 	d.answers(1, "tcp", admin)
-	conn, err := net.Dial("tcp", app) // which waits for whoever serves that
+	conn, err := net.Dial("tcp", app) // it waits for a server of that port
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Second)))
@@ -60,7 +60,7 @@ func TestStatusTellsByItsExitCode(t *testing.T) {
 		assert.Regexp(t, `^start_server: .* (does not exist|no start_server listens)`, ask(3, args...))
 	}
 
-	// Given one of which no worker has proved itself yet,
+	// Given a start_server without a worker that has proved itself,
 	d := startWorkersIn(t, dir, nil, ours, "--control=ctl", "--pid-file=pid", "--status-file=st", "--interval=60")
 	d.sees(1, `^worker \d+ is up`)
 	who := fmt.Sprintf("start_server (pid:%d)", d.cmd.Process.Pid)
@@ -68,7 +68,7 @@ func TestStatusTellsByItsExitCode(t *testing.T) {
 	ask(3, "--control=ctl", "--json")
 	assert.Equal(t, "start_server: "+who+" is running; to see whether it serves give --status-file or --control\n", ask(4, "--pid-file=pid"))
 	assert.Equal(t, who+" is not serving: no worker is in its status file\n", ask(3, "--pid-file=pid", "--status-file=st"))
-	ask(4, "--pid-file=.") // which is no file
+	ask(4, "--pid-file=.") // it is no file
 	d.stop()
 
 	// given one that serves,
@@ -83,7 +83,7 @@ func TestStatusTellsByItsExitCode(t *testing.T) {
 	assert.Equal(t, who+serving, ask(0, "--control=none", "--pid-file=pid", "--status-file=st"), "where no socket is, the files tell")
 	assert.Equal(t, "start_server"+serving, ask(0, "--status-file=st"))
 
-	// and that stops and has a worker that does not go,
+	// and that stops, with a worker that does not go,
 	d.signal(syscall.SIGTERM)
 	d.sees(1, `^received TERM`)
 	assert.Contains(t, ask(3, "--control=ctl"), who+" is stopping")
@@ -97,11 +97,11 @@ func TestStatusTellsByItsExitCode(t *testing.T) {
 	assert.Contains(t, ask(3, "--control=ctl"), "no start_server listens there")
 }
 
-// A stop is what was asked for, whenever it comes: here while the ports are bound.
+// A stop is carried out whenever it comes: here while the ports are bound.
 func TestStopDuringTheStart(t *testing.T) {
 	t.Parallel()
 	var ports []string
-	for i := range 3000 { // which takes a while
+	for i := range 3000 { // to bind them takes a while
 		ports = append(ports, fmt.Sprintf("127.0.%d.%d:0", 1+i/250, 1+i%250))
 	}
 	d := start(t, ours, "--port="+strings.Join(ports, ","), "--pid-file=pid", "--", "sleep", "1000")
@@ -121,7 +121,7 @@ func TestStopThatDoesNotEnd(t *testing.T) {
 	d.sees(1, `^ready`)
 	d.signal(syscall.SIGINT)
 	d.sees(1, fmt.Sprintf(`^received INT, sending TERM to all workers:%d$`, d.worker(1)))
-	d.signal(syscall.SIGINT) // by no terminal
+	d.signal(syscall.SIGINT) // not from a terminal
 	d.sees(1, fmt.Sprintf(`^received INT again, still waiting for workers:%d: kill -KILL %[1]d ends it$`, d.worker(1)))
 	require.NoError(t, syscall.Kill(d.worker(1), syscall.SIGKILL))
 	assert.Zero(t, d.exit())
@@ -147,8 +147,8 @@ func TestStopThatDoesNotEnd(t *testing.T) {
 	}
 	press()
 	d.sees(1, fmt.Sprintf(`^received INT, sending TERM to all workers:%d$`, d.worker(1)))
-	// Until one comes within five seconds of the last, however busy the machine is. Each is
-	// answered before the next: one too many would come when nothing catches it any more.
+	// Press until one comes within five seconds of the last, however busy the machine is. Each
+	// is answered before the next one: one too many would come when nothing catches it any more.
 	for n := 2; ; n++ {
 		press()
 		if lines := d.sees(n, `^received INT.*\n`); strings.Contains(lines[n-1], "sending KILL") {
@@ -174,8 +174,8 @@ func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 	return keyboard, terminal
 }
 
-// Who forgets --inherit is told of it, before the port turns out to be in use: systemd
-// has it.
+// An operator that forgets --inherit is told so before the port turns out to be in use:
+// systemd has it.
 func TestSocketsThatNobodyTakesAreToldOf(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -191,7 +191,7 @@ func TestSocketsThatNobodyTakesAreToldOf(t *testing.T) {
 	d.stop()
 }
 
-// As the README has it, from a clone.
+// make install from a clone, as in the README.
 func TestMakeInstall(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -210,7 +210,7 @@ func TestMakeInstall(t *testing.T) {
 		assert.Zero(t, code)
 		assert.Equal(t, name+" (go-server-starter) "+starter.Version+" (commit c0ffee)\n", printed)
 		want = append(want, "usr/bin/"+name)
-		if name == "start_server_probe" { // which start_server calls, and nobody else
+		if name == "start_server_probe" { // only start_server calls it
 			continue
 		}
 		want = append(want, "usr/share/man/man1/"+name+".1",

@@ -31,7 +31,7 @@ func (d *daemon) listed() (pids []int) {
 	return pids
 }
 
-// lists waits until its status file lists so many workers, and returns them.
+// lists waits until its status file lists n workers, and returns them.
 func (d *daemon) lists(n int) []int {
 	d.t.Helper()
 	eventually(d.t, func() bool { return len(d.listed()) == n }, func() string { return d.file("status") + d.out.String() })
@@ -46,7 +46,7 @@ func TestOrphansAreReplacedUnderLoad(t *testing.T) {
 	path := filepath.Join(dir, "http.sock")
 	options := []string{"--replace-orphans", "--port=" + addr, "--port=u" + udp, "--port=" + shared + ",reuseport", "--path=http.sock",
 		"--workers=2", "--status-file=status", "--pid-file=pid", "--control=ctl", "--interval=0.2", "--", filepath.Join(dir, "server")}
-	// It cannot serve HTTP on the socket for packets.
+	// The server cannot serve HTTP on the UDP socket.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "server"), []byte(fmt.Sprintf("#!/bin/sh\nexport SERVER_STARTER_PORT=\"$(echo \"$SERVER_STARTER_PORT\" | tr ';' '\\n' | grep -v '^%s=' | paste -sd ';')\"\nexec %s -all\n", udp, hello)), 0o755))
 	d := startIn(t, dir, nil, ours, options...)
 	before := d.lists(2)
@@ -87,8 +87,8 @@ func TestOrphansAreReplacedUnderLoad(t *testing.T) {
 	assert.Empty(t, d.strangers(nil))
 }
 
-// Those that do not go are killed, by the timeout, and a stop waits for that. Nothing is written, as
-// nobody reads what they write any more.
+// Orphans that do not go are killed at the timeout, and a stop waits for that. They write nothing,
+// because no process reads their output any more.
 func TestOrphansThatDoNotGoAreKilled(t *testing.T) {
 	t.Parallel()
 	for _, stop := range []bool{false, true} {
@@ -112,15 +112,15 @@ func TestOrphansThatDoNotGoAreKilled(t *testing.T) {
 	}
 }
 
-// An upgrade forgets none: neither those that wait to be told to go, as no generation serves or by a
-// delay, nor those that are to be killed.
+// An upgrade forgets no orphans: neither those that are told to go later, because no generation
+// serves or after a delay, nor those that are to be killed.
 func TestOrphansAreReplacedOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	const term, kill = `^sending TERM to workers of a superdaemon that was killed:%d$`, `^workers of a superdaemon that was killed are still there 1 secs after they were told to go, sending KILL:%d$`
 	for _, row := range []struct {
 		options []string
-		serves  bool // the new worker does when it is upgraded
-		told    bool // and the orphan is told
+		serves  bool // the new worker serves at the upgrade
+		told    bool // the orphan is told by then
 	}{
 		{[]string{"--interval=1.5"}, false, false},
 		{[]string{"--interval=0.1", "--kill-old-delay=2"}, true, false},
@@ -149,7 +149,7 @@ func TestOrphansAreReplacedOverAnUpgrade(t *testing.T) {
 	}
 }
 
-// As long as no generation serves the orphans do, and are found again.
+// As long as no generation serves the orphans serve on, and are found again.
 func TestOrphansServeOnWhenTheNewOneFails(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -175,7 +175,7 @@ func TestOrphansServeOnWhenTheNewOneFails(t *testing.T) {
 	assert.NoFileExists(t, path)
 }
 
-// Who is no orphan, or not what the status file meant, is let be.
+// A process that is no orphan, or not the one that the status file meant, is left alone.
 func TestWhoIsNoOrphanIsLetBe(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -214,7 +214,7 @@ func TestWhoIsNoOrphanIsLetBe(t *testing.T) {
 	d.stop()
 }
 
-// Sockets of another user may not be taken.
+// The sockets of another user's processes may not be taken.
 func TestOrphansOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -241,7 +241,7 @@ func TestOrphansOfAnotherUser(t *testing.T) {
 	assert.True(t, alive(worker))
 }
 
-// Without a capability, too: as the same user.
+// The same user may take them even without a capability.
 func TestOrphansOfTheSameUser(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -269,8 +269,8 @@ func TestOrphansOfTheSameUser(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(dir, "http.sock"))
 }
 
-// Where the manager leaves the workers alone, as with KillMode=process, the sockets come from
-// its store, and the workers are told to go.
+// If the manager leaves the workers alone, as with KillMode=process, the sockets come from its
+// store, and the workers are told to go.
 func TestOrphansBesideTheStore(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

@@ -28,7 +28,7 @@ func ofREADME(t *testing.T, mark string) pages.Block {
 	return pages.Block{}
 }
 
-// What a newcomer types first, in a directory that looks like a clone.
+// The first commands of a newcomer, in a directory that looks like a clone.
 func TestCommandsOfTheFirstMinutes(t *testing.T) {
 	t.Parallel()
 	needs(t, "perl")
@@ -52,8 +52,8 @@ func TestCommandsOfTheFirstMinutes(t *testing.T) {
 	assert.Regexp(t, `hello from pid \d+, generation 2\n`, string(printed))
 }
 
-// The commands of daily use, as the README has them, with the server of examples/hello and
-// a port that is free.
+// The commands of daily use from the README, with the server of examples/hello and a free
+// port.
 func TestCommandsOfEveryDay(t *testing.T) {
 	t.Parallel()
 	dir, port := tempDir(t), freePort(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A worker may use what Server::Starter has for workers: server_ports, and its guard.
+// A worker may use the functions of Server::Starter for workers: server_ports, and its guard.
 func TestWorkerUsesPerlsLibrary(t *testing.T) {
 	t.Parallel()
 	needsPerl(t, "Server::Starter")
@@ -38,7 +38,7 @@ func TestWorkerUsesPerlsLibrary(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "guarded-2"))
 }
 
-// What the README has a newcomer try.
+// The small server that the README gives to try.
 func TestSmallServerInPerl(t *testing.T) {
 	t.Parallel()
 	perl, addr := needs(t, "perl"), "127.0.0.1:"+freePort(t)

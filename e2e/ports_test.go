@@ -17,17 +17,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// freePort is a port that is free for TCP and UDP, by IPv4 and IPv6, and is the
-// test's until it ends. No other test gets it, of this or another test binary,
-// and no connection gets it as its own end, which the kernel would give out of
-// the ephemeral range.
+// freePort is a port that is free for TCP and UDP, by IPv4 and IPv6, until the test
+// ends. No other test gets it, of this or another test binary. No connection gets
+// it as its own end: the kernel takes those from the ephemeral range.
 func freePort(t *testing.T) string {
 	t.Helper()
 	first, last := unephemeral(t)
 	return reserved(t, first, last)
 }
 
-// lowPort is the same below 1024, for those who may bind it.
+// lowPort is the same below 1024, for tests that may bind it.
 func lowPort(t *testing.T) string {
 	t.Helper()
 	return reserved(t, 512, 1023)
@@ -96,7 +95,7 @@ func isFree(port int) bool {
 }
 
 // unephemeral is the longer one of the ranges below and above the ephemeral range.
-// Without one worth the name it is all ports that need no privilege.
+// If both are short it is all ports that need no privilege.
 func unephemeral(t *testing.T) (first, last int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")

@@ -108,7 +108,7 @@ func groupID(t *testing.T, name string) string {
 	return strings.Split(string(text), ":")[2]
 }
 
-// A worker that is not root's acknowledges by the control socket, as einhorn's do.
+// A worker of another user than root acknowledges over the control socket, as einhorn's do.
 func TestNobodyAcknowledges(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -225,7 +225,7 @@ func TestPathThatAWorkerRemoves(t *testing.T) {
 	assert.Len(t, d.sees(1, `^app.sock was removed`), 1, "once is enough")
 }
 
-// niceness is that of a process (proc_pid_stat(5)).
+// niceness is the nice value of a process (proc_pid_stat(5)).
 func niceness(t *testing.T, pid int) int {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serversNotice restarts a server that says by itself when it is ready, and
-// returns the load under which it did.
+// serversNotice restarts a server that says by itself when it is ready, under a
+// load, and returns the load.
 func (d *daemon) serversNotice(addr string, fresh, keepAlive int) *load {
 	d.t.Helper()
 	d.answers(1, "tcp", addr)
@@ -48,8 +48,8 @@ func TestReadyBySayingSo(t *testing.T) {
 	d.runs()
 }
 
-// gunicorn's arbiter says so. With --preload it has loaded the application by
-// then; without, its workers have that before them.
+// gunicorn's arbiter says that it is ready. With --preload it has loaded the
+// application by then; without, its workers still have to load it.
 func TestReadyOfGunicorn(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -71,7 +71,7 @@ func TestReadyOfPuma(t *testing.T) {
 	d.runs()
 }
 
-// notifier.sh says what a file in its directory tells it to.
+// notifier.sh notifies as files in its directory tell it to.
 const notifierScript = `#!/bin/sh
 trap 'echo "told TERM: $$"; exit 0' TERM
 [ -e "$TESTDIR/broken" ] && exit 3
@@ -131,7 +131,7 @@ func TestNeverReadyAtTheStart(t *testing.T) {
 // environ reads a variable that a process was started with.
 func environ(t *testing.T, pid int, name string) (value string) {
 	t.Helper()
-	// In the middle of execve(2) it is empty, or a part of it is read.
+	// In the middle of execve(2) the file is empty, or only a part of it is read.
 	eventually(t, func() bool {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		require.NoError(t, err)
@@ -146,8 +146,8 @@ func environ(t *testing.T, pid int, name string) (value string) {
 	return value
 }
 
-// Anybody may write to the socket. What is not a worker's is nothing, and not
-// much of a log either.
+// Any user may write to the socket. A notice that is not from a worker has no
+// effect, and fills no log.
 func TestFloodOfForgedNotices(t *testing.T) {
 	t.Parallel()
 	d := startNotifier(t, tempDir(t), "--interval=0.2", "--ready-timeout=300")
@@ -233,8 +233,8 @@ func TestAttemptsAtARestart(t *testing.T) {
 	d.stop()
 }
 
-// slots waits until the status file lists so many workers, all of a generation,
-// and returns their pids by slot.
+// slots waits until the status file lists n workers, all of one generation, and
+// returns their pids by slot.
 func (d *daemon) slots(generation, n int) []int {
 	d.t.Helper()
 	var pids []int
@@ -266,7 +266,7 @@ func TestSeveralWorkers(t *testing.T) {
 	d := start(t, ours, "--port="+addr, "--interval=1", "--ready=notify", "--workers=3", "--status-file=status", "--", hello)
 	first := d.slots(1, 3)
 
-	// Killed is only one.
+	// Only one is killed.
 	require.NoError(t, syscall.Kill(first[1], syscall.SIGKILL))
 	d.sees(1, fmt.Sprintf(`^worker %d died unexpectedly with status:9, restarting$`, first[1]))
 	d.sees(4, `^worker \d+ is ready`)
@@ -360,7 +360,7 @@ func TestStopDelay(t *testing.T) {
 	for !strings.Contains(d.out.String(), "sending TERM to all workers") {
 		c := client{network: "tcp", addr: addr}
 		if _, err := c.get("/"); err != nil {
-			break // it has just been told
+			break // it has just been told to go
 		}
 		answered++
 	}

@@ -36,8 +36,8 @@ func (d *daemon) renews(n int, sig string) {
 	d.serves("status", "1:%d\n", d.worker(n))
 }
 
-// losesNoneBut ends the load, of which requests may be lost that were accepted: so many, at
-// most.
+// losesNoneBut ends the load. At most n requests may be lost, and only requests on accepted
+// connections.
 func (l *load) losesNoneBut(n int) {
 	l.t.Helper()
 	lost := l.end()
@@ -129,7 +129,7 @@ func TestSuccessorThatFailsLeavesTheOldWorker(t *testing.T) {
 	d.runs()
 }
 
-// A renewal that is under way is ended by the next image.
+// The next image finishes a renewal that is under way.
 func TestUpgradeInTheMiddleOfARenewal(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -164,8 +164,8 @@ func TestLiveWorkerThatDoesNotPassItsProbeIsReplaced(t *testing.T) {
 	d.runs()
 }
 
-// It has the same socket as its successor, which must not answer in its place: it would hang no
-// more, and its successor be given up, without end.
+// A worker that hangs has the same socket as its successor. The successor must not answer in its
+// place: the worker would seem well again, and its successor would be given up, again and again.
 func TestSuccessorDoesNotAnswerTheProbesOfTheOneThatHangs(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -176,7 +176,7 @@ func TestSuccessorDoesNotAnswerTheProbesOfTheOneThatHangs(t *testing.T) {
 	d.runs()
 }
 
-// A successor that is broken is not proven by what the worker answers that it is to replace.
+// A broken successor is not proven by answers of the worker that it is to replace.
 func TestOldWorkerDoesNotAnswerTheProbesOfItsSuccessor(t *testing.T) {
 	t.Parallel()
 	for _, probe := range []string{"http://web/", "tcp://web", `exec:printf 'GET / HTTP/1.0
@@ -200,14 +200,15 @@ func TestOldWorkerDoesNotAnswerTheProbesOfItsSuccessor(t *testing.T) {
 	}
 }
 
-// passes waits until so much time is over.
+// passes waits until the time d is over.
 func passes(t *testing.T, d time.Duration) {
 	t.Helper()
 	end := time.Now().Add(d)
 	eventually(t, func() bool { return time.Now().After(end) }, func() string { return "time stands still" })
 }
 
-// A machine that is slow, and a superdaemon that was stopped itself, take nobody for hung.
+// On a slow machine, or after the superdaemon itself was stopped, no healthy worker is taken for
+// hung.
 func TestHealthyWorkersDoNotHang(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -230,7 +231,7 @@ func TestHealthyWorkersDoNotHang(t *testing.T) {
 	d.stop()
 }
 
-// switches is how often the threads of a process have given a processor up so far.
+// switches is how often the threads of a process have given up a processor so far.
 func switches(t *testing.T, pid int) (n int) {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
@@ -248,8 +249,8 @@ func switches(t *testing.T, pid int) (n int) {
 	return n
 }
 
-// wakeUps is how often each of these superdaemons wakes up within a time. What one does in
-// half a second is one time.
+// wakeUps is how often each of these superdaemons wakes up within a time. All that one does in
+// half a second counts once.
 func wakeUps(t *testing.T, within time.Duration, daemons ...*daemon) []int {
 	t.Helper()
 	const apart = 500 * time.Millisecond
@@ -283,7 +284,7 @@ func TestIdleCostOfRenewals(t *testing.T) {
 		return d
 	}
 	none, limited, old := startIdle(), startIdle("--max-rss=1G"), startIdle("--max-age=3600")
-	passes(t, 2*time.Second) // which a start takes to come to rest on a busy machine
+	passes(t, 2*time.Second) // on a busy machine a start takes that long to come to rest
 	wakes := wakeUps(t, 10*time.Second, none, limited, old)
 	assert.Equal(t, 0, wakes[0], "without any of the options")
 	assert.Equal(t, 2, wakes[1], "--max-rss: one in five seconds")

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// renames has the log renamed, as logrotate does.
+// renames renames the log, as logrotate does.
 func (d *daemon) renames(from, to string) {
 	d.t.Helper()
 	require.NoError(d.t, os.Rename(filepath.Join(d.dir, from), filepath.Join(d.dir, to)))
@@ -149,7 +149,7 @@ func TestDaemonReopensItsLog(t *testing.T) {
 	assert.Contains(t, d.file("log"), "\nexiting\n")
 }
 
-// In init's place USR1 is for the workers, too, which may have logs of their own.
+// As PID 1, and with --subreaper, USR1 is for the workers, too: they may have logs of their own.
 func TestUSR1IsForTheWorkersToo(t *testing.T) {
 	t.Parallel()
 	script := `trap 'echo told USR1' USR1; echo up; while :; do sleep 0.05; done`
@@ -197,7 +197,7 @@ func TestUpgradeWritesToTheFileThatIsThere(t *testing.T) {
 	t.Logf("%d lines over 9 upgrades", lines)
 }
 
-// Another user that may write to the directory cannot have the log go elsewhere.
+// Another user that may write to the directory cannot make the log go elsewhere.
 func TestReopenFollowsNoStrangersLink(t *testing.T) {
 	t.Parallel()
 	root(t)

@@ -139,7 +139,8 @@ func TestWaitingForWorkersTakesNoCPU(t *testing.T) {
 	assert.Zero(t, d.exit())
 }
 
-// ticks is the CPU time that it has used itself, in hundredths of a second, 0 if it is gone.
+// ticks is the CPU time that it has used, without its children, in hundredths of a second; 0 if
+// it is gone.
 func (d *daemon) ticks() int {
 	d.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))

@@ -28,8 +28,8 @@ func program(t *testing.T, name string) string {
 
 const reuseportWorkers = 4
 
-// startReuseport starts four workers, each with a socket of its own if shared is
-// not asked for, and waits until all serve.
+// startReuseport starts four workers, and waits until all serve. With the option
+// reuseport each has a socket of its own.
 func startReuseport(t *testing.T, addr, options string, program ...string) *daemon {
 	t.Helper()
 	d := start(t, ours, append([]string{"--port=" + addr + options, fmt.Sprintf("--workers=%d", reuseportWorkers), "--ready=notify", "--interval=0.1",
@@ -39,8 +39,8 @@ func startReuseport(t *testing.T, addr, options string, program ...string) *daem
 }
 
 // A connection that waits in a worker's own queue is not lost when that worker is
-// replaced or dies: the superdaemon holds the queue. What a worker had in hand
-// when it was killed nobody could save; these are killed between two connections.
+// replaced or dies: the superdaemon holds the queue. A connection that a killed worker
+// has accepted is lost; these workers are killed between two connections.
 func TestReuseportUnderLoad(t *testing.T) {
 	t.Parallel()
 	const times = 40
@@ -68,8 +68,8 @@ func TestReuseportUnderLoad(t *testing.T) {
 	d.runs()
 }
 
-// The same with fewer workers and more again: what waits for one that is to go is
-// served before.
+// The same with fewer workers, and then more again: a worker that has to go first
+// serves what waits for it.
 func TestReuseportResizeUnderLoad(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -88,8 +88,8 @@ func TestReuseportResizeUnderLoad(t *testing.T) {
 	d.runs()
 }
 
-// TestReuseportBalance: who answers, of four workers, with a queue for each and
-// with one for all.
+// TestReuseportBalance: which of four workers answers, with a queue for each and with
+// one for all.
 func TestReuseportBalance(t *testing.T) {
 	t.Parallel()
 	for _, options := range []string{"", ",reuseport"} {

@@ -28,7 +28,7 @@ func lingerer(t *testing.T) string {
 	return program
 }
 
-// linger has it pass n of them to a unix socket, as a user. It goes on until the test ends.
+// linger makes program pass n of them to a unix socket, as a user. It goes on until the test ends.
 func linger(t *testing.T, program string, as *syscall.Credential, network, path string, n int) {
 	t.Helper()
 	cmd := exec.Command(program, network, path, strconv.Itoa(n))
@@ -48,7 +48,7 @@ func linger(t *testing.T, program string, as *syscall.Credential, network, path 
 	require.NoError(t, err)
 }
 
-// A TCP socket with SO_LINGER that is passed to the notify socket holds nobody up when it
+// A TCP socket with SO_LINGER that is passed to the notify socket holds nothing up when it
 // is closed.
 func TestSocketsThatLingerInTheNotifySocket(t *testing.T) {
 	t.Parallel()
@@ -68,8 +68,8 @@ func TestSocketsThatLingerInTheNotifySocket(t *testing.T) {
 	}
 }
 
-// Nor does one that is passed to the control socket, by whoever may connect or is turned
-// away.
+// Nor does one that is passed to the control socket, by a client that may connect or one
+// that is turned away.
 func TestSocketsThatLingerInTheControlSocket(t *testing.T) {
 	t.Parallel()
 	root(t)

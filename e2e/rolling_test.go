@@ -64,8 +64,8 @@ func TestRollingUnderLoad(t *testing.T) {
 	d.stop()
 }
 
-// TestRollingIsOneByOne: with --surge=1 there never are more than five processes
-// of four workers.
+// TestRollingIsOneByOne: with --surge=1 there are never more than five processes
+// for four workers.
 func TestRollingIsOneByOne(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--workers=4", "--rolling", "--interval=0.2", "--control=ctl", "--status-file=status")
@@ -90,8 +90,8 @@ func TestRollingIsOneByOne(t *testing.T) {
 	d.stop()
 }
 
-// A restart that fails at its third slot leaves the first two as they are, new,
-// and the others as they were.
+// A restart that fails at its third slot leaves new workers in the first two, and the
+// old ones in the others.
 func TestRollingThatFailsInTheMiddle(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--workers=4", "--rolling", "--interval=1", "--attempts=1", "--control=ctl", "--status-file=status")

@@ -22,9 +22,9 @@ import (
 )
 
 // booted is the interval for servers written in Perl and Ruby. They boot in 70
-// to 130 ms on an idle machine, so this leaves ten times as much for one that
-// is busy with the load. Were it not enough, requests would wait for the boot
-// but none would be lost; TestNoRequestWaitsForABoot is about the waiting.
+// to 130 ms on an idle machine, so this is about ten times as much, for a machine
+// that is busy with the load. If it is not enough requests wait for the boot, but
+// none is lost. TestNoRequestWaitsForABoot tests the waiting.
 const booted = "--interval=1"
 
 // restarts is how often each server is restarted.
@@ -50,7 +50,7 @@ func TestStarletOnUnixSocket(t *testing.T) {
 
 // starlet is the command line of a Starlet that keeps connections alive, with
 // more workers than the load has clients: a connection that is kept alive
-// occupies one. It hears every TERM, as testdata/PreforkHearsTERM.pm tells.
+// occupies a worker. It hears every TERM; see testdata/PreforkHearsTERM.pm.
 func starlet(t *testing.T) []string {
 	needsPerl(t, "Plack::Handler::Starlet")
 	return []string{needs(t, "plackup"), "-I" + inTestdata(""), "-MPreforkHearsTERM", "-E", "deployment", "-s", "Starlet", "--max-workers=10", "--max-keepalive-reqs=50", app()}
@@ -70,19 +70,19 @@ func needsPerl(t *testing.T, module string) {
 	}
 }
 
-// Stock Starman loses a few requests at each restart, for reasons of its own
-// that testdata/StarmanKeepsAccepted.pm tells and mends. A Starman without any
+// Stock Starman loses a few requests at each restart, for reasons of its own;
+// testdata/StarmanKeepsAccepted.pm explains and mends them. A Starman without any
 // start_server, sent HUP by hand five times under the same load, lost 15 of
-// 63,526 requests; with the mending, and HUP twelve times, 0 of 56,401. So what
-// start_server is answerable for is seen with the mended one.
+// 63,526 requests; with the mending, and HUP twelve times, 0 of 56,401. So the
+// mended one shows what start_server itself loses.
 func TestStarman(t *testing.T) {
 	t.Parallel()
 	faults := restartStarman(t, "-I"+filepath.Join(source, "e2e", "testdata"), "-MStarmanKeepsAccepted")
 	require.Empty(t, faults, "lost requests")
 }
 
-// What stock Starman loses are connections that a worker of it had accepted,
-// each worker one at most. None is refused.
+// Stock Starman loses connections that its workers have accepted, each worker one
+// at most. None is refused.
 func TestStockStarman(t *testing.T) {
 	t.Parallel()
 	faults := restartStarman(t)
@@ -95,11 +95,11 @@ func TestStockStarman(t *testing.T) {
 
 const starmanWorkers = 10
 
-// restartStarman restarts it under load and returns what requests came to grief.
+// restartStarman restarts it under load and returns the errors of lost requests.
 //
-// A Starman worker that was told to go serves its kept-alive connection on
-// until that rests for a second. So the clients that keep theirs alive cannot
-// be the same ones all the time: they are there before, while and after the old
+// A Starman worker that was told to go serves its kept-alive connection until
+// that is idle for a second. So the clients that keep connections alive cannot be
+// the same ones all the time: they are there before, while and after the old
 // workers are told to go, and then they leave.
 func restartStarman(t *testing.T, options ...string) []error {
 	needsPerl(t, "Net::Server::SS::PreFork")
@@ -192,7 +192,7 @@ func (d *daemon) restartUnderLoad(n int, network, addr string, fresh, keepAlive 
 }
 
 // restart brings a generation up, and returns when it has answered and the old
-// one was told to go, which must not be before the interval has passed unless the
+// one was told to go. That must not be before the interval has passed, unless the
 // new one has said that it is ready.
 func (d *daemon) restart(generation int, network, addr string) {
 	d.t.Helper()
@@ -215,7 +215,7 @@ func (d *daemon) restart(generation int, network, addr string) {
 		}
 		if !answered {
 			c := client{network: network, addr: addr}
-			got, _ := c.get("/") // what is lost is for the load to tell
+			got, _ := c.get("/") // the load reports what is lost
 			answered = strings.HasSuffix(got, fmt.Sprintf("generation %d\n", generation))
 		}
 		return answered && told
@@ -227,7 +227,7 @@ func (d *daemon) restart(generation int, network, addr string) {
 // saysReady tells whether its workers say when they are ready.
 func (d *daemon) saysReady() bool { return slices.Contains(d.cmd.Args, "--ready=notify") }
 
-// interval is the one it was started with.
+// interval is the interval that it was started with.
 func (d *daemon) interval() time.Duration {
 	d.t.Helper()
 	for _, arg := range d.cmd.Args {
@@ -264,8 +264,8 @@ func (d *daemon) isLive(generation int) {
 	})
 }
 
-// runs waits until of all that start_server has started, and that these have
-// started in turn, only the workers with these pids and their children are left.
+// runs waits until only the workers with these pids and their children are left, of
+// all processes that start_server and its children have started.
 func (d *daemon) runs(workers ...int) {
 	d.t.Helper()
 	var strangers []string
@@ -295,7 +295,7 @@ func (d *daemon) strangers(workers []int) []string {
 	}
 	var found []string
 	for pid, p := range all {
-		// Of the dead ones only start_server's own count: it has to wait for them.
+		// Of dead processes only children of start_server count: it has to wait for them.
 		dead := p.state == "Z" && p.parent != self
 		if p.group == self && pid != self && !dead && !known(pid) {
 			found = append(found, fmt.Sprintf("%d %s, child of %d", pid, p.name, p.parent))
@@ -309,7 +309,7 @@ type process struct {
 	parent, group int
 }
 
-// processes are all there are, by their pid.
+// processes are all processes of the machine, by their pid.
 func processes(t *testing.T) map[int]process {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/stat")

@@ -70,7 +70,7 @@ func pipeEnd(f *os.File) (fd int) {
 
 func TestWorkersHavePipeAsAShellWouldStartThem(t *testing.T) {
 	t.Parallel()
-	shell := exec.Command("sh", "-c", "exec sleep 1000") // what ran the tests may have others ignored
+	shell := exec.Command("sh", "-c", "exec sleep 1000") // the parent of the tests may ignore other signals
 	require.NoError(t, shell.Start())
 	t.Cleanup(func() { shell.Process.Kill(); shell.Wait() })
 	executed := func(pid int) {
@@ -89,8 +89,8 @@ func TestWorkersHavePipeAsAShellWouldStartThem(t *testing.T) {
 	}
 }
 
-// notCaught is a set of signals without those that start_server catches, which workers have by
-// their default even where what ran the tests has them ignored, as nohup does.
+// notCaught is a set of signals without those that start_server catches. These have their default
+// action in workers, even if the parent of the tests ignores them, as nohup does.
 func notCaught(t *testing.T, pid int, set string) string {
 	t.Helper()
 	mask, err := strconv.ParseUint(processStatus(t, pid, set), 16, 64)

@@ -38,7 +38,7 @@ func (d *daemon) printsNot(pattern string) {
 	assert.NotRegexp(d.t, `(?m)`+pattern, d.out.String())
 }
 
-// patient is a server that goes when told to by TERM, and tells of other signals.
+// patient is a server that ends at TERM, and tells of other signals.
 const patient = `
 trap 'echo told TERM; exit 0' TERM
 for s in HUP INT QUIT USR2; do trap "echo told $s" $s; done
@@ -89,12 +89,12 @@ func answeredBy(t *testing.T, network, addr string, pid int) {
 	var got string
 	eventually(t, func() bool {
 		c := client{network: network, addr: addr}
-		got, _ = c.get("/") // what is lost is for the load to tell
+		got, _ = c.get("/") // the load reports what is lost
 		return strings.HasPrefix(got, fmt.Sprintf("hello from pid %d", pid))
 	}, func() string { return fmt.Sprintf("%d does not answer, but %q", pid, got) })
 }
 
-// A server that was written for socketmaster, told to go by another signal.
+// A server that was written for socketmaster is told to go by another signal.
 func TestSocketmasterTellsOthersByTheSignalAskedFor(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -166,7 +166,7 @@ func TestSocketmasterThatIsToldToGoWhileAServerStarts(t *testing.T) {
 	t.Parallel()
 	d := startMaster(t, patient, "-start=60000")
 	d.says(1, "up")
-	d.signal(syscall.SIGHUP) // which has to wait
+	d.signal(syscall.SIGHUP) // it has to wait
 	d.sees(1, `^received HUP, `)
 	d.stop()
 	assert.Len(t, d.sees(1, `^starting new worker`), 1, "a signal to go is the end")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// seesUpgrade waits until it is another image, n of those by then.
+// seesUpgrade waits until it has become another image n times.
 func (d *daemon) seesUpgrade(n int) {
 	d.t.Helper()
 	d.sees(n, `^this is \S+ \S+.* now, in the place of `)
@@ -42,7 +42,7 @@ func TestSocketmasterReplacesItselfUnderLoad(t *testing.T) {
 	d.runs()
 }
 
-// It ends as its server does, of which the image before it was the parent.
+// After an upgrade it still ends as its server does.
 func TestSocketmasterThatWasReplacedEndsAsItsServerDoes(t *testing.T) {
 	t.Parallel()
 	d := startMaster(t, `trap 'exit 0' TERM; echo up; while [ ! -e go ]; do sleep 0.02; done; exit 9`, "-start=100")
@@ -55,7 +55,7 @@ func TestSocketmasterThatWasReplacedEndsAsItsServerDoes(t *testing.T) {
 	assert.Equal(t, 9, d.exit())
 }
 
-// Those that stay are passed signals, and are not forgotten as the original forgets them.
+// Servers that stay are still passed signals. The original forgets them.
 func TestSocketmasterThatSignalsNobodyKeepsAllOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	d := startMaster(t, patient, "-start=0")
@@ -104,14 +104,14 @@ func TestSocketmasterWhoseFileIsAnotherByNow(t *testing.T) {
 	d.runs()
 }
 
-// TERM is the end, whenever in an upgrade it comes: no server is started after it.
+// TERM is the end at whatever moment of an upgrade it comes: no server is started after it.
 func TestTERMWhileSocketmasterReplacesItself(t *testing.T) {
 	t.Parallel()
 	for n := range 6 {
 		d := startMaster(t, patient, "-start=100")
 		d.says(1, "up")
 		d.signal(syscall.SIGUSR1)
-		d.sees(1, `go on\?$`) // two signals that wait may be heard in any order
+		d.sees(1, `go on\?$`) // two pending signals may be heard in any order
 		<-time.After(time.Duration(n) * 2 * time.Millisecond)
 		d.signal(syscall.SIGTERM)
 		d.exit()

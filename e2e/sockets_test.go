@@ -34,7 +34,7 @@ print("worker is up", flush=True)
 while True:
     time.sleep(100)`
 
-// A worker that shuts down the socket that all share ends it for nobody else.
+// A worker that shuts down the shared socket does not end listening for other workers.
 func TestWorkerShutsTheSocketDown(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -60,7 +60,7 @@ func TestWorkerShutsTheSocketDown(t *testing.T) {
 	d.stop()
 }
 
-// Of a unix socket it can only be told.
+// For a unix socket start_server can only tell of it.
 func TestWorkerShutsAUnixSocketDown(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, "--path=s", "--interval=0.2", "--", python(t), "-c", shutsDown)
@@ -70,7 +70,7 @@ func TestWorkerShutsAUnixSocketDown(t *testing.T) {
 	d.stop()
 }
 
-// A server that does not take the socket is told, by the log and by the status.
+// The log and the status tell of a server that does not take the socket.
 func TestNobodyAccepts(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -92,7 +92,7 @@ func TestNobodyAccepts(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(d.out.String(), "nobody accepts"))
 }
 
-// A server that binds the port itself is told whose that is.
+// If a server binds the port itself, the log tells whose the port is.
 func TestServerBindsThePortItself(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stopsChildren is a process of a user that stops the children of another, but those that
-// are known, as soon as they are of that user, until end is called.
+// stopsChildren starts a process of a user that stops the children of parent, except known
+// ones, as soon as they run as that user, until end is called.
 func stopsChildren(t *testing.T, uid, parent int, known ...int) (end func()) {
 	t.Helper()
 	script := `
@@ -43,8 +43,8 @@ done 2>/dev/null`
 	return end
 }
 
-// slowToExecute is a program and a PATH by which the exec takes a user some milliseconds:
-// there are many files of that name, and only the last one is for others than root.
+// slowToExecute is a program and a PATH with which an exec takes a user some milliseconds:
+// there are many files of that name, and only the last one is for other users than root.
 func slowToExecute(t *testing.T) (path, program string) {
 	t.Helper()
 	dir := openDir(t)
@@ -56,8 +56,7 @@ func slowToExecute(t *testing.T) (path, program string) {
 	return "PATH=" + strings.Repeat(denied+":", 4000) + allowed + ":/usr/bin:/bin", "server"
 }
 
-// stoppedChild waits for a child of a process that is stopped, and is not one of those
-// that are known.
+// stoppedChild waits for a stopped child of parent. Known children do not count.
 func stoppedChild(t *testing.T, parent int, known ...int) (pid int) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -72,8 +71,8 @@ func stoppedChild(t *testing.T, parent int, known ...int) (pid int) {
 	return pid
 }
 
-// stopsOneBeforeItsExec has generations started until a process is stopped that is still
-// ours. One that is stopped later, as the machine is busy, goes on as a worker does.
+// stopsOneBeforeItsExec starts generations until a process is stopped that still runs our
+// program. One that is stopped later, on a busy machine, goes on as a worker does.
 func (d *daemon) stopsOneBeforeItsExec(uid int) (stopped int) {
 	d.t.Helper()
 	image, err := os.Stat(ours)
@@ -100,7 +99,7 @@ func (d *daemon) isReplaced(old int) {
 	eventually(d.t, func() bool { now := d.listed(); return len(now) == 1 && now[0] != old }, d.out.String)
 }
 
-// The workers' user stops what is to become a worker between setuid(2) and exec(2).
+// The workers' user stops a process between setuid(2) and exec(2), before it becomes a worker.
 func TestAProcessThatIsStoppedBeforeItsExecHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	root(t)

@@ -20,8 +20,8 @@ import (
 // systemPython is a Python that any user may run.
 const systemPython = "/usr/bin/python3"
 
-// runAs has a user run a Python script until the test ends, and returns when it has
-// printed a line.
+// runAs runs a Python script as a user until the test ends, and returns when the script
+// has printed a line.
 func runAs(t *testing.T, as *syscall.Credential, script string, args ...string) {
 	t.Helper()
 	needs(t, systemPython)
@@ -39,8 +39,8 @@ func runAs(t *testing.T, as *syscall.Credential, script string, args ...string) 
 	require.NoError(t, err)
 }
 
-// Clients of the workers' user that ask and do not read, as many as there may be, keep
-// neither root nor our own user out.
+// As many clients of the workers' user as are allowed ask and do not read. They keep neither
+// root nor our own user out.
 func TestWorkersUserLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -69,7 +69,7 @@ time.sleep(1000)`, filepath.Join(d.dir, "ctl"))
 	d.stop()
 }
 
-// What listens at the path may be anybody: a client of root's trusts root and itself.
+// Any process may listen at the path: a client of root trusts only root and itself.
 func TestClientAsksNoStranger(t *testing.T) {
 	t.Parallel()
 	root(t)
@@ -94,7 +94,7 @@ while True:
 	}
 }
 
-// What the superdaemon itself says cannot control a terminal either.
+// Text of the superdaemon itself cannot control a terminal either.
 func TestClientPrintsNothingThatIsNotPrintable(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -127,7 +127,7 @@ func TestClientPrintsNothingThatIsNotPrintable(t *testing.T) {
 	}
 }
 
-// The name of a file in the envdir, which a deployment may write, forges no line.
+// A deployment may write to the envdir. The name of a file there forges no log line.
 func TestNamesForgeNoLogLine(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

@@ -31,15 +31,14 @@ func example(t *testing.T, name string) string {
 	return out
 }
 
-// caller calls examples/streams in the way of gRPC, over one connection as long as that
-// lasts.
+// caller calls examples/streams as gRPC does, over one connection as long as that lasts.
 type caller struct {
 	url    string
 	client *http.Client
 }
 
-// newCaller calls by HTTP/2 without TLS. post and call retry nothing: net/http does, as
-// any client of HTTP/2 may, what the server has refused to begin.
+// newCaller calls by HTTP/2 without TLS. post and call retry nothing. net/http retries what
+// the server has refused to begin, as any client of HTTP/2 may.
 func newCaller(t *testing.T, addr string) *caller {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
@@ -83,7 +82,7 @@ type calls struct {
 	end      context.CancelFunc
 	callers  sync.WaitGroup
 	answered atomic.Int64 // calls with one answer
-	told     atomic.Int64 // streams that were ended as the server drains
+	told     atomic.Int64 // streams that were ended because the server drains
 
 	mu     sync.Mutex
 	faults []error
@@ -155,8 +154,8 @@ func (c *calls) stop() {
 	require.Empty(c.t, c.faults, "lost, of %d calls and %d streams", c.answered.Load()+int64(len(c.faults)), c.told.Load())
 }
 
-// Long-lived streams of HTTP/2, and short calls between them: of neither is one lost, and
-// every stream is told.
+// Among long-lived streams of HTTP/2 and short calls between them none is lost, and every
+// stream is told.
 func TestTwentyRestartsOfStreams(t *testing.T) {
 	t.Parallel()
 	const restarts, unary, streams = 20, 4, 20

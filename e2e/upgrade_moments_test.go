@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A restart that was asked for is done, whatever becomes of the signal.
+// A restart that was asked for is done, even if its signal comes in an upgrade.
 func TestUpgradesInAStormOfHUP(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -72,7 +72,7 @@ func TestUpgradeWhilePausing(t *testing.T) {
 	d.runs()
 }
 
-// An image that has given up counts the attempts of the one before it.
+// An image also counts the attempts of the image before it, and gives up in time.
 func TestUpgradeCountsAttempts(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=1", "--attempts=3")
@@ -129,7 +129,7 @@ func TestUpgradeWhileWorkersDrain(t *testing.T) {
 	}
 }
 
-// What a worker has left behind does not put an upgrade off, and is killed all the same.
+// Processes that a worker has left behind do not put off an upgrade, and are still killed.
 func TestUpgradeWhileWhatIsLeftBehindIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, append([]string{"--control=ctl", "--interval=0.1", "--kill-group", "--kill-timeout=3"}, wrapped(`trap "" TERM`)...)...)
@@ -146,8 +146,8 @@ func TestUpgradeWhileWhatIsLeftBehindIsWaitedFor(t *testing.T) {
 	d.runs()
 }
 
-// The service manager waits for the end of a restart that was under way, and not for that of the
-// upgrade.
+// The service manager waits for the end of the restart that was under way, and not for the end of
+// the upgrade.
 func TestUpgradeInTheMiddleOfAReload(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -167,7 +167,7 @@ func TestUpgradeInTheMiddleOfAReload(t *testing.T) {
 	d.runs()
 }
 
-// A stop that is put off is kept to.
+// A stop that was put off still comes.
 func TestUpgradeBeforeAStop(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.1", "--stop-delay=1.5")
@@ -193,7 +193,7 @@ func TestUpgradeMovesTheControlSocket(t *testing.T) {
 	}, func() string { return "the old one is still there" })
 	code, printed = command(t, d.dir, ours, "--control=new.ctl", "--status")
 	assert.Zero(t, code, printed)
-	// And away: nobody is there to be asked then.
+	// Then the control socket is taken away: nothing can be asked after that.
 	code, printed = command(t, d.dir, ours, "--control=new.ctl", "--upgrade", "--timeout=30", "--status-file=st", "--interval=0.1", "--", worker)
 	require.Zero(t, code, "%s\n%s", printed, d.out)
 	code, printed = command(t, d.dir, ours, "--upgrade=new.ctl", "--timeout=30", "--status-file=st", "--interval=0.1", "--", worker)
@@ -206,7 +206,7 @@ func TestUpgradeMovesTheControlSocket(t *testing.T) {
 	d.runs()
 }
 
-// Those that follow events are told to come back, and can.
+// Clients that follow events are told to come back, and can do so.
 func TestUpgradeTellsThoseThatFollowEvents(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.1")
@@ -242,7 +242,7 @@ func TestUpgradeTellsThoseThatFollowEvents(t *testing.T) {
 	d.stop()
 }
 
-// Whoever asks for something at any moment has an answer, on the connection that it has.
+// A client that asks for something at any moment gets an answer on its connection.
 func TestUpgradeAnswersEveryClient(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.1", "--workers=1")
@@ -296,7 +296,7 @@ func TestUpgradeAnswersEveryClient(t *testing.T) {
 	d.runs()
 }
 
-// The commands that ask for something have it, or say what has become of it.
+// Commands that ask for something get it, or say what has become of it.
 func TestUpgradeAnswersEveryCommand(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.1")
@@ -331,7 +331,7 @@ func TestUpgradeAnswersEveryCommand(t *testing.T) {
 	d.runs()
 }
 
-// One that is older than --upgrade says that there is no such command.
+// A start_server that is older than --upgrade says that there is no such command.
 func TestUpgradeOfAnOldOne(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.1")

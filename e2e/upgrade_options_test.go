@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startLate starts workers of which those of a later generation are ready when there is a file go.
+// startLate starts workers. Those of later generations are ready only when there is a file go.
 func startLate(t *testing.T, dir string, env []string) *daemon {
 	t.Helper()
 	script := filepath.Join(dir, "late.sh")
@@ -61,7 +61,8 @@ func TestUpgradeOfSocketsOfSlots(t *testing.T) {
 		d.slots(n, reuseportWorkers)
 		l.goesOn(50)
 	}
-	// What waits for a slot that goes is served before, and for all that had one each is for one.
+	// A slot that goes first serves what waits for it. Without reuseport one socket takes the place
+	// of all.
 	line := []string{"--ready=notify", "--interval=0.1", "--control=ctl", "--status-file=status", "--", hello, "-all"}
 	for n, options := range [][]string{{",reuseport", "--workers=2"}, {",reuseport", "--workers=4"}, {"", "--workers=3"}, {",reuseport", "--workers=2"}} {
 		d.upgraded(append([]string{"--port=" + addr + options[0], options[1]}, line...)...)
@@ -74,7 +75,7 @@ func TestUpgradeOfSocketsOfSlots(t *testing.T) {
 	d.runs()
 }
 
-// Options of a socket that are not in the new command line are not in force any more.
+// Options of a socket end if they are not in the new command line.
 func TestUpgradeTakesOptionsOffSockets(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + freePort(t)
@@ -145,8 +146,8 @@ func TestUpgradeOfAnotherUsersWorkers(t *testing.T) {
 	d.runs()
 }
 
-// What was written before is there, what comes after, too, and our own stdout is the first
-// one's in the end.
+// The log has the lines from before the upgrade and after it, and at the end our own stdout is the
+// first image's.
 func TestUpgradeWithALogFile(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -178,8 +179,8 @@ func TestUpgradeWithALogFile(t *testing.T) {
 	d.runs()
 }
 
-// A log command that goes is waited for, also by an image that comes after the one that let it go;
-// what is written to it meanwhile is read, also if it crashes.
+// A log command that was given up is waited for, also by later images. What is written to it
+// meanwhile is read, even if it crashes.
 func TestUpgradeWhileALogCommandGoes(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -234,7 +235,7 @@ func TestUpgradeOfADaemon(t *testing.T) {
 	isGone(t, pid)
 }
 
-// Its caller does not wait for ever for what the next image cannot tell it.
+// The caller of --daemonize does not wait for ever: the next image cannot tell it anything.
 func TestUpgradeOfADaemonThatIsNotReady(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -252,7 +253,7 @@ func TestUpgradeOfADaemonThatIsNotReady(t *testing.T) {
 	assert.Zero(t, code, text)
 }
 
-// Orphans of before are waited for after, and workers' exits are not taken for theirs.
+// The next image reaps orphans from before, and does not take workers' exits for theirs.
 func TestUpgradeOfPID1(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

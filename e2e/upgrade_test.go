@@ -19,8 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// upgraded has start_server go on as another image of it, and with a command line if one is
-// given.
+// upgraded makes start_server go on as another image, with a command line if one is given.
 func (d *daemon) upgraded(line ...string) {
 	d.t.Helper()
 	code, printed := d.ask(append([]string{"--upgrade", "--timeout=60"}, line...)...)
@@ -38,7 +37,7 @@ func (d *daemon) open() (descriptors, threads int) {
 	return descriptors, threads
 }
 
-// manyUpgrades is 1,000 where somebody has the time.
+// manyUpgrades is how many upgrades are made: UPGRADES may be set, to 1,000 for example.
 func manyUpgrades(t *testing.T) int {
 	t.Helper()
 	n, err := strconv.Atoi(os.Getenv("UPGRADES"))
@@ -77,7 +76,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 	d.runs()
 }
 
-// What it has seen of its workers is not lost, and they are still its children.
+// An upgrade does not lose what is known of workers, and they are still its children.
 func TestUpgradeKeepsWhatIsKnownOfWorkers(t *testing.T) {
 	t.Parallel()
 	d := startWorkers(t, ours, "--control=ctl", "--status-file=status", "--workers=2", "--interval=0.2")
@@ -101,7 +100,7 @@ func TestUpgradeKeepsWhatIsKnownOfWorkers(t *testing.T) {
 	d.runs()
 }
 
-// A restart that is under way is ended by the next image.
+// The next image finishes a restart that is under way.
 func TestUpgradeInTheMiddleOfARestart(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=1.5")
@@ -147,7 +146,7 @@ func TestUpgradeToAnotherCommandLine(t *testing.T) {
 	d.runs()
 }
 
-// What cannot go on is found out before anything has happened.
+// An image that cannot go on is refused before anything has happened.
 func TestUpgradeThatIsRefused(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -207,7 +206,7 @@ func TestUpgradeThatFailsGoesBack(t *testing.T) {
 	// The log is a directory by then.
 	log := filepath.Join(d.dir, "log")
 	script := filepath.Join(d.dir, "start_server")
-	// An image whose rehearsal is the real one's, and that then finds something else there.
+	// The rehearsal runs the real image. The exec then finds a directory at the path of the log.
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"+
 		`case "$START_SERVER_HANDOVER" in rehearse:*) exec `+ours+` "$@";; esac`+"\n"+
 		"rm -f "+log+"; mkdir "+log+"\nexec "+ours+` "$@"`+"\n"), 0o755))
@@ -258,7 +257,7 @@ func TestUpgradeKeepsItsLogs(t *testing.T) {
 	d.runs()
 }
 
-// The kernel would have workers that die with their parent take an exec for that.
+// For workers that die with their parent, the kernel would take an exec for the parent's death.
 func TestUpgradeOfWorkersThatDieWithTheirParent(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2", "--die-with-parent")
@@ -271,7 +270,7 @@ func TestUpgradeOfWorkersThatDieWithTheirParent(t *testing.T) {
 	d.strangersGo()
 }
 
-// strangersGo waits until none of its workers is there.
+// strangersGo waits until worker 2 is gone.
 func (d *daemon) strangersGo() {
 	d.t.Helper()
 	pid := d.worker(2)
@@ -317,10 +316,10 @@ func TestTERMDuringAnUpgrade(t *testing.T) {
 	}
 }
 
-// Whoever reads the status file, at any moment of an upgrade, finds what serves.
+// A reader of the status file finds what serves, at any moment of an upgrade.
 func TestStatusFileIsRightAllThroughAnUpgrade(t *testing.T) {
 	t.Parallel()
-	d := startControlled(t, "--interval=0.2") // which names it by a relative path
+	d := startControlled(t, "--interval=0.2") // names the status file by a relative path
 	want := d.file("st")
 	end, wrong := make(chan struct{}), make(chan string, 1)
 	go func() {

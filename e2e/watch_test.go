@@ -39,7 +39,7 @@ func watched(t *testing.T, dir string, env ...string) *window {
 	return w
 }
 
-// withoutColours is the environment without what turns colours on or off, and with env.
+// withoutColours is the environment without variables that turn colours on or off, and with env.
 func withoutColours(env ...string) []string {
 	all := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return strings.HasPrefix(variable, "NO_COLOR=") || strings.HasPrefix(variable, "TERM=")
@@ -54,7 +54,7 @@ func (w *window) resize(columns, rows uint16) {
 
 var colours = regexp.MustCompile("\x1b\\[[0-9]+m")
 
-// pictures are those that were drawn whole, each as its lines.
+// pictures are the pictures that were drawn whole, each as its lines.
 func (w *window) pictures() (all [][]string) {
 	w.t.Helper()
 	_, raw, _ := strings.Cut(w.out.String(), "\x1b[H")
@@ -100,12 +100,12 @@ func (w *window) shows(n int, pattern string) (picture string, count int) {
 	return picture, count
 }
 
-// unanswered is in the first line of a picture of a superdaemon that does not answer.
+// unanswered is in the first line of a picture if the superdaemon does not answer.
 const unanswered = "no answer from"
 
-// fits waits for two pictures more, one of which may have been begun before, and checks that
-// the other is as large as the window at most. One of a superdaemon that has not answered for
-// seconds, on a busy machine, is passed over.
+// fits waits for two more pictures, because the first may have been begun before. It checks that
+// the second is at most as large as the window. A picture of a superdaemon that has not answered
+// for seconds, on a busy machine, does not count.
 func (w *window) fits(columns, rows int) (lines []string) {
 	w.t.Helper()
 	n := len(w.pictures())
@@ -154,7 +154,7 @@ func TestARestartIsWatched(t *testing.T) {
 	d.stop()
 }
 
-// The window is as large as it is, and the next picture, too.
+// The window changes its size, and the next picture fits it.
 func TestAWatchFitsItsWindow(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -173,7 +173,7 @@ func TestAWatchFitsItsWindow(t *testing.T) {
 			assert.Len(t, strings.Split(lines, "\n"), to[1]-1)
 		}
 	}
-	// It is drawn at once, without an answer to wait for, unless that is late already.
+	// The picture is drawn at once. It waits for no answer, unless one is late already.
 	eventually(t, func() bool {
 		w.resize(80, 24)
 		_, n := w.shows(len(w.pictures()), `60 workers`)
@@ -237,7 +237,7 @@ func TestAWatchWithoutColours(t *testing.T) {
 	d.stop()
 }
 
-// following starts a client that goes on, with what it writes apart.
+// following starts a client that goes on, and keeps its stdout and stderr apart.
 func following(t *testing.T, dir string, args ...string) (c *exec.Cmd, stdout, stderr *testkit.Output) {
 	t.Helper()
 	stdout, stderr = &testkit.Output{}, &testkit.Output{}
@@ -247,7 +247,7 @@ func following(t *testing.T, dir string, args ...string) (c *exec.Cmd, stdout, s
 	return c, stdout, stderr
 }
 
-// ends waits for the end of a client that has been told to go, or whose superdaemon has.
+// ends waits for the end of a client that was told to go, or whose superdaemon has ended.
 func ends(t *testing.T, c *exec.Cmd) {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -295,7 +295,7 @@ func TestEventsAreFollowed(t *testing.T) {
 	d := startControlled(t, "--interval=0.3")
 	c, stdout, stderr := following(t, d.dir, "--events")
 	j, lines, notes := following(t, d.dir, "--events", "--json")
-	// Both have subscribed when they have heard of the first.
+	// When both have printed an event both have subscribed.
 	eventually(t, func() bool {
 		d.talk(`{"command":"signal","signal":"URG"}`)
 		return stdout.String() != "" && lines.String() != ""
@@ -351,7 +351,7 @@ $`, d.worker(2), d.worker(1), d.cmd.Process.Pid), stdout.String())
 	assert.Zero(t, d.exit())
 }
 
-// Whoever follows ends it, and need not wait for another event.
+// A client that follows ends at once when it is told to, without another event.
 func TestWhatIsFollowedEnds(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2")
@@ -363,7 +363,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 		assert.Empty(t, stderr.String())
 	}
 
-	// One who reads no more, though nothing happens, as head(1).
+	// A client whose reader has gone, like head(1), ends even if nothing happens.
 	for _, args := range []string{"--events", "--status --watch", "--status --watch --json"} {
 		c := exec.CommandContext(t.Context(), ours, append(strings.Fields(args), "--control=ctl")...)
 		c.Dir, c.Stderr = d.dir, &testkit.Output{}
@@ -382,7 +382,7 @@ func TestWhatIsFollowedEnds(t *testing.T) {
 		assert.Empty(t, c.Stderr.(*testkit.Output).String(), args)
 	}
 
-	// One who reads nothing at all.
+	// A client whose reader reads nothing ends when it is told to.
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
@@ -415,7 +415,8 @@ func fill(t *testing.T, w *os.File) {
 	require.NoError(t, err)
 }
 
-// A script in the background, or nohup(1), has ignored some signals for it.
+// Signals that are ignored at its start, as in a script's background or under nohup(1), stay
+// ignored.
 func TestWhatIsFollowedLeavesIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2")
@@ -446,7 +447,7 @@ func TestEventsOfNobody(t *testing.T) {
 	assert.Equal(t, "start_server: control socket \"ctl\": no start_server listens there\n", printed)
 }
 
-// A disk that is full is told of.
+// A full disk is reported.
 func TestWhatIsFollowedCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	d := startControlled(t, "--interval=0.2")

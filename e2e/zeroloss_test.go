@@ -43,9 +43,9 @@ func TestTwentyRestartsOfStarlet(t *testing.T) {
 	d.runs()
 }
 
-// A request that nobody is there to accept is not lost but waits, for as long
-// as the new generation boots: so losing none does not tell that the old one
-// was kept until then.
+// If no worker accepts, a request is not lost but waits, for as long as the new
+// generation boots. So to lose none does not prove that the old one was kept until
+// then.
 func TestNoRequestWaitsForABoot(t *testing.T) {
 	t.Parallel()
 	const boot = 3 * time.Second
@@ -58,8 +58,8 @@ func TestNoRequestWaitsForABoot(t *testing.T) {
 	d.runs()
 }
 
-// A worker that is killed takes along what it is serving, but connections to
-// come wait for the next one: the port is never closed.
+// A killed worker loses the requests that it is serving, but new connections wait
+// for the next worker: the port is never closed.
 func TestKilledWorkersLeaveThePortOpen(t *testing.T) {
 	t.Parallel()
 	const kills, clients = 50, 2
@@ -91,8 +91,8 @@ func TestKilledWorkersLeaveThePortOpen(t *testing.T) {
 	d.runs()
 }
 
-// connecting is clients that make a connection for each request, and need it
-// to be accepted but not to be served to the end.
+// connecting is clients that make a connection for each request. It must be
+// accepted, but need not be served to the end.
 type connecting struct {
 	*load
 	lost int // guarded by load.mu
@@ -136,8 +136,8 @@ func (c *connecting) request() error {
 	return err
 }
 
-// stop checks that every connection could be made, and that what became of
-// them is an answer or the death of the worker.
+// stop checks that every connection could be made, and that each got an answer or
+// ended with the worker's death.
 func (c *connecting) stop() (answered int64, lost int) {
 	c.t.Helper()
 	require.Empty(c.t, c.end(), "refused connections, or never answered")
@@ -147,10 +147,10 @@ func (c *connecting) stop() (answered int64, lost int) {
 // A Go worker that is told to go at a quiet moment goes at once, without a
 // connection that would wake it.
 //
-// That fails if start_server clears O_NONBLOCK, which all generations share,
-// when it spawns: until the new one, as Go does, sets it again, the next
-// accept(2) of the old one blocks in the kernel, and stays blocked. So the new
-// one boots slowly here, and the old one gets one request meanwhile.
+// That fails if start_server clears O_NONBLOCK, which all generations share, when
+// it spawns. Until the new worker sets it again, as Go does, the next accept(2) of
+// the old one blocks in the kernel, and stays blocked. So here the new one boots
+// slowly, and the old one gets one request meanwhile.
 func TestQuietRestart(t *testing.T) {
 	t.Parallel()
 	const quietRestarts = 3
@@ -161,7 +161,7 @@ func TestQuietRestart(t *testing.T) {
 	addr := "127.0.0.1:" + port
 	d := start(t, ours, "--port="+addr, "--interval=1.5", "--status-file=status", "--", hello, "-boot=700ms")
 	socket := listening(t, port)
-	// Nobody asks, so this is how to learn that the worker is there.
+	// No client asks, so this is how to learn that the worker is there.
 	eventually(t, func() bool { return nonblocking(t, d.worker(1), socket) }, func() string {
 		return "a Go worker has a blocking socket; printed:\n" + d.out.String()
 	})

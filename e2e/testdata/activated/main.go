@@ -1,6 +1,6 @@
 // Command activated is a server that takes its sockets by go-systemd, as programs
-// for systemd's socket activation do, and knows nothing of start_server but the
-// generation that it tells.
+// for systemd's socket activation do. All that it knows of start_server is the
+// generation, which it tells.
 package main
 
 import (
@@ -37,8 +37,8 @@ func main() {
 	go func() { served <- srv.Serve(listeners[0]) }()
 	<-ctx.Done()
 	if !*shutdown {
-		// Shutdown drops what is accepted while it begins, and the requests that are
-		// being read then. So nothing is left to it but to close.
+		// Shutdown drops connections that are accepted while it begins, and requests that
+		// are being read then. So all connections are served before it is called.
 		listeners[0].Close()
 		<-served // all that was accepted is known by now
 		srv.SetKeepAlivesEnabled(false)

@@ -1,6 +1,6 @@
 // Command ailing is a server that falls ill when it is asked to: after GET /deadlock it
-// accepts connections and answers nobody, and with GET /leak it takes 48 MiB of memory more.
-// One that is started while there is a file broken in its working directory fails.
+// accepts connections and answers none, and with GET /leak it takes 48 MiB more memory.
+// If there is a file broken in its working directory when it starts, it fails.
 package main
 
 import (
@@ -18,7 +18,7 @@ func main() {
 	if _, err := os.Stat("broken"); err == nil {
 		log.Fatal("broken")
 	}
-	var mu sync.Mutex // that a program needs for all that it does
+	var mu sync.Mutex // all requests need it
 	var leaked [][]byte
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {

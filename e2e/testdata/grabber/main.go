@@ -1,6 +1,6 @@
 // Command grabber is a worker that wants connections which are not for it. It tries what a
-// process can do with a listening socket, tells what came of that, a line each, and serves.
-// With an address as its argument it is no worker, and only tries to listen there, too.
+// process can do with a listening socket, prints each result on a line, and serves. With an
+// address as its argument it is no worker, and only tries to listen there, too.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 				fmt.Println("a connection:", conn.RemoteAddr())
 			}()
 		}
-		_, _ = io.Copy(io.Discard, os.Stdin) // until whoever has started it ends
+		_, _ = io.Copy(io.Discard, os.Stdin) // until its parent ends
 		return
 	}
 	name, number, _ := strings.Cut(os.Getenv("SERVER_STARTER_PORT"), "=")

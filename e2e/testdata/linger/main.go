@@ -1,5 +1,5 @@
-// Command linger passes TCP sockets to a unix socket whose close(2) blocks for a day:
-// they have SO_LINGER and unsent data, and nobody reads at the other end.
+// Command linger passes TCP sockets to a unix socket. The close(2) of such a TCP socket
+// blocks for a day: it has SO_LINGER and unsent data, and nothing reads at the other end.
 //
 //	linger unix|unixgram PATH COUNT
 //
@@ -33,12 +33,12 @@ func main() {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// stuck is a socket that close(2) waits a day for.
+// stuck is a socket whose close(2) blocks for a day.
 func stuck(ln net.Listener) int {
 	n, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	check(err)
 	check(unix.Connect(n, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: ln.Addr().(*net.TCPAddr).Port}))
-	_, err = ln.Accept() // and it is kept
+	_, err = ln.Accept() // the connection is kept open
 	check(err)
 	check(unix.SetNonblock(n, true))
 	junk := make([]byte, 1<<16)
@@ -50,7 +50,7 @@ func stuck(ln net.Listener) int {
 	return n
 }
 
-// pass passes a socket, of which nobody else then has a copy, if it is taken.
+// pass passes a socket. If it is taken no other process has a copy then.
 func pass(to, n int) {
 	if unix.Sendmsg(to, []byte("READY=1"), unix.UnixRights(n), nil, 0) != nil {
 		check(unix.SetsockoptLinger(n, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}))

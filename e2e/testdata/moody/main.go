@@ -1,6 +1,6 @@
-// Command moody is a worker for tests that one cannot rely on. It notes where its
-// NOTIFY_SOCKET is in a file of its working directory, and by chance fails at once, is ready
-// late, dies while it serves, takes its time when it is told to go, or does not go.
+// Command moody is an unreliable worker for tests. It writes its NOTIFY_SOCKET to a file of
+// its working directory. By chance it fails at once, is ready late, dies while it serves,
+// takes its time when it is told to go, or does not go.
 package main
 
 import (

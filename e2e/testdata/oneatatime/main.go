@@ -1,6 +1,6 @@
 // Command oneatatime is a worker that has one connection at a time, as the
 // workers of many prefork servers do: it accepts the next one when the last is
-// answered. GET /die has it killed between two.
+// answered. After GET /die it is killed between two connections.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	signal.Notify(told, syscall.SIGTERM)
 	go func() {
 		<-told
-		listeners[0].Close() // which ends Accept, but not what it has accepted
+		listeners[0].Close() // this ends Accept, but not connections that were accepted
 	}()
 	if err := listener.Ready(); err != nil {
 		log.Fatal(err)

@@ -1,5 +1,5 @@
-// Command orphans is a worker for tests that leaves processes behind, as a server
-// does whose helpers fork twice. Each says in a file whose child it has become.
+// Command orphans is a worker for tests that leaves processes behind, like a server
+// whose helpers fork twice. Each says in a file whose child it has become.
 //
 //	orphans serve FILE N   leave N orphans behind; end by TERM, with a status of its own
 //	orphans listen         print what sd_listen_fds(3) goes by; end by TERM
@@ -55,7 +55,7 @@ func serve(file string, n int) {
 	const each = 20
 	for ; n > 0; n -= each {
 		if err := self("fork", file, strconv.Itoa(min(n, each))).Run(); err != nil {
-			log.Fatal(err) // its status was taken by somebody else, say
+			log.Fatal(err) // perhaps another process has taken its status
 		}
 	}
 	generation := os.Getenv("SERVER_STARTER_GENERATION")

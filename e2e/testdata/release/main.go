@@ -1,9 +1,9 @@
 // Command release is a server whose releases can be bad. The file mood in its working
-// directory says how: 500 has it answer so, hang never, deaf accepts nothing; a good one
-// answers with its generation. USR1 has it do what the file order says: abort tells
-// start_server that it is not fit, sick has it answer 500 from then on, and shutdown ends
-// listening for all that share its socket. It notes who has asked it, a line GENERATION AGENT
-// for each request, in the file asked.
+// directory says how: with 500 it answers so, with hang it never answers, with deaf it accepts
+// nothing. A good one answers with its generation. At USR1 it does what the file order says:
+// abort tells start_server that it is not fit, after sick it answers 500, and shutdown ends
+// listening for all processes that share its socket. For each request it writes a line
+// GENERATION AGENT to the file asked.
 package main
 
 import (
