@@ -72,7 +72,7 @@ type State struct {
 	GuardProcess proc.Handed
 }
 
-// Image is a program that a superdaemon is, or was, or is to be.
+// Image is a program that a superdaemon was, is, or will be.
 type Image struct {
 	Executable string
 	FD         int // of the executable

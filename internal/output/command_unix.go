@@ -89,8 +89,7 @@ func (c *command) start() (Process, error) {
 	return c.run(c.args, []int{int(c.reader.Fd()), int(c.stdout.Fd()), int(c.stderr.Fd())})
 }
 
-// keep waits for each run and begins the next, until there is nothing left to
-// read and nobody to write.
+// keep waits for each run and begins the next, until done.
 func (c *command) keep(p Process) {
 	defer c.end()
 	quit := c.quit

@@ -100,7 +100,7 @@ type Config struct {
 	Redirect bool   // points our own stdout and stderr to the log, too, until Close
 	Run      Runner // starts a log command
 	Held     *Held  // handed over by the last image of this program; nil: there was none
-	Relayed  bool   // workers write by way of a Relay, and do not have the log themselves
+	Relayed  bool   // workers write to a Relay, and do not have the log themselves
 }
 
 // New makes an Output whose lines go to early while no log is open. name is what the
@@ -215,7 +215,7 @@ func (o *Output) Do(do func()) {
 }
 
 // Flush blocks until everything that was printed is written and everything given to Do is
-// done, but for [FlushTime] at most.
+// done, for [FlushTime] at most.
 func (o *Output) Flush() { o.current().Flush() }
 
 func (o *Output) current() *lines {

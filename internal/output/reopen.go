@@ -11,7 +11,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/fd"
 )
 
-// Reopened is what has come of opening the log anew.
+// Reopened is what came of opening the log again.
 type Reopened struct {
 	Changed bool   // the log is written to another file than before
 	Text    string // what was done, or why there was nothing to do
@@ -120,7 +120,7 @@ func (s *sink) isInPlace() bool {
 	return err == nil && fd.IsAt(s.spec, info)
 }
 
-// reopen opens the log file anew, if it is one.
+// reopen opens the log again, if it is a file.
 func (o *Output) reopen() Reopened {
 	o.mu.Lock()
 	sink := o.sink

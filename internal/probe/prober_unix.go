@@ -218,7 +218,7 @@ func connection(n int) (*net.UnixConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn.(*net.UnixConn), nil // as the socket is of that family
+	return conn.(*net.UnixConn), nil // the socket is of that family
 }
 
 func (p *prober) wait() {

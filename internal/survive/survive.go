@@ -19,8 +19,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Survivors are what is left of a superdaemon that was killed. They also keep what is to be left
-// of this one. The fields are set before its first use, and not changed after that.
+// Survivors are what is left of a superdaemon that was killed. They also keep what the next one
+// needs if this one is killed. The fields are set before its first use, and not changed after that.
 type Survivors struct {
 	Out *output.Output
 	// Set returns the sockets. It is called when they are bound, from any goroutine.
@@ -40,7 +40,7 @@ type Survivors struct {
 	// one. With Last nothing is looked for: an earlier image has done that.
 	Last *Held
 
-	store   *report.Store    // nil: there is nothing to do with that of the service manager
+	store   *report.Store    // nil: the service manager has kept nothing, and is to keep nothing
 	orphans *runfile.Orphans // nil: there are none, and they were not looked for
 	taken   []*socket.Held   // sockets of the superdaemon that was killed
 	why     error            // why not all sockets of orphans could be taken over
@@ -170,7 +170,7 @@ func (s *Survivors) OpenStatus(path string, ofLast bool) (*runfile.StatusFile, e
 // live.
 func (s *Survivors) OrphansServe() bool { return s.orphans != nil && !s.orphans.Asked() }
 
-// retire tells the orphans to go, as a generation serves.
+// retire tells the orphans to go, because a generation serves.
 func (s *Survivors) retire() {
 	s.Set().KeepPaths(s.Keep)
 	s.orphans.Retire(s.Signal, s.Delay(), s.Timeout)
