@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Tick is the unit of the time at which a process was started: USER_HZ is 100 everywhere.
@@ -17,6 +19,15 @@ type Stat struct {
 	Parent  int           // its pid
 	Group   int           // the process group's
 	Started time.Duration // since the system's start, in whole ticks
+}
+
+// Uptime is the time now by the clock of Stat.Started, in whole ticks. 0: it is not known.
+func Uptime() time.Duration {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return time.Duration(now.Nano()).Truncate(Tick)
 }
 
 // ReadStat reads /proc/PID/stat. The error says that the process is gone, or that /proc

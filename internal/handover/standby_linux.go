@@ -46,7 +46,8 @@ func (s *State) wait() {
 		break
 	}
 	// The other end of the pipe is closed. A process that ends closes its files a moment before
-	// its children get another parent.
+	// its children get another parent. Until then no other process can get the pid of one of them.
+	ended := fd.Uptime()
 	for end := time.Now().Add(partingTime); syscall.Getppid() == s.Pid; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			return // it lives
@@ -56,27 +57,31 @@ func (s *State) wait() {
 	if err != nil || last.Processes == nil && last.Guard == 0 { // it was not to be executed yet
 		return
 	}
-	last.stop()
+	last.stop(ended)
 }
 
 // partingTime is how long the end of a process may take.
 const partingTime = 10 * time.Second
 
 // stop ends the workers that were handed over, and removes all files except those that are still
-// needed: by the service manager, which has kept the sockets, or by orphans that serve.
-func (s *State) stop() {
+// needed: by the service manager, which has kept the sockets, or by orphans that serve. ended is
+// when the process ended: a process that was started later is no worker, but has got its pid.
+func (s *State) stop(ended time.Duration) {
 	sig, err := text.ParseSignal(s.Stop)
 	if err != nil {
 		return
 	}
 	var handles []int
-	for i, p := range s.Processes {
-		w := s.Loop.Workers[i]
-		if p.Ended || !same(w.Pid, s.Pid) {
+	for _, p := range s.Processes {
+		if p.Ended {
 			continue
 		}
 		handle, err := unix.PidfdOpen(p.Pid, 0)
 		if err != nil {
+			continue
+		}
+		if stat, err := fd.ReadStat(p.Pid); err != nil || stat.Started > ended {
+			unix.Close(handle)
 			continue
 		}
 		handles = append(handles, handle)
@@ -127,11 +132,4 @@ func (s *State) pidPath() string {
 		return "" // another one has it by now
 	}
 	return s.PidFile.Path
-}
-
-// same tells whether pid is still a worker, whose parent has ended: it has another parent now. A
-// child of parent is another process that got its pid.
-func same(pid, parent int) bool {
-	stat, err := fd.ReadStat(pid)
-	return err == nil && stat.Parent != parent
 }

@@ -4,23 +4,13 @@ import (
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/fd"
-	"golang.org/x/sys/unix"
 )
-
-// uptime is the clock by which the kernel tells when a process started, in whole ticks.
-func uptime() time.Duration {
-	var now unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
-		return 0
-	}
-	return time.Duration(now.Nano()).Truncate(fd.Tick)
-}
 
 // nextTick blocks until the next tick begins, and returns its time. Every process that was
 // started before the call has an earlier one.
 func nextTick() time.Duration {
-	now := uptime()
-	for next := now; ; next = uptime() {
+	now := fd.Uptime()
+	for next := now; ; next = fd.Uptime() {
 		if next != now || now == 0 {
 			return next
 		}

@@ -46,7 +46,7 @@ func TestNextTickIsBetweenWhatWasStartedBeforeAndAfter(t *testing.T) {
 		assert.False(t, bornSince(before, tick))
 		assert.True(t, bornSince(started(), tick))
 		assert.Zero(t, tick%fd.Tick)
-		assert.LessOrEqual(t, tick, uptime())
+		assert.LessOrEqual(t, tick, fd.Uptime())
 	}
 }
 

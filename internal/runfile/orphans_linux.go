@@ -52,7 +52,7 @@ func findOrphan(pid int, written time.Time) (*Orphan, error) {
 		o.close()
 		return nil, err
 	}
-	started := time.Now().Add(stat.Started - uptime())
+	started := time.Now().Add(stat.Started - fd.Uptime())
 	if err != nil || o.gone() || stat.Parent == os.Getpid() || started.After(written) {
 		o.close()
 		return nil, nil
