@@ -192,7 +192,7 @@ func TestLogrotateWithARestart(t *testing.T) {
 		require.Equal(t, strconv.Itoa(next[found[1]]), found[3], "of worker %s", found[1])
 	}
 	assert.Equal(t, rotations+1, ended)
-	assert.Equal(t, rotations, strings.Count(log, "is another file now, and the log is written to that\n"))
+	assert.Equal(t, rotations, strings.Count(log, "is another file now: the log goes there\n"))
 }
 
 // TestLogrotateCopiesAndTruncates: no line is there twice, or torn. Lines that are written between

@@ -329,7 +329,7 @@ func TestLogToSyslog(t *testing.T) {
 func TestLogToSyslogThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{ // the first is known before anything is done
-		"syslog:a b": `log file "syslog:a b": the tag after syslog: may have no blank, and nothing that cannot be printed`,
+		"syslog:a b": `log file "syslog:a b": the tag after syslog: must have no blanks and no unprintable characters`,
 		"syslog:app": `log file "syslog:app" needs logger(1): program "logger": not found in PATH=/no/such/directory`,
 	} {
 		d := startIn(t, tempDir(t), []string{"PATH=/no/such/directory"}, ours, "--log-file="+spec, "--", "/bin/sleep", "1000")

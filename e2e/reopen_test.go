@@ -56,7 +56,7 @@ func TestHUPMovesOnToTheFileThatIsThere(t *testing.T) {
 		seesIn(t, read, 1, `^new worker is now running, sending TERM to old workers:\d+$`)
 		seesIn(t, func() string { return d.file("log.1") }, 1, `^received HUP, spawning a new worker$`)
 		seesIn(t, read, 1, `^worker \d+ is up$`)
-		assert.Regexp(t, `"log" is another file now, and the log is written to that\nstarting new worker \d+\n`, read())
+		assert.Regexp(t, `"log" is another file now: the log goes there\nstarting new worker \d+\n`, read())
 		assert.Equal(t, there, strings.HasPrefix(read(), "made by logrotate\n"))
 		assert.NotContains(t, d.file("log.1"), "another file")
 		assert.Equal(t, [2]string{"log", "log"}, d.logsTo())
@@ -69,7 +69,7 @@ func TestReopenAndUSR1(t *testing.T) {
 	t.Parallel()
 	d := startLogging(t, "--log-file=log", "--log-workers")
 	read := func() string { return d.file("log") }
-	said := fmt.Sprintf("%q is another file now, and the log is written to that\n", "log")
+	said := fmt.Sprintf("%q is another file now: the log goes there\n", "log")
 	code, printed := d.ask("--reopen")
 	assert.Zero(t, code)
 	assert.Equal(t, "nothing to reopen: \"log\" is the file that the log is written to\n", printed)
@@ -104,7 +104,7 @@ func TestReopenSaysWhatWorkersStillWriteTo(t *testing.T) {
 	d := startLogging(t, "--log-file=log")
 	d.renames("log", "log.1")
 	_, printed := d.ask("--reopen")
-	assert.Equal(t, "\"log\" is another file now, and the log is written to that; workers that run write to the old one until they are restarted\n", printed)
+	assert.Equal(t, "\"log\" is another file now: the log goes there; running workers write to the old file until they are restarted\n", printed)
 	d.stop()
 }
 

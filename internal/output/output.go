@@ -89,7 +89,7 @@ func (l *lines) print(text string, written func()) {
 			return
 		}
 		if left := l.bound.written(len(text)); left > 0 {
-			said := Entry{Level: Warning, Event: "left-out", Text: fmt.Sprintf("%d lines were left out here, as the log took them too slowly", left)}
+			said := Entry{Level: Warning, Event: "left-out", Text: fmt.Sprintf("%d lines are missing here: the log was too slow", left)}
 			l.write(l.form.own(said, time.Now()))
 		}
 	})

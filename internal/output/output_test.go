@@ -273,7 +273,7 @@ func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 		o.Flush()
 		lines := strings.Split(early.String(), "\n")
 		assert.Len(t, lines, maxWaiting+3)
-		assert.Equal(t, []string{fmt.Sprint(maxWaiting - 1), "20000 lines were left out here, as the log took them too slowly", "after", ""}, lines[maxWaiting-1:])
+		assert.Equal(t, []string{fmt.Sprint(maxWaiting - 1), "20000 lines are missing here: the log was too slow", "after", ""}, lines[maxWaiting-1:])
 
 		stuck = make(chan struct{})
 		for range 3 {
@@ -281,7 +281,7 @@ func TestLinesThatALogHasNoRoomFor(t *testing.T) {
 		}
 		close(stuck)
 		o.Flush()
-		assert.Contains(t, early.String(), "\n2 lines were left out here")
+		assert.Contains(t, early.String(), "\n2 lines are missing here")
 	})
 }
 

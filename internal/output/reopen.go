@@ -38,7 +38,7 @@ func (o *Output) Reopen(ctx context.Context, cause string) (said string, err err
 }
 
 // errHangs is the answer to a client while the log takes nothing.
-var errHangs = errors.New("the log takes nothing just now; the file is reopened when it does")
+var errHangs = errors.New("the log does not accept writes now; the file is reopened when it does")
 
 // answerTime is how long a client waits for the log.
 const answerTime = 10 * time.Second
@@ -65,7 +65,7 @@ func (o *Output) withWorkers(r Reopened) Reopened {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if r.Changed && !o.relayed {
-		r.Text += "; workers that run write to the old one until they are restarted"
+		r.Text += "; running workers write to the old file until they are restarted"
 	}
 	return r
 }
@@ -140,7 +140,7 @@ func (o *Output) reopen() Reopened {
 	case !changed:
 		return Reopened{Text: fmt.Sprintf("nothing to reopen: %q is the file that the log is written to", sink.spec)}
 	}
-	return Reopened{Changed: true, Text: fmt.Sprintf("%q is another file now, and the log is written to that", sink.spec)}
+	return Reopened{Changed: true, Text: fmt.Sprintf("%q is another file now: the log goes there", sink.spec)}
 }
 
 // openAgain makes the log go to the file at its path, if that is another one.

@@ -46,7 +46,7 @@ func TestLinesGoToTheFileThatIsThere(t *testing.T) {
 	o.Printf("one")
 	require.NoError(t, os.Rename(path, path+".1"))
 	o.Printf("two, which was printed before")
-	assert.Equal(t, Reopened{Changed: true, Text: fmt.Sprintf("%q is another file now, and the log is written to that", path)}, reopened(o))
+	assert.Equal(t, Reopened{Changed: true, Text: fmt.Sprintf("%q is another file now: the log goes there", path)}, reopened(o))
 	o.Printf("three")
 	o.Flush()
 	fmt.Fprintln(worker, "of a worker that has the old one")
@@ -153,7 +153,7 @@ func TestGenerationBeginsInTheFileThatIsThere(t *testing.T) {
 	o.Mark(2)
 	o.Printf("no database")
 	o.Keep(2)
-	said := fmt.Sprintf("%q is another file now, and the log is written to that\n", path)
+	said := fmt.Sprintf("%q is another file now: the log goes there\n", path)
 	assert.Equal(t, []string{"no database"}, o.Tail(2)[len(o.Tail(2))-1:])
 	assert.NotContains(t, o.Tail(2), "of others")
 	assert.Equal(t, "of others\n"+said+"no database\n", content(t, path))
@@ -308,7 +308,7 @@ func TestJournalIsKnownByDeviceAndInode(t *testing.T) {
 // names workers that have the old file themselves.
 func TestReopeningIsAnswered(t *testing.T) {
 	t.Parallel()
-	const workers = "; workers that run write to the old one until they are restarted"
+	const workers = "; running workers write to the old file until they are restarted"
 	for name, relayed := range map[string]bool{workers: false, "": true} {
 		o, path := New(&testkit.Output{}, "a test"), filepath.Join(t.TempDir(), "log")
 		require.NoError(t, o.Open(path, Config{Relayed: relayed}))
@@ -320,7 +320,7 @@ func TestReopeningIsAnswered(t *testing.T) {
 		require.NoError(t, os.Rename(path, path+".1"))
 		said, err = o.Reopen(t.Context(), "a request")
 		require.NoError(t, err)
-		assert.Equal(t, fmt.Sprintf("%q is another file now, and the log is written to that%s", path, name), said)
+		assert.Equal(t, fmt.Sprintf("%q is another file now: the log goes there%s", path, name), said)
 		assert.Equal(t, "a request: "+said+"\n", content(t, path))
 
 		require.NoError(t, os.Rename(path, path+".2"))
@@ -344,7 +344,7 @@ func TestSignalThatIsForTheWorkersReopensQuietly(t *testing.T) {
 	require.NoError(t, os.Rename(path, path+".1"))
 	o.ReopenOn("received USR1", true)
 	o.Flush()
-	assert.Equal(t, fmt.Sprintf("received USR1: %q is another file now, and the log is written to that; workers that run write to the old one until they are restarted\n", path), content(t, path))
+	assert.Equal(t, fmt.Sprintf("received USR1: %q is another file now: the log goes there; running workers write to the old file until they are restarted\n", path), content(t, path))
 	require.NoError(t, os.Rename(path, path+".2"))
 	require.NoError(t, os.Mkdir(path, 0o755))
 	o.ReopenOn("received USR1", true)
@@ -361,7 +361,7 @@ func TestClientDoesNotWaitForALogThatHangs(t *testing.T) {
 		require.NoError(t, os.Rename(path, path+".1"))
 		began := time.Now()
 		_, err := o.ReopenFor(t.Context(), "a request")
-		assert.EqualError(t, err, "the log takes nothing just now; the file is reopened when it does")
+		assert.EqualError(t, err, "the log does not accept writes now; the file is reopened when it does")
 		assert.Equal(t, 10*time.Second, time.Since(began))
 		close(stuck)
 		synctest.Wait()

@@ -40,7 +40,7 @@ func Check(spec string) error {
 	}
 	tag, ok := strings.CutPrefix(spec, "syslog:")
 	if ok && (!utf8.ValidString(tag) || strings.ContainsFunc(tag, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })) {
-		return fmt.Errorf("log file %q: the tag after syslog: may have no blank, and nothing that cannot be printed", spec)
+		return fmt.Errorf("log file %q: the tag after syslog: must have no blanks and no unprintable characters", spec)
 	}
 	return nil
 }

@@ -301,7 +301,7 @@ func TestSyslogIsLoggerWithATag(t *testing.T) {
 	t.Setenv("PATH", filepath.Join(bin, "none"))
 	for spec, want := range map[string]string{
 		"syslog:app":   `log file "syslog:app" needs logger(1): exec: "logger": `,
-		"syslog:a b":   `log file "syslog:a b": the tag after syslog: may have no blank`,
+		"syslog:a b":   `log file "syslog:a b": the tag after syslog: must have no blanks`,
 		"syslog:a\nb":  `log file "syslog:a\nb": the tag`,
 		"syslog:a\x00": `log file "syslog:a\x00": the tag`,
 		"syslog:\xff":  `log file "syslog:\xff": the tag`,

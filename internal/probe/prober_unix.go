@@ -292,7 +292,7 @@ func (p *prober) read() {
 			err = p.answered(answer)
 		}
 		if err != nil {
-			p.fail(fmt.Errorf("%s has answered nonsense: %s", program, printable(err.Error())))
+			p.fail(fmt.Errorf("%s has sent an invalid answer: %s", program, printable(err.Error())))
 			return
 		}
 	}
@@ -344,7 +344,7 @@ func (p *prober) ask(ctx context.Context, r *wire.Request, fds []int) (wire.Answ
 	unanswered := len(p.asked)
 	p.mu.Unlock()
 	if unanswered > maxUnanswered {
-		p.fail(fmt.Errorf("%s answers no more", program))
+		p.fail(fmt.Errorf("%s no longer answers", program))
 	}
 	if err := p.send(ctx, r, fds); err != nil {
 		p.mu.Lock()
@@ -421,7 +421,7 @@ func (p *prober) send(ctx context.Context, r *wire.Request, fds []int) error {
 	case sent == 0 && ctx.Err() != nil:
 		return context.Cause(ctx)
 	case ctx.Err() != nil:
-		p.fail(fmt.Errorf("%s takes no requests", program))
+		p.fail(fmt.Errorf("%s accepts no requests", program))
 	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET), errors.Is(err, net.ErrClosed):
 		select { // the reader finds out how it has ended
 		case <-p.broken:

@@ -222,7 +222,7 @@ func TestWithoutNeedThereIsNoProcess(t *testing.T) {
 
 func TestAProcessThatIsNotToBeTrusted(t *testing.T) {
 	t.Parallel()
-	const nonsense = "start_server_probe has answered nonsense: "
+	const nonsense = "start_server_probe has sent an invalid answer: "
 	for role, want := range map[string]string{
 		"dies before":    "start_server_probe has ended, exit code 3",
 		"killed":         "start_server_probe has ended, killed by signal KILL",
