@@ -30,7 +30,7 @@ func (l *loop) onSpawned(m spawned) {
 	w.process, w.began = m.process, l.now
 	l.settings = m.settings
 	l.slots[w.slot].starts++
-	if !w.serves && w.role != heir { // what may come again and again is no progress
+	if !w.serves && w.role != heir { // refills and heirs may come again and again: that is no progress
 		l.progressed(0)
 	}
 	l.tell(Started{Worker: w.id(), Refill: w.serves, Heir: w.succeeds && !w.serves})
@@ -43,7 +43,7 @@ func (l *loop) onSpawned(m spawned) {
 	l.waitFor(w)
 }
 
-// waitFor has the end of a worker's process come by mail.
+// waitFor sends a message to the loop when a worker's process has ended.
 func (l *loop) waitFor(w *worker) {
 	go func() { l.mail <- exited{w, w.process.Wait()} }()
 }
@@ -67,10 +67,10 @@ func (l *loop) onExit(m exited) {
 	l.lookForLeftovers(w)
 }
 
-// inExcess tells that a worker is one too many, whether it was told so or not.
+// inExcess tells whether a worker is one too many, even if it was not told to go yet.
 func (l *loop) inExcess(w *worker) bool { return w.role == excess || w.slot >= l.sizes.size }
 
-// gone drops a worker that ended, or never came to be.
+// gone drops a worker that has ended, or could not be started.
 func (l *loop) gone(w *worker, why Failure) {
 	w.endProbe()
 	if l.ending.stopping && l.renewal.heir == w {
@@ -108,9 +108,9 @@ func (l *loop) attemptFailed(why Failure) {
 	for w := range g.workers() {
 		l.leaves(w, failed)
 		w.endProbe()
-		w.drains = leaves // otherwise the next one has its side
+		w.drains = leaves // otherwise the next attempt has its side
 	}
-	if leaves { // its clients are the live one's again, before anything else
+	if leaves { // before anything else all connections go to the live one again
 		_ = l.send(l.live.side, All)
 		l.leaveSide(g.side)
 	}
@@ -120,7 +120,7 @@ func (l *loop) attemptFailed(why Failure) {
 		l.attempts.failures++
 	}
 	bound := l.mostAttempts()
-	last := decided && (bound > 0 && l.attempts.failures >= bound || g.canary()) // clients are not tried on again
+	last := decided && (bound > 0 && l.attempts.failures >= bound || g.canary()) // a failed canary is not tried on clients again
 	event := AttemptFailed{Failure: why, Pause: -1, Hopeless: first, Decided: decided && (bound == 0 || last || first)}
 	if !first && !last {
 		l.wanted, l.asked = true, l.asked || g.asked
@@ -142,7 +142,7 @@ func (l *loop) attemptFailed(why Failure) {
 	}
 }
 
-// mostAttempts is how many may fail in a row; 0: any number.
+// mostAttempts is how many attempts may fail in a row; 0: any number.
 func (l *loop) mostAttempts() int {
 	if l.FirstAttempts > 0 && l.restedAt.IsZero() { // there was no success yet
 		return l.FirstAttempts
@@ -168,15 +168,14 @@ func (l *loop) giveUp(why Failure) {
 	}
 }
 
-// end ends everything for lack of a worker.
+// end stops everything, as no worker is left to serve.
 func (l *loop) end(why *Failure) {
 	l.ending.err = why
 	l.stop(toAbort, l.AbortSignal)
 }
 
-// reinstate makes the retired workers live again that were not told to go, the
-// newest in each slot, if there are any: their successors are gone, and the slots
-// that are empty are to be filled again.
+// reinstate makes retired workers live again, in each slot the newest that was not told
+// to go. Their successors are gone. Slots that are empty are filled again.
 func (l *loop) reinstate() {
 	var back *generation
 	for _, w := range slices.Backward(l.leaving) {
@@ -190,7 +189,7 @@ func (l *loop) reinstate() {
 			continue
 		}
 		back.number = max(back.number, w.number)
-		if back.slots[w.slot] == nil { // what follows was replaced before, so it is older
+		if back.slots[w.slot] == nil { // one that follows was replaced earlier, so it is older
 			back.slots[w.slot] = w
 		}
 	}
@@ -198,19 +197,19 @@ func (l *loop) reinstate() {
 		w.role, w.retireAt, w.drains = live, time.Time{}, false
 	}
 	if back != nil && l.Traffic != nil {
-		_ = l.send(back.side, All) // which tells
+		_ = l.send(back.side, All) // it tells of an error
 	}
 	l.live = back
 	l.leaving = slices.DeleteFunc(l.leaving, func(w *worker) bool { return w.role == live })
 	for _, w := range l.leaving {
 		if w.waits() {
-			w.retireAt = l.now // when the others are whole
+			w.retireAt = l.now // retire waits until the others are whole
 		}
 	}
 }
 
-// liveWorkerGone has a lone worker's place refilled by settle, and a whole
-// generation's by a new generation.
+// liveWorkerGone is for the end of a live worker. If others of its generation are left,
+// settle refills its slot; otherwise a new generation begins.
 func (l *loop) liveWorkerGone(w *worker, why Failure) {
 	if !l.Follow && !w.proven && !l.inExcess(w) {
 		l.slots[w.slot].failures++
@@ -226,7 +225,7 @@ func (l *loop) liveWorkerGone(w *worker, why Failure) {
 		return
 	}
 	if l.Traffic != nil && l.starting != nil {
-		return // clients wait on its side, and fill has them served
+		return // clients wait on its side, and fill starts workers there
 	}
 	l.live = nil
 	if l.Follow {
@@ -244,19 +243,19 @@ func (l *loop) leaves(w *worker, as role) {
 	l.leaving = append(l.leaving, w)
 }
 
-// progressed notes that something has happened in a start or restart, so that by our own
-// bounds the next thing will within the time that it may take, after pause.
+// progressed notes that something has happened in a start or restart. It sets the deadline
+// for what happens next: after pause, and the time that this may take by our own bounds.
 func (l *loop) progressed(pause time.Duration) {
 	if l.ending.stopping || l.ending.later != nil {
 		return
 	}
-	bound := l.Interval + l.Proof.time // one until it may be spawned
+	bound := l.Interval + l.Proof.time // the interval until it may be spawned, and its proof
 	if l.Replace.surge > 0 || l.waitsForSide() {
 		bound += l.KillTimeout // the old worker has to leave first
 	}
 	at := l.now.Add(pause)
 	if g := l.starting; g.canary() && g.stepEnds.After(at) {
-		at = g.stepEnds // whatever else happens
+		at = g.stepEnds // the step lasts until then, whatever else happens
 	}
 	l.deadline = at.Add(bound)
 }

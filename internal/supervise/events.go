@@ -33,7 +33,7 @@ type (
 	}
 	// Refused is a request that came after one to stop.
 	Refused struct{ Cause string }
-	// AutoRestart is the clock asking.
+	// AutoRestart is a restart that the clock asks for.
 	AutoRestart struct {
 		After  time.Duration
 		Forced bool // although old workers are still there
@@ -42,7 +42,7 @@ type (
 	Started struct {
 		Worker
 		Refill bool // it fills a slot of the live generation
-		Heir   bool // it is to have the slot of a worker of the live generation that is there
+		Heir   bool // it is to replace a live worker that still has the slot
 	}
 	// Proven is a worker that has proved itself.
 	Proven struct {
@@ -55,8 +55,8 @@ type (
 		Worker
 		Status string
 	}
-	// StrangeNotice came from a process that is not a worker's, and was
-	// ignored. There is one in a minute at most.
+	// StrangeNotice came from a process that is neither a worker nor a descendant
+	// of one, and was ignored. There is one event a minute at most.
 	StrangeNotice struct {
 		Pid  int
 		More int // others ignored since the last one
@@ -72,20 +72,21 @@ type (
 		Failure
 		Pause time.Duration // until the next attempt; negative: there is none
 		Slow  bool          // the pause has grown, as attempts keep failing
-		// Decided tells that the requests for a restart have their answer by
-		// this: no other restart was asked for since the attempt began, and
-		// where attempts are bounded it was the last.
+		// Decided tells that this answers the requests for a restart: no other
+		// restart was asked for since the attempt began and, if attempts are
+		// bounded, it was the last.
 		Decided bool
-		// Hopeless tells that the first worker of all could not be started: no
+		// Hopeless tells that the very first generation could not be started: no
 		// other attempt is made, and the supervisor ends.
 		Hopeless bool
 	}
-	// GaveUp follows the last AttemptFailed when attempts are bounded.
+	// GaveUp follows the last AttemptFailed when attempts are bounded, and that of a
+	// canary.
 	GaveUp struct {
 		Failure  // of the last attempt
 		Attempts int
 		Serving  bool // older workers serve on; otherwise the supervisor ends
-		Replaced int  // workers that took over from an old one before that
+		Replaced int  // workers of the attempt that have taken over from old ones
 	}
 	// TookOver tells that a worker of a starting generation serves in the
 	// place of an old one.
@@ -95,7 +96,8 @@ type (
 		Signal os.Signal     // that the old one is sent
 		Delay  time.Duration // until then
 	}
-	// WentLive tells that all workers of a generation are proven.
+	// WentLive tells that a generation is live: all its workers are proven, or with
+	// FirstServes one is.
 	WentLive struct {
 		Generation int
 		Asked      bool // by a restart; false at the start and after a crash
@@ -103,7 +105,7 @@ type (
 		Old        []Worker
 		Signal     os.Signal     // that the old ones are sent; nil: they stay
 		Delay      time.Duration // until then
-		Standby    bool          // meanwhile they could be live again
+		Standby    bool          // until then they could be live again
 		Due        bool          // another restart was asked for, and begins now
 	}
 	// Retiring is the moment at which old workers are told to go.
@@ -111,7 +113,8 @@ type (
 		Workers []Worker
 		Signal  os.Signal
 	}
-	// Died is a worker gone that was not of a starting generation.
+	// Died tells that a worker has ended. One that was starting, or a successor, has
+	// this event only if it is in excess, or all workers were told to stop.
 	Died struct {
 		Worker
 		Status   int           // raw wait status
@@ -147,9 +150,9 @@ type (
 		Delay    time.Duration
 		Repeated bool
 	}
-	// StopAsked comes with every request to stop. A repeated one, by a signal that was
-	// asked for before, changes nothing: Kill is then how long it takes until KILL was
-	// sent to all workers, 0 if they are waited for without end.
+	// StopAsked comes with every request to stop. A repeated one, with a signal that was
+	// asked for before, changes nothing. Kill is then the time until all workers have
+	// been sent KILL; 0: they are waited for without end.
 	StopAsked struct {
 		Cause    string
 		Signal   os.Signal
@@ -204,14 +207,14 @@ func (SignalFailed) event()  {}
 func (Serving) event()       {}
 func (Tally) event()         {}
 
-// Tally is how things stand, in a few numbers. It comes when the loop has done all that a
-// message or the clock called for, after the events of that.
+// Tally is the state of things in a few numbers. It comes each time that the loop has done
+// all that messages or the clock called for, after the events of that.
 type Tally struct {
 	Generation int // the live one; 0: none
 	Starting   int // the one that is starting; 0: none
 	Serving    int // workers that have proved themselves and were not told to go
-	Draining   int // workers that have served, and were told to go; all there are when stopping
-	// Deadline is when something will have happened in the start, restart or stop
-	// under way, by the bounds that the loop itself keeps. Zero: nothing bounds it.
+	Draining   int // workers that have served, and were told to go; in a stop, all that were
+	// Deadline is the time by which something happens in the start, restart or stop
+	// under way: the loop itself keeps that bound. Zero: there is no bound.
 	Deadline time.Time
 }

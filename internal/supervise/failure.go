@@ -16,14 +16,14 @@ type Failure struct {
 	Lived  time.Duration
 	Said   string // its last STATUS line
 	Late   bool   // it is still there, but was not ready in time
-	Last   bool   // it was not new: it is the last one that ended, and none replaces it
+	Last   bool   // it was not new: it was the last worker, and none replaces it
 	Err    error  // why the process could not be started
 
 	Probe      string // why it has failed its probes; "": it has not
-	Unfit      bool   // it has said so
-	RolledBack string // somebody has asked for that; "": nobody has
-	Share      int    // of All connections, that its generation had got as a canary
-	Given      int    // so many connections, at least
+	Unfit      bool   // it has said that it is not fit to serve
+	RolledBack string // the request for a rollback; "": there was none
+	Share      int    // the share of All that its generation got as a canary
+	Given      int    // how many connections that were, at least
 }
 
 func (f *Failure) Error() string {
@@ -78,13 +78,13 @@ func Percent(share int) string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Ended tells that the worker has failed by ending, so that its Status counts.
+// Ended tells whether the worker has failed by ending, so that its Status counts.
 func (f *Failure) Ended() bool {
 	return f.Err == nil && !f.Late && !f.Unfit && f.Probe == "" && f.RolledBack == ""
 }
 
-// ExitCode is what a shell makes of how the worker ended: its exit code, or 128
-// plus the signal that has killed it; 1 if it never came to be, or is still there.
+// ExitCode is the exit code that a shell would give for the worker: its own, or 128 plus
+// the signal that killed it. It is 1 if the worker could not be started, or is still there.
 func (f *Failure) ExitCode() int {
 	switch sig := f.Status & 0x7f; {
 	case !f.Ended():

@@ -26,7 +26,7 @@ type Frozen struct {
 	Sides       []FrozenSide
 	LiveSide    int
 	Given       int            // connections that the canary has got
-	Last        FrozenFailure  // how the worker ended that did so last
+	Last        FrozenFailure  // how the last worker that ended did so
 	Failure     *FrozenFailure // of the last attempt
 	FailedAt    time.Time
 	GivenUp     bool
@@ -34,7 +34,7 @@ type Frozen struct {
 	Live        *FrozenGeneration
 	Standby     *FrozenGeneration
 	StandbyEnds time.Time
-	Workers     []FrozenWorker // those that leave in their order, the live ones, the starting ones
+	Workers     []FrozenWorker // first those that leave, in their order
 	Leftovers   []FrozenLeftover
 	HeirsFailed int // in a row
 	LastHeir    time.Time
@@ -66,7 +66,7 @@ type FrozenFailure struct {
 // FrozenSide is one of the two sides of the sockets.
 type FrozenSide struct{ Taken, Drained, Draining bool }
 
-// FrozenGeneration is the starting or the live one.
+// FrozenGeneration is the starting generation, the live one, or the one that stands by.
 type FrozenGeneration struct {
 	Number   int
 	Asked    bool
@@ -107,7 +107,7 @@ type FrozenWorker struct {
 	Lot      uint64
 }
 
-// FrozenLeftover is a group that is waited for, whose leader was the worker.
+// FrozenLeftover is a process group that is waited for. The worker was its leader.
 type FrozenLeftover struct {
 	Generation, Slot, Pid int
 
@@ -139,7 +139,7 @@ var ErrFreezing = errors.New("the superdaemon is being replaced already")
 // errHandedOver answers the requests that still wait when the state is handed over.
 var errHandedOver = errors.New("the superdaemon is being replaced: it goes on with this, and its status tells how it went")
 
-// freezeAsked is a request for do.
+// freezeAsked is a request to call do.
 type freezeAsked struct {
 	do    func(*Frozen, []Process) error
 	reply chan<- error
@@ -161,11 +161,11 @@ func (s *Supervisor) Snapshot(ctx context.Context) (*Frozen, error) {
 	return <-reply, nil
 }
 
-// Freeze has do called with all state, and with the processes of Frozen.Workers, when
-// nothing is being started; until then nothing new is. The loop stands still while do
+// Freeze calls do with all state, and with the processes of Frozen.Workers, when no start
+// is under way. From the request on nothing new is started. The loop stands still while do
 // runs. A do that hands the state over does not return. If it does, the supervisor goes on
-// as if nothing had been, and do's error is returned. Another error says that do was not
-// called: ErrStopping or ErrFreezing.
+// as if nothing had happened, and Freeze returns do's error. ErrStopping, ErrFreezing, or
+// that ctx has ended say that do was not called.
 func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) error) error {
 	reply := make(chan error, 1)
 	if err := s.post(ctx, freezeAsked{do, reply}); err != nil {
@@ -179,9 +179,9 @@ func (s *Supervisor) Freeze(ctx context.Context, do func(*Frozen, []Process) err
 	}
 }
 
-// Resume is Run with the state that another Supervisor has been frozen with, and with the
-// processes of its workers and the groups of its Leftovers. Workers that are wanted are as many
-// as there were to be, or Config.Workers if that is not what it was.
+// Resume is Run with the state of a Supervisor that was frozen, the processes of its workers
+// and the groups of its Leftovers. As many workers are wanted as before or, if Config.Workers
+// has changed, as that says.
 func (s *Supervisor) Resume(ctx context.Context, stopSignal os.Signal, f *Frozen, processes []Process, groups []Leftovers) error {
 	defer s.Close()
 	l := newLoop(s)
@@ -220,7 +220,7 @@ func (l *loop) freeze() {
 	l.sendAnswers()
 	f, processes := l.frozen()
 	m.reply <- m.do(f, processes)
-	l.timer.Reset(0) // what was put off
+	l.timer.Reset(0) // to do what was put off
 }
 
 // tellHandedOver answers all requests that wait.
@@ -375,7 +375,7 @@ func (l *loop) thaw(f *Frozen, processes []Process) {
 	l.thawSides(f)
 }
 
-// thawLeftovers has what is left behind waited for, and killed when its time is over.
+// thawLeftovers waits for what workers have left behind, which is killed when its time is over.
 func (l *loop) thawLeftovers(f *Frozen, groups []Leftovers) {
 	for i, o := range f.Leftovers {
 		l.pending++
@@ -384,7 +384,7 @@ func (l *loop) thawLeftovers(f *Frozen, groups []Leftovers) {
 	}
 }
 
-// thawSides has connections go where they went, and what was under way begin again.
+// thawSides sends connections where they went before, and begins again what was under way.
 func (l *loop) thawSides(f *Frozen) {
 	if l.Traffic == nil {
 		l.shareSockets()
@@ -400,7 +400,7 @@ func (l *loop) thawSides(f *Frozen) {
 	to, share := l.sides.live, All
 	if g := l.starting; g.canary() {
 		if len(l.Canary) == 0 {
-			g.stepEnds = l.now // it has had connections all the same
+			g.stepEnds = l.now // no steps are left; it stays a canary, as it has had connections
 		} else {
 			g.step = min(g.step, len(l.Canary))
 			g.share = l.Canary[g.step-1].Share
@@ -409,11 +409,11 @@ func (l *loop) thawSides(f *Frozen) {
 		l.sides.before = f.Given
 		l.count()
 	}
-	_ = l.send(to, share) // which tells
+	_ = l.send(to, share) // it tells of an error
 }
 
-// shareSockets ends what only generations with sockets of their own have: a canary proves itself
-// as others do, and nobody can go back to a generation that stands by.
+// shareSockets ends what needs sockets for each generation: a canary has to prove itself as
+// others do, and there is no way back to a generation that stands by.
 func (l *loop) shareSockets() {
 	for w := range l.standby.workers() {
 		l.leaves(w, retired)

@@ -8,8 +8,8 @@ import (
 
 // This file is how workers are told to go.
 
-// retire tells old workers to go, as long as the live generation is whole: were one
-// of its workers gone, an old one may be all that serves.
+// retire tells old workers to go, but only while the live generation is whole: if one of
+// its workers is gone, an old one may be all that serves. canDoWithout has an exception.
 func (l *loop) retire() {
 	if l.live == nil || l.Replace.stay {
 		return
@@ -37,8 +37,8 @@ func (l *loop) retire() {
 	}
 }
 
-// signalFor is what tells an old worker to go. One that hangs may not heed the usual signal, and
-// one that is not proven may not understand it yet, or never.
+// signalFor is the signal that tells an old worker to go. One that hangs may ignore the usual
+// signal. One that is not proven may not understand it yet, or never.
 func (l *loop) signalFor(w *worker) os.Signal {
 	switch {
 	case !w.proven:
@@ -53,7 +53,7 @@ func (l *loop) signalFor(w *worker) os.Signal {
 func (l *loop) retireOne(w *worker) {
 	why := toRetire
 	if !w.proven {
-		why |= toAbort // it may have been late, and told so
+		why |= toAbort // if it was late it has been told already
 	}
 	l.signalOnce(w, why, l.signalFor(w))
 	if w.health.hung && w.killAt.IsZero() {
@@ -61,9 +61,8 @@ func (l *loop) retireOne(w *worker) {
 	}
 }
 
-// shrink tells the workers to go that are more than there are to be: those of
-// the live generation as soon as the others are whole, for the reason that
-// retire has.
+// shrink tells workers in excess to go. Those of the live generation are told when
+// the others are whole, for the same reason as in retire.
 func (l *loop) shrink() {
 	for _, g := range []*generation{l.starting, l.live} {
 		if g == nil || len(g.slots) <= l.sizes.size || g == l.live && !g.intact(l.sizes.size) {
@@ -76,12 +75,12 @@ func (l *loop) shrink() {
 		}
 		g.slots = g.slots[:l.sizes.size:l.sizes.size]
 	}
-	// One that is not proven may not understand the signal yet, or never.
+	// A worker that is not proven may not understand the signal yet, or never.
 	l.sendAway(true, toRetire, l.RetireSignal)
 	l.sendAway(false, toAbort, l.AbortSignal)
 }
 
-// sendAway tells the workers in excess to go that are proven, or those that are not.
+// sendAway tells workers in excess to go: the proven ones, or those that are not.
 func (l *loop) sendAway(proven bool, why purpose, sig os.Signal) {
 	going := func(w *worker) bool { return w.proven == proven && w.told&(toRetire|toAbort) == 0 }
 	if told := list(l.those(excess), going); len(told) > 0 {
@@ -94,7 +93,7 @@ func (l *loop) sendAway(proven bool, why purpose, sig os.Signal) {
 	}
 }
 
-// abort tells what is left of failed generations to go; those that are proven by
+// abort tells what is left of failed generations to go. Proven workers get
 // RetireSignal, as they serve.
 func (l *loop) abort() {
 	for w := range l.those(failed) {
@@ -102,7 +101,7 @@ func (l *loop) abort() {
 		case w.process == nil || l.waitsForQueue(w):
 		case !w.proven:
 			l.signalOnce(w, toAbort, l.AbortSignal)
-		case w.told&(toRetire|toStop) == 0: // or it has been told already
+		case w.told&(toRetire|toStop) == 0: // otherwise it was told already
 			l.signalOnce(w, toAbort, l.RetireSignal)
 		}
 	}
@@ -117,11 +116,11 @@ func (l *loop) signalAll(why purpose, sig os.Signal) {
 	}
 }
 
-// signalOnce signals a worker unless it was for this purpose, and has it killed
-// if it stays.
+// signalOnce signals a worker, unless that was done for this purpose before, and has it
+// killed if it stays.
 func (l *loop) signalOnce(w *worker, why purpose, sig os.Signal) {
 	if sig == os.Kill {
-		why |= toKill // which the clock may have done already
+		why |= toKill // the clock may have killed it already
 	}
 	if w.told&why != 0 {
 		w.told |= why
@@ -147,7 +146,7 @@ func (l *loop) kill() {
 	}
 }
 
-// untilKilled is how long it takes until KILL was sent to all workers; 0: for ever.
+// untilKilled is the time until KILL has been sent to all workers; 0: it never is.
 func (l *loop) untilKilled() time.Duration {
 	var last time.Time
 	for w := range l.workers() {
@@ -161,7 +160,7 @@ func (l *loop) untilKilled() time.Duration {
 	return max(last.Sub(l.now), time.Nanosecond)
 }
 
-// tellToGo sends a signal to a worker that is to go, or to its whole group.
+// tellToGo sends a signal to a worker that has to go, or to its whole group.
 func (l *loop) tellToGo(w *worker, sig os.Signal) {
 	if l.SignalGroup == nil {
 		l.signal(w, sig)
@@ -172,7 +171,7 @@ func (l *loop) tellToGo(w *worker, sig os.Signal) {
 	}
 }
 
-// signal sends a worker a signal.
+// signal sends a signal to a worker alone.
 func (l *loop) signal(w *worker, sig os.Signal) {
 	if err := w.process.Signal(sig); err != nil {
 		l.tell(SignalFailed{w.id(), sig, err})

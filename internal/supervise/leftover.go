@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// This file is what becomes of processes that a worker has left behind.
+// This file is for processes that a worker has left behind.
 
 // Leftovers are the processes of a group whose leader, a worker, has ended.
 type Leftovers interface {
 	Pids() []int            // as they were when Config.Leftovers returned
-	Signal(os.Signal) error // to all of them. That they have ended meanwhile is no error
+	Signal(os.Signal) error // to all of them. It is no error if they have ended meanwhile
 	Wait()                  // blocks until none is there
 }
 
@@ -21,8 +21,8 @@ type (
 	LeftBehind struct {
 		Worker
 		Pids   []int
-		Signal os.Signal // that they are sent
-		Told   bool      // they were sent it when the worker was
+		Signal os.Signal // the one that they are sent
+		Told   bool      // they were sent it together with the worker
 	}
 	// LeftKilled tells that they did not go in time and were sent KILL.
 	LeftKilled struct {
@@ -48,12 +48,12 @@ func (cleared) message() {}
 // leftover is a group that is waited for: it is pending like a worker.
 type leftover struct {
 	of     Worker
-	side   int // whose sockets it may have yet
+	side   int // it may still have the sockets of this side
 	group  Leftovers
 	killAt time.Time // zero: it was killed
 }
 
-// lookForLeftovers is for a worker that has ended.
+// lookForLeftovers looks for what a worker that has ended has left behind.
 func (l *loop) lookForLeftovers(w *worker) {
 	if l.Leftovers == nil {
 		return
@@ -64,8 +64,8 @@ func (l *loop) lookForLeftovers(w *worker) {
 	go func() { l.mail <- left{w, l.Leftovers(w.process)} }()
 }
 
-// onLeft tells what was left behind to go, as the worker was told. Without a time after
-// which it is killed it may stay for ever, and is not waited for.
+// onLeft tells what was left behind to go, by the signal that the worker got. Without
+// KillTimeout it may stay for ever, so it is not waited for.
 func (l *loop) onLeft(m left) {
 	w := m.worker
 	l.looking--
@@ -75,7 +75,7 @@ func (l *loop) onLeft(m left) {
 		return
 	}
 	o := &leftover{of: w.id(), side: w.side, group: m.group}
-	if w.told&toKill == 0 { // which goes to the whole group
+	if w.told&toKill == 0 { // otherwise KILL has gone to the whole group
 		sig, told := cmp.Or(w.sent, l.RetireSignal), l.SignalGroup != nil && w.sent != nil
 		l.tell(LeftBehind{o.of, m.group.Pids(), sig, told})
 		if !told {
@@ -97,7 +97,7 @@ func (l *loop) onLeft(m left) {
 	l.waitForLeftover(o)
 }
 
-// waitForLeftover has the end of a group come by mail.
+// waitForLeftover sends a message to the loop when a group has ended.
 func (l *loop) waitForLeftover(o *leftover) {
 	l.leftovers = append(l.leftovers, o)
 	go func() {
@@ -112,7 +112,7 @@ func (l *loop) onCleared(m cleared) {
 	l.leftovers = slices.DeleteFunc(l.leftovers, func(o *leftover) bool { return o == m.left })
 }
 
-// killLeftovers ends those that had their time.
+// killLeftovers kills those whose time is over.
 func (l *loop) killLeftovers() {
 	for _, o := range l.leftovers {
 		if !o.killAt.IsZero() && l.due(o.killAt) {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// loop is all state there is. Only the goroutine in run touches it.
+// loop holds all state. Only the goroutine in run touches it.
 //
 // At most one generation starts and at most one is live; any number of workers
-// are leaving. It is rolling when Replace is Rolling and there is a live generation
-// to be replaced: the starting one then has a worker only in so many slots at a
-// time, which take over one by one. What an event does depends on which of three
-// states the loop is in: none starting, one starting (its pause before the next
-// attempt included), or stopping.
+// are leaving. A restart rolls when Replace is Rolling and a generation is live: the
+// starting one then has workers in only a few slots at a time, and they take over one
+// by one. What an event does depends on the state of the loop, which is one of three:
+// none starting, one starting (the pause before its next attempt included), or
+// stopping.
 //
 //	event                | none starting          | one starting             | stopping
 //	---------------------+------------------------+--------------------------+-----------------
@@ -25,25 +25,25 @@ import (
 //	starting worker gone | -                      | failed: end siblings,    | count it
 //	                     |                        | pause, begin n+1; out of |
 //	                     |                        | attempts: the live one   |
-//	                     |                        | stays; without one, old  |
-//	                     |                        | ones that were not told  |
-//	                     |                        | to go are live again;    |
-//	                     |                        | without those, stop with |
-//	                     |                        | an error                 |
+//	                     |                        | stays; if there is none, |
+//	                     |                        | old ones not yet told to |
+//	                     |                        | go are live again; if    |
+//	                     |                        | there are none, stop     |
+//	                     |                        | with an error            |
 //	starting one is not  | -                      | as if it had gone        | -
 //	ready in time        |                        |                          |
 //	all starting proven  | -                      | live; the old live one   | -
 //	                     |                        | retires                  |
 //	one starting proven, | -                      | it takes its slot over;  | -
-//	and rolling          |                        | the old one of it        |
+//	and rolling          |                        | the old worker there     |
 //	                     |                        | retires                  |
 //	live worker gone     | others left: refill    | the same, but no second  | count it
 //	                     | the slot; none left,   | one begins               |
-//	                     | but those in excess:   |                          |
-//	                     | begin n+1, and keep    |                          |
-//	                     | those that retire has  |                          |
-//	                     | not reached until it   |                          |
-//	                     | is live                |                          |
+//	                     | not counting those in  |                          |
+//	                     | excess: begin n+1; old |                          |
+//	                     | ones not yet told to   |                          |
+//	                     | go stay until it is    |                          |
+//	                     | live                   |                          |
 //	the same, rolling    | the same               | the starting generation  | the same
 //	                     |                        | fills the slot           |
 //	retired worker gone  | drop it                | drop it                  | count it
@@ -61,20 +61,19 @@ import (
 //	                     |                        |                          | otherwise log only
 //	stop asked, with a   | refuse restarts; stop  | the same                 | log only
 //	delay                | when that is over      |                          |
-//	freeze asked         | start nothing until    | the same                 | refuse
-//	                     | nothing is being       |                          |
-//	                     | started, and then hand |                          |
-//	                     | all over               |                          |
-//	signal passed on     | to all, and drop what  | the same                 | to all
-//	                     | is wanted              |                          |
+//	freeze asked         | start nothing new;     | the same                 | refuse
+//	                     | when no start is under |                          |
+//	                     | way, hand all over     |                          |
+//	signal passed on     | to all; drop a restart | the same                 | to all
+//	                     | that waits             |                          |
 //	a live worker hangs, | a successor in its slot| the successor is given   | -
 //	is too large or old  | starts; when proven it | up, unless it is proven  |
 //	                     | has the slot, and the  |                          |
 //	                     | old one is told to go  |                          |
 //
-// With Traffic a generation has one of two sides of the sockets, and a starting one is in
-// one of two states more: proving, without connections, or canary, with a share of them.
-// The last live one is standby until it is told to go.
+// With Traffic each generation has one of two sides of the sockets. A starting one is either
+// proving, without connections, or a canary, with a share of them. The last live one is
+// standby until it is told to go.
 //
 //	event                | proving                | canary                   | standby is there
 //	---------------------+------------------------+--------------------------+-----------------
@@ -99,8 +98,8 @@ import (
 // With FirstServes a generation is live, if nothing serves, as soon as one of its
 // workers is proven, and the others fill its slots.
 //
-// With Follow no slot of the live generation is refilled, and no generation begun
-// but by a restart; when no worker is left it is over.
+// With Follow no slot of the live generation is refilled. Once a generation was live,
+// only a restart begins another. When no worker is left the loop ends.
 //
 // Messages change what is wanted (request.go, resize.go, notice.go) or what is there
 // (attempt.go). settle then does whatever the state and the clock now call for
@@ -126,19 +125,19 @@ type loop struct {
 	leaving     []*worker        // retired, failed, and in excess, in the order in which they became so
 	wanted      bool             // another generation is to begin
 	asked       bool             // a restart asked for it
-	waiting     []chan<- Outcome // where it is told how that went
-	answers     []func()         // that are due
+	waiting     []chan<- Outcome // where the outcome of that is sent
+	answers     []func()         // each sends an answer that is due
 	attempts    pace             // of generations
-	restedAt    time.Time        // the last success, or when the last restart was given up
+	restedAt    time.Time        // when a restart last succeeded, was given up, or was rolled back
 	serving     []Worker         // as last told to the observers
 	pending     int              // begins, spawns and processes that are not over
 	restarts    int              // generations that went live after the first
-	last        Failure          // how the worker ended that did so last; no Pid: none has
+	last        Failure          // how the last worker that ended did so; no Pid: none has
 	failure     *FailureStatus   // of the last attempt that failed since the last success; nil: none
 
 	leftovers []*leftover
-	groups    [2]int       // of workers that have ended, that are looked for or waited for, by side
-	looking   int          // for what workers have left behind that have ended
+	groups    [2]int       // process groups that are looked for or waited for, by side
+	looking   int          // calls of Leftovers under way
 	freezing  *freezeAsked // nil: nobody has asked for it
 
 	slots   []record // of each slot that there has been
@@ -149,14 +148,14 @@ type loop struct {
 	ending  ending
 }
 
-// ending is the end, once it was asked for or has come.
+// ending is the stop that was asked for, or is under way.
 type ending struct {
-	later    *stopAsked // a request to stop at at; nil: none
+	later    *stopAsked // a stop that waits for the time at; nil: none
 	at       time.Time
 	stopping bool
 	why      purpose
 	signal   os.Signal
-	asked    []os.Signal // the signals that were asked for, each of which every worker gets once
+	asked    []os.Signal // the signals that were asked for; every worker gets each once
 	err      error       // what Run returns
 }
 
@@ -211,15 +210,15 @@ func (l *loop) run(ctx context.Context, stopSignal os.Signal) error {
 	return l.ending.err
 }
 
-// To settle takes the longer the more workers there are, and a restart brings several messages
-// of each. So with many workers some time passes from one time to the next.
+// settle takes longer with more workers, and a restart brings several messages from each. So
+// with many workers the loop rests between two runs of settle.
 const (
 	many          = 100
 	restPerWorker = 20 * time.Microsecond
 	maxRest       = 20 * time.Millisecond
 )
 
-// rest is how long messages are gathered since settle ran.
+// rest is how long messages are gathered after settle has run.
 func (l *loop) rest() time.Duration {
 	if l.pending < many {
 		return 0
@@ -281,7 +280,7 @@ func (l *loop) handle(m message) {
 	case exited:
 		l.onExit(m)
 	case heard:
-		m.worker.heard = m.worker.hearing // unless it has said that it is alive, see saysAlive
+		m.worker.heard = m.worker.hearing // not if it has said meanwhile that it is alive, see saysAlive
 	case steered:
 		l.onSteered(m)
 	case snapshotAsked:
@@ -318,8 +317,8 @@ func (l *loop) tell(e Event) {
 	}
 }
 
-// answer answers everyone in waiting, when the observers have heard all that belongs to it;
-// nobody needs to read it.
+// answer has sendAnswers send how to everyone in waiting, when the observers have heard all
+// that belongs to it. Nobody needs to read it.
 func (l *loop) answer(waiting []chan<- Outcome, how Outcome) {
 	for _, reply := range waiting {
 		l.answers = append(l.answers, func() { reply <- how })
@@ -334,7 +333,7 @@ func (l *loop) sendAnswers() {
 	l.answers = nil
 }
 
-// workers are all that there are, also those being spawned.
+// workers are all workers, also those being spawned.
 func (l *loop) workers() iter.Seq[*worker] {
 	return func(yield func(*worker) bool) {
 		for _, w := range l.leaving {

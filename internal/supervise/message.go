@@ -22,7 +22,7 @@ type (
 		cause   string
 		size    Size
 		reply   chan<- Resizing
-		refused chan<- error // nil: it is not
+		refused chan<- error // gets nil if it is not refused
 	}
 	signalAsked struct {
 		cause  string
@@ -34,16 +34,16 @@ type (
 	statusAsked struct{ reply chan<- Status }
 	wake        struct{}
 	// Notice is what a process says of itself, in the words of sd_notify(3). It
-	// counts for the worker that sent it, or whose descendant did.
+	// counts for the sender if that is a worker, or for its nearest ancestor that is.
 	Notice struct {
 		Pids     []int // the sender, its parent, and so on
 		Ready    bool
 		Stopping bool
 		Alive    bool    // it says so, see Renewal
-		Abort    bool    // it is not fit to serve: a new generation has failed by that
-		Status   *string // nil: nothing is said of it
+		Abort    bool    // it is not fit to serve: its generation, if starting, has failed
+		Status   *string // its STATUS line; nil: there is none
 
-		counts chan<- bool // told whether it is a worker's; nil: it need not be told
+		counts chan<- bool // gets whether it counts for a worker; nil: nobody wants to know
 	}
 	begun   struct{ err error } // the answer to Begin, for the starting generation
 	spawned struct {            // the answer to each Spawn
@@ -53,7 +53,7 @@ type (
 		err      error
 	}
 	heard   struct{ worker *worker } // CatchUp has returned
-	steered struct{ slots int }      // Steer has
+	steered struct{ slots int }      // Steer has returned
 	exited  struct {                 // the answer to each Wait
 		worker *worker
 		status int

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// notices are those that cannot be told of a worker, or not yet.
+// notices holds what cannot be told yet, and counts what is ignored.
 type notices struct {
 	unsaid    []*worker // whose STATUS line is to be told when statusPause is over
 	early     []Notice  // the sender may be a worker whose spawn is in the mail
@@ -20,7 +20,8 @@ const strangePause = time.Minute
 // maxEarly bounds how many notices are kept that came before their workers.
 const maxEarly = 1000
 
-// onNotice finds the worker that a notice is of: the nearest ancestor that is one.
+// onNotice finds the worker that a notice is for: the sender, or its nearest ancestor that
+// is a worker.
 func (l *loop) onNotice(n Notice) {
 	for _, pid := range n.Pids {
 		w := l.find(pid)
@@ -28,7 +29,7 @@ func (l *loop) onNotice(n Notice) {
 			continue
 		}
 		n.answer(true)
-		w.ready = w.ready || n.Ready && !l.Proof.probe // which decides alone
+		w.ready = w.ready || n.Ready && !l.Proof.probe // a probe alone decides
 		w.stopping = w.stopping || n.Stopping
 		if n.Alive || n.Ready {
 			w.saysAlive(l.now)
@@ -56,8 +57,8 @@ func (l *loop) onNotice(n Notice) {
 	}
 }
 
-// statusPause is the least time between two Noticed of a worker: of the STATUS lines that
-// come meanwhile the last one counts.
+// statusPause is the least time between two Noticed of a worker. Of the STATUS lines that
+// come in between only the last one is told.
 const statusPause = 100 * time.Millisecond
 
 // says tells what a worker says, at once or when statusPause is over.
@@ -71,7 +72,7 @@ func (l *loop) says(w *worker) {
 	}
 }
 
-// sayRest tells what workers have said meanwhile.
+// sayRest tells what workers have said during statusPause.
 func (l *loop) sayRest() {
 	l.notices.unsaid = slices.DeleteFunc(l.notices.unsaid, func(w *worker) bool {
 		if l.find(w.process.Pid()) != w {
@@ -92,7 +93,7 @@ func (n Notice) answer(counts bool) {
 	}
 }
 
-// reconsider looks again at the early notices, as a spawn is over.
+// reconsider looks again at the early notices when a spawn is over.
 func (l *loop) reconsider() {
 	early := l.notices.early
 	l.notices.early = nil
@@ -101,7 +102,7 @@ func (l *loop) reconsider() {
 	}
 }
 
-// spawning tells that the pid of some worker is not known yet.
+// spawning tells whether the pid of some worker is not known yet.
 func (l *loop) spawning() bool {
 	for w := range l.workers() {
 		if w.process == nil {

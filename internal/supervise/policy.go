@@ -9,7 +9,7 @@ import (
 // Replace is how a new generation replaces the live one: AtOnce, Beside, or
 // Rolling.
 type Replace struct {
-	surge int // of Rolling; 0: it is not
+	surge int // of Rolling; 0: it is not Rolling
 	stay  bool
 }
 
@@ -22,8 +22,8 @@ var (
 )
 
 // Rolling replaces the workers slot by slot: each new one takes over as soon as
-// it is proven. There are at most surge processes, at least 1, beyond
-// Config.Workers.
+// it is proven. There are at most surge processes beyond Config.Workers; less than 1
+// is taken as 1.
 func Rolling(surge int) Replace { return Replace{surge: max(surge, 1)} }
 
 // Proof is how a worker proves that it has started: Lived, Notified, or Probed.
@@ -44,7 +44,7 @@ func Notified(d time.Duration) Proof { return Proof{notice: true, time: d} }
 // Config.Probe. One that has not passed within d has failed.
 func Probed(d time.Duration) Proof { return Proof{probe: true, time: d} }
 
-// Check says what is wrong with it for so many workers; 0: the number is not given.
+// Check says what is wrong with r for a number of workers; 0: no number is given.
 func (r Replace) Check(workers int) error {
 	switch {
 	case r.surge > 0 && workers == 0:
@@ -57,7 +57,7 @@ func (r Replace) Check(workers int) error {
 	return nil
 }
 
-// Check says what is wrong with it.
+// Check says what is wrong with p.
 func (p Proof) Check() error {
 	if (p.notice || p.probe) && p.time <= 0 {
 		return fmt.Errorf("ready timeout %v is too short for any worker", p.time)

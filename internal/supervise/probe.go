@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// This file is how workers are asked whether they serve.
+// This file asks workers whether they serve.
 
 // probed is the answer to Config.Probe: why a worker has not passed; nil: it has.
 type probed struct {
@@ -23,10 +23,10 @@ type rivalsAsked struct {
 func (probed) message()      {}
 func (rivalsAsked) message() {}
 
-// ErrNotAsked is what Config.Probe returns when its answer says nothing of the worker.
+// ErrNotAsked is what Config.Probe returns when its answer says nothing about the worker.
 var ErrNotAsked = errors.New("the worker was not asked")
 
-// probeGrace is how long after its time the answer to a probe may come.
+// probeGrace is how long after its time the answer to a probe may still come.
 const probeGrace = 5 * time.Second
 
 // probe asks a worker that has just been started.
@@ -36,7 +36,7 @@ func (l *loop) probe(w *worker) {
 	}
 }
 
-// ask asks a worker, for no longer than that.
+// ask asks a worker, for limit at most.
 func (l *loop) ask(w *worker, limit time.Duration, again bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	w.probing, w.noProbe, w.askedAt = true, cancel, l.now
@@ -47,9 +47,9 @@ func (l *loop) ask(w *worker, limit time.Duration, again bool) {
 	}()
 }
 
-// Rivals are the pids of those that have the same sockets as a worker, and may answer in its
-// place: other workers in its slot and on its side, as the one that it is to replace, and what
-// such have left behind and is waited for. There are none after the end, or when ctx ends.
+// Rivals are the pids of processes that have the same sockets as a worker, and may answer in
+// its place: other workers in its slot and on its side, such as the one that it replaces, and
+// the leftovers of such workers that are waited for. After the end, or when ctx ends, it is nil.
 func (s *Supervisor) Rivals(ctx context.Context, w Worker) []int {
 	reply := make(chan []int, 1)
 	if s.post(ctx, rivalsAsked{w, reply}) != nil {
@@ -79,7 +79,7 @@ func (l *loop) rivals(of Worker) (pids []int) {
 	return pids
 }
 
-// endProbe is for a worker that need not answer any more.
+// endProbe ends the question to a worker that need not answer any more.
 func (w *worker) endProbe() {
 	if w.noProbe != nil {
 		w.noProbe()
@@ -87,8 +87,8 @@ func (w *worker) endProbe() {
 	w.noProbe = nil
 }
 
-// passes tells that a worker has passed its probes since it has lived for the interval. One
-// that has passed them before is asked once more: it may be on its way out.
+// passes tells whether a worker has passed its probes after it had lived for the interval. One
+// that has passed them earlier is asked once more: it may be about to end.
 func (l *loop) passes(w *worker) bool {
 	if !w.ready || !l.due(w.began.Add(l.Interval)) || w.process.Ended() {
 		return false
@@ -140,7 +140,7 @@ func (l *loop) onProbed(m probed) {
 		w.unfit = m.err.Error()
 	case w.role == live && l.ProbeLive:
 		if w.health.hung {
-			return // which was told
+			return // that was told before
 		}
 		w.health.hung, w.health.unfit = true, true
 		l.tell(Hung{Worker: w.id(), Probe: m.err.Error()})
@@ -149,7 +149,7 @@ func (l *loop) onProbed(m probed) {
 	}
 }
 
-// saysUnfit gives a starting generation up of which a worker says that it is not fit.
+// saysUnfit gives the starting generation up if one of its workers says that it is not fit.
 func (l *loop) saysUnfit(w *worker) {
 	if !l.ending.stopping && w.role == starting && !l.inExcess(w) && l.starting.in(w.slot) == w {
 		l.attemptFailed(Failure{Worker: w.id(), Lived: l.now.Sub(w.began), Said: w.said, Unfit: true})

@@ -6,30 +6,31 @@ import (
 	"time"
 )
 
-// This file is how a live worker is replaced that hangs, has grown too large, or is old: by a
-// successor in its slot, which proves itself first. There is one at a time.
+// This file replaces live workers that hang, have grown too large, or are old. A successor
+// proves itself first, and then has the slot. There is one successor at a time.
 
-// Renewal is when workers are replaced between restarts. It goes without Follow.
+// Renewal says when workers are replaced between restarts. It does not go with Follow.
 type Renewal struct {
-	// Watchdog is how long a worker may be silent that has said that it is alive, or
+	// Watchdog is how long a worker may be silent after it has said that it is alive, or
 	// that it is ready. 0: for ever.
 	Watchdog time.Duration
-	// HungSignal is sent to a worker that hangs, when its successor is proven, and KILL after
-	// KillTimeout, or ten seconds if there is none.
+	// HungSignal is sent to a worker that hangs when its successor is proven. KILL follows after
+	// KillTimeout, or after ten seconds if there is none.
 	HungSignal os.Signal
 	// ProbeLive has live workers probed every ProbeInterval: one that does not pass hangs.
 	ProbeLive bool
 
-	// MaxAge is how old a worker may become, and AgeSpread which part of that it may be more or
-	// less, so that not all are renewed at once. 0: as old as it likes.
+	// MaxAge is how old a worker may become. Each worker's limit is longer or shorter by a random
+	// part of that, up to AgeSpread (0 to 1), so that not all are renewed at once. 0: no limit.
 	MaxAge    time.Duration
 	AgeSpread float64
 
-	// MaxMemory is how much memory a worker may have with its descendants, in bytes, as Measure
-	// says. 0: as much as it likes.
+	// MaxMemory is how many bytes of memory a worker and its descendants may have, by Measure.
+	// 0: no limit.
 	MaxMemory int64
-	// Measure says how much each process has; one that is not there is left out. It is called
-	// outside the loop, every few seconds if there is a MaxMemory, and blocks for a moment.
+	// Measure returns how many bytes each process has with its descendants, without those that
+	// are not there. With MaxMemory it is called outside the loop, 5 s after the last answer, and
+	// blocks for a moment.
 	Measure func(pids []int) map[int]int64
 }
 
@@ -52,8 +53,8 @@ type (
 		Worker
 		Age time.Duration
 	}
-	// TooLarge tells that a live worker is to be replaced for its memory; or, with Since, that it is
-	// over the limit since its start, and would be again.
+	// TooLarge tells that a live worker is to be replaced for its memory. With Since it is not: it
+	// has been over the limit since its start, and its successor would be, too.
 	TooLarge struct {
 		Worker
 		Memory, Limit int64
@@ -63,10 +64,10 @@ type (
 	Renewed struct {
 		Worker
 		Old    Worker        // Pid is 0 if it has ended before
-		Signal os.Signal     // that it is sent
+		Signal os.Signal     // that the old one is sent
 		Delay  time.Duration // until then
 	}
-	// RenewalFailed tells that a successor has failed. The old worker stays until one has not.
+	// RenewalFailed tells that a successor has failed. The old worker stays until one succeeds.
 	RenewalFailed struct {
 		Failure
 		Pause time.Duration // until the next one, at least
@@ -84,7 +85,7 @@ type measured struct{ memory map[int]int64 }
 
 func (measured) message() {}
 
-// renewal is the one that is under way, and what leads to one.
+// renewal is the state of renewals, of which one at most is under way.
 type renewal struct {
 	heir      *worker // nil: there is none
 	pace              // of heirs
@@ -92,11 +93,11 @@ type renewal struct {
 	measureAt time.Time
 }
 
-// health is what is known of how a live worker does.
+// health is what is known about the state of a live worker.
 type health struct {
-	aliveAt time.Time // when it has said so last, or that it is ready; zero: it never has
+	aliveAt time.Time // when it last said that it is alive, or ready; zero: it never has
 	hung    bool
-	unfit   bool  // as its probe says, so that it hangs no more when that passes
+	unfit   bool  // it hangs because of its probe, so it hangs no longer when it passes
 	first   int64 // its memory when it was measured first
 	large   bool
 	told    bool   // TooLarge was
@@ -104,7 +105,7 @@ type health struct {
 	lot     uint64 // see ageOf; 0: not drawn yet
 }
 
-// renew has a live worker replaced that is to be, when nothing else is under way.
+// renew replaces a live worker that has to be replaced, when nothing else is under way.
 func (l *loop) renew() {
 	if l.Follow || l.live == nil {
 		return
@@ -125,7 +126,8 @@ func (l *loop) renew() {
 	}
 }
 
-// unwell is the worker that is to be replaced first, which it tells; nil: there is none.
+// unwell is the worker to be replaced first: one that hangs, otherwise one that is too large,
+// otherwise one that is too old, which it tells. nil: there is none.
 func (l *loop) unwell() *worker {
 	var large, old *worker
 	for w := range l.live.workers() {
@@ -149,7 +151,7 @@ func (l *loop) unwell() *worker {
 	return old
 }
 
-// ageOf is how old a worker may become. It is drawn once.
+// ageOf is how old a worker may become. The random part is drawn once.
 func (l *loop) ageOf(w *worker) time.Duration {
 	if w.health.lot == 0 {
 		w.health.lot = rand.Uint64() | 1
@@ -158,8 +160,8 @@ func (l *loop) ageOf(w *worker) time.Duration {
 	return time.Duration(float64(l.MaxAge) * (1 + l.AgeSpread*(2*part-1)))
 }
 
-// succeeded has the heir take over when it is proven, and gives it up when there is no use
-// for it any more. It tells that there is none any more.
+// succeeded has the heir take over when it is proven, and gives it up when it is not needed
+// any more. It returns true if there is no heir now.
 func (l *loop) succeeded() bool {
 	next := l.renewal.heir
 	old := l.live.in(next.slot)
@@ -174,20 +176,20 @@ func (l *loop) succeeded() bool {
 	return l.renewal.heir == nil
 }
 
-// isUnwell tells that a worker is to be replaced, still.
+// isUnwell tells whether a worker still has to be replaced.
 func (l *loop) isUnwell(w *worker) bool {
 	return w.health.hung || w.health.large || l.tooOld(w)
 }
 
 func (l *loop) tooOld(w *worker) bool { return l.MaxAge > 0 && l.due(w.began.Add(l.ageOf(w))) }
 
-// hasHeir tells that a successor of a live worker is on its way.
+// hasHeir tells whether a successor of a live worker is on its way.
 func (l *loop) hasHeir(w *worker) bool {
 	next := l.renewal.heir
 	return next != nil && l.live.in(next.slot) == w
 }
 
-// isHeir tells that a worker is of the live generation, which may be another one by now.
+// isHeir tells whether an heir is of the live generation: another one may be live by now.
 func (l *loop) isHeir(w *worker) bool { return w.number == l.live.number && w.side == l.live.side }
 
 // inherits gives a worker the slot of an old one, which is told to go.
@@ -235,13 +237,13 @@ func (l *loop) heirFills(slot int) {
 // saysAlive notes that a worker has said that it is alive.
 func (w *worker) saysAlive(now time.Time) {
 	w.health.aliveAt = now
-	if w.proven { // otherwise it is heard whether it is ready, which that does not put off
+	if w.proven { // before that CatchUp is for its readiness, which being alive does not put off
 		w.hearing, w.heard = false, false
 	}
 }
 
-// lookForHung finds live workers that were silent for too long, after all that they have said
-// was heard: a superdaemon that was paused has both to see at once.
+// lookForHung finds live workers that were silent for too long. It first has all read that
+// they have said: a superdaemon that was paused finds the time over and the notice unread.
 func (l *loop) lookForHung() {
 	if l.Watchdog == 0 {
 		return
@@ -260,7 +262,7 @@ func (l *loop) lookForHung() {
 	}
 }
 
-// hear has all heard that a worker has said so far.
+// hear has all read that workers have said so far, before it is decided about w.
 func (l *loop) hear(w *worker) {
 	if w.hearing {
 		return

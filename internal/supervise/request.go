@@ -48,7 +48,7 @@ func (l *loop) onStop(m stopAsked) {
 	}
 }
 
-// stop makes settle tell every worker to go, and none come.
+// stop makes settle tell every worker to go, and start none.
 func (l *loop) stop(why purpose, sig os.Signal) {
 	end := &l.ending
 	end.stopping, end.why, end.signal, end.asked, l.wanted = true, why, sig, []os.Signal{sig}, false
@@ -65,7 +65,7 @@ func (l *loop) stop(why purpose, sig os.Signal) {
 	}
 }
 
-// onSignal passes a signal on. It is no purpose of ours, so it may come again.
+// onSignal passes a signal on. The signal has no purpose of ours, so workers may get it again.
 func (l *loop) onSignal(m signalAsked) {
 	var to []Worker
 	for w := range l.workers() {
@@ -86,7 +86,7 @@ func (l *loop) onSignal(m signalAsked) {
 	}
 }
 
-// adding adds a signal to those that wait, once, as the kernel does.
+// adding adds a signal to those that wait, unless it waits already, as the kernel does.
 func adding(waiting []os.Signal, sig os.Signal) []os.Signal {
 	if slices.Contains(waiting, sig) {
 		return waiting
@@ -94,8 +94,8 @@ func adding(waiting []os.Signal, sig os.Signal) []os.Signal {
 	return append(waiting, sig)
 }
 
-// onPassed sees to it that a signal that was to end everything is not followed by
-// another worker.
+// onPassed is for a signal that may be meant to end everything. Workers that are spawned
+// later get it, too, and no restart follows it.
 func (l *loop) onPassed(m signalAsked) {
 	if l.pending == 0 {
 		l.stop(toStop, m.signal)

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// sizes are how many workers there are, and are to be.
+// sizes are how many workers there are, and how many are wanted.
 type sizes struct {
-	target   int      // so many workers are wanted
-	size     int      // so many slots there are: more, as long as connections wait in them
-	steered  int      // in so many slots connections may wait
-	steering bool     // which is being changed
+	target   int      // how many workers are wanted
+	size     int      // how many slots there are: more than target while connections wait in them
+	steered  int      // in how many slots connections may wait
+	steering bool     // steered is being changed
 	resizes  []resize // not done yet
 }
 
@@ -21,9 +21,9 @@ func newSizes(n int) sizes {
 
 // resize is a change of the number of workers that is not done yet.
 type resize struct {
-	from, to int // the slots that are to be filled or emptied
+	from, to int // the slots to be filled or emptied
 	more     bool
-	worker   Worker // in the last of them
+	worker   Worker // the one in the last of these slots
 	reply    chan<- Resizing
 }
 
@@ -55,7 +55,7 @@ func (l *loop) onResize(m resizeAsked) {
 	l.tell(Resized{m.cause, limited})
 }
 
-// await has reply told when there are n workers.
+// await sends a message to reply when there are n workers.
 func (l *loop) await(n int, reply chan<- Resizing) {
 	r := resize{from: min(n, l.sizes.target), to: max(n, l.sizes.target), more: n > l.sizes.target, reply: reply}
 	if w := l.inSlot(r.to - 1); r.from < r.to && w != nil && w.process != nil {
@@ -64,9 +64,9 @@ func (l *loop) await(n int, reply chan<- Resizing) {
 	l.sizes.resizes = append(l.sizes.resizes, r)
 }
 
-// fit makes the number of slots the one that is wanted; a smaller one only when the
-// slots that are to go get no connections any more. Until then they are slots like
-// the others, and refilled.
+// fit makes the number of slots the one that is wanted. It takes slots away only when
+// they get no connections any more. Until then they are slots like the others, and are
+// refilled.
 func (l *loop) fit() {
 	s := &l.sizes
 	s.size = s.target
@@ -78,7 +78,7 @@ func (l *loop) fit() {
 	}
 }
 
-// steer has as many slots get connections as are wanted, once those are served.
+// steer sends connections to as many slots as are wanted, once each has a proven worker.
 func (l *loop) steer() {
 	s := &l.sizes
 	if l.Steer == nil || s.steering || s.steered == s.target || l.live == nil || !l.live.whole(s.target, 0) || l.starting.canary() && !l.starting.whole(s.target, 0) {
@@ -97,8 +97,8 @@ func (l *loop) onSteered(m steered) {
 	l.fit()
 }
 
-// inSlot is a worker of the live generation, or of the starting one, that is there
-// or on its way out as one in excess; nil if there is none.
+// inSlot is a worker in a slot of the live or the starting generation, or one in excess
+// that is on its way out; nil if there is none.
 func (l *loop) inSlot(slot int) *worker {
 	for w := range l.workers() {
 		if w.slot == slot && w.role != retired && w.role != failed && w.role != standby && w.role != heir {
@@ -125,7 +125,7 @@ func (l *loop) tellResizes() {
 	})
 }
 
-// filled tells that a proven worker is in each of the new slots.
+// filled tells whether a proven worker is in each of the new slots.
 func (l *loop) filled(r resize) bool {
 	for slot := r.from; slot < r.to; slot++ {
 		if w := l.live.in(slot); w == nil || !w.proven {
@@ -135,7 +135,7 @@ func (l *loop) filled(r resize) bool {
 	return true
 }
 
-// emptied tells that no worker is in the slots that are to go.
+// emptied tells whether no worker is left in the slots to be emptied.
 func (l *loop) emptied(r resize) bool {
 	for slot := r.from; slot < r.to; slot++ {
 		if l.inSlot(slot) != nil {
@@ -145,7 +145,7 @@ func (l *loop) emptied(r resize) bool {
 	return true
 }
 
-// resizeFailed tells of each change that was to bring the worker that has failed.
+// resizeFailed answers each change that waits for the worker that has failed.
 func (l *loop) resizeFailed(w *worker, why Failure) {
 	l.sizes.resizes = slices.DeleteFunc(l.sizes.resizes, func(r resize) bool {
 		if !r.more || w.slot < r.from || w.slot >= r.to {
@@ -156,7 +156,7 @@ func (l *loop) resizeFailed(w *worker, why Failure) {
 	})
 }
 
-// resizesEnd tells that no change is made any more, as everything is to stop.
+// resizesEnd answers each change that waits: everything stops.
 func (l *loop) resizesEnd() {
 	for _, r := range l.sizes.resizes {
 		r.reply <- Resizing{Err: ErrStopping}

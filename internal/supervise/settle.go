@@ -30,9 +30,9 @@ func (l *loop) settle() {
 		l.begin()
 		l.fill()
 	}
-	if end.stopping { // also by one of those
+	if end.stopping { // one of those steps may have begun it
 		if end.why == toAbort {
-			l.abort() // first, as those that serve are told by another signal
+			l.abort() // first, as workers that serve get another signal
 		}
 		l.signalAll(end.why, end.signal)
 	}
@@ -50,7 +50,7 @@ func (l *loop) settle() {
 	}
 }
 
-// due reports whether t has come, and if not sees to it that settle runs then.
+// due reports whether t has come, and if not has settle run at t.
 func (l *loop) due(t time.Time) bool {
 	if !t.After(l.now) {
 		return true
@@ -90,7 +90,7 @@ func (l *loop) prove() {
 				l.late(w)
 			}
 			if w.role == failed {
-				break // and all of its generation
+				break // its whole generation has failed
 			}
 		}
 	}
@@ -107,9 +107,9 @@ func (l *loop) hasProved(w *worker) bool {
 	return l.due(w.began.Add(l.Proof.time)) && !w.process.Ended()
 }
 
-// isLate tells that a worker has had its time, after all that it has said was heard: a
-// superdaemon that was paused has both to see at once, that the time is over and a
-// notice that came in time.
+// isLate tells whether the time of a worker is over. It first has all read that the worker
+// has said: a superdaemon that was paused finds the time over and a notice, which came in
+// time, unread.
 func (l *loop) isLate(w *worker) bool {
 	switch {
 	case l.Proof.probe:
@@ -142,13 +142,13 @@ func (l *loop) late(w *worker) {
 	l.signalOnce(w, toAbort, l.AbortSignal)
 }
 
-// rolling tells that the starting generation takes over slot by slot.
+// rolling tells whether the starting generation takes over slot by slot.
 func (l *loop) rolling() bool {
 	return l.Replace.surge > 0 && l.starting != nil && l.starting.begun && l.live != nil
 }
 
-// promote makes the starting generation the live one when all its workers are
-// proven, or with FirstServes one is and nothing serves that it would replace.
+// promote makes the starting generation the live one when all its workers are proven
+// or, with FirstServes, when one is and there is nothing to replace.
 func (l *loop) promote() {
 	if l.starting == nil {
 		return
@@ -162,7 +162,7 @@ func (l *loop) promote() {
 	case rolled && !l.live.whole(size, l.starting.number), !rolled && !first && !l.starting.whole(size, 0):
 		return
 	case rolled:
-		for w := range l.starting.workers() { // in excess too, as all others have moved
+		for w := range l.starting.workers() { // they are in excess: all others have taken over
 			l.leaves(w, excess)
 		}
 	case l.Traffic != nil && !first && !l.starting.intact(size) || l.onTrial() || l.starting == nil:
@@ -240,8 +240,8 @@ func (l *loop) takeOver() {
 // old are the retired workers that were not told to go yet.
 func (l *loop) old() []Worker { return list(l.workers(), (*worker).waits) }
 
-// autoRestart asks for a restart when the last one is long ago: once old
-// workers are gone, or whether they are or not after twice the time.
+// autoRestart asks for a restart when the last one was Settings.AutoRestart ago and
+// old workers are gone. After twice that time it asks even if they are not.
 func (l *loop) autoRestart() {
 	after := l.settings.AutoRestart
 	if after <= 0 || l.live == nil || l.starting != nil || l.wanted || l.ending.later != nil {

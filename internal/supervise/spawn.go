@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// This file is how workers are started.
+// This file starts workers.
 
 // begin starts the generation that is wanted, when the pace allows; fill gives it
-// workers. Without any worker one is always wanted.
+// workers. If there is no worker, one is always wanted, or with Follow everything ends.
 func (l *loop) begin() {
 	if l.live == nil && l.starting == nil && len(l.leaving) == 0 { // nothing stands by then
 		if l.Follow && !l.wanted {
@@ -58,9 +58,9 @@ func (l *loop) fill() {
 }
 
 // oldestFirst are the slots in the order in which they are filled: the empty
-// ones first, and then those with the oldest workers. So what was replaced by
-// an attempt that failed in the middle is not replaced again before the slot
-// in which that has failed is.
+// ones first, and then those with the oldest workers. So after an attempt that
+// failed in the middle, the slots that it did not reach come before those in
+// which it has replaced the worker.
 func (l *loop) oldestFirst() []int {
 	order := make([]int, l.sizes.size)
 	for slot := range order {
@@ -79,15 +79,15 @@ func (l *loop) oldestFirst() []int {
 	return order
 }
 
-// lacks tells that a worker is to be started in a slot of a generation. While
-// one is rolling it fills the empty slots, and replaces old workers as far as
-// there may be more processes than are to serve.
+// lacks tells whether a worker has to be started in a slot of a generation. A
+// rolling one fills empty slots. It replaces old workers only while fewer than
+// surge processes are there beyond one for each slot.
 func (l *loop) lacks(g *generation, slot, extra int) bool {
 	switch {
 	case g.slots[slot] != nil:
 		return false
 	case g == l.live && l.Replace.surge > 0 && l.starting != nil && !l.starting.begun:
-		return l.due(l.attempts.next(l.Interval)) // it would be replaced at once, unless to begin takes long
+		return l.due(l.attempts.next(l.Interval)) // it would be replaced at once, unless Begin takes long
 	case !l.rolling():
 		return true
 	case g == l.live:
@@ -97,8 +97,8 @@ func (l *loop) lacks(g *generation, slot, extra int) bool {
 	return old == nil || old.number != g.number && extra < l.Replace.surge
 }
 
-// extra is how many processes there are beyond one for each slot, when the
-// empty slots have theirs.
+// extra is how many processes there are beyond one for each slot. An empty slot
+// counts as if it had one.
 func (l *loop) extra() int {
 	if !l.rolling() {
 		return 0
@@ -121,13 +121,13 @@ func (l *loop) spawn(g *generation, slot int) {
 	}
 	g.slots[slot] = w
 	l.slots[slot].last = l.now
-	if g != l.live || !l.wanted { // with many workers some may end all the time: that puts off no restart
+	if g != l.live || !l.wanted { // with many workers some may end all the time, which must not put off a restart
 		l.attempts.last = l.now
 	}
 	l.start(w)
 }
 
-// start starts a worker in the background.
+// start calls Spawn for a worker.
 func (l *loop) start(w *worker) {
 	l.pending++
 	go func() {

@@ -55,7 +55,7 @@ type Share struct {
 	Share      int       // of All; 0: it is proving itself, or stands by
 	Until      time.Time // when its canary's step ends, or it stands by no longer; zero: there is no such time
 	Given      int       // connections that a canary has got so far, at least
-	CanGoBack  bool      // Rollback would give it all
+	CanGoBack  bool      // Rollback would give it all connections
 }
 
 // WorkerStatus is one worker.
@@ -66,7 +66,7 @@ type WorkerStatus struct {
 	After  time.Duration // from its start until it was proven; 0: it is not
 	Said   string        // its last STATUS line
 	Starts int           // of processes in its slot, this one included
-	Ended  *Exit         // the last process of its slot that did; nil: none has
+	Ended  *Exit         // how the last process of its slot that ended did so; nil: none has
 	Next   time.Time     // when a missing one is started; in the past: it is just being started
 }
 
@@ -145,7 +145,7 @@ func (l *loop) missing() []WorkerStatus {
 		m := WorkerStatus{
 			Worker: Worker{Generation: l.live.number, Slot: slot}, State: StateMissing, Starts: record.starts, Ended: record.ended,
 		}
-		if w == nil && next == nil { // or it is being spawned
+		if w == nil && next == nil { // otherwise it is being spawned
 			m.Next = record.next(l.Interval)
 		}
 		none = append(none, m)

@@ -25,7 +25,7 @@ const MinInterval = 100 * time.Millisecond
 // MaxWorkers is the greatest number of workers that a generation may have.
 const MaxWorkers = 10000
 
-// ErrStopping is what a request gets that came too late.
+// ErrStopping answers a request that came too late: the supervisor is stopping, or has ended.
 var ErrStopping = errors.New("the superdaemon is stopping")
 
 // Process is a running worker.
@@ -33,7 +33,7 @@ type Process interface {
 	Pid() int
 	// Signal sends a signal. A process that has ended meanwhile is no error.
 	Signal(os.Signal) error
-	// Ended tells that the process has ended, which Wait may not have told yet. It
+	// Ended tells whether the process has ended. Wait may not have returned yet. It
 	// does not block.
 	Ended() bool
 	// Wait blocks until the process has ended, and returns its raw wait
@@ -48,7 +48,7 @@ type Settings struct {
 }
 
 // Spawner starts workers. Both methods are called outside the loop, so they may
-// block, but not for ever: Run returns after them. Generations count from 1, slots from 0.
+// block, but not for ever: Run waits for them. Generations count from 1, slots from 0.
 type Spawner interface {
 	// Begin is called once for each generation; its workers are spawned when it has
 	// returned. If it fails, the attempt has failed.
@@ -67,66 +67,68 @@ type Config struct {
 	Proof    Proof         // of a new worker; the zero value is Lived(Interval)
 	Replace  Replace       // the live generation by a new one
 	Attempts int           // failed attempts in a row before giving up; 0: never give up
-	// FirstAttempts is Attempts until a generation has been live. 0: there is no difference.
+	// FirstAttempts takes the place of Attempts until a generation has been live. 0: it does not.
 	FirstAttempts int
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers is proven. The others are then replaced one by one if they fail.
 	FirstServes bool
-	// Follow ties the supervisor to the workers that there are: the place of one that
-	// has ended stays empty, and Run returns when none is left, with the last one's
-	// Failure unless that ended by exit code 0. A restart still starts a new
-	// generation.
+	// Follow leaves the place of a worker that has ended empty. Run returns when no
+	// worker is left, with the Failure of the last one unless its exit code was 0. A
+	// restart still starts a new generation.
 	Follow bool
 
 	// RetireSignal tells workers that serve to go: old ones, those in excess, and
-	// proven ones of a failed attempt.
+	// the proven ones of a failed attempt.
 	RetireSignal os.Signal
-	AbortSignal  os.Signal     // tells workers to go that are not proven
+	AbortSignal  os.Signal     // tells workers that are not proven to go
 	KillTimeout  time.Duration // from a signal to KILL for a worker still there; 0: never
 
-	// CatchUp blocks until Notify was called for all that workers have said so far, or
-	// for a second. It is called outside the loop, before a worker is given up for not
-	// having said that it is ready. nil: there is nothing to wait for.
+	// CatchUp blocks until Notify was called for all that workers have said so far, but
+	// for a second at most. It is called outside the loop, before a worker counts as not
+	// ready in time, or as hung. nil: there is nothing to wait for.
 	CatchUp func()
 
-	// Hurry is called when a stop begins: Begin and Spawn, where they are under way, are to
-	// return soon. It must not block. nil: they do anyway.
+	// Hurry is called when a stop begins. Calls of Begin and Spawn that are under way then
+	// have to return soon. Hurry must not block. nil: they return soon anyway.
 	Hurry func()
 
-	// Leftovers is for workers that lead process groups. It is called outside the loop when
-	// one has ended, returns those of its group that are still there a moment later, nil if
-	// none is, and blocks for no longer. They are told to go as the worker was, and with
-	// KillTimeout killed and waited for. nil: workers lead no groups.
+	// Leftovers is for workers that lead process groups. It is called outside the loop when a
+	// worker has ended, and blocks for a moment. It returns the processes of the worker's group
+	// that are still there then, or nil. They get the signal that the worker got, or
+	// RetireSignal. With KillTimeout they are also killed, and waited for. nil: workers lead no
+	// groups.
 	Leftovers func(Process) Leftovers
-	// SignalGroup sends a signal to a worker that is to go, and to all of its group. It does not
-	// block, and goes with Leftovers. nil: only the worker is told.
+	// SignalGroup sends a signal to a worker that has to go, and to its whole group. It does not
+	// block, and needs Leftovers. nil: only the worker gets the signal.
 	SignalGroup func(Process, os.Signal) error
 
-	// Steer is for slots with listening sockets of their own: it has new
-	// connections go to the first slots only, and blocks, outside the loop, until
-	// none waits in another. At first they go to Workers slots. nil: all slots
-	// share their sockets.
+	// Steer is for slots that have their own listening sockets. It sends new
+	// connections to the first slots only, and blocks until none waits in another
+	// slot. It is called outside the loop. At first connections go to Workers slots.
+	// nil: all slots share their sockets.
 	Steer func(slots int)
 
-	// Traffic is for generations with sockets of their own: none but a proven one gets
-	// connections while another is live. It goes with AtOnce, without Follow. nil: all generations share
-	// their sockets.
+	// Traffic is for generations that have their own sockets: while one is live, another one
+	// gets connections only when it is proven. It needs AtOnce, and does not go with Follow.
+	// nil: all generations share their sockets.
 	Traffic Traffic
-	// Canary are the steps in which a proven generation comes to get all connections. Meanwhile
-	// it has failed, for good, if a worker ends, fails a probe, or says that it is not fit.
+	// Canary are the steps in which a proven generation gets more and more of the connections.
+	// Until it gets all, it fails if a worker ends, fails a probe, or says that it is not fit.
+	// There is no other attempt then.
 	Canary []Step
 	// KeepOld is how long the old generation stands by, without connections, for Rollback.
 	KeepOld time.Duration
 
-	// Probe asks a worker on a side whether it serves. It is called outside the loop, and blocks
-	// until it has passed or ctx has ended: the error is why it has not. A worker of a canary is
-	// asked again: one that does not answer has failed. It is called for each worker if Proof is Probed.
-	// Those that Rivals names must not answer in its place.
+	// Probe asks a worker on a side whether it serves. It is called outside the loop for each new
+	// worker, if Proof is Probed, and blocks until the worker has passed or ctx has ended. The
+	// error says why the worker has not passed. again is true for workers that are asked again:
+	// those of a canary, which fails if one does not pass, and with ProbeLive live ones. The
+	// processes that Rivals names must not answer in the worker's place.
 	Probe func(ctx context.Context, w Worker, side int, again bool) error
-	// ProbeInterval is from one question to the next in a canary. 0: there is no other.
+	// ProbeInterval is the time from one question to the next. 0: no worker is asked again.
 	ProbeInterval time.Duration
 
-	// Renewal is when workers are replaced between restarts. The zero value is never.
+	// Renewal says when workers are replaced between restarts. The zero value: never.
 	Renewal
 }
 
@@ -154,8 +156,8 @@ func New(c Config) *Supervisor {
 // gone. It must be called once. When ctx ends, the workers are stopped with
 // stopSignal. The result is nil after a stop, and otherwise a *Failure that says why
 // the supervisor could not go on: the first worker could not be started, or the
-// attempts were used up with no worker left to serve. With Follow it is the last
-// worker's, after a stop, too.
+// attempts were used up with no worker left to serve. With Follow it is the Failure of
+// the last worker, also after a stop; see Config.
 func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 	defer s.Close()
 	return newLoop(s).run(ctx, stopSignal)
@@ -164,15 +166,15 @@ func (s *Supervisor) Run(ctx context.Context, stopSignal os.Signal) error {
 // Close is for a Supervisor that will never run: requests then return at once.
 func (s *Supervisor) Close() { s.close.Do(func() { close(s.done) }) }
 
-// Outcome is how a restart has gone.
+// Outcome is the result of a restart.
 type Outcome struct {
-	Generation int   // that is live by it; 0 if there is an error
+	Generation int   // the one that is live now; 0 if there is an error
 	Err        error // a *Failure, or ErrStopping
 }
 
-// Restart asks for a new generation. The outcome, once a generation begun
-// after the call is live, arrives on the channel, which needs no reader. Unless
-// attempts are bounded it tells of the first one that fails.
+// Restart asks for a new generation. The outcome arrives on the channel when a
+// generation begun after the call is live. Unless attempts are bounded, it also arrives
+// with the first attempt that fails. The channel needs no reader.
 func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
 	reply := make(chan Outcome, 1)
 	if err := s.post(ctx, restartAsked{cause, reply}); err != nil {
@@ -181,14 +183,15 @@ func (s *Supervisor) Restart(ctx context.Context, cause string) <-chan Outcome {
 	return reply
 }
 
-// AskRestart is Restart for those that do not want to know how it goes.
+// AskRestart is Restart without the outcome.
 func (s *Supervisor) AskRestart(ctx context.Context, cause string) {
 	_ = s.post(ctx, restartAsked{cause: cause}) // after the end nobody cares
 }
 
-// Stop sends sig to all workers, for good, after serving on for delay. It does
-// not wait: Run returns when they are gone. Asking again with another signal sends
-// that, too, at once. An error says that ctx has ended before that was heard.
+// Stop ends the supervisor: the workers serve on for delay, and then get sig. Stop does
+// not wait: Run returns when they are gone. During the delay another Stop without a delay
+// takes effect at once; one with a delay changes nothing. After it, a Stop with another
+// signal sends that, too. The error says that ctx has ended before the loop had the request.
 func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, delay time.Duration) error {
 	if err := s.post(ctx, stopAsked{cause, sig, delay}); !errors.Is(err, ErrStopping) {
 		return err
@@ -196,21 +199,21 @@ func (s *Supervisor) Stop(ctx context.Context, cause string, sig os.Signal, dela
 	return nil // over is as good as stopped
 }
 
-// Size is a number of workers: Number, or if that is 0, so many as there are to be
-// and Change more.
+// Size is a number of workers: Number or, if that is 0, the number that is wanted now
+// plus Change.
 type Size struct{ Number, Change int }
 
-// Resizing is how another number of workers has come to be.
+// Resizing is the result of a Resize.
 type Resizing struct {
-	Worker  Worker // the last that has proved itself, or is gone; Pid is 0 if there was none
-	Workers int    // how many there are to be
+	Worker  Worker // the one in the last slot that was filled or emptied; Pid is 0 if there was none
+	Workers int    // how many are wanted
 	Err     error  // a *Failure, ErrStopping, or that the number was changed again
 }
 
-// Resize changes the number of workers, and returns when that is wanted, or why it
-// cannot be. done, which needs no reader, tells when all new workers have proved
-// themselves or one has failed, which is then tried again, or when all in excess
-// are gone.
+// Resize changes the number of workers that are wanted, and returns at once; err says
+// why it cannot be changed. done tells when all new workers have proved themselves,
+// when one has failed, which is then tried again, or when all workers in excess are
+// gone. It needs no reader.
 func (s *Supervisor) Resize(ctx context.Context, cause string, size Size) (done <-chan Resizing, err error) {
 	reply, refused := make(chan Resizing, 1), make(chan error, 1)
 	if err := s.post(ctx, resizeAsked{cause, size, reply, refused}); err != nil {
@@ -219,9 +222,8 @@ func (s *Supervisor) Resize(ctx context.Context, cause string, size Size) (done 
 	return reply, <-refused
 }
 
-// Signal sends sig to all workers, or with slot not negative to those in that
-// slot, and returns which. What the signal does to them is theirs to know: one that
-// ends them is like a crash.
+// Signal sends sig to the workers in slot, or to all if slot is negative, and returns
+// them. What the signal does is up to the workers: if it ends one, that is like a crash.
 func (s *Supervisor) Signal(ctx context.Context, cause string, sig os.Signal, slot int) ([]Worker, error) {
 	reply := make(chan []Worker, 1)
 	if err := s.post(ctx, signalAsked{cause, sig, slot, false, reply}); err != nil {
@@ -230,20 +232,20 @@ func (s *Supervisor) Signal(ctx context.Context, cause string, sig os.Signal, sl
 	return <-reply, nil
 }
 
-// Pass passes on a signal that was sent to the superdaemon, and that may well be
-// meant to end it: it goes to all workers, to those that are being started as soon
-// as they are there, and a restart that waits is dropped. Where no worker is yet, it
-// is a stop.
+// Pass passes on a signal that was sent to the superdaemon, probably to end it. All
+// workers get it; those that are being started get it as soon as they are there. A
+// restart that waits is dropped. If there is no worker, and none is being started, the
+// signal is a stop.
 func (s *Supervisor) Pass(ctx context.Context, cause string, sig os.Signal) {
-	_ = s.post(ctx, signalAsked{cause, sig, -1, true, make(chan []Worker, 1)}) // after the end there is nobody
+	_ = s.post(ctx, signalAsked{cause, sig, -1, true, make(chan []Worker, 1)}) // after the end there is no worker
 }
 
-// Notify passes on what a process has said of itself. An error says that nobody has heard it:
-// ErrStopping after the end, or that ctx ended before.
+// Notify passes on what a process has said of itself. An error says that the loop did not get
+// it: ErrStopping after the end, or that ctx ended before.
 func (s *Supervisor) Notify(ctx context.Context, n Notice) error { return s.post(ctx, n) }
 
-// Acknowledge passes on that a process is ready, and tells whether that counts
-// for a worker: pids are the process, its parent, and so on.
+// Acknowledge passes on that a process is ready. pids are the process, its parent, and
+// so on. counts says whether one of them is a worker.
 func (s *Supervisor) Acknowledge(ctx context.Context, pids []int) (counts bool, err error) {
 	reply := make(chan bool, 1)
 	if err := s.post(ctx, Notice{Pids: pids, Ready: true, counts: reply}); err != nil {
@@ -266,10 +268,10 @@ func (s *Supervisor) Status(ctx context.Context) (Status, error) {
 	return <-reply, nil
 }
 
-// Wake has the loop look at the clock, and its observers hear that it has settled.
+// Wake makes the loop look at the clock, settle, and tell its observers a Tally.
 func (s *Supervisor) Wake(ctx context.Context) { _ = s.post(ctx, wake{}) }
 
-// post hands m to the loop, unless that is over or ctx is.
+// post hands m to the loop, unless the loop or ctx has ended.
 func (s *Supervisor) post(ctx context.Context, m message) error {
 	select {
 	case s.mail <- m:

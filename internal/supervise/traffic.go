@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// This file is which generation gets connections, where each has sockets of its own.
+// This file decides which generation gets connections, where each has its own sockets.
 
 // All is the share of all connections.
 const All = 10000
@@ -19,22 +19,23 @@ func ShareOf(percent float64) int { return int(math.Round(percent * All / 100)) 
 // PercentOf is a share of All as a percentage.
 func PercentOf(share int) float64 { return float64(share) * 100 / All }
 
-// Traffic says where connections go when each generation has one of two sides, 0 and 1, of
-// the sockets. At first all go to side 0.
+// Traffic says where connections go when each generation has one of the two sides of the
+// sockets, 0 or 1. At first all connections go to side 0.
 type Traffic interface {
-	// Split has share of All new connections go to a side, and the others to the other
-	// one. It is called by the loop, and must not block.
+	// Split sends share of All new connections to a side, and the rest to the other side. It
+	// is called by the loop, and must not block.
 	Split(side, share int) error
 	// Take says that a generation begins on a side. It is called by the loop, and must not block.
 	Take(side int)
-	// Drain blocks, outside the loop, until no connection waits on a side that gets none
-	// any more, or for so long as they may wait.
+	// Drain blocks until no connection waits on a side that gets no new ones, or until they
+	// have waited for as long as they may. It is called outside the loop.
 	Drain(side int)
-	// Clear closes what waits on a side that gets none any more and has no worker, and
-	// says how many connections that were. It is called outside the loop, and blocks for a moment.
+	// Clear closes the connections that wait on a side which gets no new ones and has no worker,
+	// and returns how many there were. It is called outside the loop, and blocks for a moment.
 	Clear(side int) int
-	// Count counts the connections that come to a side from now on, at least. It is called by the
-	// loop, and neither it nor what it returns may block. stop is called once.
+	// Count counts the connections that come to a side from now on: counted returns how many
+	// there were, at least. Count is called by the loop. Neither it nor what it returns may
+	// block. stop is called once.
 	Count(side int) (counted func() int, stop func())
 }
 
@@ -45,7 +46,7 @@ type Step struct {
 }
 
 type (
-	// Canary tells that a new generation gets a share of the connections, and the live one the others.
+	// Canary tells that a new generation gets a share of the connections, and the live one the rest.
 	Canary struct {
 		Generation int
 		Share      int // of All
@@ -56,23 +57,24 @@ type (
 		Cause    string
 		From, To int // generations
 	}
-	// Promoted tells that somebody has asked to have an end to waiting: all connections
-	// go to the canary, or the generation that stands by is told to go.
+	// Promoted tells that Promote has ended a wait: all connections go to the canary, or
+	// the generation that stands by is told to go.
 	Promoted struct {
 		Cause      string
 		Generation int
 	}
-	// StandbyOver tells that there is no way back any more to a generation before its time is over.
+	// StandbyOver tells that there is no way back to a generation any more, although its time is
+	// not over.
 	StandbyOver struct {
 		Generation int
-		Died       Worker // of it; Pid is 0 if another restart needs its sockets
+		Died       Worker // its worker that has ended; Pid is 0 if another restart needs its sockets
 	}
-	// SideBusy tells that the generation that is wanted waits until those workers have
-	// gone, whose sockets it is to have.
+	// SideBusy tells that the next generation waits until these workers have gone: it gets
+	// their sockets.
 	SideBusy struct{ Workers []Worker }
-	// Cleared tells that connections were closed that no worker has accepted.
+	// Cleared tells that connections which no worker had accepted were closed.
 	Cleared struct{ Connections int }
-	// SplitFailed tells that connections do not go where they are to.
+	// SplitFailed tells that connections do not go where they should.
 	SplitFailed struct{ Err error }
 )
 
@@ -94,7 +96,7 @@ type (
 		reply chan<- Outcome
 	}
 	drained struct{ side, serial int } // Traffic.Drain has returned
-	emptied struct{ side, closed int } // Traffic.Clear has
+	emptied struct{ side, closed int } // Traffic.Clear has returned
 )
 
 func (rollbackAsked) message() {}
@@ -103,8 +105,8 @@ func (drained) message()       {}
 func (emptied) message()       {}
 
 // Rollback gives the generation that stands by all connections again, and tells the live one
-// to go; or it ends a canary, which has failed by that. It returns when that is done: the
-// outcome has the generation that serves, or why there is no way back.
+// to go. If there is a canary, Rollback makes it fail instead. It returns when that is done:
+// the outcome has the generation that serves, or says why there is no way back.
 func (s *Supervisor) Rollback(ctx context.Context, cause string) Outcome {
 	reply := make(chan Outcome, 1)
 	return s.ask(ctx, rollbackAsked{cause, reply}, reply)
@@ -126,8 +128,8 @@ func (s *Supervisor) ask(ctx context.Context, m message, reply <-chan Outcome) O
 
 // side is one of the two sides.
 type side struct {
-	taken    bool // a generation has it, or connections wait there yet
-	drained  bool // nobody waits there, since it gets no connections any more
+	taken    bool // a generation has it, or connections still wait there
+	drained  bool // it gets no connections any more, and Drain has returned
 	draining bool
 	serial   int // of the last Drain
 	clearing bool
@@ -136,16 +138,16 @@ type side struct {
 // sides is where connections go.
 type sides struct {
 	each [2]side
-	live int // all go there, but for the canary's share
-	// counted is how many connections the canary has got since this image runs; nil: there is
-	// none. before are those of images before.
+	live int // all connections go there, except the canary's share
+	// counted returns how many connections the canary has got from this image; nil: there is
+	// no canary. before is how many it has got from earlier images.
 	counted func() int
 	uncount func()
 	before  int
 	busy    bool // SideBusy was told
 }
 
-// send has share of the connections go to a side.
+// send sends share of the connections to a side. It tells of an error.
 func (l *loop) send(to, share int) error {
 	if err := l.Traffic.Split(to, share); err != nil {
 		l.tell(SplitFailed{err})
@@ -157,8 +159,8 @@ func (l *loop) send(to, share int) error {
 	return nil
 }
 
-// takeSide gives the generation that is to begin a side. While nothing is live it is the one
-// where clients wait. ok is false while the workers of the last generation are there that had it.
+// takeSide gives a side to the generation that begins. While nothing is live it is the one
+// where clients wait. ok is false while the last generation that had the side still has it.
 func (l *loop) takeSide() (n int, ok bool) {
 	if l.Traffic == nil {
 		return 0, true
@@ -177,7 +179,7 @@ func (l *loop) takeSide() (n int, ok bool) {
 	return n, true
 }
 
-// waitsForSide tells that a generation is wanted, and that the last one has its sockets.
+// waitsForSide tells whether a generation is wanted whose sockets an older one still has.
 func (l *loop) waitsForSide() bool {
 	return l.Traffic != nil && l.wanted && l.starting == nil && l.live != nil && l.sides.each[1-l.live.side].taken
 }
@@ -191,7 +193,7 @@ func (l *loop) sideIsBusy(n int) {
 	}
 }
 
-// leaveSide has what waits on a side accepted by its workers, which are told to go then.
+// leaveSide lets the workers of a side accept what waits there. They are told to go after that.
 func (l *loop) leaveSide(n int) {
 	s := &l.sides.each[n]
 	for _, w := range l.leaving {
@@ -212,7 +214,7 @@ func (l *loop) onDrained(m drained) {
 	}
 }
 
-// mailBack posts what has come of something outside the loop, which may be over by then.
+// mailBack posts the result of what was called outside the loop. The loop may have ended.
 func (l *loop) mailBack(m message) {
 	select {
 	case l.mail <- m:
@@ -220,13 +222,13 @@ func (l *loop) mailBack(m message) {
 	}
 }
 
-// waitsForQueue tells that a worker may not be told to go yet, as connections wait for it.
+// waitsForQueue tells whether connections wait for a worker, so that it must not be told to go.
 func (l *loop) waitsForQueue(w *worker) bool {
 	return w.drains && !l.sides.each[w.side].drained
 }
 
-// release closes what waits on a side that has no worker any more, nor what one has left
-// behind, which may accept yet. It is free then.
+// release closes what waits on a side that has no worker any more, and no leftovers, which
+// could still accept. The side is free then.
 func (l *loop) release() {
 	for n := range l.sides.each {
 		s := &l.sides.each[n]
@@ -254,8 +256,8 @@ func (l *loop) onEmptied(m emptied) {
 	}
 }
 
-// onTrial tells that the starting generation, which is whole, is not to get all connections
-// yet, and gives it as many as the canary's step says.
+// onTrial tells whether the starting generation, which is whole, must not get all connections
+// yet. It gives the generation the share of the canary's step.
 func (l *loop) onTrial() bool {
 	g := l.starting
 	if l.Traffic == nil || l.live == nil || !l.live.anyProven() {
@@ -294,7 +296,7 @@ func (l *loop) given() int {
 	return l.sides.before + l.sides.counted()
 }
 
-// countNoMore is for the end of a canary.
+// countNoMore ends the count at the end of a canary.
 func (l *loop) countNoMore() {
 	if l.sides.uncount != nil {
 		l.sides.uncount()
@@ -302,7 +304,7 @@ func (l *loop) countNoMore() {
 	l.sides.counted, l.sides.uncount, l.sides.before = nil, nil, 0
 }
 
-// share is how much a generation gets.
+// share is the share of All that a generation gets.
 func (l *loop) share(g *generation) int {
 	switch {
 	case g == nil:
@@ -311,17 +313,17 @@ func (l *loop) share(g *generation) int {
 		return All - l.starting.share
 	case g == l.live:
 		return All
-	case g == l.starting: // and not one that was a canary before it was live
+	case g == l.starting: // one that stands by keeps the share that it had as a canary
 		return g.share
 	}
 	return 0
 }
 
-// canary tells that a starting generation gets connections already.
+// canary tells whether a starting generation gets connections already.
 func (g *generation) canary() bool { return g != nil && g.step > 0 }
 
-// switchOver gives the starting generation all connections. The live one stands by, unless none
-// of it has proved itself: it is told to go then.
+// switchOver gives the starting generation all connections. The live one stands by or, if none
+// of its workers has proved itself, is told to go.
 func (l *loop) switchOver() error {
 	if l.Traffic == nil {
 		return nil
@@ -349,8 +351,8 @@ func (l *loop) switchOver() error {
 	return nil
 }
 
-// endStandby retires the generation that stands by when its time is over, or another one is
-// wanted, which is to have its sockets.
+// endStandby retires the generation that stands by when its time is over, or when another one
+// is wanted, which gets its sockets.
 func (l *loop) endStandby() {
 	g := l.standby
 	if g == nil || l.live == nil {
@@ -369,13 +371,13 @@ func (l *loop) endStandby() {
 	}
 }
 
-// canDoWithout tells that old workers of a side may be told to go: the live generation is whole,
-// or those have no connections, and are in the way of the generation that is to mend it.
+// canDoWithout tells whether old workers of a side may be told to go: the live generation is
+// whole, or it serves, and these have no connections and are in the way of the next generation.
 func (l *loop) canDoWithout(side int) bool {
 	return l.live.intact(l.sizes.size) || side != l.live.side && l.wanted && l.live.serves()
 }
 
-// endStandbyNow tells that there is no way back.
+// endStandbyNow ends the way back, and tells so if that is before its time.
 func (l *loop) endStandbyNow(died Worker) {
 	if l.KeepOld > 0 && l.standbyEnds.After(l.now) {
 		l.tell(StandbyOver{l.standby.number, died})
@@ -394,7 +396,8 @@ func (l *loop) standbyWorkerGone(w *worker) {
 	}
 }
 
-// canGoBack tells that a generation stands by with a worker in every slot that gets connections.
+// canGoBack tells whether a generation stands by with a proven worker in every slot that gets
+// connections.
 func (l *loop) canGoBack() bool {
 	return l.standby != nil && l.standby.intact(max(l.sizes.steered, l.sizes.target))
 }
@@ -438,7 +441,7 @@ func (l *loop) onRollback(m rollbackAsked) {
 	}
 }
 
-// noWay is why there is none.
+// noWay is why there is no generation to go back to.
 func (l *loop) noWay() string {
 	switch {
 	case l.Traffic == nil:

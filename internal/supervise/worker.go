@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// role is where a worker stands. It only ever moves from starting to live and on
-// to retired, or from starting to failed; excess may follow starting and live.
-// Only when a restart is given up with no live worker left, retired ones that were
-// not told to go are live again.
+// role is where a worker stands. It moves from starting to live and on to retired, with
+// Traffic by way of standby, or from starting to failed. excess may follow starting and
+// live. An heir becomes live or failed. Two roles can be live again: standby, when
+// connections go back to it, and retired, if it was not told to go and a restart is
+// given up with no live worker left.
 type role uint8
 
 const (
@@ -19,8 +20,8 @@ const (
 	retired              // replaced; told to go at retireAt
 	failed               // of an attempt that failed; told to go
 	excess               // one too many since there are to be fewer; told to go
-	standby              // of the generation that stands by, which has no connections and can be live again
-	heir                 // started to have the slot of a live one
+	standby              // of the generation that stands by: it has no connections and can be live again
+	heir                 // the successor of a live worker, which does not have the slot yet
 )
 
 // worker is one process, from the decision to spawn it until its exit.
@@ -29,29 +30,29 @@ type worker struct {
 	slot     int
 	side     int // of the sockets
 	role     role
-	serves   bool    // it is or was of the live generation, so clients may be served by it
+	serves   bool    // it is or was live, so it may serve clients
 	process  Process // nil while it is being spawned
 	began    time.Time
 	ready    bool      // it has said so
-	hearing  bool      // what it has said is being read, as its time is over
-	heard    bool      // and has been
-	stopping bool      // it has said that it is
-	proven   bool      // after
-	succeeds bool      // it was started to have the slot of a live one
-	drains   bool      // it is told to go when nobody waits on its side
+	hearing  bool      // CatchUp runs, as its time is over
+	heard    bool      // CatchUp has returned
+	stopping bool      // it has said so
+	proven   bool      // it has proved itself
+	succeeds bool      // it was started as an heir
+	drains   bool      // it is told to go only when no connection waits on its side
 	probing  bool      // it is being asked
-	askedAt  time.Time // since then
-	passed   bool      // since it has lived for the interval
-	probeAt  time.Time // and is asked again then
+	askedAt  time.Time // when that began
+	passed   bool      // it has passed its probes after it had lived for the interval
+	probeAt  time.Time // when it is asked again
 	unfit    string    // why it has failed its probes
 	health   health
-	noProbe  func()        // ends the question; nil: it never was asked
-	after    time.Duration // from its start
+	noProbe  func()        // ends the question; nil: there is none
+	after    time.Duration // from its start until it was proven
 	said     string        // its last STATUS line
-	saidAt   time.Time     // when one was told last
-	told     purpose       // what it was sent
-	sent     os.Signal     // the last of those but KILL; nil: none
-	missed   []os.Signal   // passed on before it was spawned
+	saidAt   time.Time     // when observers were last told one
+	told     purpose       // what it was signalled for
+	sent     os.Signal     // the last signal for that, not counting the KILL of the clock; nil: none
+	missed   []os.Signal   // passed on before it was spawned: it gets them then
 	retireAt time.Time     // retired: it is told to go then; zero: not before the next success
 	killAt   time.Time     // zero: never
 }
@@ -67,7 +68,7 @@ const (
 	toKill
 )
 
-// exists tells that there is a process, which is not so while it is being spawned.
+// exists tells whether w has a process: while it is being spawned it has none.
 func (w *worker) exists() bool { return w != nil && w.process != nil }
 
 func (w *worker) id() Worker {
@@ -78,28 +79,27 @@ func (w *worker) id() Worker {
 	return id
 }
 
-// waits tells that it was replaced, and not yet told to go.
+// waits tells whether w was replaced and not yet told to go.
 func (w *worker) waits() bool {
 	return (w.role == retired || w.role == standby) && w.told&toRetire == 0
 }
 
-// generation is the starting or the live one. While a restart rolls, the live one has
-// workers of several numbers.
+// generation is the starting one, the live one, or the one that stands by. While a restart
+// rolls, the live one has workers of several numbers.
 type generation struct {
-	number   int              // the newest of its workers'
+	number   int              // the newest of its workers' numbers
 	side     int              // of the sockets
 	asked    bool             // a restart asked for it
 	slots    []*worker        // nil where a worker is missing
 	waiting  []chan<- Outcome // told when this attempt is decided
 	begun    bool             // Spawner.Begin has returned: workers may be spawned
-	step     int              // of the canary that it is in, from 1; 0: it gets no connections
-	share    int              // of All that it gets by that: not the last one's when Promote has skipped some
+	step     int              // the step of its canary, from 1; 0: it gets no connections
+	share    int              // the share of All that it gets now: when Promote has skipped steps, not that of step
 	stepEnds time.Time
-	missed   []os.Signal // passed on while it starts; workers yet to be spawned get them
+	missed   []os.Signal // passed on while it starts; workers that are spawned later get them
 }
 
-// workers are those that are there, also those being spawned, by slot. A nil
-// generation has none.
+// workers are the workers of g by slot, also those being spawned. A nil generation has none.
 func (g *generation) workers() iter.Seq[*worker] {
 	return func(yield func(*worker) bool) {
 		if g == nil {
@@ -128,7 +128,7 @@ func (g *generation) remove(w *worker) {
 	}
 }
 
-// empty tells that no worker is there, not even one being spawned.
+// empty tells whether no worker is there, not even one being spawned.
 func (g *generation) empty() bool {
 	for range g.workers() {
 		return false
@@ -136,25 +136,25 @@ func (g *generation) empty() bool {
 	return true
 }
 
-// intact tells that every one of its first n workers is there, proven, and has not ended
-// just now.
+// intact tells whether a worker is in each of the first n slots that is proven and has not
+// ended just now.
 func (g *generation) intact(n int) bool {
 	return g != nil && g.whole(n, 0) && !slices.ContainsFunc(g.slots[:n], func(w *worker) bool { return w.process.Ended() })
 }
 
-// whole tells that every one of n workers is there and proven, and of that number or
-// a later one.
+// whole tells whether a worker is in each of the first n slots that is proven and of
+// generation number or a later one.
 func (g *generation) whole(n, number int) bool {
 	lacking := func(w *worker) bool { return w == nil || !w.proven || w.number < number }
 	return len(g.slots) >= n && !slices.ContainsFunc(g.slots[:n], lacking)
 }
 
-// anyProven tells that one of its workers is.
+// anyProven tells whether one of its workers is proven.
 func (g *generation) anyProven() bool {
 	return slices.ContainsFunc(g.slots, func(w *worker) bool { return w != nil && w.proven })
 }
 
-// serves tells that one of its workers is proven, and has not ended just now.
+// serves tells whether one of its workers is proven and has not ended just now.
 func (g *generation) serves() bool {
 	for w := range g.workers() {
 		if w.proven && !w.process.Ended() {
@@ -168,11 +168,11 @@ func (g *generation) serves() bool {
 type record struct {
 	pace
 	starts int   // of processes
-	ended  *Exit // how its last worker did; nil: no worker of it has ended yet
+	ended  *Exit // how the last worker that ended did so; nil: none has yet
 }
 
-// maxPause caps the growing pause between failing attempts, for intervals
-// shorter than it: an outage is not prolonged by more than this.
+// maxPause caps the growing pause between failing attempts: an outage is not prolonged
+// by more than this. A longer interval stays as it is.
 const maxPause = 10 * time.Second
 
 // pace spaces the spawns of one slot, or the attempts of the whole supervisor.
