@@ -27,7 +27,7 @@ func Caller(out *output.Output, env func() []string) func(Call) (Running, error)
 			defer close(written)
 			defer line.Close()
 			_ = line.SetWriteDeadline(time.Now().Add(callTime))
-			_, _ = line.WriteString(c.Event) // it need not read it
+			_, _ = line.WriteString(c.Event) // the command need not read it
 		}()
 		stdout, stderr := out.Descriptors()
 		p, err := proc.Start(proc.Command{
@@ -35,7 +35,7 @@ func Caller(out *output.Output, env func() []string) func(Call) (Running, error)
 			Files: []int{int(in.Fd()), stdout, stderr}, Group: true,
 		})
 		if err != nil {
-			return nil, err // and no interface that holds a nil
+			return nil, err // p would be an interface that holds a nil
 		}
 		select { // what is in the pipe stays there over an upgrade
 		case <-written:

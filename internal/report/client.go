@@ -24,8 +24,8 @@ func (c *Clients) Hear(e supervise.Event) {
 	}
 }
 
-// ClientEvent is an event as the control socket tells it; its kind is empty if
-// that is of no interest.
+// ClientEvent is an event as the control socket tells it. Its Event is "" if clients are
+// not told of it.
 func ClientEvent(e supervise.Event) control.Event {
 	switch e := e.(type) {
 	case supervise.RestartAsked:

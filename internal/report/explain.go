@@ -12,8 +12,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Explain adds the last lines of the log to why an attempt has failed. Another error stays
-// as it is.
+// Explain adds the last lines of its log to the error of an attempt that has failed. Another
+// error stays as it is.
 func Explain(err error, out *output.Output) error {
 	var failure *supervise.Failure
 	if !errors.As(err, &failure) {
@@ -26,8 +26,8 @@ func Explain(err error, out *output.Output) error {
 	return fmt.Errorf("%w\nits log:\n  %s", err, text.Lines(strings.Join(lines, "\n  ")))
 }
 
-// Orphans returns what tells of orphans of workers that are sent a signal at the end: at first
-// one to go, and KILL after limit.
+// Orphans returns a function that tells of orphans of workers that are sent a signal at the
+// end: first TERM, and KILL after limit.
 func Orphans(out *output.Output, limit time.Duration) func(pids []int, sig os.Signal) {
 	return func(pids []int, sig os.Signal) {
 		still := ""
@@ -38,8 +38,8 @@ func Orphans(out *output.Output, limit time.Duration) func(pids []int, sig os.Si
 	}
 }
 
-// Refused returns what tells of clients of the control socket that were turned away. more
-// is how many others were since it last told.
+// Refused returns a function that tells of clients which the control socket has refused. more
+// is how many others it has refused since the last call.
 func Refused(out *output.Output) func(why string, more int) {
 	return func(why string, more int) {
 		line := "refused on the control socket: " + why

@@ -2,14 +2,14 @@ package report
 
 import "github.com/lestrrat/go-server-starter/internal/supervise"
 
-// Gone calls a function, from another goroutine, when nothing serves any more of the
-// generations up to a number.
+// Gone calls a function, from another goroutine, when workers serve and none of them is of
+// the generations up to a number.
 type Gone struct {
 	generation int
 	do         func()
 }
 
-// After has do called then. It has to come before the supervisor runs.
+// After sets the number and the function. It has to be called before the supervisor runs.
 func (g *Gone) After(generation int, do func()) { g.generation, g.do = generation, do }
 
 // Hear looks at what serves.

@@ -2,8 +2,9 @@ package report
 
 import "github.com/lestrrat/go-server-starter/internal/proc"
 
-// Held is what a Handed is in the state of an image. nil: there is nothing, so that an image can go
-// on that knows of no commands. A process that runs is as it is by now: see proc.Process.Hand.
+// Held is h as the state of an image has it. It is nil if there is nothing, so that an image which
+// does not know of commands can go on. proc.Process.Hand says what is handed over of a process
+// that runs.
 func (h Handed) Held() *HeldCommands {
 	if h.Running == nil && len(h.Waiting) == 0 && h.Dropped == 0 {
 		return nil
@@ -16,8 +17,8 @@ func (h Handed) Held() *HeldCommands {
 	return held
 }
 
-// Adopt takes over a command that runs, which has to come before orphans are waited for, and
-// returns all that OnEvent.GoOn goes on with.
+// Adopt takes over a command that runs, and returns what OnEvent.GoOn goes on with. It has to be
+// called before orphans are waited for.
 func (h *HeldCommands) Adopt() Handed {
 	if h == nil {
 		return Handed{}

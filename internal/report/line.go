@@ -15,7 +15,7 @@ import (
 // these: they are the original's to the letter wherever it has the event.
 func Line(e supervise.Event, verbose bool) string { return line(e, verbose, strconv.Itoa) }
 
-// line is Line with wait statuses as status has them.
+// line is Line with wait statuses as status writes them.
 func line(e supervise.Event, verbose bool, status func(int) string) string {
 	return cmp.Or(requestLine(e), generationLine(e, status), trafficLine(e), renewalLine(e), workerLine(e, verbose, status))
 }
@@ -213,7 +213,7 @@ func remedy(e supervise.StopAsked) string {
 	return ": KILL ends them"
 }
 
-// sleeping is the line after that of new workers, if old ones are to be told later.
+// sleeping is a second line for when old workers are told to go later.
 func sleeping(delay time.Duration, old []supervise.Worker) string {
 	if delay <= 0 || len(old) == 0 {
 		return ""
@@ -221,8 +221,8 @@ func sleeping(delay time.Duration, old []supervise.Worker) string {
 	return fmt.Sprintf("\nsleeping %s secs before killing old workers", text.Seconds(delay))
 }
 
-// refillLine is about a worker that has died by now, which has a line of its own,
-// or was never there.
+// refillLine is about a worker that has died, which another line tells, or that could
+// not be started.
 func refillLine(e supervise.RefillFailed) string {
 	var lines []string
 	if e.Err != nil {
@@ -264,7 +264,7 @@ func said(status string) string {
 	return fmt.Sprintf(", its last status: %q", status)
 }
 
-// exactly is a time that was measured, about one that is to come.
+// exactly is for a time that was measured, about for one that is still to come.
 func exactly(d time.Duration) string { return text.Seconds(d.Round(time.Millisecond)) }
 func about(d time.Duration) string   { return text.Seconds(d.Round(100 * time.Millisecond)) }
 

@@ -12,15 +12,15 @@ import (
 // Log writes a line for each event to the output.
 type Log struct {
 	Out *output.Output
-	// Verbose has it tell, too, of workers that have lived long enough and of what
-	// workers say of themselves.
+	// Verbose adds lines for workers that have lived long enough, and for what workers
+	// say of themselves.
 	Verbose bool
 }
 
 // Hear writes the line of an event.
 func (l *Log) Hear(e supervise.Event) {
 	if failed, ok := e.(supervise.AttemptFailed); ok {
-		l.Out.Keep(failed.Generation) // before the line that tells of it
+		l.Out.Keep(failed.Generation) // before the line about the failure
 	}
 	text := line(e, l.Verbose, l.Out.Status)
 	if text == "" {
@@ -31,7 +31,7 @@ func (l *Log) Hear(e supervise.Event) {
 	l.Out.Log(entry)
 }
 
-// entryOf is what there is to say of an event beside its text: what clients of the control
+// entryOf is what an entry says of an event beside its text: what clients of the control
 // socket are told, and some more.
 func entryOf(e supervise.Event) output.Entry {
 	told := ClientEvent(e)
@@ -87,7 +87,7 @@ func named(w supervise.Worker) *output.Worker {
 	return &output.Worker{Generation: w.Generation, Slot: w.Slot, Pid: w.Pid}
 }
 
-// exit is the wait status of a worker that has failed by ending; nil: it is there yet, or
+// exit is the wait status of a worker that has failed by ending; nil: it is still there, or
 // never was.
 func exit(f supervise.Failure) *int {
 	if !f.Ended() {
@@ -96,8 +96,8 @@ func exit(f supervise.Failure) *int {
 	return &f.Status
 }
 
-// levelOf is how much an event matters: an error if what was asked for is not had, a warning if
-// something should not be, a notice if what serves changes.
+// levelOf is how much an event matters: an error if something that was wanted has failed, a
+// warning if something happens that should not, a notice if what serves changes.
 func levelOf(e supervise.Event) output.Level {
 	switch e := e.(type) {
 	case supervise.AttemptFailed, supervise.GaveUp, supervise.RefillFailed, supervise.RenewalFailed, supervise.SplitFailed, supervise.SignalFailed:

@@ -11,7 +11,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// unitState is what the service manager takes us for.
+// unitState is the state that the service manager believes us to be in.
 type unitState int
 
 const (
@@ -30,42 +30,42 @@ const (
 //	live, another one due  | READY=1, then  | -           | -                | -
 //	                       | RELOADING=1    |             |                  |
 //	live                   | READY=1        | -           | READY=1          | -
-//	failed, and who waited | no more time   | -           | READY=1          | -
-//	for it was told so     | is asked for   |             |                  |
+//	failed, and requests   | no more time   | -           | READY=1          | -
+//	for it are answered    | is asked for   |             |                  |
 //	given up, old serve on | -              | -           | READY=1          | -
-//	given up, nobody serves| STOPPING=1     | STOPPING=1  | STOPPING=1       | -
+//	given up, none serves  | STOPPING=1     | STOPPING=1  | STOPPING=1       | -
 //	stop asked, delayed    | STOPPING=1     | STOPPING=1  | STOPPING=1       | -
 //	or at once             |                |             |                  |
 //
 // So RELOADING=1 and READY=1 take turns, and the last restart that was asked for
-// is decided when READY=1 comes. Unless attempts are bounded it comes with the
-// first that fails, as the answer to Restart does, and STATUS says that the next
-// is tried. A HUP during the start does not put READY=1 off: the start is over
-// when a generation is live, and not to be failed by a timeout after that.
+// is decided when READY=1 comes. Unless attempts are bounded, READY=1 comes with
+// the first attempt that fails, like the answer to Restart, and STATUS says that
+// another one is tried. A HUP during the start does not put READY=1 off: the start
+// is over when a generation is live, and no timeout may make it fail after that.
 //
 // For Type=notify-reload a RELOADING=1 counts only if its MONOTONIC_USEC is not
-// from before the manager's HUP. That may well come when we are reloading already:
-// then READY=1 comes with RELOADING=1 of the time of the last request in one
-// message, which the manager takes for a reload begun and ended.
+// from before the manager's HUP. The HUP may come when we are reloading already. Then
+// one message has RELOADING=1, with the time of the last request, and READY=1: the
+// manager takes it for a reload that has begun and ended.
 //
 // A restart by the clock, or because all workers died, is no reload: nobody
 // waits for it, and the manager would reload the units that are bound to this
 // one. STATUS tells of it.
 //
-// The manager's timeout, of TimeoutStartSec or TimeoutStopSec, is extended as long
-// as something has to happen by our own bounds: at the start and in a reload
-// within the interval or the ready timeout (also the kill timeout, where old workers
-// have to go first), from each new attempt, slot or step of a canary on, and at a stop within its delay and the kill
-// timeout. What has no bound is not extended: attempts without an end, after the
-// first; workers that take as long as they like to go, where TimeoutStopSec is
-// all that the administrator has said of it.
+// The manager's timeout, TimeoutStartSec or TimeoutStopSec, is extended as long as our
+// own bounds say that something has to happen. At the start and in a reload the bound
+// is the interval and the time for the proof, counted from each new attempt, slot or step
+// of a canary; where old workers have to go first the kill timeout is added. At a stop it
+// is the delay and the kill timeout. The timeout is not extended for what has no bound:
+// attempts without an end, after the first, and workers that take as long as they like
+// to go. TimeoutStopSec is all that the administrator has said about those.
 //
-// With --daemonize, that is Type=forking, systemd gives no NOTIFY_SOCKET, unless
-// NotifyAccess= has it; it then takes STATUS and does not care for READY=1.
+// With --daemonize, that is Type=forking, systemd gives no NOTIFY_SOCKET unless
+// NotifyAccess= is set. It then takes STATUS, and ignores READY=1.
 //
-// Only the loop's goroutine touches what is in here, so what is said is what
-// the loop knows. The timer just makes the loop settle: a loop that hangs has no
-// WATCHDOG=1 and no EXTEND_TIMEOUT_USEC sent.
+// Only the loop's goroutine touches these fields, so what is said is what the loop
+// knows. The timer only makes the loop settle: when the loop hangs, neither WATCHDOG=1
+// nor EXTEND_TIMEOUT_USEC is sent.
 type Manager struct {
 	send  func(text string) error // may block; called in the queue
 	stamp func() string           // the line MONOTONIC_USEC, of now
@@ -75,39 +75,39 @@ type Manager struct {
 
 	queue   output.Queue
 	waiting atomic.Int32 // messages in the queue
-	failed  bool         // to send; touched in the queue only
+	failed  bool         // a message could not be sent; touched in the queue only
 
 	unit     unitState
 	asked    string        // stamp of the last request since RELOADING=1; "": there was none
-	why      string        // the last attempt failed; "": it did not
-	gaveUp   bool          // no other one is made
-	fatal    bool          // and we end by it
+	why      string        // why the last attempt failed; "": it did not
+	gaveUp   bool          // no other attempt is made
+	fatal    bool          // and so the superdaemon ends
 	delay    time.Duration // before the stop; 0: it has begun, or was not asked for
-	extends  bool          // the manager's timeout is
-	extendAt time.Time     // again
-	watchAt  time.Time     // WATCHDOG=1 is due
-	notices  []string      // not sent yet, which settled does
-	news     bool          // there were events
+	extends  bool          // the manager's timeout is extended
+	extendAt time.Time     // when it is extended again
+	watchAt  time.Time     // when WATCHDOG=1 is due
+	notices  []string      // to be sent by settled
+	news     bool          // there were events since settled
 	tally    supervise.Tally
 	said     string // the last STATUS
 	timer    *time.Timer
 }
 
-// The manager's timeout is extended by so much, and that again so often: a
-// message may come late, or get lost with a manager that is restarting. Much more
-// and a hang was noticed late: an extension holds the watchdog up, too.
+// The manager's timeout is extended by extension every extendEvery: a message may come
+// late, or get lost when the manager restarts. With a much longer extension a hang would
+// be noticed late: it holds the watchdog up, too.
 const (
 	extension   = 30 * time.Second
 	extendEvery = 10 * time.Second
-	// extendSlack is beyond what we have promised: to be killed takes time, too.
+	// extendSlack is added to our own bounds: to be killed takes time, too.
 	extendSlack = 5 * time.Second
 )
 
-// maxWaiting is how many messages wait for a manager that does not read before
-// those are left out that the next one makes good for.
+// maxWaiting is how many messages may wait for a manager that does not read. After that
+// WATCHDOG=1 and STATUS are left out: a later one makes up for them.
 const maxWaiting = 100
 
-// NewManager reads the environment. log is told what cannot be done. wake has to
+// NewManager reads the environment. It calls log with what cannot be done. wake has to
 // make the loop settle.
 func NewManager(log func(format string, args ...any), wake func()) *Manager {
 	m := &Manager{
@@ -160,10 +160,10 @@ func (m *Manager) Hear(e supervise.Event) {
 }
 
 // HandsOver tells the service manager that another image of this program goes on with the unit. It
-// blocks until that is sent, for output.FlushTime at most. Nothing else is called then. If the
-// image cannot be executed stays is called, and all goes on. state is what the service manager
-// takes the unit for; on a nil Manager that of a start. rest is what else the image has to know;
-// nil: nothing.
+// blocks until that is sent, for output.FlushTime at most. The Manager must not be used after that,
+// unless the image cannot be executed: then stays has to be called, and all goes on. state is the
+// state that the service manager believes the unit to be in; of a nil Manager it is that of a
+// start. rest is what else the image has to know; nil: nothing.
 func (m *Manager) HandsOver() (state int, rest *UnitRest, stays func()) {
 	if m == nil {
 		return int(unitStarts), nil, func() {}
@@ -189,7 +189,7 @@ func (m *Manager) HandsOver() (state int, rest *UnitRest, stays func()) {
 	}
 }
 
-// UnitRest is what the next image is to know of the unit beside its state.
+// UnitRest is what the next image has to know of the unit beside its state.
 type UnitRest struct {
 	Undecided bool // a restart that the manager waits for is under way
 	Asked     string
@@ -198,8 +198,9 @@ type UnitRest struct {
 	Delay     time.Duration
 }
 
-// GoesOn is for the next image, before the loop runs. Unless a restart follows, or is under way,
-// the manager is told at once that all goes on.
+// GoesOn takes over in the next image, before the loop runs. If the service manager believes the
+// unit to be reloading, and no restart follows or is under way, it is told READY=1 when the loop
+// first settles.
 func (m *Manager) GoesOn(state int, rest *UnitRest, restarts bool) {
 	if m == nil {
 		return
@@ -255,13 +256,13 @@ func (m *Manager) onFailed(e supervise.AttemptFailed) {
 	switch {
 	case e.Hopeless:
 		m.fails()
-	case e.Decided && e.Pause >= 0: // otherwise GaveUp comes
+	case e.Decided && e.Pause >= 0: // without another attempt GaveUp comes
 		m.decided()
 	}
 }
 
-// decided ends a reload; a start only when a generation is live, but that
-// may not come any more.
+// decided ends a reload. It does not end a start, as no generation is live: but there
+// may never be one, so the manager's timeout is not extended any more.
 func (m *Manager) decided() {
 	switch m.unit {
 	case unitStarts:
@@ -276,13 +277,13 @@ func (m *Manager) decided() {
 	}
 }
 
-// fails begins the end for lack of a worker.
+// fails begins the end when there is no worker to serve.
 func (m *Manager) fails() {
 	m.fatal = true
 	m.stops(0)
 }
 
-// stops begins a stop, or what comes after its delay.
+// stops begins a stop, or the delay before one.
 func (m *Manager) stops(delay time.Duration) {
 	m.delay = delay
 	if m.unit != unitStops {
@@ -292,10 +293,10 @@ func (m *Manager) stops(delay time.Duration) {
 	m.extend()
 }
 
-// extend has the manager's timeout extended, as long as the loop has a deadline.
+// extend makes settled extend the manager's timeout, as long as the loop has a deadline.
 func (m *Manager) extend() { m.extends, m.extendAt = true, time.Now() }
 
-// settled sends what there is to be said.
+// settled sends the notices that wait, and the watchdog, timeout and STATUS if they are due.
 func (m *Manager) settled(t supervise.Tally) {
 	now := time.Now()
 	if m.watch > 0 && !now.Before(m.watchAt) {
@@ -332,7 +333,7 @@ func (m *Manager) settled(t supervise.Tally) {
 
 // alarm makes the loop settle when something is due.
 func (m *Manager) alarm(now, deadline time.Time) {
-	at := m.watchAt // zero: nobody wants to know that we are alive
+	at := m.watchAt // zero: the manager has no watchdog for us
 	if m.extends && now.Before(deadline) && m.extendAt.Before(deadline) && (at.IsZero() || m.extendAt.Before(at)) {
 		at = m.extendAt
 	}
@@ -359,8 +360,8 @@ func (m *Manager) tell(text string) {
 	})
 }
 
-// End tells how it has ended. It waits until that is sent, but not for ever.
-// The loop must have ended, or never have run.
+// End tells the manager that the superdaemon ends, and why: err. It blocks until that is sent,
+// for output.FlushTime at most. The loop must have ended, or never have run.
 func (m *Manager) End(err error) {
 	if m == nil {
 		return

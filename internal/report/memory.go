@@ -6,20 +6,20 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// Memory gives back to the system, once a restart is over, what that took: the superdaemon
-// then rests for days, and the runtime by itself keeps several times as much as it needs.
+// Memory gives the memory that a restart took back to the system when it is over. The
+// superdaemon then rests for days, and the runtime would keep several times what it needs.
 type Memory struct {
 	Give func() // debug.FreeOSMemory, which takes about a millisecond
 
-	used  bool        // something was started since
+	used  bool        // something was started since memory was given back
 	timer *time.Timer // nil: nothing was given back yet
 }
 
-// memoryDelay is from the end of a restart until then, for another one to come first.
+// memoryDelay is the time after a restart in which another one may still come first.
 const memoryDelay = time.Second
 
-// Hear notes that something was started, and gives memory back in a moment if all that was
-// started serves, and nothing else is there.
+// Hear notes that something was started. It gives memory back after memoryDelay when
+// workers serve, no generation is starting, and no worker drains.
 func (m *Memory) Hear(e supervise.Event) {
 	switch e := e.(type) {
 	case supervise.Started:

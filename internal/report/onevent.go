@@ -70,7 +70,7 @@ func parseRule(spec string) (Rule, error) {
 type Running interface {
 	Pid() int
 	Signal(os.Signal) error // KILL goes to its whole group
-	Wait() int              // until it has ended; its raw wait status
+	Wait() int              // blocks until it has ended, and returns its raw wait status
 }
 
 // Call is a command with the line of the event that it is started for.
@@ -87,32 +87,32 @@ type OnEvent struct {
 	Start func(Call) (Running, error)
 
 	queue output.Queue
-	ended chan struct{} // closed when nothing is waited for any more
+	ended chan struct{} // closed when commands are not waited for any more
 
 	mu      sync.Mutex
 	waiting []Call
 	dropped int
 	holds   bool // nothing is started
 
-	starting sync.Mutex // held while one is started
-	running  Running    // nil: none is
+	starting sync.Mutex // held while a command is started
+	running  Running    // nil: no command runs
 	since    time.Time
 }
 
 const (
-	// maxCalls bounds what waits for the command before.
+	// maxCalls is how many calls may wait.
 	maxCalls = 100
-	// callTime is after how long a command is killed.
+	// callTime is how long a command may run before it is killed.
 	callTime = 30 * time.Second
 )
 
-// NewOnEvent returns one that starts what the rules say.
+// NewOnEvent returns an OnEvent that starts what the rules say.
 func NewOnEvent(rules []Rule, out *output.Output, start func(Call) (Running, error)) *OnEvent {
 	return &OnEvent{Rules: rules, Out: out, Start: start, ended: make(chan struct{})}
 }
 
-// Hear has the commands started that are for an event. It does not block: if too many wait
-// the oldest is dropped.
+// Hear has the commands for an event started. It does not block: if too many calls wait the
+// oldest is dropped.
 func (o *OnEvent) Hear(e supervise.Event) {
 	event := ClientEvent(e)
 	if event.Event == "" {
@@ -139,12 +139,13 @@ func (o *OnEvent) add(c Call) {
 		o.waiting[0] = Call{}
 		o.waiting = o.waiting[1:]
 		o.dropped++
-		return // there is a turn for each that waits
+		return // the turn of the one that was dropped is for this one
 	}
 	o.queue.Add(o.turn)
 }
 
-// take takes the one that has waited for the longest, and how many were dropped before it.
+// take returns the call that has waited longest, and how many were dropped before it. ok is false
+// if there is none, or nothing is started now.
 func (o *OnEvent) take() (c Call, dropped int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,7 +158,7 @@ func (o *OnEvent) take() (c Call, dropped int, ok bool) {
 	return c, dropped, true
 }
 
-// turn starts one and waits for it.
+// turn starts the command of one call and waits for it.
 func (o *OnEvent) turn() {
 	o.starting.Lock()
 	c, dropped, ok := o.take()
@@ -197,7 +198,7 @@ func (o *OnEvent) await(p Running, since time.Time) {
 		killed = true
 	}
 	if killed {
-		_ = p.Signal(os.Kill) // that it has ended is no error
+		_ = p.Signal(os.Kill) // if it has ended that is no error
 		<-ended
 	} else if status != 0 {
 		o.Out.Printf("command %d for an event has failed: %s", p.Pid(), text.Exit(status))
@@ -207,8 +208,8 @@ func (o *OnEvent) await(p Running, since time.Time) {
 	o.starting.Unlock()
 }
 
-// End waits for the commands that are under way and that wait, but for output.FlushTime at
-// most. Then it kills the one that is under way, and drops the others.
+// End waits for the command that runs and the calls that wait, for output.FlushTime at most.
+// Then it kills the command that runs, and drops the calls.
 func (o *OnEvent) End() {
 	o.queue.Flush()
 	o.mu.Lock()
@@ -223,27 +224,28 @@ func (o *OnEvent) End() {
 	o.queue.Add(func() { close(over) })
 	select {
 	case <-over:
-	case <-time.After(output.FlushTime): // KILL does not end one that the kernel holds
+	case <-time.After(output.FlushTime): // KILL does not end a process that is stuck in the kernel
 	}
 }
 
 // Handed is what an OnEvent hands over to that of another image of this program.
 type Handed struct {
-	Running Running // nil: none is
+	Running Running // nil: no command runs
 	Since   time.Time
 	Waiting []Call
-	Dropped int // and not told yet
+	Dropped int // the log has not told of these yet
 }
 
-// HeldCommands are a Handed in the state of an image.
+// HeldCommands is a Handed as the state of an image has it.
 type HeldCommands struct {
-	Running *proc.Handed // nil: none is
+	Running *proc.Handed // nil: no command runs
 	Since   time.Time
 	Waiting []Call
-	Dropped int // and not told yet
+	Dropped int // the log has not told of these yet
 }
 
-// Hand stops what is started, for another image to go on with. again goes on here.
+// Hand starts no command any more, and returns what another image has to go on with. again
+// has this image go on after all.
 func (o *OnEvent) Hand() (h Handed, again func()) {
 	o.starting.Lock()
 	defer o.starting.Unlock()

@@ -8,22 +8,22 @@ import (
 )
 
 // Paths looks whether the sockets are still at their paths, and tells of those that are
-// not. It looks when a worker has died, as some remove paths when they leave, and when a
-// restart is asked for, as HUP is what is left to an operator without the control socket.
+// not. It looks when a worker has died, as some remove paths when they end. It also looks
+// when a restart is asked for: without the control socket an operator has only HUP.
 type Paths struct {
 	Out  *output.Output
 	Name string // of the superdaemon
-	// Lost are the paths of bound sockets that are gone. Both functions are called from
+	// Lost returns the paths of bound sockets that are gone. Lost and Renew are called from
 	// the output's goroutine.
 	Lost func() []string
-	// Renew makes the control socket anew if that is gone, and tells whether it was.
+	// Renew makes the control socket anew if it is gone, and returns whether it was.
 	Renew func() (lost bool, err error)
 
-	waiting atomic.Bool     // it is about to look
-	told    map[string]bool // of a path or a fault; touched in the output's queue only
+	waiting atomic.Bool     // look is in the output's queue
+	told    map[string]bool // paths and faults that were told; touched in the output's queue only
 }
 
-// Hear has the paths looked at.
+// Hear has the paths looked at when an event calls for that.
 func (p *Paths) Hear(e supervise.Event) {
 	switch e.(type) {
 	case supervise.Died, supervise.RestartAsked, supervise.Refused:
@@ -33,7 +33,7 @@ func (p *Paths) Hear(e supervise.Event) {
 	}
 }
 
-// look tells of each path once that is gone, and of each that is made anew.
+// look tells once of each path that is gone, and each time that the control socket is made anew.
 func (p *Paths) look() {
 	p.waiting.Store(false)
 	for _, path := range p.Lost() {
@@ -51,7 +51,7 @@ func (p *Paths) look() {
 	}
 }
 
-// isNews tells that it was not told yet.
+// isNews tells whether what was not told yet.
 func (p *Paths) isNews(what string) bool {
 	if p.told == nil {
 		p.told = map[string]bool{}

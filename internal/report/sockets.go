@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	// acceptTime is how long a connection may wait before nobody seems to accept any.
+	// acceptTime is how long connections may wait without an accept before that is told.
 	acceptTime = 5 * time.Second
-	// looks are so many after a generation went live, acceptTime apart.
+	// looks is how many looks there are after a generation went live, acceptTime apart.
 	looks = 3
-	// glances are so many within a look, so long apart: in the queue of a busy server
-	// the number of connections goes up and down.
+	// glances is how many glances there are within a look, glancePause apart: in the queue
+	// of a busy server the number of connections goes up and down.
 	glances     = 10
 	glancePause = 20 * time.Millisecond
 )
 
-// Sockets looks after the sockets when a worker has gone, and a few times after a
-// generation went live: it has those listen again that a worker has shut down, and tells
-// of connections that nobody accepts, and of a server that binds the port itself. When
-// nothing happens it does nothing.
+// Sockets looks after the sockets when a worker has ended, and a few times after a
+// generation went live. It makes sockets listen again that a worker has shut down. It
+// tells of connections that nobody accepts, and of a server that binds the port itself.
+// When nothing happens it does nothing.
 type Sockets struct {
 	Out *output.Output
 	// Set is what it looks after. It is asked from several goroutines.
@@ -38,22 +38,22 @@ type Sockets struct {
 
 	mu     sync.Mutex // guards what follows
 	timer  *time.Timer
-	round  int             // of looks: another one has begun, or the end of them, since
-	left   int             // looks
-	looked bool            // a look for what a worker has shut down is to come
-	lost   map[string]bool // it was said
+	round  int             // the number of the round of looks; looks of an earlier round end
+	left   int             // looks that are left
+	looked bool            // revive is in the output's queue
+	lost   map[string]bool // sockets that were told to be lost
 	queues map[string]queue
-	taken  bool // it was said that a port is ours
+	taken  bool // it was told that a port is ours
 }
 
-// queue is one in which connections wait.
+// queue is a queue in which connections wait.
 type queue struct {
 	waiting int
-	since   time.Time // nobody has accepted any since, as far as is known
+	since   time.Time // no connection was accepted since, as far as is known
 	told    bool
 }
 
-// Hear looks at the sockets when an event calls for that, from other goroutines.
+// Hear has the sockets looked at, from other goroutines, when an event calls for that.
 func (s *Sockets) Hear(e supervise.Event) {
 	switch e := e.(type) {
 	case supervise.Died:
@@ -79,9 +79,9 @@ func (s *Sockets) Hear(e supervise.Event) {
 	}
 }
 
-// Watch has sockets listen again, as long as the set is open, as soon as a worker shuts one
-// down that a generation has for itself; if that comes again and again, once a second at
-// most. It blocks until then.
+// Watch makes a socket that a generation has for itself listen again as soon as a worker shuts
+// it down. If that happens again and again, it does so once a second at most. It blocks until
+// the set is closed.
 func (s *Sockets) Watch() {
 	pause, last := revivePause, time.Now()
 	for set := s.Set(); set.Deaf(); last = time.Now() {
@@ -91,10 +91,11 @@ func (s *Sockets) Watch() {
 	}
 }
 
-// revivePause is the least time between two that are shut down one after the other.
+// revivePause is the shortest pause between two revivals.
 const revivePause = time.Millisecond
 
-// nextPause is the pause after the next one, which comes so long after the last pause.
+// nextPause is the pause after a revival: revivePause if it comes more than 10 s after the last
+// pause, otherwise twice the last one, up to a second.
 func nextPause(last, quiet time.Duration) time.Duration {
 	if quiet > 10*time.Second {
 		return revivePause
@@ -102,7 +103,7 @@ func nextPause(last, quiet time.Duration) time.Duration {
 	return min(2*last, time.Second)
 }
 
-// stop ends the looks, also the one that is under way.
+// stop ends all looks, also one that is under way.
 func (s *Sockets) stop() {
 	s.round++
 	if s.timer != nil {
@@ -110,7 +111,7 @@ func (s *Sockets) stop() {
 	}
 }
 
-// revive has sockets listen again.
+// revive makes sockets listen again, and tells of each, and of those that cannot.
 func (s *Sockets) revive() {
 	s.mu.Lock()
 	s.looked = false
@@ -142,12 +143,12 @@ func (s *Sockets) revive() {
 	}
 }
 
-// isForDatagrams tells that a socket is for datagrams.
+// isForDatagrams tells whether a socket is for datagrams.
 func (s *Sockets) isForDatagrams(name string) bool {
 	return slices.ContainsFunc(s.Set().Sockets, func(s socket.Socket) bool { return s.Name == name && !s.Accepts() })
 }
 
-// look is one of those after a generation went live.
+// look is one of the looks after a generation went live.
 func (s *Sockets) look(round int) {
 	s.revive()
 	for n := 0; n < glances && s.waits(); n++ {
@@ -166,7 +167,7 @@ func (s *Sockets) look(round int) {
 	}
 }
 
-// waiting is a queue with what is known of how long nobody has accepted from it.
+// waiting is a queue, and for how long no connection of it was accepted.
 type waiting struct {
 	socket.Queue
 	For time.Duration
@@ -199,12 +200,12 @@ func (s *Sockets) glance() []waiting {
 	return queues
 }
 
-// waits glances, and tells whether anything waits.
+// waits glances, and tells whether a connection waits.
 func (s *Sockets) waits() bool {
 	return slices.ContainsFunc(s.glance(), func(w waiting) bool { return w.Waiting > 0 })
 }
 
-// Status tells of each socket in order, and of its queue. It does not block.
+// Status returns each socket in order, with its queue. It does not block.
 func (s *Sockets) Status() []control.Socket {
 	sockets := []control.Socket{}
 	for _, socket := range s.Set().Sockets {
@@ -222,7 +223,7 @@ func (s *Sockets) tell(w waiting, round int) {
 		return
 	}
 	s.mu.Lock()
-	q, known := s.queues[w.Name] // unless somebody has accepted meanwhile
+	q, known := s.queues[w.Name] // a worker may have accepted meanwhile
 	news := known && !q.told && s.round == round
 	if news {
 		q.told = true
@@ -235,7 +236,7 @@ func (s *Sockets) tell(w waiting, round int) {
 	}
 }
 
-// lookForTaken tells once of a server that has failed as it binds the port itself.
+// lookForTaken tells once of a server that has failed because it binds the port itself.
 func (s *Sockets) lookForTaken(generation int) {
 	words := strings.ToLower(strings.Join(s.Tail(generation), "\n"))
 	if !strings.Contains(words, "address already in use") && !strings.Contains(words, "eaddrinuse") {

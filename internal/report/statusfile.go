@@ -8,8 +8,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// StatusFile keeps the status file. Failing is not fatal: it is tried again by the clock
-// until the file is right, at first after statusRetry, and then more and more rarely.
+// StatusFile keeps the status file. If it cannot be written that is not fatal: it is tried
+// again until the file is right, at first after statusRetry, and then more and more rarely.
 type StatusFile struct {
 	File *runfile.StatusFile // nil: there is none
 	Out  *output.Output      // is told of failures
@@ -50,7 +50,7 @@ func (s *StatusFile) Hear(e supervise.Event) {
 		s.update(func() error { return s.File.Write(entries) })
 	case supervise.AttemptFailed:
 		if e.Decided {
-			s.update(s.File.Renew) // which a client that waits takes for the news
+			s.update(s.File.Renew) // a client that waits sees by this that the restart is decided
 		}
 	}
 }
@@ -59,8 +59,8 @@ func (s *StatusFile) update(do func() error) {
 	s.writes.Add(func() { s.attempt(do) })
 }
 
-// attempt has the file written, and if that fails tries again later what is to be in it
-// then.
+// attempt has the file written. If that fails, it is tried again later with what the file has
+// to hold by then.
 func (s *StatusFile) attempt(do func() error) {
 	if s.again != nil {
 		s.again.Stop()
@@ -85,11 +85,10 @@ func (s *StatusFile) attempt(do func() error) {
 	}
 }
 
-// Flush blocks until what was to be written has been tried, but for output.FlushTime at
-// most.
+// Flush blocks until all writes so far have been tried, for output.FlushTime at most.
 func (s *StatusFile) Flush() { s.writes.Flush() }
 
-// End is Flush, and nothing is tried again from then on.
+// End is Flush. Nothing is tried again after that.
 func (s *StatusFile) End() {
 	s.writes.Add(func() {
 		s.ended = true

@@ -9,10 +9,10 @@ import (
 )
 
 // Store keeps the service manager's descriptor store in step with the sockets (FDSTORE=1,
-// FDSTOREREMOVE=1, sd_notify(3)), so that a superdaemon which comes after one that was killed
-// is given them, with all connections that wait.
+// FDSTOREREMOVE=1, sd_notify(3)). If the superdaemon is killed, the next one gets them, with all
+// connections that wait.
 //
-// Messages go through the manager's queue: nothing here waits for it. One that could not be
+// Messages go through the manager's queue: nothing here waits for them. One that could not be
 // sent is sent again with the next change.
 type Store struct {
 	Manager *Manager
@@ -21,13 +21,13 @@ type Store struct {
 	// Off has everything removed from the store.
 	Off bool
 
-	send func(text string, n int) error // n: a descriptor
+	send func(text string, n int) error // n is a descriptor
 
 	mu   sync.Mutex
 	kept []socket.Kept
 }
 
-// NewStore is the store of that manager.
+// NewStore returns the store of the manager m.
 func NewStore(m *Manager, set func() *socket.Set, off bool) *Store {
 	return &Store{Manager: m, Set: set, Off: off, send: sendDescriptor}
 }
@@ -52,14 +52,14 @@ func (s *Store) State() []socket.Kept {
 	return slices.Clone(s.kept)
 }
 
-// Hear looks at the sockets when a worker was started: there may be one for its slot.
+// Hear calls Sync when a worker was started: its slot may have a new socket.
 func (s *Store) Hear(e supervise.Event) {
 	if _, is := e.(supervise.Started); is {
 		s.Sync()
 	}
 }
 
-// Sync brings the store up to date, and does not wait for that.
+// Sync has the store brought up to date, and does not wait for that.
 func (s *Store) Sync() {
 	if s != nil {
 		s.Manager.queue.Add(s.sync)
@@ -86,7 +86,7 @@ func (s *Store) sync() {
 		kept = slices.DeleteFunc(kept, func(k socket.Kept) bool { return k.Name == name })
 	}
 	for _, u := range unkept {
-		// Without FDPOLL=0 the manager would drop one that a worker has shut down.
+		// Without FDPOLL=0 the manager would drop a socket that a worker has shut down.
 		err := s.send("FDSTORE=1\nFDNAME="+u.Name+"\nFDPOLL=0", u.FD)
 		u.Close()
 		if err != nil {

@@ -16,7 +16,7 @@ func sendDescriptor(text string, n int) error {
 		return err
 	}
 	defer conn.Close()
-	raw, err := conn.SyscallConn() // net sends no descriptor over a socket that is connected
+	raw, err := conn.SyscallConn() // net sends no descriptor over a connected socket
 	if err != nil {
 		return err
 	}

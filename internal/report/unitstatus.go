@@ -13,10 +13,10 @@ func failedStatus(why string) string { return "failed: " + why }
 
 const (
 	maxStatus = 500 // bytes of a STATUS line
-	maxWhy    = 300 // bytes of it that say why an attempt has failed
+	maxWhy    = 300 // bytes of a STATUS line that say why an attempt has failed
 )
 
-// status is how things stand.
+// status is the text of STATUS.
 func (m *Manager) status(t supervise.Tally) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
@@ -68,8 +68,8 @@ func serve(n int, noun string) string {
 	return text.Count(n, noun) + " serve"
 }
 
-// oneLine makes words one line of printable UTF-8 of so many bytes at most: the
-// manager would not take anything else for a STATUS.
+// oneLine makes words one line of printable UTF-8, of most bytes at most: the manager
+// takes nothing else as a STATUS.
 func oneLine(words string, most int) string {
 	line := text.Line(words)
 	if len(line) <= most {
