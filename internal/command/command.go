@@ -1,5 +1,5 @@
-// Package command is what operators, and workers, may ask of a superdaemon, whoever
-// carries it: one table of the commands, and what each does.
+// Package command is what operators and workers may ask of a superdaemon, by whatever
+// transport: one table of the commands, and what each does.
 package command
 
 import (
@@ -16,36 +16,36 @@ import (
 )
 
 // Commands carries out what is asked of a superdaemon. Its fields are set before the
-// first request, and left alone then.
+// first request, and not changed after that.
 type Commands struct {
 	Sup     *supervise.Supervisor
 	Name    string // of the superdaemon
 	Version string // of the program
 
-	StopSignal   os.Signal       // that stop sends to all workers
-	RetireSignal os.Signal       // that die sends, unless it is given another one
-	StopDelay    time.Duration   // until then
-	InForce      func() []string // the command line that says what all options do
+	StopSignal   os.Signal       // the one that stop sends to all workers
+	RetireSignal os.Signal       // the one that die sends, unless the request names another
+	StopDelay    time.Duration   // before stop and die send it
+	InForce      func() []string // the command line in force
 	Resizable    bool            // the number of workers may be changed
 	Acknowledged bool            // workers say that they are ready
 
 	Sockets func() []control.Socket
 	// Waiting is how many connections wait on a side of the sockets, see supervise.Traffic.
 	Waiting func(side int) int
-	// Tail is the last lines of the log of a generation that has failed.
+	// Tail returns the last lines of the log of a generation that has failed.
 	Tail func(generation int) []string
-	// Reopen opens the log file anew, and says what was done.
+	// Reopen opens the log file anew, and returns what was done, in words.
 	Reopen func(ctx context.Context, cause string) (said string, err error)
 	// Written blocks until the status file is up to date: a client that has its answer may
 	// read the file next.
 	Written func()
-	// Image is since when this image of the program runs, and how many there were before.
+	// Image returns since when this image of the program runs, and how many ran before it.
 	Image func() (since time.Time, upgrades int)
-	// Upgrade has another image of the program go on. It returns only if that fails.
+	// Upgrade makes another image of the program go on. It returns only if that fails.
 	Upgrade func(r control.Request, cause string) control.Answer
 }
 
-// request is one, with its sender.
+// request is a control.Request with its sender.
 type request struct {
 	control.Request
 	peer  control.Peer
@@ -55,14 +55,14 @@ type request struct {
 // command is a row of the table.
 type command struct {
 	name, help string // without help it is not listed
-	workers    bool   // workers may ask for it, too, whose user is not ours
+	workers    bool   // workers that run as another user may ask for it, too
 	do         func(*Commands, context.Context, request) control.Answer
 }
 
-// table has everything that there is to ask for.
+// table has all commands.
 var table []command
 
-func init() { // as help lists what it stands in
+func init() { // not at the declaration: help is in the table, and lists it
 	table = []command{
 		{"help", "what there is", false, (*Commands).help},
 		{"status", "how things stand", false, (*Commands).status},
@@ -91,7 +91,7 @@ func init() { // as help lists what it stands in
 	}
 }
 
-// Do carries a request out, and blocks as long as that takes.
+// Do carries out a request, and blocks as long as that takes.
 func (c *Commands) Do(peer control.Peer, r control.Request) control.Answer {
 	i := slices.IndexFunc(table, func(row command) bool { return row.name == r.Command })
 	if peer.OfWorkers && (i < 0 || !table[i].workers) {
@@ -104,12 +104,12 @@ func (c *Commands) Do(peer control.Peer, r control.Request) control.Answer {
 	return table[i].do(c, r.Context(), request{r, peer, cause})
 }
 
-// done is the answer to what has been done, with what there is to say to people.
+// done is the answer to a request that was carried out, with a message for people.
 func done(format string, args ...any) control.Answer {
 	return control.Answer{OK: true, Message: fmt.Sprintf(format, args...)}
 }
 
-// failed is the answer that says why something has not been done.
+// failed is the answer that says why a request was not carried out.
 func failed(err error) control.Answer {
 	if errors.Is(err, control.ErrHandedOver) {
 		return control.HandedOver()
@@ -151,7 +151,7 @@ func (c *Commands) options(context.Context, request) control.Answer {
 	return a
 }
 
-// missing is for what einhorn has and we have not.
+// missing is for commands of einhorn that we do not have.
 func (c *Commands) missing(_ context.Context, r request) control.Answer {
 	return failed(fmt.Errorf("%s is a command of einhorn that is not supported: the log has all output", r.Command))
 }

@@ -49,7 +49,7 @@ func (c *Commands) promote(ctx context.Context, r request) control.Answer {
 	return c.now(c.Sup.Promote(ctx, r.cause), "is live")
 }
 
-// now answers which generation it is now that does so.
+// now answers which generation does that now, or why that failed.
 func (c *Commands) now(how supervise.Outcome, does string) control.Answer {
 	if how.Err != nil {
 		return failed(how.Err)
@@ -76,8 +76,8 @@ func (c *Commands) stop(ctx context.Context, r request) control.Answer {
 	return control.Answer{OK: true}
 }
 
-// die stops all workers as einhorn does: by the signal that old ones get, or by
-// the one asked for.
+// die stops all workers as einhorn does: by the signal that old workers get, or by the
+// one that the request names.
 func (c *Commands) die(ctx context.Context, r request) control.Answer {
 	sig, err := r.named(c.RetireSignal)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *Commands) die(ctx context.Context, r request) control.Answer {
 	return done("%s is going down", c.self())
 }
 
-// named is the signal that a request names, or else the other one.
+// named is the signal that a request names, or other if it names none.
 func (r request) named(other os.Signal) (os.Signal, error) {
 	name, err := r.SignalName()
 	if err != nil || name == "" && other != nil {
@@ -106,7 +106,8 @@ func (c *Commands) dec(ctx context.Context, r request) control.Answer {
 	return c.step(ctx, r, -1, "is gone")
 }
 
-// step changes the number of workers, and answers when what is to become of them has.
+// step changes the number of workers, and answers when the new one has proved itself, or
+// has failed, or the old one is gone.
 func (c *Commands) step(ctx context.Context, r request, by int, became string) control.Answer {
 	changed, err := c.resize(ctx, r, supervise.Size{Change: by})
 	if err != nil {
@@ -176,7 +177,7 @@ func (c *Commands) signal(ctx context.Context, r request) control.Answer {
 // connects decides which worker is ready. The pid in the message is ignored.
 func (c *Commands) acknowledge(ctx context.Context, r request) control.Answer {
 	if !c.Acknowledged {
-		return control.Answer{OK: true} // nobody has asked
+		return control.Answer{OK: true} // workers need not say that they are ready
 	}
 	counts, err := c.Sup.Acknowledge(ctx, r.peer.Ancestors)
 	switch {

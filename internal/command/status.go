@@ -21,8 +21,8 @@ func (c *Commands) status(ctx context.Context, _ request) control.Answer {
 	return a
 }
 
-// Status tells how things stand. Before the supervisor runs it blocks, until ctx
-// ends; after that the error is supervise.ErrStopping.
+// Status tells how things stand. Before the supervisor runs it blocks, until ctx ends.
+// After the supervisor has run, the error is supervise.ErrStopping.
 func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 	now, err := c.Sup.Status(ctx)
 	if err != nil {
@@ -60,11 +60,11 @@ func (c *Commands) Status(ctx context.Context) (control.Status, error) {
 	return status, nil
 }
 
-// onClock is when something was, or will be, by the clock as it is now: it may have been set
-// since, and a client reckons with its own.
+// onClock is when something was, or will be, by the clock as it is set now: it may have been
+// set since t was taken, and a client compares the result with its own clock.
 func onClock(t, now time.Time) time.Time { return now.Add(t.Sub(now)) }
 
-// Picture is Status, and nil after the supervisor has run.
+// Picture is Status without a ctx. It is nil after the supervisor has run.
 func (c *Commands) Picture() *control.Status {
 	now, err := c.Status(context.Background())
 	if err != nil {

@@ -14,22 +14,22 @@ import (
 
 const (
 	// spawnTime is how long a spawn may take, from its turn until the program is executed.
-	// It takes a millisecond, unless a file system hangs, or somebody has stopped the
-	// process: the workers' user may, from the moment that it is that user's.
+	// It takes a millisecond, unless a file system hangs or the process was stopped: the
+	// workers' user may do that as soon as the process runs as that user.
 	spawnTime = 10 * time.Second
-	hurryTime = time.Second // what is left of that when everything is to stop
-	overtime  = time.Second // until a process that was killed for it is gone
+	hurryTime = time.Second // what is left of spawnTime when a stop begins
+	overtime  = time.Second // for a process that was killed after spawnTime to be gone
 	// turns is how many spawns are under way at once. Each blocks a thread.
 	turns = 4
 )
 
 var errHurry = errors.New("it was not running yet when the stop came")
 
-// bounds keeps spawns that hang from holding anybody up. The zero value is ready.
+// bounds keeps spawns that hang from holding up anything else. The zero value is ready.
 type bounds struct {
 	once    sync.Once
 	turns   chan struct{} // holds a token for each spawn under way
-	hurried chan struct{} // closed: no other spawn begins
+	hurried chan struct{} // when it is closed no other spawn begins
 	all     context.Context
 	cancel  context.CancelCauseFunc
 	hurry   sync.Once
@@ -42,8 +42,8 @@ func (b *bounds) init() {
 	})
 }
 
-// Hurry has spawns that wait for their turn fail at once, and those that are under way
-// within two seconds. It does not block.
+// Hurry makes spawns that wait for their turn fail at once. Those under way end within
+// two seconds. It does not block.
 func (s *Spawner) Hurry() {
 	b := &s.bounds
 	b.init()
@@ -60,8 +60,8 @@ type spawned struct {
 	err      error
 }
 
-// run runs a spawn when it is its turn, and returns what comes of it or, when its time is
-// over, that nothing has. What comes of it later is killed.
+// run runs a spawn when it is its turn, and returns its result. When its time is over, run
+// returns an error; a process that is started later is killed.
 func (b *bounds) run(do func(context.Context) spawned) spawned {
 	b.init()
 	select {
@@ -70,7 +70,7 @@ func (b *bounds) run(do func(context.Context) spawned) spawned {
 		defer func() { <-b.turns }()
 	}
 	select {
-	case <-b.hurried: // it may be both
+	case <-b.hurried: // both cases above may have been ready
 		return spawned{err: errHurry}
 	default:
 	}

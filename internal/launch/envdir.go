@@ -15,15 +15,15 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// What an envdir may hold: a larger one would keep every start waiting. execve(2) takes no
+// What an envdir may hold: a larger one would slow every start down. execve(2) takes no
 // environment of more than 6 MB.
 const (
 	maxVariables   = 10000
 	maxEnvironment = 6 << 20
 )
 
-// ReadEnvDir reads the variables that the files in dir are, as daemontools'
-// envdir does: a file's name is a variable, its first line the value.
+// ReadEnvDir reads variables from the files in dir, as daemontools' envdir does: a
+// file's name is the name of a variable, and its first line is the value.
 func ReadEnvDir(dir string) ([]string, error) {
 	pairs, err := readEnvDir(dir)
 	if err != nil {
@@ -56,7 +56,7 @@ func readEnvDir(dir string) ([]string, error) {
 		value, empty, err := firstLine(open, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fd.ErrNotRegular), empty:
-			continue // the first: removed meanwhile, or a symlink to nothing
+			continue // one that does not exist was removed meanwhile, or is a symlink to nothing
 		case strings.Contains(name, "="):
 			return nil, fmt.Errorf("%q cannot name a variable, because of the =", filepath.Join(dir, name))
 		case err != nil:
@@ -70,7 +70,7 @@ func readEnvDir(dir string) ([]string, error) {
 	return pairs, nil
 }
 
-// firstLine reads the first line of a file in a directory, and tells whether the file is
+// firstLine reads the first line of a file in a directory. empty says that the file is
 // empty.
 func firstLine(dir *os.File, name string) (line string, empty bool, err error) {
 	f, err := fd.OpenIn(dir, name)
@@ -92,8 +92,8 @@ func firstLine(dir *os.File, name string) (line string, empty bool, err error) {
 	return line, empty, nil
 }
 
-// nameable is an error that may name files of others. It is one printable line, so that
-// no file's name can forge a line of the log.
+// nameable is an error that may hold file names which others chose. It is one printable
+// line, so that no file name can forge a line of the log.
 type nameable struct{ error }
 
 func (n nameable) Error() string { return text.Line(n.error.Error()) }

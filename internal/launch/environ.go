@@ -8,12 +8,12 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/proc"
 )
 
-// Environ is a list of NAME=VALUE in which no name stands twice. Its methods leave it
-// as it is.
+// Environ is a list of NAME=VALUE in which no name stands twice. Its methods do not
+// change it.
 type Environ []string
 
-// Unique is a copy of pairs in which the last of each name is left, which is
-// the one that counts.
+// Unique is a copy of pairs that has only the last one of each name, which is the one
+// that counts.
 func Unique(pairs []string) Environ {
 	seen := make(map[string]bool, len(pairs))
 	var e Environ
@@ -27,7 +27,7 @@ func Unique(pairs []string) Environ {
 	return e
 }
 
-// With is a copy in which the pairs have replaced what was of their name.
+// With is a copy in which pairs have replaced the variables of the same names.
 func (e Environ) With(pairs ...string) Environ {
 	replaced := make(map[string]bool, len(pairs))
 	for _, pair := range pairs {
@@ -36,7 +36,7 @@ func (e Environ) With(pairs ...string) Environ {
 	return append(e.Without(func(name string) bool { return replaced[name] }), pairs...)
 }
 
-// Without is a copy from which the variables are gone that match.
+// Without is a copy that lacks the variables that match.
 func (e Environ) Without(match func(name string) bool) Environ {
 	return slices.DeleteFunc(slices.Clone(e), func(pair string) bool { return match(nameOf(pair)) })
 }
@@ -51,8 +51,9 @@ func (e Environ) Get(name string) string {
 	return ""
 }
 
-// For is the environment in which a user runs what is run for it, as login(1) has
-// it. A user that has only a number has nothing of ours.
+// For is the environment for programs of another user: HOME, USER and LOGNAME are that
+// user's, as with login(1). A user that has only a number gets HOME=/, and neither USER nor
+// LOGNAME.
 func (e Environ) For(c *proc.Credential) Environ {
 	switch {
 	case c == nil || c.Name == "" && c.UID == os.Geteuid():

@@ -15,8 +15,8 @@ import (
 // MAX_ARG_STRLEN).
 const maxVariable = 128 << 10
 
-// fit says which variable is too long to tell a worker of all the sockets, and how many of
-// them fit.
+// fit fails if a variable that tells a worker of all the sockets would be too long. The error
+// names it, and says how many sockets fit.
 func (p *Program) fit(sockets []fdenv.Socket) error {
 	if runtime.GOOS != "linux" {
 		return nil

@@ -15,42 +15,42 @@ import (
 )
 
 // Spawner starts the workers. Its fields are set before the first generation begins,
-// and left alone then.
+// and not changed after that.
 type Spawner struct {
 	Program Program
-	// Env is the environment of a worker, but for what tells of the sockets, and the
-	// settings in it. It is called for every worker.
+	// Env returns the environment of a worker, without the variables that tell of the sockets,
+	// and the settings in it. It is called for every worker.
 	Env     func() (Environ, supervise.Settings, error)
 	Sockets *socket.Set
 	Out     *output.Output
 	Relay   bool   // what workers write goes by way of Out, a line at a time
 	Notify  string // the address of the notify socket; "": there is none
-	// Watchdog is how long workers may be silent, as they are told (sd_watchdog_enabled(3)); 0:
-	// they are not asked to say that they are alive. It needs Notify.
+	// Watchdog is how long workers are told that they may be silent (sd_watchdog_enabled(3)).
+	// 0: they are not asked to say that they are alive. It needs Notify.
 	Watchdog time.Duration
 	Control  string // the path of the control socket; "": there is none
 
-	unsteered sync.Once // it was said that the system cannot steer
+	unsteered sync.Once // the log tells once that the system cannot steer
 	bounds    bounds
 }
 
-// Begin has the generation write to the log file that is there by now, and notes where its log
-// begins.
+// Begin makes the generation write to the file that is now at the path of the log, and notes
+// where its log begins.
 func (s *Spawner) Begin(generation int) error {
 	s.Out.Renew()
 	s.Out.Mark(generation)
 	return nil
 }
 
-// Spawn starts a worker. It blocks until the program is executed, but for 11 seconds at
-// most once it is its turn, and less after Hurry.
+// Spawn starts a worker. It blocks until it is its turn, and then until the program is
+// executed, for 11 seconds at most. After Hurry it blocks for two seconds at most.
 func (s *Spawner) Spawn(generation, slot, side int) (supervise.Process, supervise.Settings, error) {
 	r := s.bounds.run(func(ctx context.Context) spawned {
 		p, settings, err := s.spawn(ctx, generation, slot, side)
 		return spawned{p, settings, err}
 	})
 	if r.err != nil {
-		return nil, supervise.Settings{}, r.err // and no interface that holds a nil
+		return nil, supervise.Settings{}, r.err // r.process would be an interface that holds a nil
 	}
 	return r.process, r.settings, nil
 }
@@ -75,7 +75,7 @@ func (s *Spawner) spawn(ctx context.Context, generation, slot, side int) (*proc.
 	if err != nil {
 		return nil, settings, err
 	}
-	// Go has raised our own limit; what a worker has can be seen of one only.
+	// Go has raised our own limit, so only a worker shows how many files workers may have.
 	if err := s.Sockets.Fit(p.MaxFiles()); err != nil && generation == 1 {
 		_ = p.Signal(os.Kill)
 		p.Wait()
@@ -93,7 +93,8 @@ func (s *Spawner) command(args, env []string, files []int) proc.Command {
 	return c
 }
 
-// start starts a worker. With Relay its output goes by way of us, which signs each line.
+// start starts a worker. With Relay its output goes by way of us, so that each line begins
+// with which worker wrote it.
 func (s *Spawner) start(ctx context.Context, c proc.Command, w output.Worker, stdout, stderr int) (*proc.Process, error) {
 	if !s.Relay {
 		return proc.StartContext(ctx, c)
@@ -116,11 +117,11 @@ func (s *Spawner) start(ctx context.Context, c proc.Command, w output.Worker, st
 	}
 	w.Pid = p.Pid()
 	relay.Begin(w)
-	p.Then(relay.Settle) // its last words come before the news of its end, and may say why
+	p.Then(relay.Settle) // its last lines come before the news of its end, and may say why it ended
 	return p, nil
 }
 
-// told is what a worker is told in its environment, whatever else is in that.
+// told are the variables by which a worker is told of its sockets, and of us.
 func (s *Spawner) told(sockets []fdenv.Socket, generation, slot int) Environ {
 	told := fdenv.ServerStarter(sockets, generation)
 	for _, e := range s.Program.Exports {
@@ -141,7 +142,7 @@ func (s *Spawner) told(sockets []fdenv.Socket, generation, slot int) Environ {
 	return Unique(told)
 }
 
-// Warn tells of what the program will do to the sockets, if it can.
+// Warn warns of programs that remove the path of a unix socket, if they can, when they end.
 func (s *Spawner) Warn() {
 	for _, e := range s.Program.Exports {
 		for _, socket := range s.Sockets.Sockets {

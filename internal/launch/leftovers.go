@@ -15,8 +15,8 @@ func (s *Spawner) SignalGroup(p supervise.Process, sig os.Signal) error {
 	return p.Signal(sig)
 }
 
-// Leftovers are what is there of a worker's group a moment after it has ended; nil if
-// nothing is. It blocks for that moment.
+// Leftovers are the processes of a worker's group that are there a moment after the worker
+// has ended; nil if there are none. It blocks for that moment.
 func (s *Spawner) Leftovers(p supervise.Process) supervise.Leftovers {
 	if worker, ok := p.(*proc.Process); ok {
 		if left := worker.Leftovers(); left != nil {

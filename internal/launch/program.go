@@ -17,13 +17,12 @@ type Program struct {
 	Expand   bool     // {fd:WHICH} and {port:WHICH} in the arguments
 	Exports  []fdenv.Export
 	Numbered bool // each worker is told its slot
-	// Start is how it is started, without Args, Env, Files and PidVariables.
+	// Start is how a worker is started, without Args, Env, Files and PidVariables.
 	Start proc.Command
 }
 
 // Check says what is wrong with the program, as far as that can be known before
-// anything is bound; sockets are as socket.Plan has them. The error names every
-// fault.
+// anything is bound. sockets are those of socket.Plan. The error names every fault.
 func (p *Program) Check(sockets []socket.Socket) error {
 	start := p.start(nil, nil, nil)
 	faults := []error{start.CheckPrepared()}
@@ -53,16 +52,16 @@ func (p *Program) start(args, env []string, files []int) proc.Command {
 	return c
 }
 
-// args are a worker's program, whose own name is left as it is, and its arguments.
+// args are a worker's program and its arguments. Only the arguments are expanded.
 func (p *Program) args(sockets []fdenv.Socket) ([]string, error) {
-	if !p.Expand || len(p.Command) == 0 { // which is told elsewhere
+	if !p.Expand || len(p.Command) == 0 { // another check tells of an empty command
 		return p.Command, nil
 	}
 	args, err := fdenv.Expand(p.Command[1:], sockets)
 	return append([]string{p.Command[0]}, args...), err
 }
 
-// Names are the sockets as workers are told of them.
+// Names are the sockets in the form in which workers are told of them.
 func Names(sockets []socket.Socket) []fdenv.Socket {
 	names := make([]fdenv.Socket, len(sockets))
 	for i, s := range sockets {
