@@ -21,7 +21,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// This file is what can be said of a Config without a look at the system.
+// This file finds what is wrong with a Config, and changes nothing on the system.
 
 // plan is what New makes of a Config.
 type plan struct {
@@ -29,11 +29,11 @@ type plan struct {
 	program launch.Program
 	probes  []probe.Probe
 	rules   []report.Rule
-	env     launch.Environ // of the workers, but for what changes from one to the next
+	env     launch.Environ // of the workers, without what differs from one to the next
 }
 
-// check checks everything that can be known without touching the system, by the rooms
-// that it is for. The error names every fault.
+// check checks everything that can be checked without changing the system. Each room checks
+// what is for it. The error names every fault.
 func (c *Config) check() (plan, error) {
 	specs, wrong := c.sockets()
 	exports, unknown := fdenv.ParseExports(c.Export)
@@ -50,7 +50,7 @@ func (c *Config) check() (plan, error) {
 	}
 	p := plan{specs: specs, program: c.program(exports, runAs, limits), env: c.baseEnv(exports, runAs)}
 	bound := socket.Plan(specs)
-	if wrong != nil || unknown != nil { // which is all there is to be said of them
+	if wrong != nil || unknown != nil { // these faults are told: others would only follow from them
 		p.program.Expand, p.program.Exports, bound = false, nil, nil
 	}
 	var unasked error
@@ -66,7 +66,7 @@ func (c *Config) check() (plan, error) {
 	return p, errors.Join(faults...)
 }
 
-// sockets are those asked for, and looked at as far as they are there already.
+// sockets are the sockets that are asked for, with those that are passed to this process.
 func (c *Config) sockets() ([]socket.Spec, error) {
 	passed, err := fdenv.TakePassed(os.Getenv, os.Getpid(), c.Inherit)
 	var inherited []socket.Spec
@@ -157,8 +157,8 @@ func (c *Config) checkEnv(env launch.Environ) error {
 	return errors.Join(append(faults, err)...)
 }
 
-// checkPaths finds paths that are too long, and files that would be written over
-// each other.
+// checkPaths finds a path of the control socket that is too long, and files that would
+// overwrite each other.
 func (c *Config) checkPaths(specs []socket.Spec) error {
 	var faults []error
 	users := map[string]string{}
@@ -201,7 +201,8 @@ func (c *Config) checkCommand() error {
 	return errors.Join(faults...)
 }
 
-// checkBlueGreen says what blue/green does not go with. unsided is what the sockets are not fit for.
+// checkBlueGreen says what blue/green does not go with. unsided is why the sockets cannot have
+// two sides.
 func (c *Config) checkBlueGreen(unsided error) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -255,7 +256,7 @@ func (c *Config) checkCanary() error {
 	return errors.Join(faults...)
 }
 
-// probes reads those that workers are to pass.
+// probes parses the probes that workers have to pass.
 func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 	var faults []error
 	switch {
@@ -276,7 +277,7 @@ func (c *Config) probes(sockets []socket.Socket) ([]probe.Probe, error) {
 	return probes, errors.Join(append(faults, err)...)
 }
 
-// checkCrash says why nothing can be kept over a crash.
+// checkCrash says why sockets cannot be kept over a crash.
 func (c *Config) checkCrash() error {
 	var faults []error
 	if c.FDStore && runtime.GOOS != "linux" || c.ReplaceOrphans && runtime.GOOS != "linux" {

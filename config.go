@@ -15,7 +15,7 @@ import (
 )
 
 // Config says what to run, on which sockets, and how to replace it. The fields
-// are named as the options of start_server; the zero value of each is its
+// are named after the options of start_server; the zero value of each is its
 // default.
 type Config struct {
 	// Command is the server program and its arguments. It is looked up in
@@ -29,8 +29,8 @@ type Config struct {
 	// mode=OCTAL, owner=USER, group=GROUP or nonblock.
 	Ports []string
 	Paths []string
-	// Inherit takes the sockets that systemd has passed to this process, or those
-	// of the names given: "*" is all (sd_listen_fds_with_names(3)).
+	// Inherit names the sockets to take of those that systemd has passed to this
+	// process (sd_listen_fds_with_names(3)); "*" takes all.
 	Inherit []string
 	// Backlog is that of listen(2). 0: SOMAXCONN.
 	Backlog int
@@ -38,21 +38,22 @@ type Config struct {
 	// Export names the conventions, beside SERVER_STARTER_PORT, by which workers
 	// are told of the sockets: systemd, einhorn, unicorn, puma, nginx, php-fpm.
 	Export []string
-	// Expand puts descriptors and ports in the place of {fd:WHICH} and
-	// {port:WHICH} in Command. WHICH is a label, a name in SERVER_STARTER_PORT, or
-	// a place among the sockets, from 0.
+	// Expand replaces {fd:WHICH} and {port:WHICH} in the arguments of Command by
+	// descriptors and ports. WHICH is a label, a name in SERVER_STARTER_PORT, or the
+	// place of a socket, from 0.
 	Expand bool
 
 	// Dir is each worker's working directory, resolved anew at each start.
 	Dir string
 	// User and Group are names or numbers to run the workers as, with the user's
-	// supplementary groups as initgroups(3) has them. All is bound before.
+	// supplementary groups (initgroups(3)). Sockets are bound with our own rights.
 	User, Group string
 	Umask       *int // of the workers; nil: ours
-	Nice        int  // added to the priority of the workers, as by nice(1)
+	Nice        int  // added to the nice value of the workers, as by nice(1)
 	// Limits are resource limits of the workers, each NAME=SOFT or NAME=SOFT:HARD with the
 	// names of prlimit(1); SOFT alone is both. A value is a number in the kernel's unit, or
-	// unlimited. NoNewPrivs keeps them from getting rights by exec (PR_SET_NO_NEW_PRIVS). Linux only.
+	// unlimited. NoNewPrivs keeps workers from getting rights by exec (PR_SET_NO_NEW_PRIVS).
+	// Both are for Linux only.
 	Limits     []string
 	NoNewPrivs bool
 	// DropEnv names variables of Env that workers do not get; EnvDir may still set
@@ -63,90 +64,95 @@ type Config struct {
 	// without having stopped them (PR_SET_PDEATHSIG). Linux only.
 	DieWithParent bool
 	// Subreaper makes this process adopt, and wait for, orphans of the workers as
-	// PID 1 does (PR_SET_CHILD_SUBREAPER). Those that are left when the last worker has
-	// gone get TERM, and KILL after KillTimeout, or 10 s. It must then start no other children
-	// while Run runs, as they would be taken for orphans. Linux only.
+	// PID 1 does (PR_SET_CHILD_SUBREAPER). Orphans that are left when the last worker has
+	// gone get TERM, and KILL after KillTimeout, or after 10 s if there is none. The process
+	// must not start other children while Run runs: they would be taken for orphans. Linux
+	// only.
 	Subreaper bool
 
-	// Interval is how long a new worker lives before it has started, and the
+	// Interval is how long a new worker has to live to prove itself, and the
 	// least time between two attempts. 0: one second; less than MinInterval
-	// is taken as that.
+	// is taken as MinInterval.
 	Interval time.Duration
-	// Proof is how a new worker proves itself: [Lived], which is the default with
-	// Interval, or [Notified]. A notice is READY=1 on the socket named by NOTIFY_SOCKET
-	// (sd_notify(3)) from the worker or a descendant of it. Linux only.
+	// Proof is how a new worker proves itself: [Lived] (the default, with Interval),
+	// [Notified] or [Probed]. For Notified the worker, or a descendant of it, sends READY=1
+	// to the socket named by NOTIFY_SOCKET (sd_notify(3)). Notified and Probed are for Linux
+	// only.
 	Proof Proof
-	// Probes are asked of each new worker with [Probed]: http://NAME/path and https://NAME/path,
-	// which any answer of 200 to 399 passes, tcp://NAME, which a worker passes that accepts, and
-	// exec:COMMAND, which exit code 0 passes. NAME is a label, or a name in SERVER_STARTER_PORT.
-	// All but exec: need BlueGreen, as otherwise nobody knows which worker answers. A process of
-	// its own asks, start_server_probe. See docs/blue-green.md. Linux only.
+	// Probes are asked of each new worker with [Probed]. http://NAME/path and https://NAME/path
+	// pass with a status from 200 to 399, tcp://NAME passes if the worker accepts, and
+	// exec:COMMAND passes with exit code 0. NAME is a label, or a name in SERVER_STARTER_PORT.
+	// All but exec: need BlueGreen: without it any worker may answer. A separate process asks,
+	// start_server_probe. See docs/blue-green.md. Linux only.
 	Probes []string
-	// ProbeTimeout is how long a worker may take to pass one. 0: one second. It is tried again
-	// until the time of the proof is over.
+	// ProbeTimeout is how long a worker may take to pass a probe. 0: one second. A probe that has
+	// failed is tried again until the time of the proof is over.
 	ProbeTimeout time.Duration
-	// ProbeInterval is after how long a worker of a canary is asked again. 0: never.
+	// ProbeInterval is the time after which a worker of a canary and, with ProbeLive, a live
+	// worker is asked again. 0: never.
 	ProbeInterval time.Duration
-	// ProbeCommand is the path of start_server_probe. "": it stands beside our own executable, or
-	// is in PATH.
+	// ProbeCommand is the path of start_server_probe. "": the one beside our own executable, or
+	// the one in PATH.
 	ProbeCommand string
-	// BlueGreen gives each TCP port two sets of sockets (SO_REUSEPORT): a new generation has the
-	// one that no client reaches until it has proved itself. With Workers each worker has
+	// BlueGreen gives each TCP port two sets of sockets (SO_REUSEPORT). A new generation gets the
+	// set that no client reaches until it has proved itself. With Workers each worker has
 	// a socket of its own, as with the option reuseport. Linux only.
 	BlueGreen bool
-	// Canary are the steps in which a proven generation comes to get all connections. Until then
-	// it fails, and the restart with it, if a worker ends, does not pass a probe again, or says
-	// ABORT=1 as sd_notify(3) says READY=1. It needs BlueGreen.
+	// Canary are the steps in which a proven generation gets more and more of the connections.
+	// Until it gets all, it fails, and the restart with it, if a worker ends, does not pass a
+	// probe again, or sends ABORT=1 as it sends READY=1 (sd_notify(3)). Canary needs BlueGreen.
 	Canary []CanaryStep
 	// KeepOld is how long the old generation stands by without connections, for Rollback. It
 	// needs BlueGreen.
 	KeepOld time.Duration
-	// Attempts is how many attempts in a row may fail before a restart is
-	// given up and the old generation, if there is one, serves on; without
-	// one Run returns an error. 0: any number.
+	// Attempts is how many attempts in a row may fail before a restart is given up.
+	// The old generation then serves on; if there is none Run returns an error. 0: any
+	// number.
 	Attempts int
-	// FirstAttempts is Attempts until a generation has been live. 0: there is no difference.
+	// FirstAttempts takes the place of Attempts until a generation has been live. 0: it does not.
 	FirstAttempts int
 
-	// Watchdog is how long a worker may be silent that has said that it is alive, by WATCHDOG=1 as
-	// sd_notify(3) has it, or that it is ready. One that hangs gets a successor, and when that
-	// has proved itself ABRT, and KILL after KillTimeout, or 10 s. Workers are told of it by
-	// WATCHDOG_USEC and WATCHDOG_PID. Linux only. 0: for ever.
+	// Watchdog is how long a worker may be silent after it has said that it is alive (WATCHDOG=1,
+	// sd_notify(3)) or ready. After that it hangs, and a successor is started. When the successor
+	// has proved itself the old worker gets ABRT, and KILL after KillTimeout, or after 10 s if
+	// there is none. Workers are told the time by WATCHDOG_USEC and WATCHDOG_PID. Linux only.
+	// 0: for ever.
 	Watchdog time.Duration
 	// ProbeLive has live workers asked again, too, every ProbeInterval: one that does not pass
 	// hangs, as with Watchdog.
 	ProbeLive bool
-	// MaxAge is how old a worker may become before a successor replaces it, and AgeSpread which
-	// part of that, from 0 to 1, it may be more or less. 0: as old as it likes.
+	// MaxAge is how old a worker may become before a successor replaces it. Each worker's limit is
+	// longer or shorter by a random part of that, up to AgeSpread (0 to 1). 0: no limit.
 	MaxAge    time.Duration
 	AgeSpread float64
-	// MaxMemory is how many bytes a worker may have with its descendants (PSS, or RSS where that
-	// cannot be read) before a successor replaces it. It is looked at every five seconds. Linux only. 0: any number.
+	// MaxMemory is how many bytes a worker and its descendants may have (PSS, or RSS where PSS
+	// cannot be read) before a successor replaces it. They are measured every five seconds. Linux
+	// only. 0: no limit.
 	MaxMemory int64
 
 	// Workers is how many processes there are in a generation. Each is told
 	// its number, from 0, in SERVER_STARTER_WORKER and EINHORN_CHILD_INDEX.
-	// 0: one, which is told nothing. With HandleSignals TTIN adds one and TTOU
+	// 0: one, which is told no number. With HandleSignals TTIN adds one and TTOU
 	// takes one away.
 	Workers int
 
 	// Replace is how a restart replaces the old workers: [AtOnce], the default,
-	// [Rolling], which needs Workers, or [Beside], which goes without.
+	// [Rolling], which needs Workers, or [Beside], which does not go with Workers.
 	Replace Replace
 
-	// KillOldDelay is the wait between a new worker's success and the old
-	// workers' signal. nil: 0, or 5 s with automatic restarts.
+	// KillOldDelay is the time between the success of the new workers and the signal to
+	// the old ones. nil: 0, or 5 s with automatic restarts.
 	KillOldDelay *time.Duration
 	// KillTimeout is how long a worker may take to go after it was told to,
 	// before it gets KILL. 0: for ever.
 	KillTimeout time.Duration
 	// KillGroup makes each worker the leader of a process group, which is
-	// killed as a whole when KillTimeout is over. What a worker leaves behind in its
-	// group when it ends is told to go by the signal that it was told by, or SignalOnHUP;
-	// with KillTimeout it is killed and waited for. That is on Linux only.
+	// killed as a whole when KillTimeout is over. On Linux, processes that a worker leaves
+	// behind in its group when it ends get the signal that the worker got, or SignalOnHUP.
+	// With KillTimeout they are also killed, and waited for.
 	KillGroup bool
-	// SignalGroup is KillGroup, and has the whole group get the signals that tell a worker to
-	// go: SignalOnHUP, SignalOnTERM, and those for workers that have failed or hang.
+	// SignalGroup is KillGroup, and sends the signals that tell a worker to go to the whole
+	// group: SignalOnHUP, SignalOnTERM, and those for workers that have failed or hang.
 	SignalGroup bool
 	// StopDelay is how long the workers serve on after TERM, for load
 	// balancers to learn that they should look elsewhere.
@@ -157,16 +163,16 @@ type Config struct {
 	SignalOnHUP  os.Signal
 	SignalOnTERM os.Signal // to all workers at TERM. nil: TERM
 
-	// Follow ties this process to its worker. None is started in the place of one that
-	// has ended. When none is left Run returns, after a stop, too: with a *Failure, unless
-	// the last one ended by exit code 0. Attempts bounds what is tried until one has proved
-	// itself. With HandleSignals TERM, INT and QUIT are passed on to all workers as they
-	// are, each time that they come, and a restart that waits is dropped; what comes of
-	// that is up to the workers. USR1 and USR2 do not go to workers as PID 1 either. Without Workers.
+	// Follow ties this process to its worker. A worker that has ended is not replaced. When
+	// none is left Run returns, also after a stop: with a *Failure, unless the exit code of
+	// the last one was 0. Attempts bounds the attempts until a worker has proved itself.
+	// With HandleSignals each TERM, INT and QUIT is passed on to all workers, and a restart
+	// that waits is dropped; what the signal does is up to the workers. USR1 and USR2 are not
+	// passed on, even as PID 1 or with Subreaper. Follow does not go with Workers.
 	Follow bool
 	// FirstServes makes a generation live, when nothing serves, as soon as one of its
 	// workers has proved itself; the others are then replaced one by one if they fail.
-	// Otherwise all have to.
+	// Without FirstServes all have to prove themselves first.
 	FirstServes bool
 
 	EnableAutoRestart   bool          // restart by time
@@ -174,47 +180,47 @@ type Config struct {
 
 	PidFile    string // holds our pid, under flock(2), while we run
 	StatusFile string // lists the serving workers, a line GENERATION:PID each
-	// EnvDir is a directory whose files are variables for the workers, read
-	// at every start of one. It overrides the environment, and with that the
-	// three settings above that have a variable: ENABLE_AUTO_RESTART,
+	// EnvDir is a directory whose files are variables for the workers. It is read
+	// at every start of a worker. It overrides the environment, and so the three
+	// settings above that have a variable: ENABLE_AUTO_RESTART,
 	// AUTO_RESTART_INTERVAL and KILL_OLD_DELAY.
 	EnvDir string
 
-	// Control is the path of the control socket, by which clients of the same
-	// user and root ask how things stand and have things done. "": there is none.
+	// Control is the path of the control socket. Clients of the same user and of root
+	// ask for the status there, and send commands. "": there is none.
 	Control string
 
-	// OnEvent are commands that are started by sh -c for events of the control socket, each
-	// COMMAND, for all of them, or EVENT[,EVENT...]:COMMAND. One reads the event from its
-	// stdin, as the line of JSON that clients get, and its output goes to the log. There is one
-	// at a time, and it is killed with its process group after 30 s; if more than 100 wait the
-	// oldest is dropped. It runs as the user of this process. See docs/health.md.
+	// OnEvent are commands that sh -c runs for events of the control socket: COMMAND for all
+	// events, EVENT[,EVENT...]:COMMAND for some. A command gets the event on its stdin, as the
+	// line of JSON that clients get, and its output goes to the log. One command runs at a time,
+	// as the user of this process. After 30 s it is killed with its process group. If more than
+	// 100 wait the oldest is dropped. See docs/health.md.
 	OnEvent []string
 
 	// LogFile is where the log and the workers' stdout and stderr go: a file,
 	// or "| command", or "syslog:TAG", which is logger(1) with that tag
-	// ("syslog:": Name). "": the log to Log, the workers' to our own. With
-	// it workers get no JOURNAL_STREAM. A generation writes to the file that stands there
-	// when it begins, and then this package does, too; see Reopen.
+	// ("syslog:": Name). "": the log goes to Log, and the workers write to our own stdout
+	// and stderr. With a LogFile workers get no JOURNAL_STREAM. A generation writes to the
+	// file that is there when it begins, and from then on this package does, too; see Reopen.
 	LogFile string
-	// Name is what the log and clients of the control socket are told that this
-	// program is. "": start_server.
+	// Name is the name of this program in the log and for clients of the control socket.
+	// "": start_server.
 	Name string
-	// Verbose has the log tell, too, of workers that have lived through Interval and of
-	// what workers say of themselves.
+	// Verbose adds log lines for workers that have lived through Interval, and for what
+	// workers say of themselves.
 	Verbose bool
 	// Log takes the log lines until LogFile is open. nil: os.Stderr.
 	Log io.Writer
-	// FDStore has the service manager keep the sockets (FDSTORE=1, sd_notify(3)), so that a
-	// superdaemon that it starts after this one was killed is given them, with all connections
-	// that wait. It needs NotifyManager and a NOTIFY_SOCKET, and a manager that keeps as many
-	// (FileDescriptorStoreMax=). Paths then stay when Run ends. Sockets that a manager has kept
-	// are taken over in any case. Linux only.
+	// FDStore makes the service manager keep the sockets (FDSTORE=1, sd_notify(3)). If this
+	// superdaemon is killed, the next one that the manager starts gets them, with all
+	// connections that wait. It needs NotifyManager, a NOTIFY_SOCKET, and a manager that keeps
+	// as many (FileDescriptorStoreMax=). Paths then stay when Run ends. Sockets that a manager
+	// has kept are taken over even without FDStore. Linux only.
 	FDStore bool
-	// ReplaceOrphans takes the sockets over, with all connections that wait, from workers that
-	// StatusFile lists of a superdaemon that was killed, where the kernel lets us
-	// (pidfd_getfd(2)). When a generation is live they are told to go by SignalOnHUP after
-	// KillOldDelay, and killed after KillTimeout. Linux only.
+	// ReplaceOrphans takes over the sockets of workers whose superdaemon was killed, with all
+	// connections that wait. StatusFile has to list these workers, and the kernel has to let us
+	// (pidfd_getfd(2)). When a generation is live they get SignalOnHUP after KillOldDelay, and
+	// KILL after KillTimeout. Linux only.
 	ReplaceOrphans bool
 
 	// Env is the environment of the workers. nil: our own.
@@ -228,28 +234,28 @@ type Config struct {
 	// Workers get no JOURNAL_STREAM.
 	PrefixOutput bool
 	// LogWorkers is PrefixOutput with the worker's generation and slot, and with stdout and
-	// stderr told apart, as in "[4711 generation:2 slot:0 stderr] hello". Each of the two is a
-	// pipe of its own, so that a line of one may come before an earlier line of the other.
+	// stderr told apart, as in "[4711 generation:2 slot:0 stderr] hello". Stdout and stderr are
+	// two pipes, so a line of one may come before an earlier line of the other.
 	LogWorkers bool
 	// LogFormat is what lines look like: those of this package and, with LogWorkers or
 	// PrefixOutput, those of the workers. "": LogPlain.
 	LogFormat LogFormat
 
-	// Release is the version of the program that uses this package, as Upgrade tells it. "":
-	// Version.
+	// Release is the version of the program that uses this package, for the log of an Upgrade and
+	// for clients of the control socket. "": Version.
 	Release string
 	// RehearseArg is put before all arguments when an image is asked whether it could go on.
-	// A program that does not know that argument has to end by it. "": there is none.
+	// A program that does not know this argument has to exit. "": there is none.
 	RehearseArg string
-	// InForce returns a command line that says all that this configuration does, for clients of the
-	// control socket that ask. nil: the arguments of the process.
+	// InForce returns a command line that has all settings of this configuration, for clients of
+	// the control socket that ask. nil: the arguments of the process.
 	InForce func() []string
-	// ReadsFile tells that the arguments of the process name a file, which may say something
-	// else by the time of an Upgrade: InForce then stands for them where it is to be known what
-	// has changed, and if this image has to go on after all.
+	// ReadsFile says that the arguments of the process name a file, which may have changed by the
+	// time of an Upgrade. InForce then takes the place of the arguments: to find out what has
+	// changed, and to go on with this image if the new one cannot.
 	ReadsFile bool
-	// Changes tells, a line each, in what the arguments of this image differ from those of
-	// the last one, for the log. nil: nothing is said.
+	// Changes returns, for the log, a line for each difference between the arguments of the last
+	// image, old, and those of this one. nil: nothing is said.
 	Changes func(old []string) []string
 
 	// Started is called once, when the first worker has been started, from
@@ -259,34 +265,33 @@ type Config struct {
 	// nil: nobody is told.
 	Serving func()
 	// HandleSignals makes Listen and Run catch HUP (restart), TERM, INT and QUIT
-	// (stop), and USR1 (Reopen), and ignore PIPE and USR2. As PID 1, and with Subreaper,
-	// USR1 and USR2 are passed on to the workers, too, and all orphans are waited for that
-	// the process is given. With Workers set TTIN adds one and TTOU takes one away.
+	// (stop), and USR1 (Reopen, with a LogFile), and ignore PIPE and USR2. As PID 1, and
+	// with Subreaper, USR1 and USR2 are passed on to the workers, too, and the process waits
+	// for all orphans that it is given. With Workers set TTIN adds one and TTOU takes one away.
 	HandleSignals bool
-	// UpgradeOnUSR1 has Upgrade called with an empty Image at USR1, with HandleSignals, which
-	// goes before what USR1 means as PID 1 or with Subreaper.
+	// UpgradeOnUSR1 makes USR1 call Upgrade with an empty Image. It needs HandleSignals. USR1
+	// then means nothing else, even as PID 1 or with Subreaper.
 	UpgradeOnUSR1 bool
 	// RedirectOutput points our own stdout and stderr to LogFile as well.
 	RedirectOutput bool
-	// NotifyManager has the service manager told, if our own environment has
-	// a NOTIFY_SOCKET when New is called, how we get on (sd_notify(3)): READY=1
-	// when the first generation is live, RELOADING=1 and READY=1 around a restart
-	// that was asked for, STOPPING=1, STATUS, and WATCHDOG=1 if it wants to hear
-	// that (WATCHDOG_USEC). A restart is over for it when Restart returns. A start, a
-	// restart and a stop are extended (EXTEND_TIMEOUT_USEC) as long as Interval, Proof,
-	// StopDelay and KillTimeout allow for; without KillTimeout
-	// the time for a stop is the manager's alone. Workers do not get these
-	// variables. A manager that does not listen is waited for two seconds
-	// at most when Run ends; errors are logged once. It knows of one service, so
-	// this is for one Starter in a process.
+	// NotifyManager tells the service manager how we get on (sd_notify(3)), if our own
+	// environment has a NOTIFY_SOCKET when New is called: READY=1 when the first
+	// generation is live, RELOADING=1 and READY=1 around a restart that was asked for,
+	// STOPPING=1, STATUS, and WATCHDOG=1 if the manager wants that (WATCHDOG_USEC). For the
+	// manager a restart is over when Restart returns. Its timeout for a start, a restart
+	// or a stop is extended (EXTEND_TIMEOUT_USEC) as long as Interval, Proof, StopDelay and
+	// KillTimeout allow; without KillTimeout the manager alone limits a stop. Workers do
+	// not get these variables. When Run ends it waits for a manager that does not read for
+	// two seconds at most. Errors are logged once. A manager knows of one service, so only
+	// one Starter in a process may have this.
 	NotifyManager bool
 }
 
-// ListenOn adds a socket to Ports or Paths that is given by a URI: tcp://HOST:PORT,
-// tcp4://HOST:PORT or tcp6://HOST:PORT, where no host with tcp is all addresses of
-// both families, and 0.0.0.0 those of IPv4; unix://PATH, whose mode is what
-// the umask of this process leaves of 0777; or fd://N, an inherited socket. A host is looked
-// up, which may block; the error then is a *net.DNSError.
+// ListenOn adds the socket of a URI to Ports or Paths: tcp://HOST:PORT, tcp4://HOST:PORT,
+// tcp6://HOST:PORT, unix://PATH, or fd://N, an inherited socket. tcp without a host is all
+// addresses of both families, and 0.0.0.0 is all addresses of IPv4. The mode of a unix
+// socket is what the umask of this process leaves of 0777. A host is looked up, which may
+// block; if that fails the error is a *net.DNSError.
 func (c *Config) ListenOn(uri string) error {
 	port, path, err := socket.FromURI(uri)
 	if port != "" {
@@ -343,18 +348,18 @@ func (c *Config) program(exports []fdenv.Export, runAs *proc.Credential, limits 
 	}
 }
 
-// relays tells that what workers write goes by way of us.
+// relays tells whether what workers write goes by way of us.
 func (c *Config) relays() bool { return c.PrefixOutput || c.LogWorkers }
 
-// inInitsPlace tells that orphans come to us, and that nobody but us can be sent a
-// signal that is for the workers.
+// inInitsPlace tells whether we are in the place of init: orphans come to us, and signals
+// for the workers can only be sent to us.
 func (c *Config) inInitsPlace() bool { return c.Subreaper || c.HandleSignals && os.Getpid() == 1 }
 
-// listens tells that workers may say how they get on: that they are ready, in a canary that
+// listens tells whether workers may say how they get on: that they are ready, in a canary that
 // they are not fit, or that they are alive.
 func (c *Config) listens() bool { return c.Proof.how.Notified() || len(c.Canary) > 0 || c.Watchdog > 0 }
 
-// life is what the supervisor is told.
+// life is the configuration of the supervisor.
 func (c *Config) life() supervise.Config {
 	life := supervise.Config{
 		Workers:       c.Workers,
@@ -383,9 +388,9 @@ func (c *Config) life() supervise.Config {
 
 // Image is what a superdaemon is to become.
 type Image struct {
-	Executable  string   // a path; "": that of this one, where another file may be by now
-	Args        []string // without the name of the program; none: those of this one
-	KeepWorkers bool     // they are not restarted
+	Executable  string   // a path; "": the path of our own executable, which may be another file by now
+	Args        []string // without the name of the program; none: our own
+	KeepWorkers bool     // the workers are not restarted
 }
 
 func (c *Config) inForce() []string {
@@ -430,9 +435,9 @@ var (
 )
 
 // Rolling replaces the workers slot by slot: each new one takes over as soon as
-// it is proven. There are at most surge processes, at least 1, beyond Workers. An
-// attempt that fails in the middle leaves those that are replaced, and the others,
-// serving.
+// it is proven. There are at most surge processes beyond Workers; less than 1 is taken
+// as 1. If an attempt fails in the middle, the new workers that have taken over serve
+// on, and so do the old ones that were not replaced yet.
 func Rolling(surge int) Replace { return Replace{supervise.Rolling(surge)} }
 
 // CanaryStep is a step in which a new generation gets a part of the new connections.

@@ -23,9 +23,8 @@ const (
 	envKillOldDelay = "KILL_OLD_DELAY"
 )
 
-// SettingVariables are the variables that take the place of fields of a Config,
-// wherever a worker's environment has them: a front end that does not have these
-// settings keeps them out by DropEnv.
+// SettingVariables are the variables that override fields of a Config when a worker's
+// environment has them. A front end without these settings keeps them out by DropEnv.
 func SettingVariables() []string {
 	return []string{envDir, envAutoRestart, envAutoInterval, envKillOldDelay}
 }
@@ -39,25 +38,25 @@ const (
 // are not for workers (sd_notify(3), sd_watchdog_enabled(3)).
 var managerVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
-// managed tells that there is a service manager to be told.
+// managed tells whether there is a service manager to be told.
 func (c *Config) managed() bool { return c.NotifyManager && os.Getenv("NOTIFY_SOCKET") != "" }
 
-// forUs tells that a variable is for us alone, and not for workers.
+// forUs tells whether a variable is for us alone, and not for workers.
 func (c *Config) forUs(name string) bool {
-	// Our stderr is the journal's, but that of the workers is the log's.
+	// JOURNAL_STREAM names our stderr. The workers write to the log instead.
 	return c.forManaged(name) || (c.LogFile != "" || c.relays()) && name == "JOURNAL_STREAM"
 }
 
-// forManaged tells that a service manager talks to us by that variable.
+// forManaged tells whether a service manager talks to us by that variable.
 func (c *Config) forManaged(name string) bool {
 	return c.managed() && slices.Contains(managerVariables, name)
 }
 
-// ownEnv is the environment of what is started for ourselves, and is no worker.
+// ownEnv is the environment of processes that we start for ourselves, which are no workers.
 func (c *Config) ownEnv() []string { return launch.Unique(os.Environ()).Without(c.forManaged) }
 
-// baseEnv is the environment that workers get, but for what an envdir holds
-// and what tells of the sockets: ours, with the variables that options set.
+// baseEnv is the environment of workers, without what an envdir holds and what tells of
+// the sockets: Env, or our own, with the variables that options set.
 func (c *Config) baseEnv(exports []fdenv.Export, runAs *proc.Credential) launch.Environ {
 	given := c.Env
 	if given == nil {
@@ -118,18 +117,18 @@ func (s *Starter) envAndSettings() (launch.Environ, supervise.Settings, error) {
 	return env, set, nil
 }
 
-// killOldDelay is that of now.
+// killOldDelay is the delay that is set now.
 func (s *Starter) killOldDelay() time.Duration {
 	env, err := s.workerEnv()
 	if err != nil {
 		env = s.plan.env
 	}
-	set, _ := settings(env) // where one is wrong it is the default
+	set, _ := settings(env) // a bad value is replaced by the default
 	return set.KillOldDelay
 }
 
-// settings are those that the environment holds. The error names every bad
-// value; the default stands in for it.
+// settings are the settings that the environment holds. The error names every bad
+// value; the default takes its place.
 func settings(e launch.Environ) (supervise.Settings, error) {
 	var faults []error
 	duration := func(name string, standard time.Duration) time.Duration {
@@ -165,7 +164,7 @@ func (s *Starter) runLogger(args []string, files []int) (output.Process, error) 
 	return proc.Start(proc.Command{Args: args, Env: s.config.ownEnv(), Files: files, Group: true})
 }
 
-// untaken are the sockets that systemd passes and nobody has asked for.
+// untaken are the sockets that systemd passes and the Config does not take.
 func (p plan) untaken() []fdenv.Passed {
 	var taken []int
 	for _, spec := range p.specs {

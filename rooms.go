@@ -18,7 +18,7 @@ import (
 
 // This file makes those rooms that need more than a line.
 
-// reports are those observers of the supervisor that there is more to do with.
+// reports are the observers of the supervisor that are needed after New.
 type reports struct {
 	status  *report.StatusFile
 	clients *report.Clients
@@ -27,7 +27,7 @@ type reports struct {
 	gone    report.Gone
 	onEvent *report.OnEvent
 
-	control atomic.Pointer[control.Server] // that of clients, for the log's goroutine
+	control atomic.Pointer[control.Server] // clients.Server, for other goroutines
 }
 
 // newAsker is what asks workers; nil: they are not asked.
@@ -69,14 +69,14 @@ func (s *Starter) survivors() *survive.Survivors {
 	return left
 }
 
-// observers are those that hear of events, in this order.
+// observers are those that hear of events, in the order in which they do.
 func (s *Starter) observers() []supervise.Observer {
 	c := &s.config
 	s.reports.status = &report.StatusFile{Out: s.out}
 	s.reports.clients = &report.Clients{Verbose: c.Verbose}
 	s.reports.sockets = &report.Sockets{Out: s.out, Set: func() *socket.Set { return s.launcher.Sockets }, Tail: s.out.Tail}
 	serving := func() {
-		s.reports.status.Flush() // it may be read as soon as that is told
+		s.reports.status.Flush() // the file may be read as soon as Serving is called
 		c.Serving()
 	}
 	all := []supervise.Observer{

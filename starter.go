@@ -71,8 +71,8 @@ type opened struct {
 	mu   sync.Mutex
 	open undo // nil: nothing is open
 
-	caught  *signals.Caught  // nil: none is
-	adopted *proc.Orphans    // nil: they do not come to us
+	caught  *signals.Caught  // nil: no signal is caught
+	adopted *proc.Orphans    // nil: orphans do not come to us
 	notices *notify.Listener // nil: workers are not asked to say that they are ready
 }
 
@@ -116,7 +116,7 @@ func New(c Config) (*Starter, error) {
 	if c.SignalGroup {
 		life.SignalGroup = s.launcher.SignalGroup
 	}
-	life.CatchUp = func() { s.notices.CatchUp() } // there is one where it is asked
+	life.CatchUp = func() { s.notices.CatchUp() } // notices is set wherever CatchUp is called
 	if c.Workers > 0 && slices.ContainsFunc(plan.specs, func(spec socket.Spec) bool { return spec.Reuseport }) {
 		life.Steer = s.launcher.Steer
 	}
@@ -141,8 +141,8 @@ func New(c Config) (*Starter, error) {
 
 // Listen takes the pid file, binds the sockets and opens the log: all that may
 // fail before there is a worker. On an error nothing is left behind. Run calls
-// it unless that has been done. It may block on name resolution, which with
-// HandleSignals a signal to stop ends.
+// Listen if the program has not. It may block on name resolution; with HandleSignals
+// a signal to stop ends that.
 func (s *Starter) Listen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,11 +198,11 @@ func (e *stoppedError) Error() string { return e.cause.Error() + " before a work
 
 // openAll opens the rooms. What it returns undoes that, also after an error.
 func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (open undo, err error) {
-	if s.config.HandleSignals { // first: a signal that comes at the end must leave nothing behind
+	if s.config.HandleSignals { // opened first, closed last: a signal that comes at the end must leave nothing behind
 		go proc.SpareThreads() // on a busy machine it takes as long as all the rest of a start
 		stopping := func(cause string) { cancel(errors.New(cause)) }
 		if s.images.Last != nil {
-			stopping = func(string) {} // there are workers to stop, which the loop does
+			stopping = func(string) {} // there are workers: the loop stops them
 		}
 		s.caught = s.signals(stopping).Catch(s.out.Printf)
 		open.add(func() error { s.caught.Stop(); return nil })
@@ -228,7 +228,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		}
 		open.add(s.adopted.Stop)
 	}
-	// A client that waits for our end learns of it by this.
+	// A client that waits for our end sees it by this.
 	open.add(func() error {
 		server := s.reports.clients.Server
 		s.reports.clients.Server = nil
@@ -250,12 +250,12 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 	return open, context.Cause(ctx)
 }
 
-// bind binds the sockets for a program that can be run.
+// bind binds the sockets if the program can be run.
 func (s *Starter) bind(ctx context.Context, open *undo) error {
 	if err := s.findProgram(); err != nil {
 		return err
 	}
-	if passed := s.plan.untaken(); len(passed) > 0 { // before a port of theirs is found to be in use
+	if passed := s.plan.untaken(); len(passed) > 0 { // before one of their ports is found to be in use
 		s.out.Warnf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
 	}
 	left := s.left.Find(ctx, s.plan.specs)
@@ -288,8 +288,8 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 	return s.asker.Open()
 }
 
-// openFiles opens the log and then the status file. The ports are ours by then: the status
-// file that is there may be that of a superdaemon which has them.
+// openFiles opens the log and then the status file. The ports have to be ours by then: if
+// another superdaemon had them, the status file that is there might be in use by it.
 func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	if err := s.out.Open(s.config.LogFile, output.Config{Redirect: s.config.RedirectOutput, Run: s.runLogger, Held: s.images.State().Output, Relayed: s.config.relays()}); err != nil {
 		return err
@@ -314,8 +314,8 @@ func (s *Starter) openFiles(_ context.Context, open *undo) error {
 	return nil
 }
 
-// openSockets opens the notify socket and, when a client can be answered, the control
-// socket.
+// openSockets opens the notify socket, and then the control socket: from then on clients can
+// be answered.
 func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	runAs := s.plan.program.Start.Credential
 	notices, err := s.adoptNotices()
@@ -349,7 +349,7 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	if err != nil {
 		return err
 	}
-	// Before the pid file is let go: another one that has waited for that can begin.
+	// This is undone before the pid file is let go: a superdaemon that waits for that begins then.
 	open.add(server.StopListening)
 	s.images.Made(server.Abandon)
 	s.reports.clients.Server = server
@@ -357,8 +357,8 @@ func (s *Starter) openSockets(_ context.Context, open *undo) error {
 	return nil
 }
 
-// pause has no signal caught any more. After one to stop that has come since the upgrade was asked
-// for nothing is to be executed.
+// pause catches no signals any more. err is ErrStopping if a signal to stop has come since the
+// upgrade was asked for: no image must be executed then.
 func (s *Starter) pause() (left []os.Signal, again func(), err error) {
 	if s.caught == nil {
 		return nil, func() {}, nil
@@ -371,7 +371,7 @@ func (s *Starter) pause() (left []os.Signal, again func(), err error) {
 }
 
 // Addrs are the addresses of the bound sockets, ports first, then paths, each
-// in the order given. It is nil before Listen and after Run.
+// in the order given. They are nil before Listen and after Run.
 func (s *Starter) Addrs() []net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -382,12 +382,12 @@ func (s *Starter) Addrs() []net.Addr {
 }
 
 // Run runs the server program until ctx ends or, with HandleSignals, a signal
-// says so, and returns when the last worker is gone: nil then, and otherwise
-// why there is none. It must be called once.
+// asks for a stop. It returns when the last worker is gone: nil after a stop, and
+// otherwise an error that says why no worker is left. It must be called once.
 func (s *Starter) Run(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		if stopped := (*stoppedError)(nil); errors.As(err, &stopped) {
-			err = nil // which was asked for
+			err = nil // the stop was asked for
 		}
 		s.sup.Close()
 		if !errors.Is(err, ErrRehearsal) { // the service manager is another process's
@@ -406,7 +406,7 @@ func (s *Starter) Run(ctx context.Context) error {
 	s.out.Wait()
 	s.reports.manager.End(err)
 	s.reports.status.End()
-	if why := (*supervise.Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // which was told when it ended
+	if why := (*supervise.Failure)(nil); err != nil && !(errors.As(err, &why) && why.Last) { // the end of the last one was told when it ended
 		s.out.Log(output.Entry{Level: output.Error, Text: fmt.Sprintf("giving up: %v", err)})
 	}
 	s.out.Printf("exiting")
@@ -419,14 +419,14 @@ func (s *Starter) Run(ctx context.Context) error {
 	return withFailure(err)
 }
 
-// orphanTime is KillTimeout for orphans, if there is none.
+// orphanTime is the KillTimeout of orphans if none is set.
 const orphanTime = 10 * time.Second
 
 // Restart replaces the running generation by a new one, as HUP does. It blocks until
 // the new one is live, the attempt has failed, or ctx ends, which does not take the
-// request back; and while Run is not running. A request that comes while a generation
-// is starting is for the one after it. The error says how the worker ended, and has
-// the last lines of the log file since the attempt began.
+// request back. Before Run is called the request waits for that. A request that comes
+// while a generation is starting is for the one after it. The error says how the worker
+// ended, and has the last lines of the log file since the attempt began.
 func (s *Starter) Restart(ctx context.Context) error {
 	select {
 	case how := <-s.sup.Restart(ctx, "restart requested"):
@@ -437,25 +437,26 @@ func (s *Starter) Restart(ctx context.Context) error {
 	}
 }
 
-// Reopen opens the log file anew by its path, if another file stands there by now, or none, and
-// says what was done, or why there was nothing to do. It returns when all that was printed
-// before is in the old file, and that in the new one. From then on this package writes to the new file, and so do
-// workers that are started later; those that run do with LogWorkers or PrefixOutput. The error
-// says why the old file stays in use, or that ctx has ended before it could be done.
+// Reopen opens the log file anew by its path, if there is another file by now, or none. said
+// says what was done, or why there was nothing to do. Reopen returns when all that was printed
+// before is in the old file, and said is in the new one. From then on this package writes to
+// the new file, and so do workers that are started later. Workers that run already do so only
+// with LogWorkers or PrefixOutput. The error says why the old file stays in use, or that ctx
+// has ended before it could be done.
 func (s *Starter) Reopen(ctx context.Context) (said string, err error) {
 	return s.out.Reopen(ctx, "reopening requested")
 }
 
 // Rollback gives the old generation, which stands by for KeepOld, all connections again, or
 // ends a canary. It does not wait for the workers that it tells to go. The error says why
-// there is no way back. It blocks while Run is not running, until ctx ends.
+// there is no way back. Before Run is called it blocks, until ctx ends.
 func (s *Starter) Rollback(ctx context.Context) error {
 	return s.sup.Rollback(ctx, "rollback requested").Err
 }
 
 // Promote gives a canary all connections now, or tells an old generation that stands by to
-// go. It returns when the new generation is live. It blocks while Run is not running, until
-// ctx ends.
+// go. It returns when the new generation is live. Before Run is called it blocks, until ctx
+// ends.
 func (s *Starter) Promote(ctx context.Context) error {
 	return s.sup.Promote(ctx, "promotion requested").Err
 }

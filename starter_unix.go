@@ -14,8 +14,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// signals is what each signal asks for. stopping is called first by those that end
-// everything.
+// signals is what each signal asks for. Those that end everything call stopping first.
 func (s *Starter) signals(stopping func(cause string)) signals.Table {
 	stop := func(with os.Signal, delay time.Duration) signals.Request {
 		return func(ctx context.Context, cause string) {
@@ -74,8 +73,8 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 	return table
 }
 
-// reopening has the log file reopened, and what USR1 means otherwise done, too, if that is
-// for the workers.
+// reopening has the log file reopened. If USR1 is also for the workers, it does otherwise,
+// too, which is what USR1 means without a log file.
 func (s *Starter) reopening(otherwise signals.Request) signals.Request {
 	forWorkers := s.config.inInitsPlace() && !s.config.Follow
 	return func(ctx context.Context, cause string) {
@@ -86,21 +85,19 @@ func (s *Starter) reopening(otherwise signals.Request) signals.Request {
 	}
 }
 
-// upgradeOn has the file of our own executable go on, with the same command line. It blocks
-// as long as a rehearsal does.
+// upgradeOn upgrades to the file at the path of our own executable, with the same command line.
+// It blocks as long as a rehearsal does.
 func (s *Starter) upgradeOn(cause string) {
 	if err := s.upgrade(context.Background(), cause, Image{}, nil); errors.Is(err, supervise.ErrFreezing) {
 		s.out.Warnf("%s: ignored, as %v", cause, err)
 	}
 }
 
-// insistence is how long after an INT another one means that what is left is to be
-// killed.
+// insistence is the time after an INT in which another one kills what is left.
 const insistence = 5 * time.Second
 
-// interrupt is what INT asks for: a stop, and where it is Ctrl-C on a terminal, which
-// the workers have got too, the end of what is left when it comes twice. Requests come
-// from one goroutine.
+// interrupt is what INT asks for: a stop. If it is Ctrl-C on a terminal, which the workers
+// have got, too, a second one kills what is left. Requests come from one goroutine.
 func interrupt(stop, kill signals.Request) signals.Request {
 	var last time.Time
 	return func(ctx context.Context, cause string) {

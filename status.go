@@ -14,7 +14,8 @@ type Status struct {
 	Name string // of the program
 	Pid  int
 	// State is starting (nothing serves), serving, refilling (fewer workers than wanted),
-	// restarting, canary (a new generation gets a part of the connections), draining (old workers are on their way out), stop delay or stopping.
+	// restarting, canary (a new generation gets a part of the connections), draining (old
+	// workers are on their way out), stop delay or stopping.
 	State         string
 	Started       time.Time
 	Uptime        time.Duration
@@ -75,8 +76,8 @@ type SocketStatus struct {
 	Network string // tcp, udp or unix
 	Address string
 	FD      int // in the workers
-	// Waiting is the connections that no worker has accepted yet; on unix sockets 1 if there
-	// are any. WaitingFor is for how long none was accepted, as far as somebody has looked.
+	// Waiting is how many connections no worker has accepted yet; on unix sockets it is 1 if
+	// there are any. WaitingFor is for how long none was accepted, as far as is known.
 	Waiting    int
 	WaitingFor time.Duration
 }
@@ -100,7 +101,7 @@ func (s *Starter) Status(ctx context.Context) (Status, error) {
 	return statusOf(now), nil
 }
 
-// statusOf is a status as the control socket tells it, with times of Go.
+// statusOf is the status of the control socket with Go's types of time.
 func statusOf(now control.Status) Status {
 	s := Status{
 		Name: now.Name, Pid: now.Pid, State: string(now.State), Started: now.Started, Uptime: seconds(now.Uptime),
@@ -161,13 +162,13 @@ type Failure struct {
 	Lived      time.Duration // from its start until it failed
 	Said       string        // its last STATUS line (sd_notify(3))
 	Late       bool          // it is still there, but was not ready in time
-	Last       bool          // it was not new: it is the last one that ended, and none replaces it
+	Last       bool          // it was not new: it was the last worker, and none replaces it
 	Err        error         // why the process could not be started
 	Probe      string        // why it did not pass a probe (Config.Probes)
 	Unfit      bool          // it has said that it is not fit to serve, by ABORT=1
-	RolledBack string        // somebody has asked for a rollback, and who
-	Percent    float64       // of the connections, that its generation had got as a canary
-	Given      int           // so many connections, at least
+	RolledBack string        // the request for a rollback; "": there was none
+	Percent    float64       // the part of the connections that its generation got as a canary
+	Given      int           // how many connections that were, at least
 }
 
 func (f *Failure) Error() string { return f.internal().Error() }
@@ -175,8 +176,8 @@ func (f *Failure) Error() string { return f.internal().Error() }
 // Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// ExitCode is what a shell makes of how the worker ended: its exit code, or 128
-// plus the signal that has killed it; 1 if it never came to be, or is still there.
+// ExitCode is the exit code that a shell would give for the worker: its own, or 128 plus
+// the signal that killed it. It is 1 if the worker could not be started, or is still there.
 func (f *Failure) ExitCode() int { return f.internal().ExitCode() }
 
 func (f *Failure) internal() *supervise.Failure {
@@ -193,7 +194,7 @@ type failed struct {
 	why *supervise.Failure
 }
 
-// withFailure has a *Failure found in err if there is one of the supervisor's.
+// withFailure makes errors.As find a *Failure in err if it has one of the supervisor.
 func withFailure(err error) error {
 	var why *supervise.Failure
 	if !errors.As(err, &why) {

@@ -18,17 +18,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file is how this process becomes another image, and what that does with what it was given.
+// This file replaces the image of this process by another one, and has that one take over.
 
 // Upgrade replaces this process by another image of it, which goes on with everything: the
-// sockets, the workers, and whatever is under way. The image first says, as a child, whether
-// it could. Upgrade returns only if it cannot, or is not executed, and then nothing has
-// happened. The new image has to call New, with a Config of the same Name, and Run.
+// sockets, the workers, and whatever is under way. The image first runs as a child, and says
+// whether it could go on. Upgrade returns only if the image could not, or was not executed;
+// then nothing has changed. The new image has to call New, with a Config of the same Name,
+// and Run.
 func (s *Starter) Upgrade(ctx context.Context, image Image) error {
 	return s.upgrade(ctx, "upgrade requested", image, nil)
 }
 
-// byClient is Upgrade for a client, which the new image answers.
+// byClient is Upgrade for a client. If it succeeds the new image answers the client.
 func (s *Starter) byClient(r control.Request, cause string) control.Answer {
 	image := Image{Executable: r.Executable, Args: r.Args, KeepWorkers: r.KeepWorkers}
 	by, err := r.Wait()
@@ -64,7 +65,7 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	}
 	unread := ""
 	if state.By = by; by != nil {
-		unread, by.Unread = by.Unread, "" // which an older image does not know
+		unread, by.Unread = by.Unread, "" // an older image does not know this field
 	}
 	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
 		return err
@@ -86,11 +87,11 @@ func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) 
 	})
 }
 
-// farewellTime is how long those that follow events may take to read that they are to come
-// back.
+// farewellTime is how long clients that follow events have to read that they have to connect
+// again.
 const farewellTime = 50 * time.Millisecond
 
-// state is what there is to say of this process.
+// state is what another image has to know of this process for a rehearsal.
 func (s *Starter) state(image Image) (*handover.State, error) {
 	sources, err := s.launcher.Sockets.Sources()
 	if err != nil {
@@ -123,8 +124,8 @@ func (s *Starter) handing(f *supervise.Frozen, processes []supervise.Process) []
 	}
 }
 
-// raiseAgain is for a signal that has come before the program could hear it, which this package
-// does not: TERM and QUIT are to end it, or are the program's own to hear.
+// raiseAgain is for a signal that came before the program could catch it, and that this package
+// does not catch. TERM and QUIT are sent again: they end the program, unless it catches them.
 func raiseAgain(sig os.Signal) {
 	if sig == unix.SIGTERM || sig == unix.SIGQUIT {
 		_ = unix.Kill(os.Getpid(), sig.(unix.Signal))
@@ -139,7 +140,7 @@ func (s *Starter) adoptNotices() (*notify.Listener, error) {
 	return notify.Adopt(held, s.sup.Notify)
 }
 
-// succeed is called when this image can go on: what only the last one had is let go.
+// succeed is called when this image can go on. It lets go of what only the last one had.
 func (s *Starter) succeed() {
 	h := s.images.Last
 	s.out.Follow(h.Output)
@@ -179,7 +180,7 @@ func (s *Starter) goOn(ctx context.Context) error {
 	return s.sup.Resume(ctx, s.config.SignalOnTERM, h.Loop, workers, left)
 }
 
-// restartAsUpgraded restarts the workers, and answers what has come of the upgrade.
+// restartAsUpgraded restarts the workers, and answers how the upgrade went.
 func (s *Starter) restartAsUpgraded() control.Answer {
 	h := s.images.Last
 	switch {
@@ -201,12 +202,12 @@ func (s *Starter) restartAsUpgraded() control.Answer {
 
 func (s *Starter) self() string { return fmt.Sprintf("%s %s", s.config.Name, s.config.Release) }
 
-// ErrRehearsal is what Run returns in a process that was only to say whether it could go on
-// in the place of another one, which has been said.
+// ErrRehearsal is what Run returns in a process that only had to say whether it could go on
+// in the place of another one, and has said that it could.
 var ErrRehearsal = errors.New("this was a rehearsal")
 
-// rehearse says whether this image could go on with a state, and then stands by until it
-// has, or the process that has asked is gone.
+// rehearse says whether this image could go on with a state. If it could, rehearse stands by
+// until the image has gone on in the process that has asked, or that process is gone.
 func (s *Starter) rehearse(state *handover.State) error {
 	if err := s.couldGoOn(state); err != nil {
 		return err
@@ -215,7 +216,7 @@ func (s *Starter) rehearse(state *handover.State) error {
 	return ErrRehearsal
 }
 
-// couldGoOn tries what can be tried beside the process that has asked.
+// couldGoOn tries what can be tried while the process that has asked still runs.
 func (s *Starter) couldGoOn(state *handover.State) error {
 	if err := s.findProgram(); err != nil {
 		return err
