@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// This file is what the world does at what Config has the loop call beside the Spawner.
+// This file has the functions of Config that the loop calls, other than the Spawner.
 
 // hurry is Config.Hurry.
 func (w *world) hurry() {
@@ -30,7 +30,7 @@ func (w *world) isHurried() bool {
 
 var errHurried = errors.New("hurried")
 
-// takes is how long something takes that a stop may hurry. It is called with the lock held.
+// takes takes d, unless a stop hurries it. It is called with the lock held.
 func (w *world) takes(d time.Duration) error {
 	if d == 0 {
 		return nil
@@ -45,7 +45,7 @@ func (w *world) takes(d time.Duration) error {
 	}
 }
 
-// hearRest is Config.CatchUp: a worker has said meanwhile that it is ready.
+// hearRest is Config.CatchUp: the notice that it waits for says that a worker is ready.
 func (w *world) hearRest() {
 	var said *fakeProc
 	var sup *Supervisor
@@ -64,7 +64,7 @@ func (w *world) hearRest() {
 	w.locked(func() { w.heard[said.id.Pid] = w.image == image }) // the last image hears nothing
 }
 
-// checkLate is that a worker is not late that was heard in time.
+// checkLate checks that no worker counts as late that was heard in time.
 func (w *world) checkLate(f Failure) {
 	assert.False(w.t, w.sup.config.Proof.notice && f.Late && w.heard[f.Pid], "%v is late, and was heard", f.Worker)
 }
@@ -78,8 +78,8 @@ type group struct {
 	gone    chan struct{}
 }
 
-// leave is Config.Leftovers: of three processes one leaves nothing behind, one what goes
-// when it is told to, one what goes only at KILL.
+// leave is Config.Leftovers. One process of three leaves nothing behind. One leaves a group
+// that goes when it is told to, and one a group that goes only at KILL.
 func (w *world) leave(p Process) Leftovers {
 	<-time.After(50 * time.Millisecond)
 	w.mu.Lock()
@@ -90,7 +90,7 @@ func (w *world) leave(p Process) Leftovers {
 	g := &group{w: w, of: Worker{Pid: p.Pid()}, gone: make(chan struct{})}
 	w.groups = append(w.groups, g)
 	if slices.Contains(w.process(p.Pid()).signals, os.Kill) {
-		close(g.gone) // which it was sent, too
+		close(g.gone) // the group was sent KILL, too
 	}
 	return g
 }
@@ -133,8 +133,8 @@ func (g *group) Wait() {
 	<-g.gone
 }
 
-// checkGroups is invariant 2 for what is left behind: it is told to go, and if anything
-// bounds that, waited for.
+// checkGroups is invariant 2 for what is left behind: it is told to go. If it was killed, or
+// there is a KillTimeout, it is also waited for.
 func (w *world) checkGroups() {
 	for _, g := range w.groups {
 		killed := slices.Contains(w.process(g.of.Pid).signals, os.Kill)

@@ -132,9 +132,9 @@ func TestAKnownDeathBeatsTheClock(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(time.Second)
 		w.restart()
-		w.blockOn = 2 * time.Second // the loop is kept busy past the end of the interval,
+		w.blockOn = 2 * time.Second // the loop is busy until after the end of the interval
 		w.sup.Restart(w.t.Context(), "test")
-		w.exit(w.worker(2, 0), broken) // in which the worker dies
+		w.exit(w.worker(2, 0), broken) // the worker dies while it is
 		w.sleep(3 * time.Second)
 		assert.Len(t, seen[AttemptFailed](w), 1)
 		assert.Equal(t, 3, seen[WentLive](w)[1].Generation)
@@ -182,7 +182,7 @@ func TestGivingUpSparesWhoeverServes(t *testing.T) {
 	})
 }
 
-// What was started beside it goes at once.
+// The worker that was started beside it is told to go at once.
 func TestSiblingOfAWorkerThatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{Workers: 2, Attempts: 1}, nil, func(w *world) {

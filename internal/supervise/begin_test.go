@@ -75,7 +75,7 @@ func TestLiveWorkerDiesWhileOneBegins(t *testing.T) {
 				w.exit(w.worker(1, 1), 9)
 				if name == "rolling" {
 					assert.Equal(t, []string{"1.0"}, w.lives(), "the one that begins would replace it at once")
-					w.sleep(time.Second) // but it takes long
+					w.sleep(time.Second) // but Begin takes long
 				}
 				assert.Equal(t, []string{"1.0", "1.1"}, w.lives(), "the live generation refills its slot")
 				assert.True(t, seen[Started](w)[2].Refill)

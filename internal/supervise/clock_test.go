@@ -10,7 +10,7 @@ import (
 )
 
 // All tests of the loop run by a wall clock that jumps by years whenever it is read.
-// Whatever does not measure by the monotonic clock fails in some of them.
+// Code that does not measure by the monotonic clock fails in some of them.
 func init() { clock = jumping }
 
 var (
@@ -18,18 +18,17 @@ var (
 	birth = time.Now()
 )
 
-// jumping is time.Now, with a wall clock that is wrong by up to five years. Each time it
-// is read it is wrong by something else. The clock of a bubble has no monotonic reading:
-// it gets one here.
+// jumping is time.Now, with a wall clock that is wrong by up to five years, each time by
+// something else. The clock of a bubble has no monotonic reading: it gets one here.
 func jumping() time.Time {
 	const years5 = 5 * 365 * 24 * 3600
 	passed := time.Since(birth.Round(0))
 	return shifted(birth.Add(passed), reads.Add(1)*7919*86400%(2*years5)-years5)
 }
 
-// shifted is a time whose wall clock has jumped by so many seconds, and whose monotonic
-// clock has not. In package time the seconds of the wall clock are above 30 bits of
-// nanoseconds if there is a monotonic reading, too.
+// shifted is t with a wall clock that has jumped by seconds, and a monotonic clock that has
+// not. If a time has a monotonic reading, package time keeps the seconds of the wall clock
+// above 30 bits of nanoseconds.
 func shifted(t time.Time, seconds int64) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&t))
 	*wall = uint64(int64(*wall) + seconds<<30)
@@ -43,7 +42,7 @@ func TestTheClockOfTheseTestsJumps(t *testing.T) {
 	assert.Greater(t, now.Round(0).Sub(jumping().Round(0)).Abs(), time.Hour, "and shows something else")
 }
 
-// inBubble is a time of the loop's by the clock of the test's bubble, which does not jump.
+// inBubble is a time of the loop by the clock of the test's bubble, which does not jump.
 func inBubble(t time.Time) time.Time {
 	if t.IsZero() {
 		return t

@@ -14,14 +14,14 @@ type moment struct {
 	given   Config
 	with    func(*world)
 	when    func(*world)
-	then    time.Duration // the deadline, from the last thing that when did
+	then    time.Duration // the deadline, from the end of when
 	bounded bool          // there is one
 }
 
 const s = time.Second
 
-// A spawn may have to wait for an interval, and its proof takes another: what moves
-// things on has to come within both.
+// A spawn may have to wait for an interval, and its proof takes another one: something has
+// to happen within both.
 var moments = []moment{
 	{"the start", Config{}, nil, func(w *world) {}, 2 * s, true},
 	{"the start, by notices", Config{Proof: Notified(10 * s)}, nil, func(w *world) {}, 11 * s, true},

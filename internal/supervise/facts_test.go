@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests are of what events say beside that something has happened.
+// These tests are about the fields of events.
 
 // last is the newest event of a type.
 func last[E Event](w *world) E {
@@ -19,7 +19,7 @@ func last[E Event](w *world) E {
 	return all[len(all)-1]
 }
 
-// cannotStart has spawns fail that take a second.
+// cannotStart makes spawns take a second, and fail.
 func cannotStart(w *world) { w.slowSpawn, w.failSpawn = time.Second, errors.New("no such file") }
 
 func TestWhatAFailedAttemptTells(t *testing.T) {
@@ -28,7 +28,7 @@ func TestWhatAFailedAttemptTells(t *testing.T) {
 		given Config
 		with  func(*world)
 		when  func(*world)
-		then  AttemptFailed // but for the Failure
+		then  AttemptFailed // without the Failure
 	}{
 		{"the first worker of all cannot be started", Config{}, cannotStart, func(w *world) {
 			w.sleep(time.Second)
@@ -85,7 +85,7 @@ func TestWhatADeathTells(t *testing.T) {
 		given Config
 		with  func(*world)
 		when  func(*world)
-		then  Died // but for who it was, and how it ended
+		then  Died // without the worker, and how it ended
 	}{
 		{"a live worker", Config{}, nil, func(w *world) {
 			w.exit(w.worker(1, 0), 9)
@@ -156,7 +156,7 @@ func TestWhatAFailedRefillTells(t *testing.T) {
 	})
 }
 
-// One that is not proven may not know the signal by which others retire.
+// A worker that is not proven may not know the signal by which others retire.
 func TestWhoIsToldToGoAsThereAreToBeFewer(t *testing.T) {
 	simulate(t, Config{Workers: 3}, nil, func(w *world) {
 		w.sleep(time.Minute)

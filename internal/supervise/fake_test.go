@@ -25,14 +25,14 @@ type world struct {
 	cancel  context.CancelFunc
 
 	result    chan error
-	mu        sync.Mutex  // what follows, against spawns at the same time
+	mu        sync.Mutex  // guards what follows: spawns run at the same time
 	procs     []*fakeProc // every process there ever was
 	events    []Event
 	serving   []Worker
 	proven    map[int]bool // pids
 	wentLive  map[int]bool
 	liveGen   int          // the newest generation that went live
-	back      bool         // it is gone, and what it has replaced is live again
+	back      bool         // it is gone, and the workers that it has replaced are live again
 	renewed   map[int]bool // pids that have had a successor
 	heirs     map[int]bool // pids of successors
 	memory    map[int]int64
@@ -41,41 +41,41 @@ type world struct {
 	workers   int          // wanted in a generation
 	shrunk    map[int]bool // slots that were once not wanted
 	stopped   bool
-	stopping  bool         // in a while
+	stopping  bool         // a stop was asked for with a delay
 	failed    bool         // it ends by itself
 	gaveUp    map[int]bool // attempts that failed
 	tally     Tally
 	tallies   int          // how often settle has run
-	rests     bool         // there were so many processes that some of what happens may be told of later
+	rests     bool         // there were so many processes that the loop may have rested, and told some things late
 	begun     map[int]bool // generations
 	asked     int          // restarts
-	answered  int          // of them
+	answered  int          // restarts that were answered
 	restarted time.Time    // when a restart was last asked for and not refused
 	askedAt   int          // the newest generation then
 
 	traffic     *traffic      // nil: generations share their sockets
 	catchUp     func()        // Config.CatchUp
 	hurries     bool          // there is a Config.Hurry
-	leaves      bool          // and a Config.Leftovers
+	leaves      bool          // there is a Config.Leftovers
 	hurried     chan struct{} // closed by Hurry
 	heard       map[int]bool  // pids whose notice CatchUp has waited for
 	groups      []*group
 	slowSteer   time.Duration // how long Steer takes
-	steered     int           // so many slots may have connections; without Steer 0
-	image       int           // how often another one has taken over
+	steered     int           // how many slots may have connections; without Steer 0
+	image       int           // how often another image has taken over
 	steers      []int         // what Steer was called with
 	steeredAt   time.Time     // when it last returned
-	steeredFrom int           // and what steered was before
+	steeredFrom int           // what steered was before that
 
 	cancelled  bool          // the context has ended before Run
-	failSignal error         // what processes return that are sent a signal
+	failSignal error         // what Signal returns
 	failSpawn  error         // what the next spawns return
-	failsIn    int           // the slot of which spawns fail, too; 0: of none
-	failBegin  error         // the same of generations
-	slowBegin  time.Duration // how long they take to begin
-	slowSpawn  time.Duration // how long they take
+	failsIn    int           // a slot whose spawns fail, too; 0: none
+	failBegin  error         // what Begin returns
+	slowBegin  time.Duration // how long Begin takes
+	slowSpawn  time.Duration // how long a spawn takes
 	blockOn    time.Duration // how long the loop's next event keeps it busy
-	slow       time.Duration // each event takes so long to be heard
+	slow       time.Duration // how long each event keeps it busy
 	settings   Settings
 	spawns     map[int][]time.Time // by slot, when they began
 	generation int                 // the newest begun
@@ -89,7 +89,7 @@ type fakeProc struct {
 	exit    chan int
 	waited  int
 	gone    bool // it has ended
-	reaped  bool // and Wait has told
+	reaped  bool // Wait has told that
 	signals []os.Signal
 }
 
@@ -306,7 +306,7 @@ func (w *world) finish() {
 	for _, p := range w.alive() {
 		w.exit(p, 15)
 	}
-	w.sleep(time.Minute) // what those leave behind
+	w.sleep(time.Minute) // what these leave behind
 	select {
 	case <-w.result:
 	default:
@@ -320,7 +320,7 @@ func (w *world) finish() {
 }
 
 func (w *world) sleep(d time.Duration) {
-	w.locked(func() {}) // what the test has read so far happens before what comes
+	w.locked(func() {}) // for the race detector: the test has read before others write
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -333,7 +333,7 @@ func (w *world) locked(what func()) {
 
 func (w *world) exit(p *fakeProc, status int) { w.exitLate(p, status, 0) }
 
-// exitLate ends a process, of which Wait tells so much later.
+// exitLate ends a process. Its Wait returns only after late.
 func (w *world) exitLate(p *fakeProc, status int, late time.Duration) {
 	w.locked(func() { p.gone = true })
 	if late > 0 {
@@ -363,7 +363,7 @@ func (w *world) alive() []*fakeProc {
 	return ps
 }
 
-// process finds one by its pid.
+// process finds a process by its pid.
 func (w *world) process(pid int) *fakeProc {
 	i := slices.IndexFunc(w.procs, func(p *fakeProc) bool { return p.id.Pid == pid })
 	return w.procs[i]
@@ -445,7 +445,7 @@ func seen[E Event](w *world) []E {
 	return es
 }
 
-// answered returns what a restart was told, or errSilence.
+// answered returns the answer to a restart, or errSilence.
 func answered(reply <-chan error) error {
 	select {
 	case err := <-reply:
@@ -457,8 +457,8 @@ func answered(reply <-chan error) error {
 
 var errSilence = errors.New("not answered yet")
 
-// trace tells what happens, and when, with TRACE=1: most of use with -run and one input
-// of FuzzLoop.
+// trace tells what happens, and when, with TRACE=1. It is of most use with -run and one
+// input of FuzzLoop.
 func trace(w *world, format string, args ...any) {
 	if os.Getenv("TRACE") != "" {
 		w.t.Logf("%8v %s", time.Since(w.start), fmt.Sprintf(format, args...))

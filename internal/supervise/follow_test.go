@@ -33,7 +33,7 @@ func TestWhenFollowingTheLastWorkersEndIsTheEnd(t *testing.T) {
 	}
 }
 
-// A signal that is passed on while a generation begins is its workers' too.
+// A signal that is passed on while a generation begins is also for its workers.
 func TestSignalPassedOnWhileAGenerationBegins(t *testing.T) {
 	simulate(t, Config{Follow: true, Attempts: 1}, func(w *world) { w.slowBegin = 2 * time.Second }, func(w *world) {
 		w.sleep(time.Second)

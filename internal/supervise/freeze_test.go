@@ -15,7 +15,7 @@ import (
 // adopted is a process in the hands of the next image.
 type adopted struct {
 	*fakeProc
-	exit chan int // told by the waiter of the last image
+	exit chan int // gets what the Wait of the last image returns
 }
 
 func (a *adopted) Wait() int { return <-a.exit }
@@ -23,7 +23,7 @@ func (a *adopted) Wait() int { return <-a.exit }
 // heired is a group in the hands of the next image.
 type heired struct {
 	*group
-	gone chan struct{} // told by the waiter of the last image
+	gone chan struct{} // closed when the Wait of the last image returns
 }
 
 func (h *heired) Wait() { <-h.gone }
@@ -31,7 +31,7 @@ func (h *heired) Wait() { <-h.gone }
 // handOver freezes the supervisor, and has another one of configuration c go on.
 func (w *world) handOver(c Config) error {
 	w.t.Helper()
-	w.locked(func() {}) // what the loop's goroutine may call meanwhile
+	w.locked(func() {}) // for the race detector: the loop's goroutine may use w meanwhile
 	old := w.sup
 	var frozen *Frozen
 	var processes []Process
@@ -42,7 +42,7 @@ func (w *world) handOver(c Config) error {
 			frozen, processes = f, ps
 			w.locked(func() { w.image++ })
 			close(executed)
-			runtime.Goexit() // which never comes back, as an exec
+			runtime.Goexit() // it never comes back, like an exec
 			return nil
 		})
 	}()
@@ -55,7 +55,7 @@ func (w *world) handOver(c Config) error {
 		}
 	case <-executed:
 	}
-	synctest.Wait() // what the last image leaves undone it does not do later
+	synctest.Wait() // the last image does nothing after this
 	heirs := map[Process]*adopted{}
 	var next []Process
 	for _, p := range processes {
@@ -108,7 +108,7 @@ func (w *world) handOver(c Config) error {
 	return nil
 }
 
-// The same configuration, unless it says otherwise.
+// replaced is handOver to an image with the same configuration.
 func (w *world) replaced() error { return w.handOver(w.sup.config) }
 
 func TestWhatServesServesOnInTheNextImage(t *testing.T) {
@@ -277,8 +277,8 @@ func TestMoreSlotsOfTheNextImageAreSteeredTo(t *testing.T) {
 	})
 }
 
-// What a worker has left behind is found a moment after it has ended, and the next image
-// would know nothing of it before.
+// What a worker has left behind is found a moment after the worker has ended. A handover
+// before that would lose it.
 func TestWhatIsLeftBehindIsKilledByTheNextImage(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{KillTimeout: 3 * time.Second}, func(w *world) { w.leaves = true }, func(w *world) {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The options of FuzzLoop, a bit or two each, so that they combine as they like.
+// The options of FuzzLoop, a bit or two each, so that all combinations are possible.
 const (
 	twoWorkers, threeWorkers           = 1, 2 // 0: one; both: four
 	twoAttempts                        = 2 << 2
@@ -126,7 +126,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint32(twoWorkers|watches|ages|weighs|killsLate), []byte{0xa2, 0x63, 0xf2, 0x83, 0xf2, 0xf2, 0x73, 0x73, 0xf2, 0xf2, 0x00, 0x83, 0xf2, 0x05, 0xf2, 0x0f, 0xf2})
 	// The live generation is gone, and the one that stands by has only a worker that has not proved itself.
 	f.Add(uint32(73400357), []byte("&0\xa2A0A1A00"))
-	// So many old workers stay that the loop rests, and then its context ends.
+	// Old workers stay, so many that the loop rests, and then its context ends.
 	f.Add(uint32(3011), []byte("\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd60\xd6 0"))
 	// A worker that hangs has its successor when another one has just died.
 	f.Add(uint32(939524203), []byte("9\xf2\xf2000000\xf289\xf2\xc5\x00fP\x16%\x87\xaf\xb3+\xc8/\x8f&2922222!9000000000"))
@@ -157,7 +157,7 @@ func (w *world) play(event byte, n int) {
 	switch event {
 	case 0:
 		w.restart()
-	case 1: // the nth process dies, which is told late if n is great
+	case 1: // the nth process dies; if n is great its Wait returns late
 		if alive := w.alive(); len(alive) > 0 {
 			w.exitLate(alive[n%len(alive)], n<<8, max(0, time.Duration(n-8))*300*time.Millisecond)
 		}
@@ -176,7 +176,7 @@ func (w *world) play(event byte, n int) {
 		case n == 14 && w.sup.config.Follow: // otherwise it drops what was asked for
 			w.sup.Pass(w.t.Context(), "test", otherSignal)
 		}
-	case 4: // spawns, with n great those in a slot, or with n odd generations, fail from now on, or no longer
+	case 4: // begin or end to fail: generations if n is odd, spawns in a slot if n is great, or all spawns
 		w.locked(func() {
 			if n&1 == 0 && n >= 12 && len(w.procs) > 0 {
 				w.failsIn = 1 - w.failsIn
@@ -190,7 +190,7 @@ func (w *world) play(event byte, n int) {
 				w.failSpawn = toggled(w.failSpawn)
 			}
 		})
-	case 5: // all that were told to go do
+	case 5: // all that were told to go end
 		for _, p := range w.alive() {
 			if p.told() {
 				w.exit(p, 15)
@@ -217,7 +217,7 @@ func (w *world) play(event byte, n int) {
 		}
 		w.step(1 - 2*int(event-11))
 	case 14:
-		w.locked(func() {}) // what the loop's goroutine may call meanwhile
+		w.locked(func() {}) // for the race detector: the loop's goroutine may use w meanwhile
 		_, _ = w.sup.Signal(w.t.Context(), "test", otherSignal, n-1)
 		synctest.Wait()
 		w.checkStatus()
@@ -284,7 +284,7 @@ func toggled(err error) error {
 	return errors.New("cannot start")
 }
 
-// over tells that Run has returned.
+// over tells whether Run has returned.
 func (w *world) over() bool {
 	select {
 	case err := <-w.result:
@@ -296,7 +296,7 @@ func (w *world) over() bool {
 	}
 }
 
-// checkStatus compares what is told of the workers with what is there.
+// checkStatus compares the status of the workers with the processes that are there.
 func (w *world) checkStatus() {
 	s, err := w.sup.Status(w.t.Context())
 	if err != nil {
@@ -345,7 +345,7 @@ func (w *world) checkRestarted() {
 		w.locked(func() { w.traffic.unfit = false })
 	}
 	w.locked(func() { clear(w.memory) })
-	for range 120 { // whatever is starting proves itself, who is told to go does, and then the pending one begins
+	for range 120 { // what is starting proves itself, what was told to go ends, and then the pending one begins
 		for _, p := range w.alive() {
 			w.ready(p)
 		}

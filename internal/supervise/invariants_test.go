@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// checkRetire is invariant 1. One that is in excess goes without a newer
-// generation, but if its own is the live one, not before the others are whole.
+// checkRetire is invariant 1. A worker in excess goes without a newer generation,
+// but if its own is the live one, not before the others are whole.
 func (w *world) checkRetire(p *fakeProc) {
 	if w.gaveUp[p.id.Generation] && !w.wentLive[p.id.Generation] && !w.placed[p.id.Pid] {
-		return // what is proven of an attempt that failed
+		return // a proven worker of an attempt that failed
 	}
 	if w.traffic != nil && w.traffic.canDoWithout(p) {
 		return
@@ -32,8 +32,8 @@ func (w *world) checkRetire(p *fakeProc) {
 	}
 	rolledBack := w.traffic != nil && w.traffic.back[p.id.Generation]
 	if p.id.Slot < w.workers {
-		// Of slots that were emptied and asked for again, what is told to go
-		// has not been there for all the time.
+		// A slot that was emptied and asked for again may still have had a worker
+		// in excess.
 		assert.True(w.t, p.id.Generation < w.liveGen || w.shrunk[p.id.Slot] || rolledBack, "invariant 1: no newer generation is live")
 	}
 	if p.id.Generation > w.liveGen && !rolledBack {
@@ -48,14 +48,14 @@ func (w *world) checkRetire(p *fakeProc) {
 	assert.Len(w.t, whole, w.workers, "invariant 1: a worker of live generation %d is missing", w.liveGen)
 }
 
-// renews tells that workers are replaced between restarts.
+// renews tells whether workers are replaced between restarts.
 func (w *world) renews() bool {
 	c := w.sup.config
 	return c.Watchdog > 0 || c.MaxAge > 0 || c.MaxMemory > 0 || c.ProbeLive
 }
 
 // checkReplaced is invariant 1 when the live workers may be of several generations:
-// another one serves in that slot, and one in every other.
+// another worker serves in this slot, and one in each other slot.
 func (w *world) checkReplaced(p *fakeProc) {
 	holders := map[int]bool{}
 	for _, q := range w.procs {
@@ -70,7 +70,7 @@ func (w *world) checkReplaced(p *fakeProc) {
 	assert.Len(w.t, holders, w.workers, "invariant 1: %v told to go, and a slot is empty", p.id)
 }
 
-// checkSteered is that connections do not go to a slot in which nobody is left.
+// checkSteered checks that no connections go to a slot in which no worker is left.
 func (w *world) checkSteered(p *fakeProc) {
 	if w.traffic != nil && w.traffic.of(p.side) == 0 {
 		return // see traffic.checkTold
@@ -94,28 +94,28 @@ func (w *world) steer(slots int) {
 		<-time.After(w.slowSteer)
 		w.mu.Lock()
 		if w.image != image {
-			return // it has gone with its image
+			return // its image is gone
 		}
 	}
 	w.steeredFrom, w.steeredAt = w.steered, time.Now()
 	w.steered = slots
 }
 
-// listed tells that a process is there, and of those that serve.
+// listed tells whether a process is there, and among those that serve.
 func (w *world) listed(p *fakeProc) bool { return !p.gone && w.serves(p) }
 
-// serves tells that a process is or was of those that serve.
+// serves tells whether a process is or was among those that serve.
 func (w *world) serves(p *fakeProc) bool {
 	return w.wentLive[p.id.Generation] && !w.heirs[p.id.Pid] || w.placed[p.id.Pid]
 }
 
-// told tells that it was told to go.
+// told tells whether p was told to go.
 func (p *fakeProc) told() bool {
 	return slices.ContainsFunc(p.signals, func(sig os.Signal) bool { return sig != otherSignal })
 }
 
-// checkSurge is the bound of Surge on the spawns that are to replace a worker. Of
-// slots that were emptied and asked for again, the one there may be in excess.
+// checkSurge checks the bound of Rolling for spawns that replace a worker. It leaves out
+// slots that were emptied and asked for again: the worker there may be in excess.
 func (w *world) checkSurge(slot int) {
 	there := w.there()
 	var holder *fakeProc
@@ -134,7 +134,7 @@ func (w *world) checkSurge(slot int) {
 	}
 }
 
-// there is how many processes there are, or are being started.
+// there is how many processes are there or are being started.
 func (w *world) there() int {
 	there := w.inFlight
 	for _, p := range w.procs {

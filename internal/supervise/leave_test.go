@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Who serves already is told to go by the signal for that, also when the last
-// attempt has failed and everything ends.
+// A worker that serves is told to go by RetireSignal, also when the last attempt
+// has failed and everything ends.
 func TestProvenWorkerOfTheLastAttemptLeavesAsOneThatServes(t *testing.T) {
 	simulate(t, Config{Workers: 3, Attempts: 1, Proof: Notified(time.Minute)}, nil, func(w *world) {
 		w.sleep(time.Second)
@@ -21,12 +21,12 @@ func TestProvenWorkerOfTheLastAttemptLeavesAsOneThatServes(t *testing.T) {
 	})
 }
 
-// Told to stop, a worker is told nothing else when its generation then fails.
+// A worker that was told to stop gets no other signal when its generation then fails.
 func TestProvenWorkerThatWasToldToStopIsToldNothingElse(t *testing.T) {
 	simulate(t, Config{Workers: 2, Proof: Notified(time.Minute)}, nil, func(w *world) {
 		w.sleep(time.Second)
 		w.ready(w.worker(1, 0))
-		// The exit and then the stop are in the mail when the loop gets to it again.
+		// The exit and then the stop are in the mail when the loop next reads it.
 		w.locked(func() { w.blockOn = time.Second })
 		go w.sup.Signal(w.t.Context(), "test", otherSignal, 5)
 		synctest.Wait()

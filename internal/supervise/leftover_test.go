@@ -17,7 +17,7 @@ import (
 // which ends only at KILL.
 type leaders struct {
 	groups []*leaderless
-	fails  error // of a signal to a group but KILL
+	fails  error // what a signal to a group returns, except KILL
 }
 
 func (s *leaders) Begin(int) error { return nil }
@@ -53,7 +53,7 @@ type leaderless struct {
 	pid   int
 	told  []os.Signal
 	ended chan struct{}
-	fails error // of a signal but KILL
+	fails error // what a signal returns, except KILL
 }
 
 func (g *leaderless) Pids() []int { return []int{g.pid} }
@@ -117,7 +117,8 @@ func TestLeftoversThatNothingBoundsAreToldAndNotWaitedFor(t *testing.T) {
 	})
 }
 
-// What was told with its leader is told once, and killed when the leader would have been.
+// A group that was told with its leader is told once. It is killed when the leader would have
+// been.
 func TestGroupIsToldWithItsLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +146,7 @@ func TestGroupIsToldWithItsLeader(t *testing.T) {
 	})
 }
 
-// A signal that a group does not get is told, and it is killed all the same.
+// If a group cannot be sent a signal, an event tells so. The group is killed all the same.
 func TestGroupThatCannotBeSignalled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A worker that dies has its successor at once, however many others there are; of many that
-// die one after the other each has it in no time, and yet the loop does not look at all of
-// them once for each: with thousands that would take seconds.
+// A worker that dies is replaced at once, however many others there are. When many die one
+// after the other each is replaced soon. But the loop does not look at all workers for each
+// one that dies: with thousands that would take seconds.
 func TestOneOfManyAndMany(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		workers int
-		late    time.Duration // at most, and one is nearly so
-		settles int           // at most: by itself one for each that ends, and one for each that is started
+		late    time.Duration // how late a successor is at most; one is nearly as late
+		settles int           // at most; without rests there is one for each exit, and one for each start
 	}{
 		{many - 1, 0, 180},
 		{many, many * restPerWorker, 9/2 + 2},

@@ -20,7 +20,7 @@ func TestReplacesThatCannotBe(t *testing.T) {
 		{Beside, 1, "workers 1 cannot be combined with old workers that stay"},
 		{Rolling(1), 0, "rolling restarts need the number of workers"},
 		{Rolling(1), 1, ""},
-		{Rolling(0), 1, ""}, // is one by one
+		{Rolling(0), 1, ""}, // 0 is taken as 1
 		{Rolling(2), 2, ""},
 		{Rolling(2), 1, "surge 2 is more than the number of workers, 1"},
 	} {

@@ -33,8 +33,8 @@ func TestReadyWorkerIsLiveAtOnce(t *testing.T) {
 	})
 }
 
-// The loop was paused, and sees at once that the time is over and the notice that came
-// in time.
+// The loop was paused. It sees at the same time that the time is over and a notice that
+// came in time.
 func TestNoticeThatIsReadLateCounts(t *testing.T) {
 	c := byNotice
 	for _, read := range []bool{true, false} {
@@ -98,8 +98,8 @@ func TestNotReadyInTimeHasFailed(t *testing.T) {
 	})
 }
 
-// One that says all the time that it is alive has no more time to be ready for that, even if it
-// says so whenever the loop looks, which with many workers it does not at once.
+// A worker that says all the time that it is alive gets no more time to be ready. That is so even
+// if it says so whenever the loop looks, which with many workers is not at once.
 func TestWorkerThatIsAliveAndNotReadyInTimeHasFailed(t *testing.T) {
 	simulate(t, Config{Workers: 4 * many, Proof: Notified(3 * time.Second), Attempts: 1}, func(w *world) {
 		w.catchUp = func() { <-time.After(time.Millisecond) }
@@ -118,7 +118,7 @@ func TestWorkerThatIsAliveAndNotReadyInTimeHasFailed(t *testing.T) {
 	})
 }
 
-// Who is ready already serves, and is to leave gracefully.
+// A worker that is ready serves already, and has to leave gracefully.
 func TestSiblingsOfAFailureThatServe(t *testing.T) {
 	simulate(t, Config{Workers: 3, Proof: Notified(10 * time.Second)}, nil, func(w *world) {
 		w.ready(w.worker(1, 1))
@@ -166,7 +166,7 @@ func TestQuickReadinessDoesNotOutrunThePace(t *testing.T) {
 
 func TestNoticeThatOutrunsTheSpawn(t *testing.T) {
 	simulate(t, byNotice, func(w *world) { w.slowSpawn = time.Second }, func(w *world) {
-		w.sup.Notify(w.t.Context(), Notice{Pids: []int{100}, Ready: true}) // what the pid is going to be
+		w.sup.Notify(w.t.Context(), Notice{Pids: []int{100}, Ready: true}) // the pid that the worker will have
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001}, Ready: true})
 		w.sleep(time.Second)
 		assert.Equal(t, []string{"1.0"}, w.served())

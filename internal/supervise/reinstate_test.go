@@ -8,16 +8,16 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// These tests are of what happens when a restart is given up and no live worker is
-// left: old ones that were not told to go yet are live again.
+// These tests are about a restart that is given up when no live worker is left: old
+// ones that were not told to go yet are live again.
 
-// patient is two workers whose successors leave them an hour, and one attempt.
+// patient is two workers and one attempt. With anHour old workers stay for an hour.
 var patient = Config{Workers: 2, Attempts: 1}
 
 func anHour(w *world) { w.settings.KillOldDelay = time.Hour }
 
-// crash ends the live workers, and what is started for them, until another generation
-// is, and that, too.
+// crash ends the live workers and their successors until another generation is started,
+// and then ends that, too.
 func (w *world) crash() {
 	for last := w.generation; w.generation == last; w.sleep(100 * time.Millisecond) {
 		for _, p := range w.alive() {

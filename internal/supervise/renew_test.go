@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// alive has a process say that it is alive.
+// isAlive makes a process say that it is alive.
 func (w *world) isAlive(p *fakeProc) {
 	w.sup.Notify(w.t.Context(), Notice{Pids: []int{p.Pid()}, Alive: true})
 	w.sleep(1)
@@ -18,7 +18,7 @@ func (w *world) isAlive(p *fakeProc) {
 
 var watched = Config{Workers: 2, Renewal: Renewal{Watchdog: 10 * time.Second}}
 
-// oneHangs has the first of two workers fall silent until its successor is started.
+// oneHangs lets the first of two workers be silent until its successor is started.
 func (w *world) oneHangs() (hung, other *fakeProc) {
 	w.sleep(2 * time.Second)
 	hung, other = w.worker(1, 0), w.worker(1, 1)
@@ -53,7 +53,7 @@ func TestWorkerThatHasNeverSaidThatItIsAliveDoesNotHang(t *testing.T) {
 	simulate(t, watched, nil, func(w *world) {
 		w.sleep(time.Hour)
 		assert.Empty(t, seen[Hung](w))
-		w.ready(w.worker(1, 0)) // this is a word of life, too
+		w.ready(w.worker(1, 0)) // READY=1 also says that it is alive
 		w.sleep(11 * time.Second)
 		assert.Len(t, seen[Hung](w), 1)
 	})
@@ -78,7 +78,7 @@ func TestHungWorkersAreReplacedOneByOne(t *testing.T) {
 	})
 }
 
-// The superdaemon that was paused hears first what was said meanwhile.
+// A superdaemon that was paused first hears what was said meanwhile.
 func TestPauseOfTheSuperdaemonMakesNobodyHang(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, func(w *world) {
@@ -128,7 +128,7 @@ func TestSuccessorFillsTheSlotOfOneThatEnds(t *testing.T) {
 	})
 }
 
-// However long it takes to prove itself, no third one is started.
+// However long the successor takes to prove itself, no third worker is started.
 func TestSuccessorThatIsSlowFillsTheSlotOfOneThatEnds(t *testing.T) {
 	t.Parallel()
 	c := watched
@@ -197,8 +197,8 @@ func TestLargeWorkersAreRenewed(t *testing.T) {
 	})
 }
 
-// When its turn comes it is not too large any more. One whose successor is on its way is
-// replaced: it would be too large again.
+// The worker is not too large any more when its turn comes. But a worker whose successor is
+// on its way is replaced: it would be too large again.
 func TestWorkerThatIsNotTooLargeAnyMoreStays(t *testing.T) {
 	t.Parallel()
 	c := Config{Workers: 2, Interval: 20 * time.Second, Renewal: Renewal{MaxMemory: 1000}}
@@ -232,7 +232,8 @@ func TestWorkerThatIsTooLargeFromTheStartIsToldOnce(t *testing.T) {
 	})
 }
 
-// What was told of its memory says nothing of its age, and each is told once, over an upgrade, too.
+// That its memory was told does not keep its age from being told. Each is told once, also over
+// an upgrade.
 func TestWorkerThatIsTooLargeFromTheStartAndThenTooOld(t *testing.T) {
 	t.Parallel()
 	c := Config{Workers: 2, Interval: 20 * time.Second, Renewal: Renewal{MaxMemory: 50, MaxAge: time.Hour}}
@@ -252,8 +253,8 @@ func TestWorkerThatIsTooLargeFromTheStartAndThenTooOld(t *testing.T) {
 	})
 }
 
-// One that is as large as it may be from the start is not too large from the start; one that is
-// too large from the start has grown when it is twice as large.
+// A worker that starts at the limit is not too large from the start. A worker that is too large
+// from the start counts as grown when it is twice as large.
 func TestWorkerThatGrowsFromTheLimit(t *testing.T) {
 	t.Parallel()
 	for limit, grows := range map[int64]int64{100: 50, 50: 100} {
@@ -279,7 +280,7 @@ func TestLiveWorkerThatFailsItsProbeHangs(t *testing.T) {
 	})
 }
 
-// As when no probe can be made for a while.
+// The reason may be that no probe could be made for a while.
 func TestLiveWorkerThatPassesItsProbeAgainDoesNotHang(t *testing.T) {
 	c := Config{Proof: Probed(5 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true}}
 	apart(t, c, func(w *world, x *traffic) {
@@ -312,7 +313,7 @@ func TestRivals(t *testing.T) {
 	})
 }
 
-// It may be slow rather than hang, and all that serves.
+// The hung worker may only be slow, and may be all that serves.
 func TestHungWorkerStaysUntilAllSlotsHaveAWorker(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
@@ -345,8 +346,8 @@ func TestHungWorkerInTheNextImage(t *testing.T) {
 	})
 }
 
-// How old a worker may become is drawn once: the next image neither gives its successor up nor
-// waits longer.
+// How old a worker may become is drawn once: the next image does not give its successor up, and
+// does not wait longer.
 func TestAgeIsTheSameInTheNextImage(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{Workers: 1, Renewal: Renewal{MaxAge: time.Hour, AgeSpread: 0.5}}, nil, func(w *world) {
@@ -389,7 +390,7 @@ func TestSuccessorIsNotTriedAgainAtOnceInTheNextImage(t *testing.T) {
 	})
 }
 
-// That its probe passes again does not make a silent worker one that is alive.
+// A worker that was silent for too long hangs even if its probe passes again.
 func TestSilentWorkerHangsAlthoughItsProbePassesAgain(t *testing.T) {
 	c := Config{Interval: 6 * time.Second, Proof: Probed(20 * time.Second), ProbeInterval: 2 * time.Second, Renewal: Renewal{ProbeLive: true, Watchdog: 30 * time.Second}}
 	apart(t, c, func(w *world, x *traffic) {
@@ -408,7 +409,7 @@ func TestSilentWorkerHangsAlthoughItsProbePassesAgain(t *testing.T) {
 	})
 }
 
-// A successor is for its own slot: another one that ends is replaced by a worker of its own.
+// A successor is for its own slot: a worker that ends in another slot is replaced by another one.
 func TestSuccessorDoesNotFillAnotherSlot(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
@@ -429,7 +430,7 @@ func TestSuccessorDoesNotFillAnotherSlot(t *testing.T) {
 	})
 }
 
-// A successor that is there when a stop is asked for is waited for, and shown, as the others.
+// A successor that is there when a stop is asked for is waited for and shown like other workers.
 func TestSuccessorAtAStop(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {
@@ -450,8 +451,8 @@ func TestSuccessorAtAStop(t *testing.T) {
 	})
 }
 
-// An image that has no failures of successors to tell says nothing of them: an older one takes
-// its state.
+// If no successor has failed the state has nothing about failures, so that an older image takes
+// it.
 func TestNothingIsToldOfSuccessorsUnlessOneHasFailed(t *testing.T) {
 	t.Parallel()
 	simulate(t, watched, nil, func(w *world) {

@@ -81,7 +81,7 @@ func TestWakeHasTheLoopSettle(t *testing.T) {
 
 func TestSignalThatIsPassedOnWhereNoWorkerIsEndsEverything(t *testing.T) {
 	simulate(t, Config{Follow: true}, nil, func(w *world) {
-		w.exit(w.worker(1, 0), broken) // and the next one is not due yet
+		w.exit(w.worker(1, 0), broken) // the next one is not due yet
 		require.Empty(t, w.lives())
 		w.pass()
 		assert.True(t, w.over())
@@ -119,7 +119,7 @@ func TestSignalThatIsSentIsNoFailure(t *testing.T) {
 
 func TestNoticesOfNobodyAreNotTold(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
-		w.sup.Notify(w.t.Context(), Notice{Ready: true}) // it was gone too soon to tell
+		w.sup.Notify(w.t.Context(), Notice{Ready: true}) // the sender was gone too soon to be known
 		w.sleep(0)
 		assert.Empty(t, seen[StrangeNotice](w))
 		w.sup.Notify(w.t.Context(), Notice{Pids: []int{7001}})

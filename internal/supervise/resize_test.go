@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// told is the signal that a worker leaves by at a restart, once.
+// told is the signal by which a worker leaves at a restart, once.
 var told = []os.Signal{retireSignal}
 
 func TestGrowWithNoneStarting(t *testing.T) {

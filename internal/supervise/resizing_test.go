@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// step asks for so many workers more.
+// step asks for by more workers.
 func (w *world) step(by int) <-chan Resizing { return w.size(Size{Change: by}) }
 
 // size asks for a number of workers. A refusal is the answer, too.
@@ -24,7 +24,7 @@ func (w *world) size(size Size) <-chan Resizing {
 	return refused
 }
 
-// stepped is how a step went; Workers is 0 as long as nobody knows.
+// stepped is the result of a step; Workers is 0 as long as there is none.
 func stepped(reply <-chan Resizing) Resizing {
 	select {
 	case how := <-reply:
@@ -119,8 +119,8 @@ func TestSeveralMoreAreDoneWhenAllHaveProvedThemselves(t *testing.T) {
 	})
 }
 
-// When nothing serves the first that can does, and the others are replaced one by
-// one.
+// When nothing serves, the first worker that is proven does, and the others are replaced
+// one by one.
 func TestTheFirstServes(t *testing.T) {
 	simulate(t, Config{Workers: 3, Proof: Notified(3 * time.Second), FirstServes: true}, nil, func(w *world) {
 		w.ready(w.worker(1, 1))
@@ -171,7 +171,7 @@ func TestResizeByNumber(t *testing.T) {
 		{"as many as may be", Config{Workers: most}, Size{Number: most}, most, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			// Nobody is to start so many.
+			// A slow Begin, so that not so many workers are started.
 			simulate(t, row.given, func(w *world) { w.slowBegin = 10 * time.Second }, func(w *world) {
 				_, err := w.sup.Resize(w.t.Context(), "test", row.size)
 				if row.refused == "" {
@@ -185,7 +185,7 @@ func TestResizeByNumber(t *testing.T) {
 	}
 }
 
-// Who waits for a worker hears of that one's failure, and of no other's.
+// A client that waits for a worker hears of the failure of that worker only.
 func TestOneMoreIsNotDoneByTheFailureOfTheNext(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
 		w.ready(w.worker(1, 0))

@@ -73,8 +73,8 @@ func TestRestartCutsAGrownPauseShort(t *testing.T) {
 	})
 }
 
-// Of many workers there may always be one that has just ended, as those that end by themselves
-// after so many requests.
+// Among many workers there may always be one that has just ended, for example because workers
+// end after a number of requests.
 func TestRestartBeginsThoughWorkersEndAllTheTime(t *testing.T) {
 	simulate(t, Config{Workers: 20}, nil, func(w *world) {
 		w.sleep(time.Minute)
@@ -158,7 +158,7 @@ func TestAutoRestart(t *testing.T) {
 		assert.Equal(t, 2, w.generation, "the interval after the last success")
 		assert.Equal(t, []AutoRestart{{time.Minute, false}}, seen[AutoRestart](w))
 
-		w.sleep(time.Second + 2*time.Minute - 1) // 1 has not gone
+		w.sleep(time.Second + 2*time.Minute - 1) // generation 1 has not gone
 		assert.Equal(t, 2, w.generation, "not while an old worker is left")
 		w.sleep(1)
 		assert.Equal(t, 3, w.generation, "but after twice the time")

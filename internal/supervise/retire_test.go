@@ -39,7 +39,7 @@ func TestLiveWorkerDiesDuringKillOldDelay(t *testing.T) {
 	simulate(t, Config{}, func(w *world) { w.settings.KillOldDelay = 5 * time.Second }, func(w *world) {
 		w.sleep(time.Second)
 		w.restart()
-		w.sleep(3 * time.Second) // 2 is live for two seconds
+		w.sleep(3 * time.Second) // generation 2 is live for two seconds
 		w.exit(w.worker(2, 0), 9)
 		assert.Equal(t, []string{"1.0", "3.0"}, w.lives())
 		w.exit(w.worker(3, 0), broken)
@@ -86,7 +86,7 @@ func TestRetiredWorkersAreDropped(t *testing.T) {
 		w.sleep(time.Second)
 		w.restart()
 		w.sleep(time.Second)
-		w.restart() // 1 still drains
+		w.restart() // generation 1 still drains
 		w.exit(w.worker(1, 0), fine)
 		assert.Equal(t, []string{"2.0", "3.0"}, w.lives())
 		w.sleep(time.Second)
@@ -113,14 +113,14 @@ func TestKillTimeout(t *testing.T) {
 	})
 }
 
-// One that is not proven may not understand the signal yet, or never.
+// A worker that is not proven may not understand the signal yet, or never.
 func TestOldWorkerThatIsNotProvenIsTold(t *testing.T) {
 	t.Run("by a restart", func(t *testing.T) {
 		simulate(t, Config{Workers: 2, Proof: Notified(time.Minute)}, nil, func(w *world) {
 			w.ready(w.worker(1, 0))
 			w.ready(w.worker(1, 1))
 			w.sleep(2 * time.Second)
-			w.exit(w.worker(1, 1), broken) // its successor is not ready before it is old
+			w.exit(w.worker(1, 1), broken) // the one in its place is replaced before it is ready
 			w.restart()
 			w.sleep(2 * time.Second)
 			w.ready(w.worker(2, 0))

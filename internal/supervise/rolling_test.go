@@ -14,7 +14,7 @@ import (
 // rolling is three workers, replaced one by one.
 var rolling = Config{Workers: 3, Replace: Rolling(1)}
 
-// goes has the workers that were told to go do so, and what follows happen.
+// goes ends the workers that were told to go, and waits for what follows.
 func (w *world) goes() {
 	for _, p := range w.alive() {
 		if p.told() {
@@ -140,8 +140,8 @@ func TestRollingFailureInTheMiddleLeavesOldSlotsServing(t *testing.T) {
 	})
 }
 
-// What an attempt has replaced is left alone by the next one until that has come
-// through where the last one has failed.
+// A worker that an attempt has replaced is not replaced again before the next attempt has
+// succeeded in the slot where the last one failed.
 func TestRollingBeginsAgainWhereItHasFailed(t *testing.T) {
 	simulate(t, rolling, nil, func(w *world) {
 		w.sleep(time.Second)
@@ -335,7 +335,7 @@ func TestRollingByReadiness(t *testing.T) {
 	})
 }
 
-// A worker whose slot is not wanted any more when it has proved itself takes nothing over.
+// A worker that proves itself when its slot is not wanted any more does not take over.
 func TestSlotThatIsGivenUpInARollingRestart(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{Workers: 2, Replace: Rolling(2)}, nil, func(w *world) {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A worker that says something without end is told of some times in a second; the last
-// thing that it has said is.
+// When a worker sends STATUS lines without end, a few in a second are told. The last one is
+// always told.
 func TestFloodOfStatusLines(t *testing.T) {
 	simulate(t, byNotice, nil, func(w *world) {
 		p := w.worker(1, 0)

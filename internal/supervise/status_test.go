@@ -112,13 +112,13 @@ func TestSignalIsPassedOn(t *testing.T) {
 	})
 }
 
-// Who has heard of a worker's end and then asks may read the status file next: observers have
-// heard by then which workers are left.
+// A client that hears of a worker's end, and asks for the status, may read the status file next:
+// by then observers have heard which workers are left.
 func TestStatusIsAnsweredWhenObserversHaveHeardAll(t *testing.T) {
 	simulate(t, Config{}, nil, func(w *world) {
 		w.sleep(2 * time.Second)
 		require.Len(t, w.serving, 1)
-		w.locked(func() { w.slow = time.Second }) // to hear of the end, and then of who is left
+		w.locked(func() { w.slow = time.Second }) // for the end, and for the list of those that are left
 		p := w.worker(1, 0)
 		w.locked(func() { p.gone, p.reaped = true, true })
 		p.exit <- broken

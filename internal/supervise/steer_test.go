@@ -48,7 +48,7 @@ func TestGrowSteersWhenTheNewWorkerIsProven(t *testing.T) {
 	})
 }
 
-// What is asked for while it steers is done after that, and only the last of it.
+// Of what is asked for while Steer runs, only the last is done, when Steer has returned.
 func TestResizesWhileSteering(t *testing.T) {
 	simulate(t, Config{Workers: 4}, steering, func(w *world) {
 		w.sleep(time.Second)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Who asks for a stop again learns when it is over at the latest.
+// A repeated request for a stop tells when the stop is over at the latest.
 func TestAStopAskedForAgainTellsWhenKILLFollows(t *testing.T) {
 	simulate(t, Config{Workers: 2, KillTimeout: 10 * time.Second}, nil, func(w *world) {
 		w.sleep(time.Second)

@@ -99,7 +99,7 @@ func TestSecondStopIsOnlyLogged(t *testing.T) {
 	})
 }
 
-// Workers may not heed the signal that was asked for first.
+// Workers may ignore the signal that was asked for first.
 func TestStopByAnotherSignalIsPassedOn(t *testing.T) {
 	simulate(t, Config{KillTimeout: time.Minute}, nil, func(w *world) {
 		w.sleep(time.Second)

@@ -9,19 +9,19 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// traffic is the sockets of a world whose generations have their own, and the clients.
+// traffic is the sockets, and the clients, of a world whose generations have their own sockets.
 type traffic struct {
 	w         *world
 	side      int // share of all connections go there
 	share     int
-	waiting   [2]int  // connections that nobody has accepted
-	drained   [2]bool // since the side gets none
+	waiting   [2]int  // connections that no worker has accepted
+	drained   [2]bool // Drain has returned since the side gets none
 	slow      time.Duration
 	failSplit error
 	unfit     bool         // probes fail
-	ill       int          // the pid of one whose probes fail
+	ill       int          // the pid of a worker whose probes fail
 	canaries  map[int]bool // generations that had a share
-	back      map[int]bool // those that somebody has gone back from
+	back      map[int]bool // generations that were rolled back
 	cleared   int          // connections
 	got       [2]int       // connections to each side
 	counting  bool
@@ -37,7 +37,7 @@ func (x *traffic) of(side int) int {
 	return All - x.share
 }
 
-// Split checks that none but proven workers come to get connections while others serve.
+// Split checks that only proven workers get new connections while others serve.
 func (x *traffic) Split(side, share int) error {
 	w := x.w
 	w.mu.Lock()
@@ -69,14 +69,14 @@ func (x *traffic) Split(side, share int) error {
 	return nil
 }
 
-// serves tells that somebody does on a side.
+// serves tells whether a worker serves on a side.
 func (x *traffic) serves(side int) bool {
 	return slices.ContainsFunc(x.w.procs, func(p *fakeProc) bool {
 		return p.side == side && !p.gone && !p.told() && x.w.listed(p) && x.w.proven[p.id.Pid]
 	})
 }
 
-// Take checks that nobody has the side, unless nothing else serves.
+// Take checks that no worker has the side, unless all connections go there.
 func (x *traffic) Take(side int) {
 	w := x.w
 	w.mu.Lock()
@@ -114,7 +114,7 @@ func (x *traffic) Clear(side int) int {
 	return n
 }
 
-// Count is told to stop before it is called again.
+// Count checks that stop was called before Count is called again.
 func (x *traffic) Count(side int) (counted func() int, stop func()) {
 	x.w.locked(func() {
 		assert.False(x.w.t, x.counting, "two count at once")
@@ -128,7 +128,7 @@ func (x *traffic) Count(side int) (counted func() int, stop func()) {
 	return func() int { return got() - began }, func() { x.w.locked(func() { x.counting = false }) }
 }
 
-// connect is a client.
+// connect makes one connection to each side that gets connections.
 func (x *traffic) connect() {
 	x.w.locked(func() {
 		for side := range x.waiting {
@@ -146,7 +146,7 @@ func (x *traffic) probe(ctx context.Context, worker Worker, _ int, again bool) e
 	var unfit bool
 	x.w.locked(func() { unfit = x.unfit || worker.Pid == x.ill })
 	if unfit && !again {
-		<-ctx.Done() // tried until then
+		<-ctx.Done() // it is tried until then
 	}
 	if unfit {
 		return errUnfit
@@ -170,7 +170,7 @@ func (x *traffic) checkSpawn(generation, side int) {
 	}
 }
 
-// checkTold: nobody goes to whom connections come, or for whom they wait.
+// checkTold: no worker is told to go that gets connections, or for which some wait.
 func (x *traffic) checkTold(p *fakeProc) {
 	w := x.w
 	had := w.serves(p) || x.canaries[p.id.Generation]
@@ -184,7 +184,7 @@ func (x *traffic) checkTold(p *fakeProc) {
 	assert.True(w.t, x.drained[p.side], "%v is told to go, and connections wait for it", p.id)
 }
 
-// succeeded tells that a successor has the sockets of a process, too.
+// succeeded tells whether a successor has the sockets of a process, too.
 func (x *traffic) succeeded(p *fakeProc) bool {
 	w := x.w
 	return slices.ContainsFunc(w.alive(), func(q *fakeProc) bool {
@@ -192,15 +192,15 @@ func (x *traffic) succeeded(p *fakeProc) bool {
 	})
 }
 
-// canDoWithout tells that a process has no connections and none wait for it, and that others
-// serve: it may be in the way of a generation that is to mend a live one that is not whole.
+// canDoWithout tells whether a process has no connections, none wait for it, and others serve:
+// it may be in the way of a generation that has to replace a live one which is not whole.
 func (x *traffic) canDoWithout(p *fakeProc) bool {
 	return x.of(p.side) == 0 && x.drained[p.side] && slices.ContainsFunc(x.w.procs, func(q *fakeProc) bool {
 		return q.side != p.side && !q.gone && !q.told() && x.w.proven[q.id.Pid]
 	})
 }
 
-// checkWaiting: no connection waits where nobody is, in the end.
+// checkWaiting: in the end no connection waits where there is no worker.
 func (x *traffic) checkWaiting() {
 	w := x.w
 	for side, n := range x.waiting {
@@ -209,7 +209,7 @@ func (x *traffic) checkWaiting() {
 	}
 }
 
-// rollBack checks that it can be done exactly when the status says so.
+// rollBack checks that a rollback succeeds exactly when the status says that it can.
 func (x *traffic) rollBack() Outcome {
 	w := x.w
 	s, err := w.sup.Status(w.t.Context())

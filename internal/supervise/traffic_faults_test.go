@@ -23,7 +23,7 @@ func TestFirstGenerationOfASideIsGivenUp(t *testing.T) {
 	})
 }
 
-// Old workers for which connections wait, and that are live again, get all connections again.
+// Old workers for which connections wait get all connections again when they are live again.
 func TestOldWorkersOfASideAreLiveAgain(t *testing.T) {
 	apart(t, Config{Attempts: 1}, func(w *world, x *traffic) {
 		w.locked(func() { x.slow = 20 * time.Second })
@@ -43,8 +43,8 @@ func TestOldWorkersOfASideAreLiveAgain(t *testing.T) {
 	})
 }
 
-// A generation that stands by and cannot be given the connections is of no use when the live
-// one has gone: another one is started.
+// A generation that stands by is of no use if it cannot be given the connections when the live
+// one has gone. Another one is started.
 func TestLiveGenerationThatEndsAndNoWayBack(t *testing.T) {
 	apart(t, Config{KeepOld: time.Hour}, func(w *world, x *traffic) {
 		w.restart()
@@ -58,8 +58,8 @@ func TestLiveGenerationThatEndsAndNoWayBack(t *testing.T) {
 	})
 }
 
-// A side is free again when what was left behind on it has gone, when nothing was, and when it is
-// not waited for.
+// A side is free again when nothing was left behind on it, when what was left behind has gone,
+// and when that is not waited for.
 func TestSideIsFreeAgainAfterWhatWasLeftBehind(t *testing.T) {
 	for _, kill := range []time.Duration{10 * time.Second, 0} {
 		t.Run(kill.String(), func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestSideIsFreeAgainAfterWhatWasLeftBehind(t *testing.T) {
 	}
 }
 
-// The next image knows of what is left behind that it has a side.
+// The next image knows which side has leftovers.
 func TestSideIsNotFreeInTheNextImageBeforeWhatIsLeftBehindHasGone(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{KillTimeout: 10 * time.Second}, func(w *world) { w.traffic, w.leaves = &traffic{}, true }, func(w *world) {
@@ -123,8 +123,8 @@ func TestWorkerWhoseSuccessorEndsStays(t *testing.T) {
 	})
 }
 
-// A worker that has a successor already stays for what waits on its side when its generation is
-// replaced before it was told to go.
+// A worker that has a successor, and was not told to go when its generation is replaced, stays
+// for what waits on its side.
 func TestReplacedWorkerWaitsForItsSide(t *testing.T) {
 	t.Parallel()
 	prepare := func(w *world) { w.traffic, w.settings.KillOldDelay = &traffic{slow: 10 * time.Second}, 3*time.Second }
@@ -142,7 +142,7 @@ func TestReplacedWorkerWaitsForItsSide(t *testing.T) {
 	})
 }
 
-// A generation that only waits for its delay is no way back that has ended.
+// A generation that only waits for KillOldDelay does not stand by, so StandbyOver is not told.
 func TestDelayIsNoStandby(t *testing.T) {
 	for _, keep := range []time.Duration{0, time.Minute} {
 		t.Run(keep.String(), func(t *testing.T) {
@@ -162,9 +162,8 @@ func TestDelayIsNoStandby(t *testing.T) {
 	}
 }
 
-// When nothing is live a generation has the side to which clients go, and so has the next one:
-// what is left of it, when another worker of it could not be started, does not wait until nobody
-// waits there.
+// When nothing is live a generation has the side to which clients go, and so has the next one.
+// If a worker of it cannot be started, its other workers do not wait until that side is empty.
 func TestWorkerOfAGenerationThatCouldNotBeStartedGoesWhenNothingIsLive(t *testing.T) {
 	apart(t, Config{Workers: 2}, func(w *world, x *traffic) {
 		w.locked(func() { w.failsIn = 1 })
@@ -182,8 +181,8 @@ func TestWorkerOfAGenerationThatCouldNotBeStartedGoesWhenNothingIsLive(t *testin
 	})
 }
 
-// A restart is asked for, and of the live generation only a worker is proven that has just ended,
-// of which nobody has heard: what stands by is all that serves, and is not in the way.
+// A restart is asked for. The only proven worker of the live generation has just ended, and the
+// loop has not heard of that: what stands by is all that serves, and must stay.
 func TestStandbyStaysWhenTheLiveOneHasJustEnded(t *testing.T) {
 	apart(t, Config{Workers: 2, KeepOld: time.Minute}, func(w *world, x *traffic) {
 		w.restart()
@@ -198,7 +197,7 @@ func TestStandbyStaysWhenTheLiveOneHasJustEnded(t *testing.T) {
 	})
 }
 
-// A canary that fails when the next image has none any more has had connections all the same.
+// A canary fails in an image whose Config has no canary. It has had connections all the same.
 func TestCanaryThatFailsInAnImageWithoutOne(t *testing.T) {
 	apart(t, Config{Workers: 2, Canary: steps}, func(w *world, x *traffic) {
 		w.restart()
@@ -217,8 +216,8 @@ func TestCanaryThatFailsInAnImageWithoutOne(t *testing.T) {
 	})
 }
 
-// So does one whose successor has ended when the next generation is live: it is all that is left
-// of its generation, and accepts what waits.
+// A worker whose successor has ended when the next generation is live also waits for its side: it
+// is all that is left of its generation, and accepts what waits.
 func TestReplacedWorkerWaitsForItsSideThoughItsSuccessorHasEnded(t *testing.T) {
 	t.Parallel()
 	prepare := func(w *world) { w.traffic, w.settings.KillOldDelay = &traffic{slow: 10 * time.Second}, 3*time.Second }

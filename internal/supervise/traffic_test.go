@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// apart is a world whose generations have sockets of their own.
+// apart runs a world whose generations have their own sockets.
 func apart(t *testing.T, c Config, what func(*world, *traffic)) {
 	t.Helper()
 	t.Parallel()
@@ -23,7 +23,7 @@ func apart(t *testing.T, c Config, what func(*world, *traffic)) {
 
 var steps = []Step{{All / 20, 10 * time.Second}, {All / 4, 20 * time.Second}}
 
-// shares are those of the two sides.
+// shares are the shares of the two sides.
 func (x *traffic) shares() [2]int { return [2]int{x.of(0), x.of(1)} }
 
 func TestNewGenerationGetsNoConnectionUntilItIsProven(t *testing.T) {
@@ -46,7 +46,7 @@ func TestNewGenerationGetsNoConnectionUntilItIsProven(t *testing.T) {
 	})
 }
 
-// It is told for how long the old generation stands by.
+// WentLive tells for how long the old generation stands by.
 func TestOldGenerationStandsByIsTold(t *testing.T) {
 	for _, keep := range []time.Duration{0, time.Minute} {
 		t.Run(keep.String(), func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestReleaseThatIsNotFitAnyMoreWhenItsIntervalIsOver(t *testing.T) {
 	})
 }
 
-// A program that says READY=1, as many do where there is NOTIFY_SOCKET, is asked all the same.
+// A program that says READY=1, as many do if there is a NOTIFY_SOCKET, is probed all the same.
 func TestProbesDecideWhateverAWorkerSays(t *testing.T) {
 	apart(t, Config{Proof: Probed(5 * time.Second), Canary: steps, Attempts: 1}, func(w *world, x *traffic) {
 		w.locked(func() { x.unfit = true })
@@ -234,7 +234,7 @@ func TestPromote(t *testing.T) {
 	})
 }
 
-// One that stands by gets none, though it was a canary once.
+// A generation that stands by gets no connections, though it was a canary once.
 func TestShareOfACanaryThatStandsBy(t *testing.T) {
 	apart(t, Config{Canary: steps, KeepOld: time.Hour}, func(w *world, x *traffic) {
 		for n := range 2 {
@@ -249,7 +249,7 @@ func TestShareOfACanaryThatStandsBy(t *testing.T) {
 	})
 }
 
-// A canary that is to have all connections, and has to wait for another worker, has what it had.
+// A canary that was promoted, but has to wait for another worker, keeps its share until then.
 func TestShareOfACanaryThatWaitsForAnotherWorker(t *testing.T) {
 	apart(t, Config{Canary: steps}, func(w *world, x *traffic) {
 		w.restart()
@@ -277,7 +277,7 @@ func TestGenerationThatStandsByServesWhenTheLiveOneIsGone(t *testing.T) {
 		assert.Equal(t, [2]int{All, 0}, x.shares())
 		assert.Equal(t, []RolledBack{{"generation 2 is gone", 2, 1}}, seen[RolledBack](w))
 		w.sleep(time.Minute)
-		w.goes() // the one that was started for the first of them
+		w.goes() // the worker that was started in the place of the first one
 		assert.Equal(t, []string{"1.0", "1.1"}, w.lives())
 	})
 }
@@ -299,7 +299,7 @@ func TestAnotherRestartEndsTheWayBack(t *testing.T) {
 	})
 }
 
-// What a worker has left behind, its children, accept from its sockets as it did.
+// The children that a worker has left behind accept from its sockets as it did.
 func TestSideIsNotFreeBeforeWhatIsLeftBehindHasGone(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{KillTimeout: 10 * time.Second}, func(w *world) { w.traffic, w.leaves = &traffic{}, true }, func(w *world) {
@@ -354,7 +354,8 @@ func TestLiveGenerationThatEndsWhileAnotherOneStarts(t *testing.T) {
 	})
 }
 
-// What takes the place of its workers has not proved itself when the canary is all that serves.
+// The workers of the live generation have ended, and those in their place are not proven when the
+// canary goes live.
 func TestGenerationWithoutAProvenWorkerDoesNotStandBy(t *testing.T) {
 	apart(t, Config{Workers: 2, Canary: steps, KeepOld: time.Hour}, func(w *world, x *traffic) {
 		reply := w.restart()
@@ -433,7 +434,7 @@ func TestCanaryInTheNextImage(t *testing.T) {
 	})
 }
 
-// The next image may have no sockets of which there are two sets.
+// The next image may not have two sets of sockets.
 func TestNextImageWithoutTraffic(t *testing.T) {
 	without := func(w *world) {
 		w.traffic = nil
@@ -473,7 +474,7 @@ func TestNextImageWithoutTraffic(t *testing.T) {
 	})
 }
 
-// Those that are live then have the first of two sides, of sockets that are all new.
+// The workers that are live then get side 0 of the sockets, which are all new.
 func TestNextImageWithTraffic(t *testing.T) {
 	t.Parallel()
 	simulate(t, Config{}, nil, func(w *world) {
