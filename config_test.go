@@ -29,7 +29,7 @@ func TestEveryFaultOfAConfigIsReportedAtOnce(t *testing.T) {
 	assert.Nil(t, s)
 	var lines []string
 	for _, line := range strings.Split(err.Error(), "\n") {
-		// The options that stand in variables too may be named by both.
+		// A fault of an option that sets a variable may also be named by the variable.
 		if !strings.HasPrefix(line, "KILL_OLD_DELAY: ") && !strings.HasPrefix(line, "AUTO_RESTART_INTERVAL: ") {
 			lines = append(lines, line)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// envDirOf makes a directory of these files.
+// envDirOf makes a directory with these files.
 func envDirOf(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -89,7 +89,7 @@ func TestBadSettingsAreAllNamedAndTheDefaultStandsIn(t *testing.T) {
 	assert.Equal(t, supervise.Settings{AutoRestart: defaultAutoInterval, KillOldDelay: defaultAutoKillOldDelay}, got)
 }
 
-// An interval of 0 would restart without end, as the option of that name says.
+// An interval of 0 would restart without end.
 func TestAutoRestartIntervalOfZeroIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := settings(launch.Environ{"ENABLE_AUTO_RESTART=1", "AUTO_RESTART_INTERVAL=0"})

@@ -16,7 +16,7 @@ import (
 	"github.com/lestrrat/go-server-starter"
 )
 
-// Every fault is told, a line each, and nothing was touched.
+// The error names every fault, a line each. Nothing was touched.
 func ExampleNew() {
 	_, err := starter.New(starter.Config{
 		Command:  []string{"./server"},
@@ -31,7 +31,7 @@ func ExampleNew() {
 	// workers -1 is not from 0 to 10000
 }
 
-// A superdaemon as start_server is one: it takes signals, and ends when it is told to.
+// A superdaemon runs a server until its context ends.
 func ExampleStarter_Run() {
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := starter.New(starter.Config{
@@ -40,7 +40,7 @@ func ExampleStarter_Run() {
 		Interval:    100 * time.Millisecond,
 		KillTimeout: 10 * time.Second,
 		Log:         io.Discard,
-		Serving:     stop, // in a program that goes on, nobody calls this now
+		Serving:     stop, // a real program does not stop here
 	})
 	if err != nil {
 		log.Fatal(err)

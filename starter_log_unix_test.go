@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// blockStatus puts something in the place of the status file that cannot be removed
-// by whoever removes a file, not even by root.
+// blockStatus replaces the status file by a directory that is not empty: even root cannot
+// remove that like a file.
 func blockStatus(t *testing.T, path string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -52,7 +52,7 @@ func TestStatusFileThatCannotBeRemovedIsToldOfInTheLog(t *testing.T) {
 	}
 }
 
-// Ctrl-C in a terminal is not to end the log before the workers.
+// Ctrl-C in a terminal must not end the log command before the workers.
 func TestLogCommandIsInAProcessGroupOfItsOwn(t *testing.T) {
 	t.Parallel()
 	d := start(t, func(c *starter.Config) {

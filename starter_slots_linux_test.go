@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// resize asks for another number of workers by the control socket.
+// resize asks for n workers by the control socket.
 func (d *daemon) resize(n int) {
 	d.t.Helper()
 	conn, err := net.Dial("unix", filepath.Join(d.dir, "ctl"))
@@ -43,7 +43,7 @@ func TestSlotsWhileAllElseGoesOn(t *testing.T) {
 			_, err := d.Status(t.Context())
 			require.NoError(t, err)
 		}
-		// No worker accepts: this waits in a queue, and the slots drain for as long.
+		// No worker accepts: this connection waits in a queue, and its slot drains meanwhile.
 		conn, err := net.Dial("tcp", d.Addrs()[0].String())
 		require.NoError(t, err)
 		defer conn.Close()

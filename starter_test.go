@@ -12,10 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests here are of what every system has; those that start programs are in the
-// files for unix.
+// The tests here run on every system. Those that start programs are in the files for unix.
 
-// quiet is a Config of a program that nobody finds.
+// quiet is a Config of a program that does not exist.
 func quiet() starter.Config {
 	return starter.Config{Command: []string{"no-such-program"}, Log: io.Discard, Env: []string{"PATH="}}
 }

@@ -24,7 +24,7 @@ import (
 // patience is how long a test waits for what has to come.
 const patience = 30 * time.Second
 
-// worker tells, in the directory $DIR, its generation, pid and sockets, and
+// worker writes its generation, pid and sockets to the directory $DIR, and
 // does nothing else until it is told to go. It fails while there is a file
 // "fail".
 const worker = `
@@ -68,7 +68,7 @@ func prepare(t *testing.T, change func(*starter.Config)) *daemon {
 // dirOf is the directory of the Starter that c is for.
 func dirOf(c *starter.Config) string { return strings.TrimPrefix(c.Env[len(c.Env)-1], "DIR=") }
 
-// start runs it until the test ends.
+// start runs a daemon until the test ends.
 func start(t *testing.T, change func(*starter.Config)) *daemon {
 	t.Helper()
 	d := prepare(t, change)
@@ -91,7 +91,7 @@ func (d *daemon) run() {
 	})
 }
 
-// stop ends it and returns what Run does.
+// stop ends d and returns what Run returned.
 func (d *daemon) stop() error {
 	d.t.Helper()
 	d.cancel()
@@ -104,7 +104,7 @@ func (d *daemon) stop() error {
 	}
 }
 
-// generation waits for the worker of that generation to tell of itself.
+// generation waits for what the worker of generation n writes, and returns it.
 func (d *daemon) generation(n int) (pid int, sockets string) {
 	d.t.Helper()
 	path := filepath.Join(d.dir, "gen"+strconv.Itoa(n))
@@ -216,7 +216,7 @@ func TestRestartReturnsWhenTheNewGenerationIsLive(t *testing.T) {
 
 func TestRestartOfAWorkerThatFailsSaysWhyAndTheOldOneServesOn(t *testing.T) {
 	t.Parallel()
-	d := start(t, func(c *starter.Config) { c.Interval = time.Second / 2 }) // enough to fail within
+	d := start(t, func(c *starter.Config) { c.Interval = time.Second / 2 }) // long enough to fail within it
 	require.NoError(t, d.restart())                                         // so that generation 2 is proven
 	old, _ := d.generation(2)
 	fail := filepath.Join(d.dir, "fail")
@@ -294,7 +294,7 @@ func TestListenTwiceIsListenOnce(t *testing.T) {
 	require.Len(t, addrs, 1)
 	require.NoError(t, d.Listen())
 	assert.Equal(t, addrs, d.Addrs())
-	d.run() // which closes what Listen has opened
+	d.run() // it closes what Listen has opened
 	d.generation(1)
 	assert.Equal(t, addrs, d.Addrs(), "nor does Run bind again")
 	require.NoError(t, d.stop())
@@ -320,8 +320,8 @@ func TestNothingIsLeftAfterAListenThatFails(t *testing.T) {
 		assert.NoFileExists(t, path)
 	}
 	busy.Close()
-	// It may be tried again, once no child of another test, between fork and
-	// exec, has a copy of the port.
+	// It may be tried again. Until its exec, a child that another test has forked may
+	// still have a copy of the port.
 	require.Eventually(t, func() bool { return d.Listen() == nil }, 10*time.Second, 10*time.Millisecond)
 	d.run()
 	d.generation(1)
@@ -372,7 +372,7 @@ func TestFilesTellWhoServes(t *testing.T) {
 	assert.NoFileExists(t, status)
 }
 
-// What others have cleaned up is no reason to fail at the end.
+// Files that others have removed are no reason to fail at the end.
 func TestFilesThatAreGoneAtTheEndAreNoFault(t *testing.T) {
 	t.Parallel()
 	var pidFile, status, path string
@@ -382,8 +382,8 @@ func TestFilesThatAreGoneAtTheEndAreNoFault(t *testing.T) {
 		c.PidFile, c.StatusFile, c.Paths = pidFile, status, []string{path}
 	})
 	require.NoError(t, d.restart())
-	// The last list is that of generation 2 alone; nothing is written after it
-	// but at the end.
+	// The last list has only generation 2. Nothing is written after that until the
+	// end.
 	d.logs("old worker ")
 	pid, _ := d.generation(2)
 	require.Eventually(t, func() bool {

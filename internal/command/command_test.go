@@ -35,7 +35,7 @@ var listed = []control.Command{
 	{Name: "version", Help: "of the program"},
 }
 
-// unlisted are einhorn's that we have not.
+// unlisted are the commands of einhorn that we do not have.
 var unlisted = []string{"quieter", "louder", "reload"}
 
 func TestHelpListsEveryCommandThatThereIs(t *testing.T) {
@@ -107,7 +107,7 @@ func TestWhoIsThere(t *testing.T) {
 	assert.Equal(t, control.Subscription(), c.Do(operator, control.Request{Command: "subscribe"}))
 }
 
-// Whatever is asked for stands in the log with who has asked.
+// The log says of each request which process has asked.
 func TestCauseIsTheCommandAndWhoHasAsked(t *testing.T) {
 	t.Parallel()
 	live(t, supervise.Config{}, nil, func(h *house) {

@@ -151,7 +151,7 @@ func TestNumberOfWorkers(t *testing.T) {
 
 func TestNumberOfWorkersHasBounds(t *testing.T) {
 	t.Parallel()
-	// No worker is there yet, as so many of them are not to be started.
+	// A generation takes long to begin, so that not so many workers are started.
 	live(t, supervise.Config{}, func(h *house) { h.begins = time.Hour }, func(h *house) {
 		refused(t, `"workers" is 0, which is not from 1 to 10000`, h.ask("workers"))
 		refused(t, `"workers" is -1, which is not from 1 to 10000`, h.request(control.Request{Command: "workers", Workers: -1}))

@@ -28,7 +28,7 @@ type house struct {
 	events   []supervise.Event
 	broken   error         // workers cannot be started
 	dies     time.Duration // new workers die after so long; 0: they do not
-	begins   time.Duration // a generation takes so long to begin
+	begins   time.Duration // how long a generation takes to begin
 	stubborn bool          // workers do not go when they are told to
 	tails    []int         // the generations whose log was asked for
 }
@@ -50,7 +50,7 @@ func (p *madeUp) Signal(sig os.Signal) error {
 	p.h.mu.Lock()
 	defer p.h.mu.Unlock()
 	p.signals = append(p.signals, sig)
-	if !p.h.stubborn && sig != syscall.SIGHUP { // which any of them ignores
+	if !p.h.stubborn && sig != syscall.SIGHUP { // all of them ignore HUP
 		p.end(int(syscall.SIGTERM))
 	}
 	return nil
@@ -113,14 +113,14 @@ func (h *house) exit(pid, status int) {
 	synctest.Wait()
 }
 
-// passes has time pass.
+// passes lets time pass.
 func (h *house) passes(d time.Duration) {
 	time.Sleep(d) // in the bubble
 	synctest.Wait()
 }
 
-// live runs what in a bubble in which a superdaemon has run for a minute, and stops
-// that.
+// live runs what in a bubble in which a superdaemon has run for a minute. Then it stops the
+// superdaemon.
 func live(t *testing.T, config supervise.Config, prepare func(*house), what func(*house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -158,7 +158,7 @@ func live(t *testing.T, config supervise.Config, prepare func(*house), what func
 // operator is a peer that may do everything.
 var operator = control.Peer{Pid: 4711}
 
-// ask asks for a command that needs nothing else.
+// ask asks for a command without parameters.
 func (h *house) ask(name string) control.Answer { return h.request(control.Request{Command: name}) }
 
 func (h *house) request(r control.Request) control.Answer {
@@ -170,7 +170,7 @@ func (h *house) request(r control.Request) control.Answer {
 // self is how the superdaemon introduces itself.
 func self() string { return fmt.Sprintf("start_server (pid:%d)", os.Getpid()) }
 
-// refused checks that an answer is nothing but why something was not done.
+// refused checks that an answer says only why the request was refused.
 func refused(t *testing.T, why string, a control.Answer) {
 	t.Helper()
 	assert.Equal(t, control.Answer{Error: why}, a)

@@ -78,8 +78,8 @@ func TestStatusOfAWorkerThatIsMissing(t *testing.T) {
 	})
 }
 
-// Of a slot that was never filled no worker was restarted, and a try that is due is not
-// in the past.
+// A slot that was never filled has no restarts. The next try is not in the past, even if it
+// is overdue.
 func TestStatusOfAWorkerThatNeverWas(t *testing.T) {
 	t.Parallel()
 	w := worker(supervise.WorkerStatus{State: supervise.StateMissing}, time.Now())
@@ -136,13 +136,13 @@ func TestStatusAfterTheEnd(t *testing.T) {
 	})
 }
 
-// The clock is set back by a year after something has happened: by the new clock that was
-// as long ago as it really is.
+// The clock is set back by a year after an event. By the new clock the event was as long ago
+// as it really was.
 func TestTimesAreToldByTheClockAsItIsNow(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	event := now.Add(-time.Minute)
-	*(*uint64)(unsafe.Pointer(&event)) += 365 * 24 * 3600 << 30 // seconds of its wall clock alone
+	*(*uint64)(unsafe.Pointer(&event)) += 365 * 24 * 3600 << 30 // only the seconds of its wall clock
 	assert.Equal(t, time.Minute, now.Sub(event), "the monotonic clock knows")
 	assert.Equal(t, now.Add(-time.Minute).UnixMilli(), onClock(event, now).UnixMilli())
 }

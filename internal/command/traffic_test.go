@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// traffic is where connections go, made up: none comes to a worker but those that a canary gets,
-// and on side 1 some wait.
+// traffic is a made-up supervise.Traffic. Only a canary gets connections, and on side 1 some wait.
 type traffic struct {
 	mu    sync.Mutex
 	given int
@@ -29,7 +28,7 @@ func (x *traffic) Count(int) (counted func() int, stop func()) {
 	return func() int { x.mu.Lock(); defer x.mu.Unlock(); return x.given }, func() {}
 }
 
-// apart is live for generations with sockets of their own.
+// apart is live with generations that have their own sockets.
 func apart(t *testing.T, config supervise.Config, what func(*house)) {
 	t.Helper()
 	t.Parallel()
@@ -38,7 +37,7 @@ func apart(t *testing.T, config supervise.Config, what func(*house)) {
 	live(t, config, waiting, what)
 }
 
-// steps are those of a canary.
+// steps are the steps of a canary.
 var steps = []supervise.Step{{Share: supervise.All / 20, For: 10 * time.Second}, {Share: supervise.All / 4, For: 20 * time.Second}}
 
 func TestRollback(t *testing.T) {
@@ -93,7 +92,7 @@ func TestStatusOfAGenerationThatStandsBy(t *testing.T) {
 	})
 }
 
-// What cannot be done before the superdaemon runs is not done when whoever has asked goes away.
+// A request that waits for the superdaemon to run is dropped when its client goes away.
 func TestRequestOfAClientThatHasGone(t *testing.T) {
 	t.Parallel()
 	c := &Commands{Sup: supervise.New(supervise.Config{}), Written: func() {}, Resizable: true, Acknowledged: true}

@@ -13,8 +13,8 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// hanging is a Spawner whose environment is never there, until release is called. began
-// counts the spawns that were begun.
+// hanging is a Spawner whose Env returns only when release is called. began counts the
+// spawns that have begun.
 func hanging() (s *Spawner, began *atomic.Int32, release func()) {
 	began = &atomic.Int32{}
 	end := make(chan struct{})
@@ -83,7 +83,8 @@ func TestWhatIsInTimeIsNotTouched(t *testing.T) {
 	})
 }
 
-// What is killed for being late is waited for, and then says itself what has happened.
+// A spawn that is killed because it is late is waited for, and its own error says what has
+// happened.
 func TestWhatIsALittleLateSaysWhy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestWhatIsALittleLateSaysWhy(t *testing.T) {
 	})
 }
 
-// Hurry leaves a spawn that is under way another second.
+// Hurry gives a spawn that is under way one more second.
 func TestSpawnThatIsUnderWayWhenEverythingIsToStop(t *testing.T) {
 	t.Parallel()
 	for takes, then := range map[time.Duration]error{hurryTime - 1: nil, hurryTime + 1: errHurry} {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// envDirOf makes a directory of these files.
+// envDirOf makes a directory with these files.
 func envDirOf(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,7 +48,7 @@ func TestEnvDirFileIsAVariable(t *testing.T) {
 	}, pairs)
 }
 
-// symlink makes one. Windows lets only some users do so.
+// symlink makes a symlink. Windows lets only some users do so.
 func symlink(t *testing.T, to, path string) {
 	t.Helper()
 	err := os.Symlink(to, path)
@@ -113,7 +113,7 @@ func TestOnlyTheFirstLineHasToBeShort(t *testing.T) {
 	assert.Equal(t, []string{"A=value"}, pairs)
 }
 
-// Whoever may write to the envdir does not keep us reading.
+// A user that may write to the envdir cannot keep us reading.
 func TestEnvDirIsBounded(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{}

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shell starts a worker that is a script, and leads a group of its own.
+// shell starts a worker that is a script, and that leads a process group.
 func shell(t *testing.T, script string) (*Spawner, supervise.Process, *log) {
 	t.Helper()
 	out := newLog()
@@ -28,7 +28,7 @@ func shell(t *testing.T, script string) (*Spawner, supervise.Process, *log) {
 	}
 	p, _, err := s.Spawn(1, 0, 0)
 	require.NoError(t, err)
-	t.Cleanup(func() { syscall.Kill(-p.Pid(), syscall.SIGKILL) }) // if something is left of its group it has that number yet
+	t.Cleanup(func() { syscall.Kill(-p.Pid(), syscall.SIGKILL) }) // if processes of its group are left, the group still has that number
 	return s, p, out
 }
 

@@ -26,12 +26,12 @@ var roles = map[string]func(){"show": show}
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		roles[role]()
-		syscall.Exit(0) // not os.Exit, which may have something to say of coverage
+		syscall.Exit(0) // os.Exit may print something about coverage
 	}
 	os.Exit(m.Run())
 }
 
-// show is a worker that tells all it was given, but for its own role.
+// show is a worker that prints all that it was given, except its role.
 func show() {
 	fmt.Println("args", strings.Join(os.Args[1:], " "))
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool { return nameOf(pair) == roleVariable })
@@ -52,7 +52,7 @@ func worker(t *testing.T, role string, args ...string) (Program, func() (Environ
 	return Program{Command: append([]string{self}, args...)}, env
 }
 
-// log is a Spawner's output, and what was written there.
+// log is the output of a Spawner, and what was written to it.
 type log struct {
 	*output.Output
 	text testkit.Output

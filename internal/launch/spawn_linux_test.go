@@ -33,13 +33,13 @@ func init() {
 	roles["stay"] = func() { time.Sleep(time.Minute) }
 }
 
-// link is what a descriptor is of.
+// link is the file of a descriptor.
 func link(fd int) string {
 	to, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	return to
 }
 
-// showDescriptors tells of those beyond 2 that are sockets.
+// showDescriptors prints the descriptors that are sockets.
 func showDescriptors() {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {
@@ -82,7 +82,7 @@ func TestWorkerGetsWhatItIsTold(t *testing.T) {
 		"args --fd=3,7",
 		"env A=1",
 		"env EINHORN_CHILD_INDEX=0",
-		"env NOTIFY_SOCKET=stale", // for who makes the environment to leave out
+		"env NOTIFY_SOCKET=stale", // Env has to leave it out
 		"env SERVER_STARTER_GENERATION=5",
 		"env SERVER_STARTER_LABELS=web=3",
 		fmt.Sprintf("env SERVER_STARTER_PORT=%s=3;%s=7", set.Sockets[0].Name, set.Sockets[1].Name),
@@ -101,8 +101,7 @@ func TestWorkerIsToldItsOwnPid(t *testing.T) {
 	assert.Contains(t, lines, "env LISTEN_FDS=1")
 }
 
-// The variable that says whom the watchdog is for has the worker's pid, and is there only if it is
-// watched.
+// WATCHDOG_PID is the worker's pid, and is set only with a watchdog.
 func TestWorkerIsToldThatItIsWatched(t *testing.T) {
 	t.Parallel()
 	program, env := worker(t, "show")
@@ -182,7 +181,7 @@ func TestProgramThatCannotBeStarted(t *testing.T) {
 		p, _, err := s.Spawn(1, 0, 0)
 		noProcess(t, p)
 		assert.EqualError(t, err, `program "/nowhere/app": no such file or directory`)
-		out.Wait() // returns, as nobody writes
+		out.Wait() // it returns, as no worker writes
 		assert.Empty(t, out.written())
 	}
 }
@@ -199,8 +198,8 @@ func TestSteeringWaitsUntilNobodyWaits(t *testing.T) {
 	assert.Contains(t, out.written(), "cannot steer to 3 slots: there are 2\n")
 }
 
-// limited runs this test binary in a role, with so many descriptors as its soft limit:
-// Go raises that for itself, and gives it to the workers.
+// limited runs this test binary in a role, with soft as its soft limit of descriptors. Go raises
+// that for its own process, and gives the workers the original one.
 func limited(t *testing.T, role string, soft int) []string {
 	t.Helper()
 	var hard unix.Rlimit
@@ -225,7 +224,7 @@ func limited(t *testing.T, role string, soft int) []string {
 	return strings.Split(strings.TrimSuffix(strings.ReplaceAll(out.written(), fmt.Sprintf("[%d] ", p.Pid()), ""), "\n"), "\n")
 }
 
-// narrow is a superdaemon whose socket is beyond what its workers may have.
+// narrow is a superdaemon whose socket has a descriptor beyond the limit of its workers.
 func narrow() {
 	specs, err := socket.Parse([]string{"127.0.0.1:0=900"}, nil)
 	fmt.Println(err)
@@ -253,11 +252,11 @@ func TestWorkerThatMayHaveTooFewDescriptors(t *testing.T) {
 		"<nil>", "<nil>",
 		"true 1 socket reaches up to descriptor 900, and RLIMIT_NOFILE is 512: raise it (ulimit -n 1924)",
 		"children: no child processes",
-		"false <nil>", // what the first could be started with is not looked at again
+		"false <nil>", // only the first generation is checked
 	}, limited(t, "narrow", 512))
 }
 
-// A limit of the workers' own is that which counts. The first one is started to see it, and ended.
+// The limit that the workers have counts. The first worker is started to see it, and then ended.
 func TestLimitOfTheWorkersOwnIsTooLow(t *testing.T) {
 	t.Parallel()
 	set := bind(t, socket.Options{}, "127.0.0.1:0=50")
@@ -272,7 +271,7 @@ func TestLimitOfTheWorkersOwnIsTooLow(t *testing.T) {
 		if then != "" {
 			assert.EqualError(t, err, then)
 			noProcess(t, p)
-			p, _, err = s.Spawn(2, 0, 0) // which is not looked at
+			p, _, err = s.Spawn(2, 0, 0) // only the first generation is checked
 		}
 		require.NoError(t, err)
 		_ = p.Signal(syscall.SIGKILL)
@@ -290,8 +289,8 @@ func scarce() {
 	s := &Spawner{Program: Program{Command: []string{self}}, Sockets: set, Out: output.New(os.Stdout, "a test"), Relay: true, Env: func() (Environ, supervise.Settings, error) {
 		return Environ{roleVariable + "=stay"}, supervise.Settings{}, nil
 	}}
-	time.AfterFunc(time.Hour, func() {}) // Go's poller is there by now in any superdaemon
-	for {                                // the limit is of no use below a descriptor that is free
+	time.AfterFunc(time.Hour, func() {}) // starts Go's poller, which every superdaemon has by then
+	for {                                // use up all descriptors that are free
 		if _, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); errors.Is(err, unix.EMFILE) {
 			break
 		}
@@ -302,7 +301,7 @@ func scarce() {
 	}
 }
 
-// A process that comes to be when nobody waits for it any longer is ended.
+// A process that is started when its spawn is not waited for any longer is killed.
 func TestProcessThatComesTooLateIsKilled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

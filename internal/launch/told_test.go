@@ -24,7 +24,7 @@ func TestWhatAWorkerIsTold(t *testing.T) {
 	always := Environ{"SERVER_STARTER_PORT=8080=3;/run/a.sock=4", "SERVER_STARTER_GENERATION=7", "SERVER_STARTER_LABELS=web=3"}
 	for name, row := range map[string]struct {
 		given *Spawner
-		then  []string // beside what it always is
+		then  []string // in addition to what it is always told
 	}{
 		"nothing else":                  {&Spawner{}, nil},
 		"which of several it is":        {&Spawner{Program: Program{Numbered: true}}, []string{"SERVER_STARTER_WORKER=2", "EINHORN_CHILD_INDEX=2"}},

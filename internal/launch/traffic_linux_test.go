@@ -67,7 +67,7 @@ func TestConnectionsGoToTheSideThatTheyAreSentTo(t *testing.T) {
 	assert.Empty(t, out.written())
 }
 
-// A connection of ours, as of a probe, reaches a generation once that has begun.
+// Our own connections, for example those of probes, reach a generation once it has begun.
 func TestGenerationCanBeReachedOnceItHasBegun(t *testing.T) {
 	t.Parallel()
 	s, _ := apart(t)

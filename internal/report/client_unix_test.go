@@ -32,7 +32,7 @@ func TestClientsHearWhatTheySubscribedFor(t *testing.T) {
 	_, err = client.Do(ctx, control.Request{Command: "subscribe"}, func(e control.Event) { assert.Fail(t, e.Text) })
 	require.NoError(t, err)
 	c.Hear(supervise.Proven{Worker: worker, After: time.Second})
-	c.Hear(supervise.Serving{}) // is of no interest
+	c.Hear(supervise.Serving{}) // clients are not told of it
 	c.Verbose = true
 	c.Hear(supervise.Proven{Worker: worker, After: time.Second})
 	c.Hear(supervise.RestartAsked{Cause: "received HUP"})

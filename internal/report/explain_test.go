@@ -22,8 +22,8 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 	assert.NoError(t, Explain(nil, newWritten().Output))
 }
 
-// Whoever reads why it failed sees the last lines of the log, made printable. A failure of which
-// the log has nothing stays as it is.
+// The error of a failure has the last lines of its log, made printable. If the log has nothing of
+// a failure, the error stays as it is.
 func TestExplainQuotesTheLogOfTheGenerationThatFailed(t *testing.T) {
 	t.Parallel()
 	out := newWritten()

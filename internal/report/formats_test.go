@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// row is what the log has of an event in each format: plain, behind the time, and the JSON
+// row is the log line of an event in each format: plain, the text after the time, and the JSON
 // object without the time and the text. "": there is no line.
 type row struct {
 	event             supervise.Event
@@ -98,7 +98,7 @@ func eventsInEachFormat() []row {
 	}
 }
 
-// inFormat is what the log has of an event in a format.
+// inFormat is the log line of an event in a format.
 func inFormat(e supervise.Event, f output.Format) string {
 	out := newWritten()
 	out.SetForm(output.Form{Format: f}, "")
@@ -125,8 +125,8 @@ func TestEveryEventInEachFormat(t *testing.T) {
 	})
 }
 
-// What clients of the control socket are told of has the same name in the log, and all that has
-// a line has a name.
+// An event has the same name in the log as on the control socket, and each event that has a line
+// has a name.
 func TestEventsHaveTheNamesOfTheControlSocket(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]bool{}

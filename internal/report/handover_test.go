@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// handsOver has the manager told that another image is to go on, which is executed or not, and
-// returns the state.
+// handsOver has the manager told that another image goes on, and returns the state. The image is
+// executed or not.
 func (u *unit) handsOver(executed bool) (state int, rest *UnitRest) {
 	u.t.Helper()
 	err := u.sup.Freeze(context.Background(), func(*supervise.Frozen, []supervise.Process) error {
@@ -71,7 +71,7 @@ func TestManagerWaitsForARestartThatTheLastImageHasBegun(t *testing.T) {
 	})
 }
 
-// Why a restart has failed is still said, and that a stop is put off.
+// The next image still says why a restart has failed, and that a stop is delayed.
 func TestManagerGoesOnSayingHowThingsStand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := runUnit(t, supervise.Config{Attempts: 1}, nil)
@@ -112,7 +112,7 @@ func TestManagerHearsWhatComesWithAnUpgrade(t *testing.T) {
 	assert.True(t, rest.Undecided)
 }
 
-// An image that is not executed after all leaves the manager with a unit that runs.
+// If the image is not executed after all, the manager is told that the unit runs.
 func TestManagerHearsOfAnUpgradeThatCameToNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := runUnit(t, supervise.Config{}, nil)

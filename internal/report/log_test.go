@@ -24,10 +24,10 @@ func newWritten() *written {
 	return w
 }
 
-// lines are those that were written since the last call.
+// lines are the lines that were written since the last call.
 func (w *written) lines() string {
 	w.Flush()
-	w.Flush() // what the first has led to
+	w.Flush() // what the first Flush has led to
 	return w.text.Take()
 }
 
@@ -48,8 +48,8 @@ func TestLogHasALineOfEachEvent(t *testing.T) {
 	assert.Equal(t, "worker 101 has lived for 1 secs\n", out.lines())
 }
 
-// What is quoted of the log is what the worker has written, and not what is said of it
-// then.
+// The lines that are quoted are those of the worker, and not the line about its failure that
+// follows them.
 func TestTailOfALogIsKeptBeforeTheLineOfTheFailure(t *testing.T) {
 	t.Parallel()
 	out := newWritten()

@@ -86,8 +86,8 @@ func TestManagerHearsOfARestartThatIsGivenUp(t *testing.T) {
 	})
 }
 
-// Without a bound it is tried on, but whoever asked for the restart hears of
-// the first failure, and so does the manager.
+// Without a bound the next attempt follows, but the request for the restart is
+// answered with the first failure, and the manager hears of it, too.
 func TestManagerHearsOfTheFirstFailureOfUnboundedAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := runUnit(t, supervise.Config{}, nil)
@@ -107,7 +107,7 @@ func TestManagerHearsOfTheFirstFailureOfUnboundedAttempts(t *testing.T) {
 	})
 }
 
-// A failure that decides nothing, as another restart was asked for, is not told
+// A failure that decides nothing, because another restart was asked for, is not told
 // as the end.
 func TestManagerHearsReadyAfterAFailureOnlyWhenNoRestartIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestManagerHearsReadyAfterAFailureOnlyWhenNoRestartIsDue(t *testing.T) {
 	})
 }
 
-// A crash is no reload, nor is what the clock asks for.
+// A crash is no reload, and a restart by the clock is none.
 func TestManagerHearsOfACrashByStatusOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := runUnit(t, supervise.Config{}, func(u *unit) { u.dies = time.Minute })
@@ -206,8 +206,8 @@ func TestManagerHearsOfAnEndBeforeTheBeginning(t *testing.T) {
 	none.End(errors.New("nobody wants to know")) // and nothing happens
 }
 
-// The time for a start or restart is extended as long as we have a bound for it
-// ourselves, and not when that is over.
+// The manager's timeout for a start or restart is extended until our own bound for it
+// is over.
 func TestManagersTimeoutIsExtendedForTheReadyTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := runUnit(t, supervise.Config{Proof: supervise.Notified(59 * time.Second)}, nil)
@@ -216,7 +216,7 @@ func TestManagersTimeoutIsExtendedForTheReadyTimeout(t *testing.T) {
 			"EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000", "EXTEND_TIMEOUT_USEC=30000000")
 		u.hears(25*time.Second, "EXTEND_TIMEOUT_USEC=25000000", "EXTEND_TIMEOUT_USEC=15000000",
 			"STATUS=start failed: new worker 1 of generation 1 was not ready after 59s; generation 2 is starting")
-		// The first attempt has failed, and those to come have no end.
+		// The first attempt has failed, and the number of those to come has no bound.
 		u.hears(2*time.Minute,
 			"STATUS=start failed: new worker 2 of generation 2 was not ready after 59s; generation 3 is starting",
 			"STATUS=start failed: new worker 3 of generation 3 was not ready after 59s; generation 4 is starting")
@@ -241,8 +241,8 @@ func TestManagersTimeoutIsExtendedForTheKillTimeout(t *testing.T) {
 	})
 }
 
-// Without a kill timeout the stop may take for ever, and the manager's own is
-// the one that counts.
+// Without a kill timeout the stop may take for ever, and the manager's own timeout
+// counts.
 func TestManagersTimeoutIsNotExtendedForAStopWithoutAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := runUnit(t, supervise.Config{}, func(u *unit) { u.drain = time.Hour })
@@ -357,8 +357,8 @@ func TestWatchdogIsOursOnly(t *testing.T) {
 	}
 }
 
-// A superdaemon that was paused meanwhile finds that more time is to be asked for, and that what
-// was to happen is overdue: there is nothing to be said, and nothing to be woken for.
+// A superdaemon that was paused finds that it is time to extend the timeout, and that the
+// deadline is over: then nothing is sent, and the loop is not woken again.
 func TestManagerWakesNobodyForADeadlineThatIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wakes := make(chan struct{}, 1)

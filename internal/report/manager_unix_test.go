@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// notifySocket is that of a made-up service manager.
+// notifySocket is the socket of a made-up service manager.
 func notifySocket(t *testing.T) *net.UnixConn {
 	t.Helper()
 	path := filepath.Join(testkit.Dir(t), "notify")

@@ -44,7 +44,7 @@ func TestRulesOfEvents(t *testing.T) {
 	}
 }
 
-// commands are made up, and take a time each.
+// commands are made-up commands, which take a time each.
 type commands struct {
 	mu      sync.Mutex
 	takes   time.Duration
@@ -55,14 +55,14 @@ type commands struct {
 	killed  int
 }
 
-// calls are those that were started.
+// calls are the calls whose commands were started.
 func (c *commands) calls() []Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.started)
 }
 
-// kills is how many were killed.
+// kills is how many commands were killed.
 func (c *commands) kills() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *commandRun) Wait() int {
 	return status
 }
 
-// bubble runs a test of the commands for events with made-up ones, and returns what was
+// bubble runs a test of OnEvent in a bubble, with made-up commands, and returns what was
 // logged.
 func bubble(t *testing.T, rules []Rule, takes time.Duration, test func(o *OnEvent, c *commands)) []string {
 	var lines []string
@@ -224,7 +224,7 @@ func TestCommandsAreHandedOver(t *testing.T) {
 	})
 }
 
-// Of those that were dropped before an upgrade the next image tells.
+// The next image tells of events that were dropped before an upgrade.
 func TestEventsThatTheLastImageHasDroppedAreTold(t *testing.T) {
 	t.Parallel()
 	var h Handed
@@ -242,7 +242,7 @@ func TestEventsThatTheLastImageHasDroppedAreTold(t *testing.T) {
 	assert.Equal(t, []string{"3 events dropped, as the commands for events are too slow"}, lines)
 }
 
-// A command that the last image has started, and that is under way yet, is handed over again.
+// A command that an image has taken over, and that still runs, is handed over again.
 func TestCommandIsHandedOverTwice(t *testing.T) {
 	t.Parallel()
 	bubble(t, nil, 2*time.Second, func(o *OnEvent, c *commands) {

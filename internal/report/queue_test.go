@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// For a manager that does not read what is left out is what comes again: the watchdog
-// and the status, unless a notice is sent anyway.
+// For a manager that does not read, messages that come again are left out: the watchdog, and
+// the status unless a notice is sent anyway.
 func TestWhatIsLeftOutWhenTooManyMessagesWait(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Time is that of a bubble in most of these, and the sockets are real: a call to the kernel
-// takes no time at all.
+// In most of these tests the time is that of a bubble, and the sockets are real: a call to the
+// kernel takes no time at all.
 
 // bind binds ports and paths until the test ends.
 func bind(t *testing.T, ports, paths []string) *socket.Set {
@@ -49,7 +49,7 @@ func connects(t *testing.T, set *socket.Set, nth, n int) {
 		require.NoError(t, err)
 		t.Cleanup(func() { conn.Close() })
 	}
-	if set.Sockets[nth].Addr.Network() != "tcp" { // of others it is not known how many wait
+	if set.Sockets[nth].Addr.Network() != "tcp" { // for others it is not known how many wait
 		return
 	}
 	for tries := 0; set.Queues()[nth].Waiting < before+n; tries++ {
@@ -58,7 +58,7 @@ func connects(t *testing.T, set *socket.Set, nth, n int) {
 	}
 }
 
-// accept takes so many that wait.
+// accept accepts n connections that wait.
 func accept(t *testing.T, set *socket.Set, nth, n int) {
 	t.Helper()
 	for range n {
@@ -68,13 +68,13 @@ func accept(t *testing.T, set *socket.Set, nth, n int) {
 	}
 }
 
-// shutDown does what a worker may do, too.
+// shutDown shuts a socket down, as a worker can.
 func shutDown(t *testing.T, set *socket.Set, nth int) {
 	t.Helper()
 	require.NoError(t, unix.Shutdown(ours(set, nth), unix.SHUT_RDWR))
 }
 
-// listens tells that a socket does.
+// listens tells whether a socket listens.
 func listens(t *testing.T, set *socket.Set, nth int) bool {
 	t.Helper()
 	is, err := unix.GetsockoptInt(ours(set, nth), unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
@@ -82,7 +82,7 @@ func listens(t *testing.T, set *socket.Set, nth int) bool {
 	return is != 0
 }
 
-// looksAfter has them looked after.
+// looksAfter returns a Sockets that looks after the sockets of set, and its output.
 func looksAfter(set *socket.Set) (*Sockets, *written) {
 	out := newWritten()
 	return &Sockets{Out: out.Output, Set: func() *socket.Set { return set }}, out
@@ -111,8 +111,8 @@ func TestConnectionsThatNobodyAcceptsAreToldOfOnce(t *testing.T) {
 	})
 }
 
-// Those that come after the first look are told of by the third one, or by the second one if the
-// queue was looked at for a client before.
+// Connections that come after the first look are told at the third look, or at the second one if
+// a client has asked for the status before that.
 func TestConnectionsThatComeAfterTheFirstLook(t *testing.T) {
 	t.Parallel()
 	for asks, told := range map[bool]time.Duration{
@@ -134,7 +134,7 @@ func TestConnectionsThatComeAfterTheFirstLook(t *testing.T) {
 	}
 }
 
-// When nothing happens it does nothing.
+// When nothing happens Sockets does nothing.
 func TestServerThatAcceptsIsNotLookedAfterForLong(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:0"}, nil)
@@ -159,12 +159,12 @@ func TestOneConnectionThatNobodyAccepts(t *testing.T) {
 	})
 }
 
-// A server that accepts is left alone, however slow it is, and looked at three times.
+// Nothing is told of a server that accepts between the looks, however slow it is.
 func TestSlowServerIsNoneThatAcceptsNothing(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		accepts time.Duration // so often, one
-		then    string        // is told of it
+		accepts time.Duration // from one accept to the next
+		then    string        // what is told
 	}{
 		"before each look":      {3 * time.Second, ""},
 		"before the second one": {4 * time.Second, ": 8 connections wait for 5 s; "},
@@ -190,8 +190,8 @@ func TestSlowServerIsNoneThatAcceptsNothing(t *testing.T) {
 	}
 }
 
-// In the queue of a busy server there may be connections at any moment. Only if there are some
-// all the time somebody may be slow.
+// In the queue of a busy server there may be connections at any moment. Only if they are there
+// all the time the server may be slow.
 func TestBusyServerIsNotToldOf(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:0"}, nil)
@@ -234,7 +234,7 @@ func TestGenerationThatGoesLiveInALook(t *testing.T) {
 		assert.Empty(t, out.after(acceptTime))
 		found, round := s.glance(), s.round
 		s.Hear(supervise.WentLive{Generation: 2})
-		s.tell(found[0], round) // with no queue that is known
+		s.tell(found[0], round) // no queue is known now
 		s.Hear(supervise.WentLive{Generation: 3})
 		assert.Empty(t, out.after(lookTime/2))
 		s.Hear(supervise.WentLive{Generation: 4})
@@ -341,7 +341,7 @@ func TestSocketThatCannotListenAgain(t *testing.T) {
 	})
 }
 
-// A server may wake its reader so, and all later ones read nothing, again and again.
+// A server may wake its reader by this, and all later readers get nothing, again and again.
 func TestSocketForDatagramsThatWasShutDown(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:u0"}, nil)
@@ -355,7 +355,7 @@ func TestSocketForDatagramsThatWasShutDown(t *testing.T) {
 	})
 }
 
-// One port that cannot listen again is told of beside another one, each in its line.
+// When two ports cannot listen again each is told in its own line.
 func TestPortsThatSomebodyElseHasTaken(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:0", "127.0.0.1:0"}, nil)
@@ -373,7 +373,8 @@ func TestPortsThatSomebodyElseHasTaken(t *testing.T) {
 	})
 }
 
-// Whoever takes the port while it does not listen keeps it, and it is not said that we listen.
+// A process that takes the port while it does not listen keeps it, and the log does not say that
+// we listen.
 func TestPortThatSomebodyElseHasTaken(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:0"}, nil)
@@ -388,7 +389,7 @@ func TestPortThatSomebodyElseHasTaken(t *testing.T) {
 	})
 }
 
-// When many workers die at once it is looked once.
+// When many workers die at once there is one look.
 func TestManyDeathsAreOneReasonToLook(t *testing.T) {
 	t.Parallel()
 	set := bind(t, []string{"127.0.0.1:0"}, nil)
@@ -413,7 +414,7 @@ func TestServerThatBindsThePortItself(t *testing.T) {
 	for name, row := range map[string]struct {
 		ports []string
 		log   []string
-		then  string // has the port as %s
+		then  string // with %s for the port
 	}{
 		"in words":         {[]string{"127.0.0.1:0"}, []string{"starting", "bind(): Address already in use"}, "the socket %s is ours: the server has to take it from SERVER_STARTER_PORT or descriptor 3, and bind none itself\n"},
 		"in C's":           {[]string{"127.0.0.1:0"}, []string{"Error: listen EADDRINUSE :::80"}, "the socket %s is ours: the server has to take it from SERVER_STARTER_PORT or descriptor 3, and bind none itself\n"},

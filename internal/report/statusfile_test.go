@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newStatusFile keeps one at path.
+// newStatusFile keeps a status file at path.
 func newStatusFile(t *testing.T, path string) (*StatusFile, *written) {
 	t.Helper()
 	file, err := runfile.NewStatusFile(path)
@@ -50,8 +50,8 @@ func TestStatusFileListsWhatServes(t *testing.T) {
 	assert.Empty(t, out.lines())
 }
 
-// A client that waits for a restart takes a new file of the same content for the news
-// that this has failed.
+// A client that waits for a restart knows that it has failed when there is a new file with the
+// same content.
 func TestStatusFileIsRenewedWhenARestartHasFailed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status")
@@ -106,7 +106,7 @@ func TestWithoutAStatusFileNothingIsWritten(t *testing.T) {
 	assert.Empty(t, out.lines())
 }
 
-// Whoever waits for what was written does not end the tries.
+// Flush does not end the tries.
 func TestStatusFileIsTriedAgainByTheClockUntilTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "run")

@@ -84,7 +84,7 @@ func inode(t *testing.T, fd int) uint64 {
 	return st.Ino
 }
 
-// open is how many descriptors of ours are of that socket.
+// open is how many of our descriptors are of the socket with that inode.
 func open(t *testing.T, inode uint64) (n int) {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")

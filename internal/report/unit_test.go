@@ -31,7 +31,7 @@ type unit struct {
 	broken   error         // workers cannot be started
 	dies     time.Duration // new workers die after so long; 0: they do not
 	drain    time.Duration // workers that are told to go take so long
-	stubborn bool          // they do not go but by KILL
+	stubborn bool          // they go only at KILL
 	busy     chan struct{} // the loop waits for it at its next event; nil: it does not
 }
 
@@ -70,7 +70,7 @@ func (p *madeUp) end(status int, after time.Duration) {
 
 func (u *unit) Begin(int) error { return nil }
 
-// Hear keeps the loop busy if it is to be.
+// Hear keeps the loop busy once, if busy is set.
 func (u *unit) Hear(supervise.Event) {
 	u.mu.Lock()
 	busy := u.busy
@@ -95,7 +95,7 @@ func (u *unit) Spawn(generation, slot, _ int) (supervise.Process, supervise.Sett
 	return p, supervise.Settings{}, nil
 }
 
-// runUnit runs one until the test stops it. prepare may change all there is.
+// runUnit runs a unit until the test stops it. prepare may change everything.
 func runUnit(t *testing.T, c supervise.Config, prepare func(*unit)) *unit {
 	t.Helper()
 	u := &unit{t: t, ended: make(chan error, 1)}
@@ -152,7 +152,7 @@ func (u *unit) stop(delay time.Duration) {
 	u.sup.Stop(context.Background(), "TERM", syscall.SIGTERM, delay)
 }
 
-// starts runs it until its first generation is live.
+// starts runs u until its first generation is live.
 func (u *unit) starts() {
 	u.t.Helper()
 	u.hears(0, "EXTEND_TIMEOUT_USEC=7000000 STATUS=generation 1 is starting")
