@@ -32,7 +32,7 @@ type Config struct {
 	// Inherit names the sockets to take of those that systemd has passed to this
 	// process (sd_listen_fds_with_names(3)); "*" takes all.
 	Inherit []string
-	// Backlog is that of listen(2). 0: SOMAXCONN.
+	// Backlog is the backlog of listen(2). 0: SOMAXCONN.
 	Backlog int
 
 	// Export names the conventions, beside SERVER_STARTER_PORT, by which workers
@@ -386,7 +386,7 @@ func (c *Config) life() supervise.Config {
 	return life
 }
 
-// Image is what a superdaemon is to become.
+// Image is the image that a superdaemon becomes by Upgrade.
 type Image struct {
 	Executable  string   // a path; "": the path of our own executable, which may be another file by now
 	Args        []string // without the name of the program; none: our own

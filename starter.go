@@ -40,7 +40,7 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/text"
 )
 
-// Version is that of this module.
+// Version is the version of this module.
 const Version = "1.0.0"
 
 // ErrStopping is what Restart returns once the Starter has been told to stop.

@@ -71,7 +71,7 @@ type Manager struct {
 	stamp func() string           // the line MONOTONIC_USEC, of now
 	log   func(format string, args ...any)
 	wake  func()        // makes the loop settle; may block
-	watch time.Duration // from one WATCHDOG=1 to the next; 0: nobody wants it
+	watch time.Duration // from one WATCHDOG=1 to the next; 0: the manager wants none
 
 	queue   output.Queue
 	waiting atomic.Int32 // messages in the queue
@@ -128,7 +128,7 @@ func NewManager(log func(format string, args ...any), wake func()) *Manager {
 	return m
 }
 
-// Hear notes what the manager is to be told of.
+// Hear notes what the manager has to be told.
 func (m *Manager) Hear(e supervise.Event) {
 	if tally, is := e.(supervise.Tally); is {
 		m.settled(tally)
@@ -162,8 +162,8 @@ func (m *Manager) Hear(e supervise.Event) {
 // HandsOver tells the service manager that another image of this program goes on with the unit. It
 // blocks until that is sent, for output.FlushTime at most. The Manager must not be used after that,
 // unless the image cannot be executed: then stays has to be called, and all goes on. state is the
-// state that the service manager believes the unit to be in; of a nil Manager it is that of a
-// start. rest is what else the image has to know; nil: nothing.
+// state that the service manager believes the unit to be in, for a nil Manager unitStarts. rest is
+// what else the image has to know; nil: nothing.
 func (m *Manager) HandsOver() (state int, rest *UnitRest, stays func()) {
 	if m == nil {
 		return int(unitStarts), nil, func() {}

@@ -228,7 +228,7 @@ func (o *OnEvent) End() {
 	}
 }
 
-// Handed is what an OnEvent hands over to that of another image of this program.
+// Handed is what an OnEvent hands over to the OnEvent of another image of this program.
 type Handed struct {
 	Running Running // nil: no command runs
 	Since   time.Time

@@ -51,7 +51,7 @@ func (p *Paths) look() {
 	}
 }
 
-// isNews tells whether what was not told yet.
+// isNews tells whether a path or a fault was not told yet.
 func (p *Paths) isNews(what string) bool {
 	if p.told == nil {
 		p.told = map[string]bool{}

@@ -167,7 +167,7 @@ func (s *Sockets) look(round int) {
 	}
 }
 
-// waiting is a queue, and for how long no connection of it was accepted.
+// waiting is a queue, and for how long no connection was accepted from it.
 type waiting struct {
 	socket.Queue
 	For time.Duration

@@ -237,7 +237,7 @@ func (l *loop) liveWorkerGone(w *worker, why Failure) {
 	}
 }
 
-// leaves puts a worker among those that are to go.
+// leaves puts a worker among those that have to go.
 func (l *loop) leaves(w *worker, as role) {
 	w.role = as
 	l.leaving = append(l.leaving, w)

@@ -48,7 +48,7 @@ type (
 	Proven struct {
 		Worker
 		After time.Duration // from its start
-		Ready bool          // by saying so; otherwise by living so long
+		Ready bool          // by a notice or a probe; otherwise by living so long
 	}
 	// Noticed is a worker's STATUS line.
 	Noticed struct {
@@ -80,8 +80,8 @@ type (
 		// other attempt is made, and the supervisor ends.
 		Hopeless bool
 	}
-	// GaveUp follows the last AttemptFailed when attempts are bounded, and that of a
-	// canary.
+	// GaveUp follows an AttemptFailed after which no other attempt is made: attempts
+	// are bounded, or a canary has failed.
 	GaveUp struct {
 		Failure  // of the last attempt
 		Attempts int

@@ -123,7 +123,7 @@ type loop struct {
 	standby     *generation // the last one, which could be live again; nil: none
 	standbyEnds time.Time
 	leaving     []*worker        // retired, failed, and in excess, in the order in which they became so
-	wanted      bool             // another generation is to begin
+	wanted      bool             // another generation has to begin
 	asked       bool             // a restart asked for it
 	waiting     []chan<- Outcome // where the outcome of that is sent
 	answers     []func()         // each sends an answer that is due

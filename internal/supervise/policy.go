@@ -65,8 +65,8 @@ func (p Proof) Check() error {
 	return nil
 }
 
-// Probed tells that workers are asked.
+// Probed tells whether workers are asked.
 func (p Proof) Probed() bool { return p.probe }
 
-// Notified tells that workers have to say that they are ready.
+// Notified tells whether workers have to say that they are ready.
 func (p Proof) Notified() bool { return p.notice }

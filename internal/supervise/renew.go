@@ -36,7 +36,7 @@ type Renewal struct {
 
 const (
 	measurePause = 5 * time.Second
-	// hungKill is KillTimeout for a worker that hangs, if there is none.
+	// hungKill is the KillTimeout of a worker that hangs if none is set.
 	hungKill = 10 * time.Second
 )
 

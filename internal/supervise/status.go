@@ -31,7 +31,7 @@ const (
 	StateDraining WorkerState = "draining" // told to go
 	StateStopping WorkerState = "stopping" // as it says itself
 	StateFailed   WorkerState = "failed"   // of an attempt that failed
-	StateMissing  WorkerState = "missing"  // yet to be started: it has no Pid
+	StateMissing  WorkerState = "missing"  // not started yet: it has no Pid
 )
 
 // Status is a picture of the supervisor at one moment.

@@ -44,7 +44,7 @@ type Process interface {
 // Settings are read anew for every worker that is started.
 type Settings struct {
 	KillOldDelay time.Duration // from a generation's success to the retire signal
-	AutoRestart  time.Duration // restart so long after the last success; 0: never
+	AutoRestart  time.Duration // from the last success to a restart; 0: never
 }
 
 // Spawner starts workers. Both methods are called outside the loop, so they may

@@ -39,7 +39,7 @@ type Traffic interface {
 	Count(side int) (counted func() int, stop func())
 }
 
-// Step is a step of a canary: Share of All connections go to the new generation for so long.
+// Step is a step of a canary: Share of All connections go to the new generation for the time For.
 type Step struct {
 	Share int
 	For   time.Duration

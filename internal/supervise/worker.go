@@ -19,7 +19,7 @@ const (
 	live                 // in a slot of the live one
 	retired              // replaced; told to go at retireAt
 	failed               // of an attempt that failed; told to go
-	excess               // one too many since there are to be fewer; told to go
+	excess               // one too many, as fewer are wanted now; told to go
 	standby              // of the generation that stands by: it has no connections and can be live again
 	heir                 // the successor of a live worker, which does not have the slot yet
 )
