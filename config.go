@@ -29,8 +29,8 @@ type Config struct {
 	// mode=OCTAL, owner=USER, group=GROUP or nonblock.
 	Ports []string
 	Paths []string
-	// Inherit names the sockets to take of those that systemd has passed to this
-	// process (sd_listen_fds_with_names(3)); "*" takes all.
+	// Inherit takes sockets that systemd has passed to this process, by their names
+	// (sd_listen_fds_with_names(3)); "*" takes all.
 	Inherit []string
 	// Backlog is the backlog of listen(2). 0: SOMAXCONN.
 	Backlog int
