@@ -19,17 +19,24 @@ const (
 	spawnTime = 10 * time.Second
 	hurryTime = time.Second // what is left of spawnTime when a stop begins
 	overtime  = time.Second // for a process that was killed after spawnTime to be gone
-	// turns is how many spawns are under way at once. Each blocks a thread.
+	// turns is how many spawns are under way at once, those included that were given up and
+	// still hang. Each blocks a thread.
 	turns = 4
 )
 
-var errHurry = errors.New("it was not running yet when the stop came")
+var (
+	errHurry = errors.New("it was not running yet when the stop came")
+	errStuck = fmt.Errorf("%d workers still hang before their program runs: no other is started until one of them goes on", turns)
+)
 
 // bounds keeps spawns that hang from holding up anything else. The zero value is ready.
 type bounds struct {
 	once    sync.Once
 	turns   chan struct{} // holds a token for each spawn under way
 	hurried chan struct{} // when it is closed no other spawn begins
+	mu      sync.Mutex
+	hanging int           // spawns that were given up, and hold a token
+	stuck   chan struct{} // closed while those hold all tokens
 	all     context.Context
 	cancel  context.CancelCauseFunc
 	hurry   sync.Once
@@ -37,7 +44,7 @@ type bounds struct {
 
 func (b *bounds) init() {
 	b.once.Do(func() {
-		b.turns, b.hurried = make(chan struct{}, turns), make(chan struct{})
+		b.turns, b.hurried, b.stuck = make(chan struct{}, turns), make(chan struct{}), make(chan struct{})
 		b.all, b.cancel = context.WithCancelCause(context.Background())
 	})
 }
@@ -61,18 +68,27 @@ type spawned struct {
 }
 
 // run runs a spawn when it is its turn, and returns its result. When its time is over, run
-// returns an error; a process that is started later is killed.
+// returns an error; a process that is started later is killed. Spawns that hang keep their
+// turns: when they have all of them, run returns an error at once.
 func (b *bounds) run(do func(context.Context) spawned) spawned {
 	b.init()
+	b.mu.Lock()
+	stuck := b.stuck
+	b.mu.Unlock()
+	err := errStuck
 	select {
 	case <-b.hurried:
+	case <-stuck:
 	case b.turns <- struct{}{}:
-		defer func() { <-b.turns }()
+		err = nil
 	}
 	select {
-	case <-b.hurried: // both cases above may have been ready
-		return spawned{err: errHurry}
+	case <-b.hurried: // several cases above may have been ready
+		return spawned{err: errHurry} // no other spawn needs the turn
 	default:
+	}
+	if err != nil {
+		return spawned{err: err}
 	}
 	late := fmt.Errorf("not executed within %v", spawnTime)
 	ctx, done := context.WithTimeoutCause(b.all, spawnTime, late)
@@ -81,19 +97,38 @@ func (b *bounds) run(do func(context.Context) spawned) spawned {
 	go func() { result <- do(ctx) }()
 	select {
 	case r := <-result:
+		<-b.turns
 		return r
 	case <-ctx.Done():
 	}
 	select { // what was killed should be gone any moment
 	case r := <-result:
+		<-b.turns
 		return r
 	case <-time.After(overtime):
 	}
+	b.giveUp(result)
+	return spawned{err: fmt.Errorf("a worker was %w; it is not waited for any longer", context.Cause(ctx))}
+}
+
+// giveUp lets a spawn go on that hangs. It keeps its turn until its result comes.
+func (b *bounds) giveUp(result <-chan spawned) {
+	b.mu.Lock()
+	if b.hanging++; b.hanging == turns {
+		close(b.stuck)
+	}
+	b.mu.Unlock()
 	go func() {
 		if r := <-result; r.process != nil {
 			_ = r.process.Signal(os.Kill)
 			r.process.Wait()
 		}
+		b.mu.Lock()
+		if b.hanging == turns {
+			b.stuck = make(chan struct{})
+		}
+		b.hanging--
+		b.mu.Unlock()
+		<-b.turns
 	}()
-	return spawned{err: fmt.Errorf("a worker was %w; it is not waited for any longer", context.Cause(ctx))}
 }

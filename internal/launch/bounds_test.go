@@ -69,6 +69,41 @@ func TestAStopWaitsForNoSpawn(t *testing.T) {
 	})
 }
 
+// A file system may hang for days. Each spawn that hangs blocks a thread, and Go ends a process
+// that needs too many.
+func TestSpawnsThatHangKeepTheirTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, began, release := hanging()
+		failed := make(chan error, 2*turns)
+		for slot := range cap(failed) { // some wait for their turn
+			go func() {
+				_, _, err := s.Spawn(1, slot, 0)
+				failed <- err
+			}()
+		}
+		stuck := 0
+		for range cap(failed) {
+			if errors.Is(<-failed, errStuck) {
+				stuck++
+			}
+		}
+		assert.Equal(t, turns, stuck, "the others were given up")
+		start := time.Now()
+		_, _, err := s.Spawn(2, 0, 0)
+		assert.ErrorIs(t, err, errStuck)
+		assert.Zero(t, time.Since(start))
+		assert.EqualValues(t, turns, began.Load(), "no more than that")
+
+		release()
+		for range 2 * turns {
+			_, _, err = s.Spawn(3, 0, 0)
+			assert.EqualError(t, err, "released")
+		}
+		assert.Len(t, s.bounds.turns, 0)
+	})
+}
+
 func TestWhatIsInTimeIsNotTouched(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -43,7 +43,8 @@ func (s *Spawner) Begin(generation int) error {
 }
 
 // Spawn starts a worker. It blocks until it is its turn, and then until the program is
-// executed, for 11 seconds at most. After Hurry it blocks for two seconds at most.
+// executed, for 11 seconds at most. If all turns are held by spawns that hang it fails at once.
+// After Hurry it blocks for two seconds at most.
 func (s *Spawner) Spawn(generation, slot, side int) (supervise.Process, supervise.Settings, error) {
 	r := s.bounds.run(func(ctx context.Context) spawned {
 		p, settings, err := s.spawn(ctx, generation, slot, side)

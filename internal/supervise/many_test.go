@@ -19,7 +19,7 @@ func TestOneOfManyAndMany(t *testing.T) {
 		settles int           // at most; without rests there is one for each exit, and one for each start
 	}{
 		{many - 1, 0, 180},
-		{many, many * restPerWorker, 9/2 + 2},
+		{many, many * restPerWorker, int(9*time.Millisecond/(many*restPerWorker)) + 2}, // they die within 9 ms
 		{4000, maxRest, 3},
 	} {
 		t.Run(fmt.Sprint(c.workers), func(t *testing.T) {
