@@ -256,7 +256,7 @@ func (s *Starter) bind(ctx context.Context, open *undo) error {
 		return err
 	}
 	if passed := s.plan.untaken(); len(passed) > 0 { // before one of their ports is found to be in use
-		s.out.Warnf("%s passed by LISTEN_FDS and not taken: %s; --inherit does that, or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
+		s.out.Warnf("%s passed by LISTEN_FDS and not taken: %s; to take them use --inherit or Config.Inherit", text.Count(len(passed), "socket"), fdenv.Describe(passed))
 	}
 	left := s.left.Find(ctx, s.plan.specs)
 	open.add(s.left.Close)

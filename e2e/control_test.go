@@ -463,7 +463,7 @@ func testEinhornAck(t *testing.T, ack string) {
 	d.signal(syscall.SIGHUP)
 	two := d.worker(2)
 	answer := d.talk(fmt.Sprintf(`{"command":"worker:ack","pid":%d}`, two))[0]
-	assert.Equal(t, fmt.Sprintf("process %d is no worker's", os.Getpid()), answer["error"], "a stranger speaks for nobody")
+	assert.Equal(t, fmt.Sprintf("process %d belongs to no worker", os.Getpid()), answer["error"], "a stranger speaks for nobody")
 	d.serves("st", "1:%d\n", one)
 	require.NoError(t, os.Remove(filepath.Join(dir, "silent")))
 	require.NoError(t, syscall.Kill(two, syscall.SIGKILL))

@@ -435,7 +435,7 @@ func TestForgedNotices(t *testing.T) {
 			fmt.Sprintf(`---%%0Acommand: worker:ack%%0Apid: %d%%0A`, two),
 			fmt.Sprintf(`{"command":"worker:ack","pid":%d,"pids":[%[1]d],"Pid":%[1]d}`, two),
 		) {
-			assert.Equal(t, fmt.Sprintf("process %d is no worker's", os.Getpid()), answer["error"])
+			assert.Equal(t, fmt.Sprintf("process %d belongs to no worker", os.Getpid()), answer["error"])
 		}
 	}
 	isNotReady()
@@ -443,7 +443,7 @@ func TestForgedNotices(t *testing.T) {
 	forger.Dir = dir
 	answer, err := forger.CombinedOutput()
 	require.NoError(t, err, string(answer))
-	assert.Regexp(t, `"error":"process \d+ is no worker's"`, string(answer))
+	assert.Regexp(t, `"error":"process \d+ belongs to no worker"`, string(answer))
 	isNotReady()
 
 	// and the acknowledgement of another worker, which speaks only for itself.

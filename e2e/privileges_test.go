@@ -216,7 +216,7 @@ func TestEnvironmentThatIsKeptFromWorkers(t *testing.T) {
 func TestPathThatAWorkerRemoves(t *testing.T) {
 	t.Parallel()
 	d := start(t, ours, "--path=app.sock", "--interval=0.2", "--export=php-fpm", "--", "/bin/sh", "-c", "trap 'rm app.sock; exit' TERM; echo up; while :; do sleep 0.05; done")
-	d.sees(1, `^php-fpm removes app.sock when it leaves, and then the new one cannot be reached: `)
+	d.sees(1, `^php-fpm removes app.sock when it leaves, and then new workers cannot be reached: `)
 	d.sees(1, `^up$`)
 	d.signal(syscall.SIGHUP)
 	d.sees(1, `^old worker \d+ died, status:0$`)

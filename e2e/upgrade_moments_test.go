@@ -278,7 +278,7 @@ func TestUpgradeAnswersEveryClient(t *testing.T) {
 				want := "^$"
 				switch command {
 				case "restart":
-					want = "^(the superdaemon is being replaced: it goes on with this, and its status tells how it went)?$"
+					want = "^(the superdaemon is being upgraded: the new image carries this out, and its status tells how it went)?$"
 				case "rollback":
 					want = "^there is no generation to go back to"
 				}
@@ -316,7 +316,7 @@ func TestUpgradeAnswersEveryCommand(t *testing.T) {
 					case command == "--reopen":
 						assert.Contains(t, printed, "there is no log file", command)
 					case code != 0:
-						assert.Contains(t, printed, "the superdaemon is being replaced: it goes on with this, and its status tells how it went", command)
+						assert.Contains(t, printed, "the superdaemon is being upgraded: the new image carries this out, and its status tells how it went", command)
 					}
 				}
 			})

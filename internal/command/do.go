@@ -184,7 +184,7 @@ func (c *Commands) acknowledge(ctx context.Context, r request) control.Answer {
 	case err != nil:
 		return failed(err)
 	case !counts:
-		return failed(fmt.Errorf("process %d is no worker's", r.peer.Pid))
+		return failed(fmt.Errorf("process %d belongs to no worker", r.peer.Pid))
 	}
 	return control.Answer{OK: true}
 }

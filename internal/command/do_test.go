@@ -219,7 +219,7 @@ func TestAcknowledge(t *testing.T) {
 	ack := control.Request{Command: "worker:ack"}
 	live(t, notified, acknowledged, func(h *house) {
 		stranger := control.Peer{Pid: 7001, Ancestors: []int{7001, 1}}
-		refused(t, "process 7001 is no worker's", h.c.Do(stranger, ack))
+		refused(t, "process 7001 belongs to no worker", h.c.Do(stranger, ack))
 		assert.Empty(t, heard[supervise.Proven](h))
 		descendant := control.Peer{Pid: 7002, Ancestors: []int{7002, 101, 1}, OfWorkers: true, UID: 33}
 		assert.Equal(t, control.Answer{OK: true}, h.c.Do(descendant, ack))

@@ -148,7 +148,7 @@ func (s *Spawner) Warn() {
 	for _, e := range s.Program.Exports {
 		for _, socket := range s.Sockets.Sockets {
 			if e.Unlinks && socket.Addr.Network() == "unix" {
-				s.Out.Warnf("%s removes %s when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
+				s.Out.Warnf("%s removes %s when it leaves, and then new workers cannot be reached: keep its user from writing to the directory, or use a port", e.Name, socket.Name)
 			}
 		}
 	}

@@ -119,7 +119,7 @@ func TestProgramIsFoundInThePathOfWorkers(t *testing.T) {
 func TestWarningOfPathsThatServersRemove(t *testing.T) {
 	t.Parallel()
 	for names, then := range map[string]string{
-		"puma,php-fpm": "php-fpm removes /run/a.sock when it leaves, and then the new one cannot be reached: keep its user from writing to the directory, or use a port\n",
+		"puma,php-fpm": "php-fpm removes /run/a.sock when it leaves, and then new workers cannot be reached: keep its user from writing to the directory, or use a port\n",
 		"systemd,puma": "",
 	} {
 		out := newLog()

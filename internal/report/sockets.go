@@ -136,9 +136,9 @@ func (s *Sockets) revive() {
 		switch {
 		case told:
 		case s.isForDatagrams(name):
-			s.Out.Warnf("a worker has shut down the socket %s, which all workers share: nothing can be read from it or sent until the superdaemon itself is started anew", name)
+			s.Out.Warnf("a worker has shut down the socket %s, which all workers share: nothing can be read from it or sent until the superdaemon itself is restarted", name)
 		default:
-			s.Out.Warnf("a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew or upgraded", name)
+			s.Out.Warnf("a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is restarted or upgraded", name)
 		}
 	}
 }

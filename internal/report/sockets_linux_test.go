@@ -328,7 +328,7 @@ func TestSocketThatCannotListenAgain(t *testing.T) {
 	shutDown(t, set, 0)
 	synctest.Test(t, func(t *testing.T) {
 		s, out := looksAfter(set)
-		const line = "a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is started anew or upgraded\n"
+		const line = "a worker has shut down the listening socket %s, which all workers share: connections to it fail until the superdaemon itself is restarted or upgraded\n"
 		s.Hear(supervise.Died{})
 		assert.Equal(t, fmt.Sprintf(line, path), out.after(time.Second))
 		shutDown(t, set, 1)
@@ -349,7 +349,7 @@ func TestSocketForDatagramsThatWasShutDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, out := looksAfter(set)
 		s.Hear(supervise.Died{})
-		assert.Equal(t, "a worker has shut down the socket "+set.Sockets[0].Name+", which all workers share: nothing can be read from it or sent until the superdaemon itself is started anew\n", out.after(time.Second))
+		assert.Equal(t, "a worker has shut down the socket "+set.Sockets[0].Name+", which all workers share: nothing can be read from it or sent until the superdaemon itself is restarted\n", out.after(time.Second))
 		s.Hear(supervise.Died{})
 		assert.Empty(t, out.after(time.Second))
 	})

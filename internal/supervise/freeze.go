@@ -137,7 +137,7 @@ type FrozenSlot struct {
 var ErrFreezing = errors.New("the superdaemon is being replaced already")
 
 // errHandedOver answers the requests that still wait when the state is handed over.
-var errHandedOver = errors.New("the superdaemon is being replaced: it goes on with this, and its status tells how it went")
+var errHandedOver = errors.New("the superdaemon is being upgraded: the new image carries this out, and its status tells how it went")
 
 // freezeAsked is a request to call do.
 type freezeAsked struct {

@@ -114,7 +114,7 @@ func (l *loop) tellResizes() {
 		how := Resizing{Worker: r.worker, Workers: l.sizes.target}
 		switch {
 		case r.more && r.to > l.sizes.target || !r.more && r.from < l.sizes.target:
-			how.Err = fmt.Errorf("somebody else has changed the number of workers to %d meanwhile", l.sizes.target)
+			how.Err = fmt.Errorf("another request has changed the number of workers to %d meanwhile", l.sizes.target)
 		case r.more && !l.filled(r) || !r.more && !l.emptied(r):
 			return false
 		case r.more:

@@ -85,7 +85,7 @@ func TestStepsThatCannotBe(t *testing.T) {
 		assert.EqualError(t, stepped(w.step(-1)).Err, "there is one worker, the least there can be")
 		more := w.step(1)
 		less := w.step(-1)
-		assert.EqualError(t, stepped(more).Err, "somebody else has changed the number of workers to 1 meanwhile")
+		assert.EqualError(t, stepped(more).Err, "another request has changed the number of workers to 1 meanwhile")
 		w.goes()
 		assert.NoError(t, stepped(less).Err)
 		more = w.step(1)

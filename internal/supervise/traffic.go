@@ -452,7 +452,7 @@ func (l *loop) noWay() string {
 		return fmt.Sprintf("generation %d serves, and generation %d has had no connection yet", l.live.number, l.starting.number)
 	}
 	if l.standby != nil {
-		return fmt.Sprintf("generation %d stands by, and has not as many workers as there are to be now", l.standby.number)
+		return fmt.Sprintf("generation %d stands by, but has fewer workers than are wanted now", l.standby.number)
 	}
 	return fmt.Sprintf("generation %d serves, and none stands by", l.live.number)
 }
