@@ -48,7 +48,7 @@ type options struct {
 	DieWithParent bool     `long:"die-with-parent" description:"the kernel sends the program TERM when start_server is killed (Linux)"`
 	Subreaper     bool     `long:"subreaper" description:"adopt and reap orphans of the program, and pass USR1 and USR2 on, as start_server does as PID 1. Orphans that are left at the stop get TERM, and KILL after --kill-timeout or 10 seconds (Linux)"`
 
-	Watchdog string `long:"watchdog" value-name:"SECONDS" default-mask:"off" description:"a worker that has said WATCHDOG=1 or READY=1 to NOTIFY_SOCKET and then is silent for so long hangs: when a successor has proved itself it gets ABRT, and KILL after --kill-timeout or 10 seconds. Workers find the time in WATCHDOG_USEC, see sd_watchdog_enabled(3) (Linux)"`
+	Watchdog string `long:"watchdog" value-name:"SECONDS" default-mask:"off" description:"a worker that has said WATCHDOG=1 or READY=1 to NOTIFY_SOCKET, and says neither again for so long, hangs: when a successor has proved itself it gets ABRT, and KILL after --kill-timeout or 10 seconds. Workers find the time in WATCHDOG_USEC, see sd_watchdog_enabled(3) (Linux)"`
 	MaxRSS   string `long:"max-rss" value-name:"SIZE" default-mask:"no limit" description:"replace a worker that has more memory, with its descendants, than SIZE: one at a time, when a successor has proved itself. SIZE is in bytes, or with K, M or G: 512M (Linux)"`
 	MaxAge   string `long:"max-age" value-name:"SECONDS[+-PERCENT]" default-mask:"no limit" description:"replace a worker that is older, one at a time, when a successor has proved itself. With 3600+-10% each worker has a limit of its own within 10 per cent"`
 
