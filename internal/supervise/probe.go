@@ -130,6 +130,7 @@ func (l *loop) onProbed(m probed) {
 	case errors.Is(m.err, ErrNotAsked) && !w.proven:
 		l.probe(w)
 	case errors.Is(m.err, ErrNotAsked):
+		l.renewal.asked = false
 	case m.err == nil:
 		w.ready = true
 		if w.health.unfit {

@@ -88,6 +88,7 @@ func (measured) message() {}
 // renewal is the state of renewals, of which one at most is under way.
 type renewal struct {
 	heir      *worker // nil: there is none
+	asked     bool    // the worker that it replaces was asked once more
 	pace              // of heirs
 	measuring bool
 	measureAt time.Time
@@ -121,7 +122,7 @@ func (l *loop) renew() {
 	if old := l.unwell(); old != nil && l.due(l.renewal.next(l.Interval)) && l.due(l.slots[old.slot].next(l.Interval)) {
 		l.renewal.last, l.slots[old.slot].last = l.now, l.now
 		next := &worker{number: l.live.number, slot: old.slot, side: l.live.side, role: heir, succeeds: true}
-		l.renewal.heir = next
+		l.renewal.heir, l.renewal.asked = next, false
 		l.start(next)
 	}
 }
@@ -169,11 +170,25 @@ func (l *loop) succeeded() bool {
 	case old != nil && !l.isUnwell(old) || !l.isHeir(next) || next.slot >= l.sizes.size || l.starting != nil && !next.proven:
 		l.renewal.heir = nil
 		l.leaves(next, failed)
-	case next.proven && !next.process.Ended():
+	case next.proven && !next.process.Ended() && !l.asksAgain(old):
 		l.renewal.heir, l.renewal.failures = nil, 0
 		l.inherits(next, old)
 	}
 	return l.renewal.heir == nil
+}
+
+// asksAgain asks a worker that has not passed its probe once more before its successor takes over:
+// what has failed may be over, and may not have been the worker. It returns true until the answer
+// comes.
+func (l *loop) asksAgain(w *worker) bool {
+	if w == nil || !w.health.unfit || l.Probe == nil || !l.ProbeLive {
+		return false
+	}
+	if !w.probing && !l.renewal.asked {
+		l.renewal.asked = true
+		l.ask(w, l.Proof.time, true)
+	}
+	return w.probing
 }
 
 // isUnwell tells whether a worker still has to be replaced.

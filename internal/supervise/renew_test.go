@@ -294,6 +294,30 @@ func TestLiveWorkerThatPassesItsProbeAgainDoesNotHang(t *testing.T) {
 	})
 }
 
+// What made the probe fail may be over long before the next one, and a successor is there within a
+// second.
+func TestLiveWorkerIsAskedOnceMoreBeforeItsSuccessorHasTheSlot(t *testing.T) {
+	c := Config{Proof: Probed(5 * time.Second), ProbeInterval: 20 * time.Second, Renewal: Renewal{ProbeLive: true}}
+	apart(t, c, func(w *world, x *traffic) {
+		old := w.procs[0]
+		ill := func(pid int) { w.locked(func() { x.ill = pid }) }
+		ill(old.id.Pid)
+		for len(seen[Hung](w)) == 0 {
+			w.sleep(100 * time.Millisecond)
+		}
+		ill(0)
+		w.sleep(time.Minute)
+		require.Greater(t, len(w.procs), 1)
+		assert.True(t, w.procs[1].told(), "it is not needed")
+		assert.False(t, old.told())
+
+		ill(old.id.Pid)
+		w.sleep(30 * time.Second)
+		assert.Len(t, seen[Hung](w), 2)
+		assert.Equal(t, hungSignal, old.signals[0])
+	})
+}
+
 // A worker and its successor have the same sockets.
 func TestRivals(t *testing.T) {
 	c := Config{Workers: 2, KeepOld: time.Hour, Interval: 5 * time.Second, Renewal: Renewal{MaxAge: time.Minute}}
