@@ -55,6 +55,7 @@ type Checker struct {
 
 	mu     sync.Mutex
 	closed bool
+	over   bool      // Close waits for no other process
 	users  int       // calls under way
 	runs   *prober   // nil: no process runs
 	failed time.Time // when the last process that has failed was started; zero: none has
@@ -71,6 +72,7 @@ const (
 	// overtime is how much longer than the try's own time an answer of start_server_probe
 	// may take.
 	overtime = 2 * time.Second
+	endTime  = 2 * time.Second // until start_server_probe ends by itself
 	// slept is what a try takes beyond the longest possible time only if this process was
 	// stopped meanwhile.
 	slept = time.Second
@@ -194,23 +196,39 @@ func (c *Checker) end() {
 	if c.users == 0 && c.runs != nil {
 		p := c.runs
 		c.runs = nil
-		c.ending.Go(p.end)
+		c.ends(p)
 	}
 }
 
+// ends ends a process. Close waits for that, unless the process comes too late. The caller holds
+// mu.
+func (c *Checker) ends(p *prober) {
+	if c.over {
+		go p.end()
+		return
+	}
+	c.ending.Go(p.end)
+}
+
 // Close ends the process if there is one. It waits for that, for 2 seconds at most, and
-// then kills it. Calls under way return ErrClosed, and so does each later one.
+// then kills it. It waits no longer for one that is being started, as a file system may hang.
+// Calls under way return ErrClosed, and so does each later one.
 func (c *Checker) Close() {
 	c.init()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
 	c.cancel(ErrClosed)
-	c.starts <- struct{}{} // one that is being started is there by now, or never will be
-	<-c.starts
+	timer := time.NewTimer(endTime)
+	defer timer.Stop()
+	select {
+	case c.starts <- struct{}{}: // one that is being started is there by now, or never will be
+		<-c.starts
+	case <-timer.C:
+	}
 	c.mu.Lock()
 	p := c.runs
-	c.runs = nil
+	c.runs, c.over = nil, true
 	c.mu.Unlock()
 	if p != nil {
 		p.end()

@@ -209,3 +209,26 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		assert.Len(t, began, 1)
 	})
 }
+
+// What is read for a start may be on a file system that hangs. A stop must not wait for that.
+func TestCloseDoesNotWaitForAStartThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hanging := make(chan struct{})
+		c := &Checker{Command: "/bin/true", Env: func() ([]string, error) { <-hanging; return nil, nil }}
+		var err error
+		c.Probes, err = Parse([]string{"exec:true"}, nil, false)
+		require.NoError(t, err)
+		result := make(chan error, 2)
+		for range cap(result) {
+			go func() { result <- c.Pass(t.Context(), Target{}) }()
+		}
+		synctest.Wait()
+		start := time.Now()
+		c.Close()
+		assert.Equal(t, endTime, time.Since(start))
+		assert.Equal(t, ErrClosed, <-result, "one waits for the start of another")
+		close(hanging)
+		assert.Equal(t, ErrClosed, <-result)
+	})
+}

@@ -26,7 +26,6 @@ const program = "start_server_probe"
 const (
 	startTime  = 10 * time.Second       // until it says that it is there
 	startPause = 100 * time.Millisecond // between the starts of processes that fail
-	endTime    = 2 * time.Second        // until it ends by itself
 	killTime   = time.Second            // until it is gone when it was killed
 	// maxUnanswered is how many requests may lack an answer, with those that were taken back.
 	maxUnanswered = 1000
@@ -88,7 +87,7 @@ func (c *Checker) prober(ctx context.Context) (*prober, error) {
 		c.failed = began
 		return nil, err
 	case c.closed || c.users == 0:
-		c.ending.Go(p.end)
+		c.ends(p)
 		return nil, ErrClosed
 	}
 	c.runs = p
@@ -102,7 +101,7 @@ func (c *Checker) drop(p *prober) {
 	c.failed = p.started
 	if c.runs == p { // else it is ending already
 		c.runs = nil
-		c.ending.Go(p.end)
+		c.ends(p)
 	}
 }
 
@@ -160,6 +159,9 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 			return nil, err
 		}
 	}
+	if ctx.Err() != nil { // all that may have taken long
+		return nil, context.Cause(ctx)
+	}
 	ours, theirs, err := fd.Pair()
 	if err != nil {
 		return nil, err
@@ -206,7 +208,7 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ending.Go(p.end)
+	c.ends(p)
 	return nil, err
 }
 
