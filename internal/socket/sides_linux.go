@@ -207,7 +207,8 @@ func (s *Set) beginPrivate(i, slot, side int) (n int, to unix.Sockaddr, changes 
 func (s *Socket) private(place int) (n int, to unix.Sockaddr, err error) {
 	addr := s.bound
 	switch {
-	case addr.Addr() == netip.IPv4Unspecified():
+	case addr.Addr() == netip.IPv4Unspecified(), addr.Addr() == netip.IPv6Unspecified() && s.DualStack:
+		// With both families, too: a container may have no IPv6 address, not even ::1.
 		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
 	case addr.Addr() == netip.IPv6Unspecified():
 		addr = netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())

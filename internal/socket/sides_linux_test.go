@@ -144,6 +144,19 @@ func TestPrivateConnectionReachesOneSlotOfOneSide(t *testing.T) {
 	}
 }
 
+// A container without IPv6 has no ::1, and a port of both families all the same.
+func TestPrivateConnectionToBothFamiliesIsIPv4(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	set, s := bindSided(t, 1, "[::]:0,v6only=0")
+	n, err := set.Connect(t.Context(), 0, 0, 1)
+	require.NoError(t, err)
+	defer unix.Close(n)
+	peer, err := unix.Getpeername(n)
+	require.NoError(t, err)
+	assert.Equal(t, &unix.SockaddrInet4{Port: int(s.bound.Port()), Addr: [4]byte{127, 0, 0, 1}}, peer)
+}
+
 // Not even a client at the same address does, while a connection of ours is under way.
 func TestNobodyElseReachesTheOtherSide(t *testing.T) {
 	t.Parallel()
