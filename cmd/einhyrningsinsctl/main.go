@@ -74,6 +74,7 @@ type session struct {
 	path           string
 	stdout, stderr io.Writer
 	over           bool // the master is gone, or the user wants to go
+	interrupted    bool // Ctrl-C has ended the wait for the last command
 }
 
 // command is a row of the table of commands.
@@ -133,6 +134,7 @@ func (s *session) carryOut(line string) int {
 			defer a.Close()
 			err = c.do(s, ctx, a, c.name)
 		}
+		s.interrupted = ctx.Err() != nil
 		if err != nil {
 			return cmdline.Fail(s.stderr, name, cmdline.Error, err)
 		}
@@ -163,6 +165,9 @@ func (s *session) shell(stdin *os.File) (code int) {
 			return cmdline.Fail(s.stderr, name, cmdline.Error, err)
 		case line != "":
 			code = s.carryOut(line)
+		}
+		if s.interrupted && !lines.Terminal() { // what follows may be meant for what that was to do
+			return code
 		}
 	}
 	return code
