@@ -104,11 +104,9 @@ func (c *Checker) Pass(ctx context.Context, t Target) error {
 			}
 			pause(ctx, tryPause-time.Since(began))
 		}
-		longest := c.timeout() + overtime + slept
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(began) > longest && c.all.Err() == nil {
-			return c.lastTry(ctx, p, t, longest)
-		}
 		switch {
+		case c.wasStopped(ctx, began):
+			return c.lastTry(ctx, p, t)
 		case last != nil:
 			return last
 		case began.IsZero():
@@ -118,8 +116,18 @@ func (c *Checker) Pass(ctx context.Context, t Target) error {
 	})
 }
 
+// longest is the time that a try may take.
+func (c *Checker) longest() time.Duration { return c.timeout() + overtime + slept }
+
+// wasStopped tells whether the deadline of ctx has passed while this process was stopped. began is
+// when the last try began.
+func (c *Checker) wasStopped(ctx context.Context, began time.Time) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(began) > c.longest() && c.all.Err() == nil
+}
+
 // lastTry is a try after ctx has ended. It blocks for the time that a try may take.
-func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target, longest time.Duration) error {
+func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target) error {
+	longest := c.longest()
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), longest)
 	defer done()
 	ctx, end := c.within(ctx)
@@ -134,7 +142,7 @@ func (c *Checker) lastTry(ctx context.Context, p *Probe, t Target, longest time.
 
 // Still tries all probes once. It tries a probe that fails once more, at once. It blocks until
 // that is done or ctx ends. The error says which has failed, and why; if ctx has ended it
-// wraps its cause.
+// wraps its cause. After a stop of this process there is one more try, as with Pass.
 func (c *Checker) Still(ctx context.Context, t Target) error {
 	return c.each(ctx, func(ctx context.Context, p *Probe) error {
 		var began time.Time
@@ -142,10 +150,13 @@ func (c *Checker) Still(ctx context.Context, t Target) error {
 		if err != nil && ctx.Err() == nil {
 			err = c.try(ctx, p, t, &began)
 		}
-		if err != nil && ctx.Err() != nil {
-			err = p.fault("%w", context.Cause(ctx))
+		switch {
+		case err == nil || ctx.Err() == nil:
+			return err
+		case c.wasStopped(ctx, began):
+			return c.lastTry(ctx, p, t)
 		}
-		return err
+		return p.fault("%w", context.Cause(ctx))
 	})
 }
 

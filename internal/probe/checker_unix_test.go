@@ -177,6 +177,31 @@ func TestStillTriesTwice(t *testing.T) {
 	})
 }
 
+// TestStillAfterASleep: if this process was stopped, a worker that answers is still fit.
+func TestStillAfterASleep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries, passes := 0, true
+		c := accepting(t, func() (bool, error) { return passes && tries == 2, nil }, "web")
+		target := Target{Connect: func(context.Context, int) (int, error) {
+			if tries++; tries == 1 {
+				time.Sleep(time.Hour) // ctx or not
+			}
+			return open()
+		}}
+		still := func() error {
+			tries = 0
+			ctx, done := context.WithTimeout(t.Context(), time.Minute)
+			defer done()
+			return c.Still(ctx, target)
+		}
+		assert.NoError(t, still())
+		passes = false
+		assert.EqualError(t, still(), "tcp://web: it was not accepted within 1s")
+		assert.Equal(t, 2, tries, "one more, and not two")
+	})
+}
+
 func TestTriesWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	const atOnce = 16
