@@ -18,6 +18,7 @@ const (
 	lastPause  = 5 * time.Second        // between two attempts, at most
 	keepAlive  = 30 * time.Second       // between two statuses if nothing asks for one
 	stirPause  = 200 * time.Millisecond // between two statuses that events ask for
+	sampleTime = 200 * time.Millisecond // for a look at the processes
 )
 
 // link is the conversation with one superdaemon. Only its own goroutines wait for the superdaemon.
@@ -30,10 +31,12 @@ type link struct {
 	nudge chan struct{} // the path has changed: connect at once
 	end   context.CancelFunc
 
+	sampling sync.Mutex // guards usage
+	usage    usage
+
 	mu        sync.Mutex // guards what follows
-	view      View       // without what is made of history and usage
+	view      View       // without what is made of history
 	history   history
-	usage     usage
 	connected bool
 	late      bool          // a status was asked for, and did not come in time
 	next      chan struct{} // closed when a status that is asked for from now on is there
@@ -44,8 +47,8 @@ func newLink(c *Collector, path string, named bool) *link {
 	return &link{
 		Collector: c, path: path, named: named,
 		kick: make(chan struct{}, 1), stir: make(chan struct{}, 1), nudge: make(chan struct{}, 1), next: make(chan struct{}),
-		view:  View{Control: path, Named: named, Since: Moment{time.Now()}, Why: "it has not answered yet", Counts: newCounts()},
-		usage: usage{processes: map[int]*process{}},
+		view:  View{Control: path, Named: named, Since: Moment{time.Now()}, Why: "it has not answered yet", Processes: map[int]Process{}, Counts: newCounts()},
+		usage: usage{processes: map[int]*process{}, pss: pss},
 	}
 }
 
@@ -205,6 +208,15 @@ func (l *link) ask(ctx context.Context, c *control.Client) error {
 func (l *link) restate(s *control.Status) {
 	now := time.Now()
 	s = cleanStatus(s)
+	l.state(s, now)
+	l.sample(s, now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.publish()
+}
+
+// state notes what a status says.
+func (l *link) state(s *control.Status, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.view.Up {
@@ -213,8 +225,31 @@ func (l *link) restate(s *control.Status) {
 	l.view.Up, l.view.Asked, l.view.Why, l.view.Status, l.view.Seen.Time = true, true, "", s, now
 	l.late = false
 	l.history.restate(s, now)
-	l.usage.sample(s, now)
-	l.publish()
+}
+
+// sample looks at the processes of a status. It blocks for sampleTime at most: how much memory a
+// process has cannot be read while it maps a file on a file system that hangs. Until a look is over
+// there is no other.
+func (l *link) sample(s *control.Status, now time.Time) {
+	if !l.sampling.TryLock() {
+		return
+	}
+	over := make(chan struct{})
+	go func() {
+		defer l.sampling.Unlock()
+		defer close(over)
+		l.usage.sample(s, now)
+		processes, cpu := l.usage.view()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.view.Processes, l.view.CPU, l.view.Drops = processes, cpu, l.usage.drops
+	}()
+	timer := time.NewTimer(sampleTime)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	}
 }
 
 // hear works an event in.
@@ -295,8 +330,6 @@ func (l *link) look() View {
 func (l *link) copied() View {
 	v := l.view
 	v.Generations, v.Counts = l.history.view(), l.view.Counts.copied()
-	v.Processes, v.CPU = l.usage.view()
-	v.Drops = l.usage.drops
 	return v
 }
 

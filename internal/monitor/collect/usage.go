@@ -21,6 +21,7 @@ type usage struct {
 	at        time.Time // of the last sample
 	total     CPU
 	drops     map[string]uint64 // by the name of the socket; replaced, never changed
+	pss       func(pid int) int64
 }
 
 // process is a process that is looked at.
@@ -65,10 +66,10 @@ func (u *usage) sample(s *control.Status, now time.Time) {
 			delete(u.processes, pid)
 		case p.pssAt.IsZero() && fresh > 0:
 			fresh--
-			p.PSS, p.pssAt = pss(pid), now
+			p.PSS, p.pssAt = u.pss(pid), now
 		case known > 0 && now.Sub(p.pssAt) >= pssPause:
 			known--
-			p.PSS, p.pssAt = pss(pid), now
+			p.PSS, p.pssAt = u.pss(pid), now
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -14,7 +15,7 @@ import (
 
 func TestUsageOfThisProcess(t *testing.T) {
 	t.Parallel()
-	u := usage{processes: map[int]*process{}}
+	u := usage{processes: map[int]*process{}, pss: pss}
 	s := &control.Status{Pid: os.Getpid(), Workers: []control.Worker{{ID: control.ID{Pid: os.Getppid()}}, {ID: control.ID{Pid: os.Getppid()}}, {ID: control.ID{Pid: -1}}, {ID: control.ID{Pid: 1 << 40}}}}
 	now := time.Now()
 	u.sample(s, now)
@@ -45,6 +46,31 @@ func TestUsageOfThisProcess(t *testing.T) {
 	gone, last := u.view()
 	assert.Len(t, gone, 1)
 	assert.Equal(t, more.Workers, last.Workers, "what it had used stays")
+}
+
+// What is known can be asked for all the same, and there is one look at a time.
+func TestProcessThatCannotBeLookedAtHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		looks, hangs := 0, make(chan struct{})
+		l := newLink(New(Config{}), "/run/app.ctl", true)
+		l.usage.pss = func(int) int64 {
+			looks++
+			<-hangs
+			return 4711
+		}
+		status := func() *control.Status { return &control.Status{Pid: os.Getpid(), State: "serving"} }
+		l.restate(status())
+		assert.True(t, l.look().Up)
+		assert.Empty(t, l.look().Processes)
+		time.Sleep(time.Minute)
+		l.restate(status())
+		assert.Equal(t, 1, looks)
+		assert.Equal(t, time.Now(), l.look().Seen.Time)
+		close(hangs)
+		synctest.Wait()
+		assert.EqualValues(t, 4711, l.look().Processes[os.Getpid()].PSS)
+	})
 }
 
 func TestDropsOfUDPSockets(t *testing.T) {
