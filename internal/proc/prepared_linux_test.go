@@ -33,6 +33,7 @@ var roles = map[string]func(){
 	"parent":  beParent,
 	"reaper":  beReaper,
 	"switch":  switchUser,
+	"hung":    beHung,
 }
 
 func TestMain(m *testing.M) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,17 +32,24 @@ type Process struct {
 // file blocking, for all workers that share it.
 func Start(c Command) (*Process, error) { return StartContext(context.Background(), c) }
 
-// StartContext is Start within the time that ctx gives. A process that needs preparation
-// and is not yet the program when ctx ends is killed; the error wraps the cause of that.
+// StartContext is Start within the time that ctx gives. When ctx ends no process is started
+// any more, and one that needs preparation and is not yet the program is killed; the error
+// wraps the cause of that.
 func StartContext(ctx context.Context, c Command) (*Process, error) {
 	paths, err := c.check()
 	if err != nil {
 		return nil, err
 	}
+	path := paths[0]
+	if !c.prepared() {
+		c.open(path)
+	}
+	if cause := context.Cause(ctx); cause != nil { // a file system may have hung until now
+		return nil, fmt.Errorf("program %q: was not started, as it was %w", c.Args[0], cause)
+	}
 	if c.prepared() {
 		return c.startPrepared(ctx, paths)
 	}
-	path := paths[0]
 	files := make([]uintptr, len(c.Files))
 	for i, fd := range c.Files {
 		files[i] = uintptr(fd) // -1: closed in the child
@@ -56,6 +64,26 @@ func StartContext(ctx context.Context, c Command) (*Process, error) {
 		return nil, fmt.Errorf("program %q: %w%s", c.Args[0], err, hint(err))
 	}
 	return &Process{pid: pid, pidfd: newPidfd(handle), group: c.Group}, nil
+}
+
+// open opens the program's file, and closes it again. If a file system hangs, open hangs.
+// Otherwise the fork would: Go's fork returns when the program is executed, and until then its
+// thread cannot be stopped for a garbage collection, so everything else would stand still. An
+// error is nothing new: the program need not be readable.
+func (c *Command) open(path string) {
+	if c.Dir != "" {
+		_ = accessExecute(c.Dir) // asks the file system what chdir(2) asks it
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.Dir, path)
+	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // a FIFO would block
+		return
+	}
+	if f, err := os.Open(path); err == nil {
+		_, _ = f.Read(make([]byte, 4096)) // what execve(2) reads first
+		f.Close()
+	}
 }
 
 // hint explains ENOENT of execve(2) for a file that is there.
