@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/output"
 	"github.com/lestrrat/go-server-starter/internal/proc"
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
@@ -22,6 +23,9 @@ const (
 	// turns is how many spawns are under way at once, those included that were given up and
 	// still hang. Each blocks a thread.
 	turns = 4
+	// lookTime is how long a generation that begins waits for the log. It takes no time, or
+	// output.FlushTime if the log takes nothing, unless the log's file system hangs.
+	lookTime = output.FlushTime + time.Second
 )
 
 var (
@@ -33,6 +37,7 @@ var (
 type bounds struct {
 	once    sync.Once
 	turns   chan struct{} // holds a token for each spawn under way
+	looks   chan struct{} // holds a token while look's do runs
 	hurried chan struct{} // when it is closed no other spawn begins
 	mu      sync.Mutex
 	hanging int           // spawns that were given up, and hold a token
@@ -44,7 +49,7 @@ type bounds struct {
 
 func (b *bounds) init() {
 	b.once.Do(func() {
-		b.turns, b.hurried, b.stuck = make(chan struct{}, turns), make(chan struct{}), make(chan struct{})
+		b.turns, b.looks, b.hurried, b.stuck = make(chan struct{}, turns), make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 		b.all, b.cancel = context.WithCancelCause(context.Background())
 	})
 }
@@ -109,6 +114,28 @@ func (b *bounds) run(do func(context.Context) spawned) spawned {
 	}
 	b.giveUp(result)
 	return spawned{err: fmt.Errorf("a worker was %w; it is not waited for any longer", context.Cause(ctx))}
+}
+
+// look runs do, and returns when it is over, or its time is, or Hurry is called. A do that hangs
+// goes on: until it is over another one is left out, as each blocks a thread.
+func (b *bounds) look(do func()) {
+	b.init()
+	select {
+	case b.looks <- struct{}{}:
+	default:
+		return
+	}
+	over := make(chan struct{})
+	go func() {
+		do()
+		<-b.looks
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-b.hurried:
+	case <-time.After(lookTime):
+	}
 }
 
 // giveUp lets a spawn go on that hangs. It keeps its turn until its result comes.

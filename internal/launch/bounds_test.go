@@ -151,3 +151,30 @@ func TestSpawnThatIsUnderWayWhenEverythingIsToStop(t *testing.T) {
 		})
 	}
 }
+
+// A log whose file system hangs holds up neither a restart nor a stop.
+func TestALookAtALogThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &Spawner{}
+		end := make(chan struct{})
+		var looks atomic.Int32
+		look := func() time.Duration {
+			start := time.Now()
+			s.bounds.look(func() { looks.Add(1); <-end })
+			return time.Since(start)
+		}
+		assert.Equal(t, lookTime, look())
+		assert.Zero(t, look(), "not one more thread for each generation")
+		assert.EqualValues(t, 1, looks.Load())
+		close(end)
+		synctest.Wait()
+		assert.Zero(t, look())
+		assert.EqualValues(t, 2, looks.Load(), "it is over")
+
+		end = make(chan struct{})
+		defer close(end)
+		time.AfterFunc(time.Second, s.Hurry)
+		assert.Equal(t, time.Second, look(), "a stop")
+	})
+}

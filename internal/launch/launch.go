@@ -35,10 +35,13 @@ type Spawner struct {
 }
 
 // Begin makes the generation write to the file that is now at the path of the log, and notes
-// where its log begins.
+// where its log begins. If the log's file system hangs the generation begins without that, after
+// three seconds at most, or when Hurry is called.
 func (s *Spawner) Begin(generation int) error {
-	s.Out.Renew()
-	s.Out.Mark(generation)
+	s.bounds.look(func() {
+		s.Out.Renew()
+		s.Out.Mark(generation)
+	})
 	return nil
 }
 
