@@ -46,7 +46,7 @@ func (s *Starter) signals(stopping func(cause string)) signals.Table {
 	table := signals.Table{
 		syscall.SIGHUP:  s.sup.AskRestart,
 		syscall.SIGTERM: stop(s.config.SignalOnTERM, s.config.StopDelay),
-		syscall.SIGINT:  interrupt(stop(syscall.SIGTERM, 0), stop(os.Kill, 0)),
+		syscall.SIGINT:  interrupt(stop(syscall.SIGTERM, 0), stop(os.Kill, 0), proc.InForeground),
 		syscall.SIGQUIT: stop(syscall.SIGQUIT, 0),
 		syscall.SIGUSR1: ignored,
 		syscall.SIGUSR2: ignored,
@@ -98,15 +98,16 @@ const insistence = 5 * time.Second
 
 // interrupt is what INT asks for: a stop. If it is Ctrl-C on a terminal, which the workers
 // have got, too, a second one kills what is left. Requests come from one goroutine.
-func interrupt(stop, kill signals.Request) signals.Request {
+func interrupt(stop, kill signals.Request, onTerminal func() bool) signals.Request {
 	var last time.Time
 	return func(ctx context.Context, cause string) {
-		insists := !last.IsZero() && time.Since(last) <= insistence && proc.InForeground()
-		last = time.Now()
-		if insists {
-			kill(ctx, cause)
-			return
+		now, request := time.Now(), stop
+		if !last.IsZero() && now.Sub(last) <= insistence && onTerminal() {
+			request = kill
 		}
-		stop(ctx, cause)
+		request(ctx, cause)
+		if ctx.Err() == nil { // otherwise an upgrade has come in between, and this one comes once more
+			last = now
+		}
 	}
 }
