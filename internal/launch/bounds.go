@@ -29,7 +29,7 @@ const (
 )
 
 var (
-	errHurry = errors.New("it was not running yet when the stop came")
+	errHurry = errors.New("not running yet when the stop came")
 	errStuck = fmt.Errorf("%d workers still hang before their program runs: no other is started until one of them goes on", turns)
 )
 

@@ -136,6 +136,18 @@ func TestWhatIsALittleLateSaysWhy(t *testing.T) {
 	})
 }
 
+// A stop is told in the same words as a time that is over.
+func TestASpawnThatAStopGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _, release := hanging()
+		defer release()
+		time.AfterFunc(time.Second, s.Hurry)
+		_, _, err := s.Spawn(1, 0, 0)
+		assert.EqualError(t, err, "a worker was not running yet when the stop came; it is not waited for any longer")
+	})
+}
+
 // Hurry gives a spawn that is under way one more second.
 func TestSpawnThatIsUnderWayWhenEverythingIsToStop(t *testing.T) {
 	t.Parallel()
