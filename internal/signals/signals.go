@@ -21,6 +21,7 @@ type Caught struct {
 	table   Table
 	log     func(format string, args ...any)
 	raw     chan os.Signal // signals as they come; nil asks for reached
+	stops   chan os.Signal // those that end everything; apart, as others may be so many that one would find no room
 	reached chan struct{}  // the answer to a nil: what came before it is in caught
 	caught  chan os.Signal
 	pipes   chan os.Signal
@@ -34,7 +35,7 @@ type Caught struct {
 // because children would inherit that: they start with its default action, as from a shell.
 func (t Table) Catch(log func(format string, args ...any)) *Caught {
 	c := &Caught{
-		table: t, log: log, raw: make(chan os.Signal, atOnce), reached: make(chan struct{}),
+		table: t, log: log, raw: make(chan os.Signal, atOnce), stops: make(chan os.Signal, forStops), reached: make(chan struct{}),
 		caught: make(chan os.Signal, atOnce), pipes: make(chan os.Signal, 1),
 	}
 	signal.Notify(c.pipes, syscall.SIGPIPE)
@@ -43,19 +44,37 @@ func (t Table) Catch(log func(format string, args ...any)) *Caught {
 	return c
 }
 
-// atOnce is how many signals may wait.
-const atOnce = 256
+// How many signals may wait.
+const (
+	atOnce   = 256
+	forStops = 16 // of these places are only for signals that end everything
+)
+
+func ends(sig os.Signal) bool {
+	return sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT
+}
 
 // pass passes signals on, and never waits until one is acted on.
 func (c *Caught) pass() {
-	for sig := range c.raw {
-		if sig == nil {
-			c.reached <- struct{}{}
-			continue
+	defer close(c.caught)
+	for {
+		select {
+		case sig := <-c.stops:
+			c.Add(sig)
+		case sig, open := <-c.raw:
+			switch {
+			case !open:
+				return
+			case sig != nil:
+				c.Add(sig)
+			default:
+				for _, sig := range rest(c.stops) {
+					c.Add(sig)
+				}
+				c.reached <- struct{}{}
+			}
 		}
-		c.Add(sig)
 	}
-	close(c.caught)
 }
 
 func (c *Caught) catch() {
@@ -63,7 +82,11 @@ func (c *Caught) catch() {
 	left := make(chan []os.Signal, 1)
 	c.done, c.left = done, left
 	for sig := range c.table {
-		signal.Notify(c.raw, sig)
+		if ends(sig) {
+			signal.Notify(c.stops, sig)
+		} else {
+			signal.Notify(c.raw, sig)
+		}
 	}
 	go func() { left <- c.table.act(ctx, c.caught, c.log) }()
 }
@@ -74,6 +97,7 @@ func (c *Caught) catch() {
 // afterwards.
 func (c *Caught) Pause() []os.Signal {
 	signal.Stop(c.raw) // what was caught is in there when it returns
+	signal.Stop(c.stops)
 	c.raw <- nil
 	<-c.reached
 	c.done()
@@ -93,9 +117,10 @@ func (c *Caught) Add(sig os.Signal) {
 	if c.table[sig] == nil {
 		return
 	}
-	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+	if ends(sig) {
 		c.ended.Store(true)
+	} else if len(c.caught) >= atOnce-forStops {
+		return
 	}
 	select {
 	case c.caught <- sig:
@@ -113,6 +138,7 @@ func (c *Caught) Ended() bool { return c.ended.Load() }
 // Stop stops acting on signals.
 func (c *Caught) Stop() {
 	signal.Stop(c.raw)
+	signal.Stop(c.stops)
 	signal.Stop(c.pipes)
 	close(c.raw)
 	c.done()

@@ -64,3 +64,27 @@ func TestSignalInTheMomentOfAPause(t *testing.T) {
 	c.Again(left)
 	assert.Eventually(t, func() bool { return acted.Load() >= known.Load() }, time.Minute, time.Millisecond)
 }
+
+// Anyone who has broken into a worker of our user can send us signals without end. While a
+// request waits for the loop, as during an upgrade, they are kept.
+func TestASignalToStopFindsRoom(t *testing.T) {
+	t.Parallel()
+	busy, goOn, stopped := make(chan struct{}, signalsAtOnce+1), make(chan struct{}), make(chan struct{}, 1)
+	c := Table{
+		syscall.SIGHUP:  func(context.Context, string) { busy <- struct{}{}; <-goOn },
+		syscall.SIGTERM: func(context.Context, string) { stopped <- struct{}{} },
+	}.Catch(t.Logf)
+	defer c.Stop()
+	c.Add(syscall.SIGHUP)
+	<-busy
+	for range 2 * atOnce {
+		c.Add(syscall.SIGHUP)
+	}
+	c.Add(syscall.SIGTERM)
+	close(goOn)
+	select {
+	case <-stopped:
+	case <-time.After(time.Minute):
+		t.Error("it was lost")
+	}
+}
