@@ -100,13 +100,24 @@ func (t *tail) close() {
 }
 
 // mark remembers where the log of a generation begins.
-func (t *tail) mark(generation int) {
+func (t *tail) mark(generation int) { t.markBy(generation, (*os.File).Stat) }
+
+// markBy is mark with what looks at the file.
+func (t *tail) markBy(generation int, look func(*os.File) (os.FileInfo, error)) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.file == nil || generation <= t.generation {
+	file, old := t.file, generation <= t.generation
+	t.mu.Unlock()
+	if file == nil || old {
 		return
 	}
-	if info, err := t.file.Stat(); err == nil {
+	info, err := look(file) // without the lock: a file system may hang, and close must not wait for it
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case generation <= t.generation:
+	case file != t.file: // reopen has set begin
+		t.generation = generation
+	case err == nil:
 		t.generation, t.begin = generation, info.Size()
 	}
 }

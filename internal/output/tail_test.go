@@ -45,6 +45,38 @@ func TestTailIsWhatWasWrittenSince(t *testing.T) {
 	assert.Nil(t, tail.of(2), "it is no news any more")
 }
 
+// A stop closes the log, also while a generation looks at it on a file system that hangs.
+func TestLookAtALogThatHangsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	f, tail := tailed(t)
+	looks, goOn, marked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(marked)
+		tail.markBy(2, func(f *os.File) (os.FileInfo, error) {
+			close(looks)
+			<-goOn
+			return f.Stat()
+		})
+	}()
+	<-looks
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tail.reopen(f.Name(), f, 0) // it closes the one before
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Error("close waits")
+	}
+	close(goOn)
+	<-marked
+	<-done
+	fmt.Fprintln(f, "in the new file")
+	tail.keep(2)
+	assert.Equal(t, []string{"in the new file"}, tail.of(2), "the generation is known all the same")
+}
+
 func TestTailIsTheLastTwentyLines(t *testing.T) {
 	t.Parallel()
 	f, tail := tailed(t)
