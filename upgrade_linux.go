@@ -23,8 +23,8 @@ import (
 // Upgrade replaces this process by another image of it, which goes on with everything: the
 // sockets, the workers, and whatever is under way. The image first runs as a child, and says
 // whether it could go on. Upgrade returns only if the image could not, or was not executed;
-// then nothing has changed. The new image has to call New, with a Config of the same Name,
-// and Run.
+// then nothing has changed. Before Run is called it blocks, until ctx ends. The new image has
+// to call New, with a Config of the same Name, and Run.
 func (s *Starter) Upgrade(ctx context.Context, image Image) error {
 	return s.upgrade(ctx, "upgrade requested", image, nil)
 }
@@ -59,16 +59,17 @@ func (s *Starter) upgrade(ctx context.Context, cause string, image Image, by *co
 }
 
 func (s *Starter) become(ctx context.Context, image Image, by *control.Waiting) error {
+	loop, err := s.sup.Snapshot(ctx) // first: until the supervisor runs the rooms may not be open
+	if err != nil {
+		return err
+	}
 	state, err := s.state(image)
 	if err != nil {
 		return err
 	}
 	unread := ""
-	if state.By = by; by != nil {
+	if state.Loop, state.By = loop, by; by != nil {
 		unread, by.Unread = by.Unread, "" // an older image does not know this field
-	}
-	if state.Loop, err = s.sup.Snapshot(ctx); err != nil {
-		return err
 	}
 	if s.caught != nil {
 		s.caught.Forget()
