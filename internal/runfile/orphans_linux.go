@@ -52,7 +52,9 @@ func findOrphan(pid int, written time.Time) (*Orphan, error) {
 		o.close()
 		return nil, err
 	}
-	started := time.Now().Add(stat.Started - fd.Uptime())
+	// Both are in whole ticks, and the time of a file lags behind by a tick, too. A worker that is
+	// ready at once may be listed in the tick in which it was started.
+	started := time.Now().Add(stat.Started - fd.Uptime() - 2*fd.Tick)
 	if err != nil || o.gone() || stat.Parent == os.Getpid() || started.After(written) {
 		o.close()
 		return nil, nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat/go-server-starter/internal/fd"
 	"github.com/lestrrat/go-server-starter/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -106,6 +107,23 @@ func TestOrphansAreThoseThatAreListedAndThere(t *testing.T) {
 		_, err = FindOrphans(path)
 		assert.EqualError(t, err, fmt.Sprintf("status file: %q is another user's", path))
 	}
+}
+
+// A worker may be ready, and listed, a few milliseconds after it was started.
+func TestOrphanThatWasListedAsSoonAsItWasStarted(t *testing.T) {
+	t.Parallel()
+	pid := orphan(t, false)
+	path := testkit.StatusFile(t, pid)
+	stat, err := fd.ReadStat(pid)
+	require.NoError(t, err)
+	var up unix.Timespec
+	require.NoError(t, unix.ClockGettime(unix.CLOCK_BOOTTIME, &up))
+	sameTick := time.Now().Add(stat.Started - time.Duration(up.Nano()))
+	require.NoError(t, os.Chtimes(path, sameTick, sameTick))
+	o, err := FindOrphans(path)
+	require.NoError(t, err)
+	assert.Equal(t, strconv.Itoa(pid), o.String())
+	o.Keep(func(*Orphan) bool { return false })
 }
 
 func TestOrphansThatAreToldGo(t *testing.T) {
