@@ -40,8 +40,8 @@ func FindOrphans(path string) (*Orphans, error) {
 // findOrphan returns nil if the worker is gone, another process has its pid, or it is our child.
 func findOrphan(pid int, written time.Time) (*Orphan, error) {
 	n, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) { // it is no pid
-		return nil, nil
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // it is no pid
+		return nil, nil // or a thread's by now: that is EINVAL, and ENOENT with newer kernels
 	}
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open", err)

@@ -126,6 +126,23 @@ func TestOrphanThatWasListedAsSoonAsItWasStarted(t *testing.T) {
 	o.Keep(func(*Orphan) bool { return false })
 }
 
+// The pid of a worker that is gone may be a thread's by now.
+func TestThreadWithThePidOfAWorkerIsNoOrphan(t *testing.T) {
+	t.Parallel()
+	threads, err := os.ReadDir("/proc/self/task")
+	require.NoError(t, err)
+	pids := []int{orphan(t, false)}
+	for _, entry := range threads {
+		if n, err := strconv.Atoi(entry.Name()); err == nil && n != os.Getpid() {
+			pids = append(pids, n)
+		}
+	}
+	require.Greater(t, len(pids), 1)
+	o, _ := found(t, pids...)
+	assert.Equal(t, strconv.Itoa(pids[0]), o.String())
+	o.Keep(func(*Orphan) bool { return false })
+}
+
 func TestOrphansThatAreToldGo(t *testing.T) {
 	t.Parallel()
 	pid := orphan(t, false)
