@@ -52,7 +52,8 @@ func AdoptStatusFile(path string) (*StatusFile, error) {
 	if _, trusted := fd.Owner(info); !trusted {
 		return nil, fmt.Errorf("status file: %q is another user's", path)
 	}
-	return &StatusFile{path: path, made: info}, nil
+	status, _ := ReadStatus(path) // one that cannot be read is replaced when this one is written
+	return &StatusFile{path: path, made: info, lists: status.Entries}, nil
 }
 
 // KeepStatusFile is NewStatusFile, but a file at path stays until Write is called: it may list

@@ -101,4 +101,10 @@ func TestStatusFileThatIsKept(t *testing.T) {
 	assert.Equal(t, "2:8\n", textOf(t, path))
 	require.NoError(t, s.Remove())
 	assert.NoFileExists(t, path)
+	require.NoError(t, os.WriteFile(path, []byte("junk\n"), 0o644))
+	s, err = KeepStatusFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "junk\n", textOf(t, path))
+	require.NoError(t, s.Write(nil))
+	assert.Empty(t, textOf(t, path))
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type StatusFile struct {
 	path    string
 	entries []Entry
 	made    fs.FileInfo // the file that is there; nil: none
+	lists   []Entry     // what it lists; nil: nobody, or that is not known
 	written time.Time   // the last time
 	keeps   bool        // leaves the file that is there alone, until Write is called
 }
@@ -48,9 +50,14 @@ func NewStatusFile(path string) (*StatusFile, error) {
 	return &StatusFile{path: path}, nil
 }
 
-// Write replaces the file by one with a line GENERATION:PID for each entry.
+// Write replaces the file by one with a line GENERATION:PID for each entry. A file that lists
+// these already stays, as Renew alone may replace it by one with the same content: the last
+// image may have written it.
 func (s *StatusFile) Write(entries []Entry) error {
 	s.entries, s.keeps = entries, false
+	if s.made != nil && s.lists != nil && slices.Equal(entries, s.lists) && fd.IsAt(s.path, s.made) {
+		return nil
+	}
 	return s.replace()
 }
 
@@ -77,7 +84,7 @@ func (s *StatusFile) replace() error {
 	if err != nil {
 		return fmt.Errorf("status file: %w", err)
 	}
-	s.made, s.written = made, time.Now()
+	s.made, s.lists, s.written = made, s.entries, time.Now()
 	return nil
 }
 
