@@ -204,7 +204,7 @@ func (s *Starter) openAll(ctx context.Context, cancel context.CancelCauseFunc) (
 		if s.images.Last != nil {
 			stopping = func(string) {} // there are workers: the loop stops them
 		}
-		s.caught = s.signals(stopping).Catch(s.out.Printf)
+		s.caught = s.signals().Catch(s.out.Printf, stopping)
 		open.add(func() error { s.caught.Stop(); return nil })
 		handover.Early(s.caught.Add)
 	} else {

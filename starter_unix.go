@@ -14,19 +14,13 @@ import (
 	"github.com/lestrrat/go-server-starter/internal/supervise"
 )
 
-// signals is what each signal asks for. Those that end everything call stopping first.
-func (s *Starter) signals(stopping func(cause string)) signals.Table {
+// signals is what each signal asks for.
+func (s *Starter) signals() signals.Table {
 	stop := func(with os.Signal, delay time.Duration) signals.Request {
-		return func(ctx context.Context, cause string) {
-			stopping(cause)
-			s.sup.Stop(ctx, cause, with, delay)
-		}
+		return func(ctx context.Context, cause string) { s.sup.Stop(ctx, cause, with, delay) }
 	}
 	pass := func(sig os.Signal) signals.Request {
-		return func(ctx context.Context, cause string) {
-			stopping(cause)
-			s.sup.Pass(ctx, cause, sig)
-		}
+		return func(ctx context.Context, cause string) { s.sup.Pass(ctx, cause, sig) }
 	}
 	resize := func(by int) signals.Request {
 		return func(ctx context.Context, cause string) {

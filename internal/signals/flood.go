@@ -44,7 +44,7 @@ func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format
 		floods[sig] = &flood{}
 	}
 	request := func(sig os.Signal) {
-		if t[sig](ctx, "received "+text.SignalName(sig)); ctx.Err() != nil {
+		if t[sig](ctx, cause(sig)); ctx.Err() != nil {
 			left = append(left, sig)
 		}
 	}
@@ -87,6 +87,9 @@ func (t Table) act(ctx context.Context, caught <-chan os.Signal, log func(format
 	}
 	return append(left, rest(caught)...)
 }
+
+// cause is a signal as the cause of what it asks for.
+func cause(sig os.Signal) string { return "received " + text.SignalName(sig) }
 
 // rest are the signals that are in a channel.
 func rest(caught <-chan os.Signal) (all []os.Signal) {

@@ -20,6 +20,7 @@ type Table map[os.Signal]Request
 type Caught struct {
 	table   Table
 	log     func(format string, args ...any)
+	ending  func(cause string)
 	raw     chan os.Signal // signals as they come; nil asks for reached
 	stops   chan os.Signal // those that end everything; apart, as others may be so many that one would find no room
 	reached chan struct{}  // the answer to a nil: what came before it is in caught
@@ -30,12 +31,14 @@ type Caught struct {
 	left    chan []os.Signal // gets those that were not acted on, after done was called
 }
 
-// Catch acts on the signals of the table, from one goroutine, until Stop is called. PIPE is
-// caught, and nothing is done: a terminal that is gone must not end us. It is not ignored,
-// because children would inherit that: they start with its default action, as from a shell.
-func (t Table) Catch(log func(format string, args ...any)) *Caught {
+// Catch acts on the signals of the table, from one goroutine, until Stop is called. ending is
+// called with the cause as soon as TERM, INT or QUIT has come, even if the request of an earlier
+// signal blocks. PIPE is caught, and nothing is done: a terminal that is gone must not end us. It
+// is not ignored, because children would inherit that: they start with its default action, as
+// from a shell.
+func (t Table) Catch(log func(format string, args ...any), ending func(cause string)) *Caught {
 	c := &Caught{
-		table: t, log: log, raw: make(chan os.Signal, atOnce), stops: make(chan os.Signal, forStops), reached: make(chan struct{}),
+		table: t, log: log, ending: ending, raw: make(chan os.Signal, atOnce), stops: make(chan os.Signal, forStops), reached: make(chan struct{}),
 		caught: make(chan os.Signal, atOnce), pipes: make(chan os.Signal, 1),
 	}
 	signal.Notify(c.pipes, syscall.SIGPIPE)
@@ -119,6 +122,7 @@ func (c *Caught) Add(sig os.Signal) {
 	}
 	if ends(sig) {
 		c.ended.Store(true)
+		c.ending(cause(sig))
 	} else if len(c.caught) >= atOnce-forStops {
 		return
 	}

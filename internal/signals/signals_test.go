@@ -19,7 +19,7 @@ import (
 // sends signals to this process.
 func TestPauseKnowsOfWhatHasCome(t *testing.T) {
 	acted := make(chan struct{}, 8)
-	c := Table{syscall.SIGTERM: func(context.Context, string) { acted <- struct{}{} }}.Catch(t.Logf)
+	c := Table{syscall.SIGTERM: func(context.Context, string) { acted <- struct{}{} }}.Catch(t.Logf, func(string) {})
 	defer c.Stop()
 	for range 3 {
 		require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
@@ -46,7 +46,7 @@ func TestSignalInTheMomentOfAPause(t *testing.T) {
 	signal.Notify(survive, syscall.SIGTERM)
 	defer signal.Stop(survive)
 	var acted, known atomic.Int64
-	c := Table{syscall.SIGTERM: func(context.Context, string) { acted.Add(1) }}.Catch(t.Logf)
+	c := Table{syscall.SIGTERM: func(context.Context, string) { acted.Add(1) }}.Catch(t.Logf, func(string) {})
 	defer c.Stop()
 	left := c.Pause()
 	for range signalsAtOnce / 2 { // one may be acted on twice
@@ -73,7 +73,7 @@ func TestASignalToStopFindsRoom(t *testing.T) {
 	c := Table{
 		syscall.SIGHUP:  func(context.Context, string) { busy <- struct{}{}; <-goOn },
 		syscall.SIGTERM: func(context.Context, string) { stopped <- struct{}{} },
-	}.Catch(t.Logf)
+	}.Catch(t.Logf, func(string) {})
 	defer c.Stop()
 	c.Add(syscall.SIGHUP)
 	<-busy
@@ -87,4 +87,19 @@ func TestASignalToStopFindsRoom(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("it was lost")
 	}
+}
+
+// What is to end is told so at once: an earlier request may wait for the loop, which does not
+// run yet.
+func TestSignalToStopIsToldWhileARequestBlocks(t *testing.T) {
+	t.Parallel()
+	blocks := make(chan struct{})
+	block := func(ctx context.Context, _ string) { close(blocks); <-ctx.Done() }
+	causes := make(chan string, 1)
+	c := Table{syscall.SIGUSR2: block, syscall.SIGTERM: func(context.Context, string) { t.Error("acted on") }}.Catch(t.Logf, func(cause string) { causes <- cause })
+	defer c.Stop()
+	c.Add(syscall.SIGUSR2)
+	<-blocks
+	c.Add(syscall.SIGTERM)
+	assert.Equal(t, "received TERM", <-causes)
 }
