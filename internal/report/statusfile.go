@@ -1,6 +1,7 @@
 package report
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/output"
@@ -15,6 +16,7 @@ type StatusFile struct {
 	Out  *output.Output      // is told of failures
 
 	writes output.Queue
+	over   atomic.Bool // nothing is written any more
 
 	// What follows is touched in the queue only.
 	pause time.Duration // until the next try; 0: the file is right
@@ -38,7 +40,8 @@ const (
 
 // Hear has the file written when what serves has changed, or a restart has failed.
 func (s *StatusFile) Hear(e supervise.Event) {
-	if s.File == nil {
+	file := s.File // by the time of the write there may be none
+	if file == nil {
 		return
 	}
 	switch e := e.(type) {
@@ -47,16 +50,20 @@ func (s *StatusFile) Hear(e supervise.Event) {
 		for _, w := range e.Workers {
 			entries = append(entries, runfile.Entry{Generation: w.Generation, Pid: w.Pid})
 		}
-		s.update(func() error { return s.File.Write(entries) })
+		s.update(func() error { return file.Write(entries) })
 	case supervise.AttemptFailed:
 		if e.Decided {
-			s.update(s.File.Renew) // a client that waits sees by this that the restart is decided
+			s.update(file.Renew) // a client that waits sees by this that the restart is decided
 		}
 	}
 }
 
 func (s *StatusFile) update(do func() error) {
-	s.writes.Add(func() { s.attempt(do) })
+	s.writes.Add(func() {
+		if !s.over.Load() {
+			s.attempt(do)
+		}
+	})
 }
 
 // attempt has the file written. If that fails, it is tried again later with what the file has
@@ -88,7 +95,7 @@ func (s *StatusFile) attempt(do func() error) {
 // Flush blocks until all writes so far have been tried, for output.FlushTime at most.
 func (s *StatusFile) Flush() { s.writes.Flush() }
 
-// End is Flush. Nothing is tried again after that.
+// End is Flush. Nothing is written after that, not even what a disk that hangs has held up.
 func (s *StatusFile) End() {
 	s.writes.Add(func() {
 		s.ended = true
@@ -97,4 +104,5 @@ func (s *StatusFile) End() {
 		}
 	})
 	s.writes.Flush()
+	s.over.Store(true)
 }

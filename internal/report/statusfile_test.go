@@ -135,3 +135,22 @@ func TestStatusFileIsTriedAgainByTheClockUntilTheEnd(t *testing.T) {
 		assert.NoFileExists(t, filepath.Join(dir, "status"))
 	})
 }
+
+// At the end the file is removed: nothing that was held up until then makes it again.
+func TestStatusFileIsNotWrittenAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status")
+	synctest.Test(t, func(t *testing.T) {
+		s, out := newStatusFile(t, path)
+		hangs := make(chan struct{})
+		s.writes.Add(func() { <-hangs })
+		s.Hear(serving(worker))
+		s.Hear(supervise.AttemptFailed{Decided: true})
+		s.End()
+		s.File = nil
+		close(hangs)
+		s.Flush()
+		assert.NoFileExists(t, path)
+		assert.Empty(t, out.lines())
+	})
+}
