@@ -2,6 +2,7 @@ package runfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -44,7 +45,7 @@ func Restart(ctx context.Context, pidFile, statusFile string) error {
 		if now.RenewedSince(last) {
 			return fmt.Errorf("restart failed: the new worker did not stay up; still serving: %s; the log of start_server (pid:%d) says more", now, pid)
 		}
-		if owner, _ := Owner(pidFile); owner != pid {
+		if hasLetGo(pidFile, pid) {
 			return fmt.Errorf("start_server (pid:%d) has ended instead of restarting; last seen in the status file: %s", pid, serving)
 		}
 		last = now
@@ -66,13 +67,21 @@ func Stop(ctx context.Context, pidFile string, started func(pid int)) error {
 		return err
 	}
 	for {
-		if owner, _ := Owner(pidFile); owner != pid {
+		if hasLetGo(pidFile, pid) {
 			return nil
 		}
 		if err := wait(ctx); err != nil {
 			return fmt.Errorf("start_server (pid:%d) still holds pid file %q: %w", pid, pidFile, err)
 		}
 	}
+}
+
+// hasLetGo tells whether the superdaemon has let its pid file go. If that cannot be known, as
+// when there are no descriptors left, it has if it is gone.
+func hasLetGo(pidFile string, pid int) bool {
+	owner, err := Owner(pidFile)
+	var nobody *NobodyError
+	return owner != pid && (owner != 0 || errors.As(err, &nobody) || !alive(pid))
 }
 
 // send sends a signal to the process that holds the pid file. It looks at the file again: the

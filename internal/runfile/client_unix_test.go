@@ -173,6 +173,35 @@ func TestStopWaitsUntilThePidFileIsLetGo(t *testing.T) {
 	}
 }
 
+// That the pid file cannot be looked at does not say that nobody has it.
+func TestClientsWaitWhileThePidFileCannotBeLookedAt(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.do("status 1:9000100")
+	restarted := f.restart()
+	stopped := make(chan error, 1)
+	go func() { stopped <- Stop(t.Context(), f.pidFile, func(int) {}) }()
+	f.says("terminated")
+	aside, loop := f.pidFile+".aside", f.pidFile+".loop"
+	require.NoError(t, os.Link(f.pidFile, aside))
+	require.NoError(t, os.Symlink(f.pidFile, loop))
+	require.NoError(t, os.Rename(loop, f.pidFile))
+	pending(t, stopped, "it is still there")
+	pending(t, restarted, "it is still there")
+	require.NoError(t, os.Rename(aside, f.pidFile))
+	f.release()
+	assert.NoError(t, answered(t, stopped))
+	assert.ErrorContains(t, answered(t, restarted), "has ended instead of restarting")
+
+	gone := startFake(t)
+	go func() { stopped <- Stop(t.Context(), gone.pidFile, func(int) {}) }()
+	gone.says("terminated")
+	require.NoError(t, os.Symlink(gone.pidFile, gone.pidFile+".loop"))
+	require.NoError(t, os.Rename(gone.pidFile+".loop", gone.pidFile))
+	gone.kill()
+	assert.NoError(t, answered(t, stopped), "it was killed")
+}
+
 func TestStopGivesUpWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
