@@ -131,3 +131,15 @@ func TestPidFileOfAStrangerIsNotBelieved(t *testing.T) {
 	assert.EqualError(t, err, fmt.Sprintf("pid file %q is user 65534's, who is neither root nor the user that runs this: remove it, or use another pid file", f.pidFile))
 	assert.Equal(t, fmt.Sprintln(f.pid()), textOf(t, f.pidFile), "it is as it was")
 }
+
+// What /dev/stdout leads to may be a file, but does not stand there.
+func TestPidFileIsNoDescriptor(t *testing.T) {
+	t.Parallel()
+	f, err := os.Create(filepath.Join(t.TempDir(), "pid"))
+	require.NoError(t, err)
+	defer f.Close()
+	path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	held := make(chan error, 1)
+	go func() { _, err := Hold(path); held <- err }()
+	assert.EqualError(t, answered(t, held), fmt.Sprintf("pid file %q: what is opened there is not the file that stands there: use another path", path))
+}

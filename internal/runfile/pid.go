@@ -44,7 +44,7 @@ func Hold(path string) (*PidFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(grace)
+	deadline, others := time.Now().Add(grace), 0
 	for first := true; ; first = false {
 		f, err := fd.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
@@ -73,6 +73,10 @@ func Hold(path string) (*PidFile, error) {
 			continue
 		case !same(f, path): // its last owner removed it between open and lock
 			f.Close()
+			if others++; others > maxOthers {
+				return nil, fmt.Errorf("pid file %q: what is opened there is not the file that stands there: use another path", path)
+			}
+			time.Sleep(time.Millisecond)
 			continue
 		}
 		if err := write(f); err != nil {
@@ -86,6 +90,10 @@ func Hold(path string) (*PidFile, error) {
 
 // grace is time for a client to test the lock, and for a new owner to write its pid.
 const grace = 100 * time.Millisecond
+
+// maxOthers is how often another file may stand at the path than was opened. Of a descriptor, as
+// /dev/stdout names one, that is always so.
+const maxOthers = 100
 
 func write(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
