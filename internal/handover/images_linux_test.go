@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
@@ -35,6 +36,26 @@ func TestRoomsGoOnWhenOneCannotBeHandedOver(t *testing.T) {
 	assert.Equal(t, hangs, c.HandOver(rooms, nil))
 	assert.Equal(t, []string{"first", "second", "second again", "first again"}, did)
 	assert.Equal(t, 3, c.state.Unit)
+}
+
+// The supervisor stands still meanwhile, and hears of no stop.
+func TestRoomThatHangsIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release, goesOn := make(chan struct{}), []string(nil)
+		again := func(name string) func() { return func() { goesOn = append(goesOn, name) } }
+		rooms := []Room{
+			func(*Handing) (func(), error) { return again("before"), nil },
+			func(*Handing) (func(), error) { <-release; return again("late"), nil },
+		}
+		c, start := &Candidate{state: &State{}}, time.Now()
+		assert.EqualError(t, c.HandOver(rooms, nil), "not handed over within 10s: a file system hangs, or a command that is being started")
+		assert.Equal(t, roomTime, time.Since(start))
+		assert.Equal(t, []string{"before"}, goesOn)
+		close(release)
+		synctest.Wait()
+		assert.Equal(t, []string{"before", "late"}, goesOn)
+	})
 }
 
 // A field that an image does not know ends the handover before anything is executed.

@@ -1,7 +1,9 @@
 package handover
 
 import (
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lestrrat/go-server-starter/internal/control"
 	"github.com/lestrrat/go-server-starter/internal/notify"
@@ -40,7 +42,7 @@ func (c *Candidate) HandOver(rooms []Room, pause Pause) error {
 	}()
 	h := &Handing{State: c.state, Knows: c.Knows}
 	for _, room := range rooms {
-		again, err := room(h)
+		again, err := room.ask(h)
 		if again != nil {
 			goOn = append(goOn, again)
 		}
@@ -59,6 +61,35 @@ func (c *Candidate) HandOver(rooms []Room, pause Pause) error {
 	goOn = append(goOn, release)
 	h.handChildren()
 	return c.Exec(pause)
+}
+
+// roomTime is how long a room may take. The supervisor stands still meanwhile, so that not even a
+// stop is heard.
+const roomTime = 10 * time.Second
+
+// ask returns what the room returns, or an error when its time is over. A room that hangs goes on
+// in this image as soon as it can.
+func (room Room) ask(h *Handing) (again func(), err error) {
+	type answer struct {
+		again func()
+		err   error
+	}
+	result := make(chan answer, 1)
+	go func() {
+		again, err := room(h)
+		result <- answer{again, err}
+	}()
+	select {
+	case a := <-result:
+		return a.again, a.err
+	case <-time.After(roomTime):
+	}
+	go func() {
+		if a := <-result; a.again != nil {
+			a.again()
+		}
+	}()
+	return nil, fmt.Errorf("not handed over within %v: a file system hangs, or a command that is being started", roomTime)
 }
 
 func (h *Handing) handChildren() {

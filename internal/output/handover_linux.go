@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,15 +17,16 @@ func (o *Output) Hand() (h *Held, release func()) {
 	pipes := o.relays.hold()
 	o.Flush()
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	sink, gone := o.sink, slices.Clone(o.going)
 	h = &Held{Saved: o.saved, Relays: pipes, Tail: o.tail.hand()}
+	o.mu.Unlock() // a log command that hangs while it is started holds up what follows, but no printing
 	started := func() {}
-	if o.sink != nil {
-		h.Spec = o.sink.spec
-		h.Command, started = o.sink.hand()
+	if sink != nil {
+		h.Spec = sink.spec
+		h.Command, started = sink.hand()
 	}
 	var goOn []func()
-	for _, s := range o.going {
+	for _, s := range gone {
 		if going, again := s.handGoing(); going != nil {
 			h.Going, goOn = append(h.Going, going), append(goOn, again)
 		}

@@ -1,9 +1,11 @@
 package output
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -122,4 +124,39 @@ func TestWhyALogCouldNotBeOpened(t *testing.T) {
 	assert.ErrorContains(t, Try(dir), "log file: ")
 	assert.ErrorContains(t, Try(filepath.Join(dir, "nowhere", "log")), "no such file or directory")
 	assert.Error(t, Try("|"))
+}
+
+// The loop stands still during a handover, and prints when that fails.
+func TestPrintingDoesNotWaitForALogCommandThatHangsWhileItIsStarted(t *testing.T) {
+	t.Parallel()
+	o := New(&testkit.Output{}, "a test")
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	c := &command{reader: r, stdout: w, stderr: w}
+	o.sink = &sink{spec: "| hangs", file: w, command: c}
+	c.mu.Lock() // as in again
+	handed := make(chan func(), 1)
+	go func() {
+		_, release := o.Hand()
+		handed <- release
+	}()
+	stacks := make([]byte, 1<<20)
+	require.Eventually(t, func() bool {
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("output.(*sink).hand("))
+	}, patience, time.Millisecond)
+	printed := make(chan struct{})
+	go func() {
+		o.Printf("not upgraded")
+		close(printed)
+	}()
+	select {
+	case <-printed:
+	case <-time.After(patience):
+		t.Error("printing waits")
+	}
+	c.mu.Unlock()
+	(<-handed)()
+	<-printed
 }
