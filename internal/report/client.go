@@ -53,7 +53,11 @@ func ClientEvent(e supervise.Event) control.Event {
 	case supervise.Retiring:
 		return control.Event{Event: "retiring", Workers: ids(e.Workers...), Signal: text.SignalName(e.Signal)}
 	case supervise.Died:
-		return control.Event{Event: "exited", Worker: id(e.Worker), Status: &e.Status, Reason: text.Exit(e.Status)}
+		told := control.Event{Event: "exited", Worker: id(e.Worker), Status: &e.Status, Reason: text.Exit(e.Status)}
+		if e.Signal != nil {
+			told.Signal = text.SignalName(e.Signal)
+		}
+		return told
 	case supervise.RefillFailed:
 		return control.Event{Event: "refill-failed", Reason: e.Error()}
 	case supervise.Resized:

@@ -46,6 +46,7 @@ func TestClientsEventOfEveryEvent(t *testing.T) {
 		{supervise.WentLive{Generation: 4}, control.Event{Event: "live", Generation: 4}},
 		{supervise.Retiring{Workers: both, Signal: syscall.SIGTERM}, control.Event{Event: "retiring", Workers: ids, Signal: "TERM"}},
 		{supervise.Shrinking{Workers: both, Signal: syscall.SIGQUIT}, control.Event{Event: "retiring", Workers: ids, Signal: "QUIT"}},
+		{supervise.Died{Worker: one, Status: 256, Signal: syscall.SIGTERM}, control.Event{Event: "exited", Worker: id, Status: &status, Reason: "exit code 1", Signal: "TERM"}},
 		{supervise.Died{Worker: one, Status: 256}, control.Event{Event: "exited", Worker: id, Status: &status, Reason: "exit code 1"}},
 		{supervise.RefillFailed{Failure: failure}, control.Event{Event: "refill-failed", Reason: why}},
 		{supervise.Resized{Workers: 4}, control.Event{Event: "resized", Wanted: 4}},

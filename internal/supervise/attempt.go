@@ -56,7 +56,7 @@ func (l *loop) onExit(m exited) {
 		follows := l.starting != nil && w.number != l.starting.number
 		old := w.role != live || l.inExcess(w) || follows && !l.Follow
 		l.tell(Died{
-			Worker: w.id(), Status: m.status, Lived: lived, Stop: l.ending.stopping,
+			Worker: w.id(), Status: m.status, Lived: lived, Stop: l.ending.stopping, Signal: w.sent,
 			Old: old, Replaced: w.role == live && !l.inExcess(w) && !l.ending.stopping && !l.Follow,
 		})
 	}

@@ -122,6 +122,7 @@ type (
 		Old      bool          // another one has its place or will have it, or it was one too many
 		Replaced bool          // it served, and another one is started for it
 		Stop     bool          // all workers were told to stop
+		Signal   os.Signal     // by which it was told to go; nil: it was not
 	}
 	// RefillFailed tells that a worker of the live generation that was to take
 	// the place of one that died could not be started, or has not proved itself;

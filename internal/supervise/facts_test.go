@@ -103,12 +103,12 @@ func TestWhatADeathTells(t *testing.T) {
 			w.restart()
 			w.sleep(time.Second)
 			w.exit(w.worker(1, 0), fine)
-		}, Died{Old: true}},
+		}, Died{Old: true, Signal: retireSignal}},
 		{"one of a failed attempt", Config{Workers: 2}, nil, func(w *world) {
 			w.restart()
 			w.exit(w.worker(2, 0), broken)
 			w.exit(w.worker(2, 1), broken)
-		}, Died{Old: true}},
+		}, Died{Old: true, Signal: abortSignal}},
 		{"one too many that was not told yet", Config{Workers: 2}, nil, func(w *world) {
 			w.exit(w.worker(1, 0), broken)
 			w.resize(-1)
@@ -124,7 +124,7 @@ func TestWhatADeathTells(t *testing.T) {
 		{"a live worker at the stop", Config{}, nil, func(w *world) {
 			w.stop()
 			w.exit(w.worker(1, 0), 15)
-		}, Died{Stop: true}},
+		}, Died{Stop: true, Signal: stopSignal}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			simulate(t, row.given, row.with, func(w *world) {

@@ -36,7 +36,7 @@ func TestShrinkWithNoneStarting(t *testing.T) {
 		assert.Equal(t, []string{"1.0", "1.1", "1.2"}, w.served(), "it serves what it has")
 		w.exit(w.worker(1, 2), fine)
 		assert.Equal(t, []string{"1.0", "1.1"}, w.served())
-		assert.Equal(t, []Died{{Worker: w.worker(1, 2).id, Lived: time.Second, Old: true}}, seen[Died](w))
+		assert.Equal(t, []Died{{Worker: w.worker(1, 2).id, Lived: time.Second, Old: true, Signal: retireSignal}}, seen[Died](w))
 		w.sleep(time.Hour)
 		assert.Equal(t, []string{"1.0", "1.1"}, w.lives(), "not refilled")
 		assert.Equal(t, 1, w.generation)

@@ -36,10 +36,11 @@ const (
 	ExitZero    = "zero"    // exit code 0
 	ExitNonzero = "nonzero" // another exit code
 	ExitSignal  = "signal"
+	ExitTold    = "told" // by a signal or with another exit code, after it was told to go
 )
 
 // Exits are all ways in which a worker may end.
-var Exits = []string{ExitZero, ExitNonzero, ExitSignal}
+var Exits = []string{ExitZero, ExitNonzero, ExitSignal, ExitTold}
 
 // buckets are the upper bounds of Counts.Ready, in seconds: from a server that listens at
 // once to one that loads for minutes.
@@ -94,14 +95,17 @@ func (c *Counts) hear(e Event) {
 		c.Kills++
 	case "exited":
 		if e.Status != nil {
-			c.Exits[ended(*e.Status)]++
+			c.Exits[ended(*e.Status, e.Signal != "")]++
 		}
 	}
 }
 
-// ended returns how a process ended, from its raw status (wait(2)).
-func ended(status int) string {
+// ended returns how a process ended, from its raw status (wait(2)). told is for one that was told
+// to go: many programs have no handler for TERM, or then exit with 143.
+func ended(status int, told bool) string {
 	switch {
+	case told && status != 0:
+		return ExitTold
 	case status&0x7f != 0:
 		return ExitSignal
 	case status>>8 != 0:

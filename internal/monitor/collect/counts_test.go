@@ -37,7 +37,9 @@ func TestEventsAreCounted(t *testing.T) {
 	status := func(n int) *int { return &n }
 	for _, e := range []Event{
 		{Event: "failed", Reason: "exit code 1"}, {Event: "refill-failed"}, {Event: "killed"},
-		{Event: "exited", Status: status(0)}, {Event: "exited", Status: status(256)}, {Event: "exited", Status: status(9)}, {Event: "exited"},
+		{Event: "exited", Status: status(0)}, {Event: "exited", Status: status(256)}, {Event: "exited", Status: status(9)},
+		{Event: "exited", Status: status(15), Signal: "TERM"}, {Event: "exited", Status: status(143 << 8), Signal: "TERM"}, {Event: "exited", Status: status(0), Signal: "TERM"},
+		{Event: "exited"},
 		{Event: "proven", Seconds: 0.3}, {Event: "proven", Seconds: 1000}, {Event: "live"},
 	} {
 		c.hear(e)
@@ -45,7 +47,7 @@ func TestEventsAreCounted(t *testing.T) {
 	assert.Equal(t, uint64(1), c.Failures[ReasonExit])
 	assert.Equal(t, uint64(1), c.Failures[ReasonRefill])
 	assert.Equal(t, uint64(1), c.Kills)
-	assert.Equal(t, map[string]uint64{ExitZero: 1, ExitNonzero: 1, ExitSignal: 1}, c.Exits)
+	assert.Equal(t, map[string]uint64{ExitZero: 2, ExitNonzero: 1, ExitSignal: 1, ExitTold: 2}, c.Exits)
 	assert.Equal(t, uint64(2), c.Ready.Count)
 	assert.Equal(t, uint64(0), c.Ready.Buckets[0.25])
 	assert.Equal(t, uint64(1), c.Ready.Buckets[0.5])
