@@ -22,7 +22,6 @@ type Caught struct {
 	log     func(format string, args ...any)
 	ending  func(cause string)
 	raw     chan os.Signal // signals as they come; nil asks for reached
-	stops   chan os.Signal // those that end everything; apart, as others may be so many that one would find no room
 	reached chan struct{}  // the answer to a nil: what came before it is in caught
 	caught  chan os.Signal
 	pipes   chan os.Signal
@@ -38,7 +37,7 @@ type Caught struct {
 // from a shell.
 func (t Table) Catch(log func(format string, args ...any), ending func(cause string)) *Caught {
 	c := &Caught{
-		table: t, log: log, ending: ending, raw: make(chan os.Signal, atOnce), stops: make(chan os.Signal, forStops), reached: make(chan struct{}),
+		table: t, log: log, ending: ending, raw: make(chan os.Signal, atOnce), reached: make(chan struct{}),
 		caught: make(chan os.Signal, atOnce), pipes: make(chan os.Signal, 1),
 	}
 	signal.Notify(c.pipes, syscall.SIGPIPE)
@@ -59,25 +58,14 @@ func ends(sig os.Signal) bool {
 
 // pass passes signals on, and never waits until one is acted on.
 func (c *Caught) pass() {
-	defer close(c.caught)
-	for {
-		select {
-		case sig := <-c.stops:
-			c.Add(sig)
-		case sig, open := <-c.raw:
-			switch {
-			case !open:
-				return
-			case sig != nil:
-				c.Add(sig)
-			default:
-				for _, sig := range rest(c.stops) {
-					c.Add(sig)
-				}
-				c.reached <- struct{}{}
-			}
+	for sig := range c.raw {
+		if sig == nil {
+			c.reached <- struct{}{}
+			continue
 		}
+		c.Add(sig)
 	}
+	close(c.caught)
 }
 
 func (c *Caught) catch() {
@@ -85,11 +73,7 @@ func (c *Caught) catch() {
 	left := make(chan []os.Signal, 1)
 	c.done, c.left = done, left
 	for sig := range c.table {
-		if ends(sig) {
-			signal.Notify(c.stops, sig)
-		} else {
-			signal.Notify(c.raw, sig)
-		}
+		signal.Notify(c.raw, sig)
 	}
 	go func() { left <- c.table.act(ctx, c.caught, c.log) }()
 }
@@ -100,7 +84,6 @@ func (c *Caught) catch() {
 // afterwards.
 func (c *Caught) Pause() []os.Signal {
 	signal.Stop(c.raw) // what was caught is in there when it returns
-	signal.Stop(c.stops)
 	c.raw <- nil
 	<-c.reached
 	c.done()
@@ -142,7 +125,6 @@ func (c *Caught) Ended() bool { return c.ended.Load() }
 // Stop stops acting on signals.
 func (c *Caught) Stop() {
 	signal.Stop(c.raw)
-	signal.Stop(c.stops)
 	signal.Stop(c.pipes)
 	close(c.raw)
 	c.done()
