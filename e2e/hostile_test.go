@@ -316,7 +316,7 @@ func TestHostileUser(t *testing.T) {
 	code, printed = d.ask("--restart")
 	assert.Zero(t, code, printed)
 	d.stop()
-	assert.Len(t, d.sees(1, `^refused on the control socket: process \d+ is of user 65534, .*$`), 1)
+	assert.Len(t, d.sees(1, `^refused on the control socket: process \d+ runs as user 65534, .*$`), 1)
 }
 
 // A subscriber that reads nothing is disconnected, and the log says so once.

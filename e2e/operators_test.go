@@ -182,7 +182,8 @@ func TestSocketsThatNobodyTakesAreToldOf(t *testing.T) {
 	d := activated(t, tempDir(t), []string{addr}, "web", "--port="+addr, "--", "sleep", "1000")
 	connects(t, "tcp", addr)
 	assert.Equal(t, 1, d.exit())
-	d.before("1 socket passed by LISTEN_FDS and not taken: 3:web; --inherit does that", "address already in use")
+	d.sees(1, `: address already in use: this process has it, as another socket that was asked for or passed to it$`)
+	d.before("1 socket passed by LISTEN_FDS and not taken: 3:web; to take them use --inherit", "address already in use")
 
 	d = activated(t, tempDir(t), []string{addr, "127.0.0.1:" + freePort(t)}, "web:api", "--inherit=web", "--", "sleep", "1000")
 	connects(t, "tcp", addr)

@@ -408,7 +408,7 @@ func TestPathThatBeginsWithAnAtIsAFile(t *testing.T) {
 	_, err := Bind(t.Context(), parse(t, nil, []string{"@s"}), Options{})
 	assert.ErrorContains(t, err, "a process listens there already")
 	if runtime.GOOS == "linux" {
-		assert.ErrorContains(t, err, "already: this process has it for another socket; ask for one of the two only")
+		assert.ErrorContains(t, err, "already: this process has it, as another socket that was asked for or passed to it")
 	}
 	require.NoError(t, set.Close())
 	assert.NoFileExists(t, "@s")

@@ -27,7 +27,7 @@ func (e *InUseError) Error() string {
 	case len(e.Pids) == 0:
 		return fmt.Sprintf("%v; %s", e.err, e.advice)
 	case slices.Equal(e.Pids, []int{os.Getpid()}): // as with 8080 and 127.0.0.1:8080
-		return fmt.Sprintf("%v: this process has it for another socket; ask for one of the two only", e.err)
+		return fmt.Sprintf("%v: this process has it, as another socket that was asked for or passed to it", e.err)
 	}
 	var named []string
 	for _, pid := range e.Pids[:min(len(e.Pids), namedHolders)] {

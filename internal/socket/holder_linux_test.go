@@ -22,7 +22,7 @@ func TestWhoHasAnAddressIsNamed(t *testing.T) {
 	}{
 		{nil, "bind: address already in use; stop it"}, // of a user whose processes we may not see
 		{[]int{gone(0)}, named + " has it"},
-		{[]int{os.Getpid()}, "bind: address already in use: this process has it for another socket; ask for one of the two only"},
+		{[]int{os.Getpid()}, "bind: address already in use: this process has it, as another socket that was asked for or passed to it"},
 		{[]int{gone(0), gone(1), gone(2)}, fmt.Sprintf("%s, process %d (gone), process %d (gone) have it", named, gone(1), gone(2))},
 		{[]int{gone(0), gone(1), gone(2), gone(3), gone(4)}, fmt.Sprintf("%s, process %d (gone), process %d (gone), 2 more have it", named, gone(1), gone(2))},
 	} {

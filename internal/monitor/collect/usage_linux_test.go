@@ -3,6 +3,7 @@ package collect
 import (
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,10 +53,11 @@ func TestUsageOfThisProcess(t *testing.T) {
 func TestProcessThatCannotBeLookedAtHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		looks, hangs := 0, make(chan struct{})
+		var looks atomic.Int32
+		hangs := make(chan struct{})
 		l := newLink(New(Config{}), "/run/app.ctl", true)
 		l.usage.pss = func(int) int64 {
-			looks++
+			looks.Add(1)
 			<-hangs
 			return 4711
 		}
@@ -65,7 +67,7 @@ func TestProcessThatCannotBeLookedAtHoldsNothingUp(t *testing.T) {
 		assert.Empty(t, l.look().Processes)
 		time.Sleep(time.Minute)
 		l.restate(status())
-		assert.Equal(t, 1, looks)
+		assert.EqualValues(t, 1, looks.Load())
 		assert.Equal(t, time.Now(), l.look().Seen.Time)
 		close(hangs)
 		synctest.Wait()
