@@ -3,6 +3,7 @@ package supervise
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,6 +129,7 @@ func FuzzLoop(f *testing.F) {
 	f.Add(uint32(73400357), []byte("&0\xa2A0A1A00"))
 	// Old workers stay, so many that the loop rests, and then its context ends.
 	f.Add(uint32(3011), []byte("\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd60\xd6 0"))
+	f.Add(uint32(3011), []byte("\xd6\xd6\xd6\xd6\xd6\xd6\xd6\xd60\xd60."))
 	// A worker that hangs has its successor when another one has just died.
 	f.Add(uint32(939524203), []byte("9\xf2\xf2000000\xf289\xf2\xc5\x00fP\x16%\x87\xaf\xb3+\xc8/\x8f&2922222!9000000000"))
 	// A worker whose successor had ended was told to go while a restart waited for a side.
@@ -296,22 +298,35 @@ func (w *world) over() bool {
 	}
 }
 
+// processes are the workers that exist.
+func (w *world) processes() (all []Worker) {
+	w.locked(func() {
+		for _, p := range w.procs {
+			if !p.reaped {
+				all = append(all, p.id)
+			}
+		}
+	})
+	return all
+}
+
 // checkStatus compares the status of the workers with the processes that are there.
 func (w *world) checkStatus() {
+	there := w.processes()
 	s, err := w.sup.Status(w.t.Context())
 	if err != nil {
 		assert.ErrorIs(w.t, err, ErrStopping)
 		return
 	}
-	var told, there []Worker
+	synctest.Wait()
+	if !slices.Equal(there, w.processes()) { // a loop that gathered has settled before it answered
+		w.checkStatus()
+		return
+	}
+	var told []Worker
 	for _, v := range s.Workers {
 		if v.State != StateMissing {
 			told = append(told, v.Worker)
-		}
-	}
-	for _, p := range w.procs {
-		if !p.reaped {
-			there = append(there, p.id)
 		}
 	}
 	assert.ElementsMatch(w.t, there, told)
