@@ -191,25 +191,32 @@ func (c *Checker) start(ctx context.Context) (*prober, error) {
 		process: process, conn: conn, started: began, sending: make(chan struct{}, 1),
 		broken: make(chan struct{}), gone: make(chan struct{}),
 	}
+	if err = p.begin(ctx); err == nil {
+		return p, nil
+	}
+	if errors.Is(err, late) {
+		err = fmt.Errorf("%s was %w", program, late)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends(p)
+	return nil, err
+}
+
+// begin reads what the process says, and blocks until it says that it is there.
+func (p *prober) begin(ctx context.Context) error {
 	hello := make(chan wire.Answer, 1)
 	p.asked = map[uint32]chan wire.Answer{wire.Hello: hello}
 	go p.wait()
 	go p.read()
 	select {
 	case <-hello:
-		return p, nil
+		return nil
 	case <-p.broken:
-		err = p.why
+		return p.why
 	case <-ctx.Done():
-		err = context.Cause(ctx)
-		if errors.Is(err, late) {
-			err = fmt.Errorf("%s was %w", program, late)
-		}
+		return context.Cause(ctx)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ends(p)
-	return nil, err
 }
 
 // connection is a socket for Go's poller.
