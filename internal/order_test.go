@@ -4,6 +4,9 @@ package internal_test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"io/fs"
 	"os"
@@ -153,4 +156,29 @@ func TestContributorsFindEachRoom(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A function fits a screen, and a file is one idea.
+func TestFunctionsAndFilesAreShort(t *testing.T) {
+	t.Parallel()
+	const longest, largest = 60, 500 // lines
+	files := 0
+	require.NoError(t, filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		files++
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		line := func(p token.Pos) int { return set.Position(p).Line }
+		assert.LessOrEqual(t, line(file.FileEnd), largest+1, path)
+		for _, d := range file.Decls {
+			if f, is := d.(*ast.FuncDecl); is {
+				assert.LessOrEqual(t, line(f.End())-line(f.Pos())+1, longest, "%s: %s", path, f.Name)
+			}
+		}
+		return nil
+	}))
+	assert.Greater(t, files, 300)
 }
