@@ -39,7 +39,7 @@ type bounds struct {
 	turns   chan struct{} // holds a token for each spawn under way
 	looks   chan struct{} // holds a token while look's do runs
 	hurried chan struct{} // when it is closed no other spawn begins
-	mu      sync.Mutex
+	mu      sync.Mutex    // guards hanging and stuck
 	hanging int           // spawns that were given up, and hold a token
 	stuck   chan struct{} // closed while those hold all tokens
 	all     context.Context
